@@ -1,0 +1,54 @@
+# `make demo` and `make test` do all of their own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast lint types rooms bench docs sbom format clean
+
+help: ## Show the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $(STAMP)
+
+install: $(STAMP) ## Make the virtual environment and install everything
+
+demo: $(STAMP) ## A phantom study, a trained network, a tissue map: the whole job
+	$(BIN)/gliomap demo --out gliomap-demo --overwrite
+
+test: lint types rooms ## Every gate: lint, types, rooms, tests, coverage
+	$(BIN)/coverage erase
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
+
+test-fast: $(STAMP) ## The quick tests only
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+rooms: $(STAMP)
+	$(BIN)/lint-imports --no-cache
+
+bench: $(STAMP) ## Speed and memory, as ratios against the machine's limit
+	$(BIN)/python -m benchmarks
+
+docs: $(STAMP) ## The documentation site, into site/
+	$(BIN)/mkdocs build --strict
+
+sbom: $(STAMP) ## Software bill of materials (CycloneDX) of the runtime, into sbom.json
+	$(BIN)/python tools/sbom.py
+
+format: $(STAMP) ## Rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove everything that can be made again
+	rm -rf $(VENV) site gliomap-demo sbom.json .coverage* .pytest_cache .mypy_cache .ruff_cache

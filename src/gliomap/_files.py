@@ -1,0 +1,107 @@
+"""Writing so that nothing half-finished ever stands under a final name, and hashing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gliomap.errors import OutputExistsError
+
+__all__ = ["atomic_file", "atomic_folder", "read_json", "refuse_existing", "sha256_of", "write_json", "write_text"]
+
+
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """Raise `OutputExistsError` when `path` exists and may not be replaced."""
+    if path.exists() and not overwrite:
+        raise OutputExistsError(path, "is already there", "Choose another output, or add --overwrite to replace it.")
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` and move it there when the block ends well.
+
+    The temporary file is flushed to disk before it is renamed and removed when the block raises,
+    be it a full disk or Ctrl-C; `path` then is what it was before.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _flush(temporary)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give an empty folder beside `path` and rename it to `path` when the block ends well.
+
+    An existing `path` is refused unless `overwrite`; then it is replaced only at the very end.
+    """
+    refuse_existing(path, overwrite=overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        replaced = temporary.with_name(temporary.name + "-replaced")
+        if path.exists():
+            path.replace(replaced)
+        temporary.replace(path)
+        _remove(replaced)
+    finally:
+        _remove(temporary)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented JSON with sorted keys and a final newline, atomically.
+
+    NaN and infinity are refused (ValueError): they are not JSON.
+    """
+    write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file (UTF-8)."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,102 @@
+"""A hyperspectral cube with what is needed to read it: wavelengths, units, validity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.errors import CubeError
+
+__all__ = ["HyperCube", "Reason"]
+
+
+class Reason(IntFlag):
+    """Why a pixel is invalid; the bits of `HyperCube.reasons` and `TissueMap.reasons`."""
+
+    SATURATED = 1
+    DARK = 2
+    ZERO_BRIGHTNESS = 4
+    OUTSIDE = 8
+    DEFECTIVE = 16
+
+    @property
+    def text(self) -> str:
+        """What a person reads."""
+        return {
+            Reason.SATURATED: "saturated in the raw frame",
+            Reason.DARK: "white − dark under 2 % of full scale",
+            Reason.ZERO_BRIGHTNESS: "zero brightness",
+            Reason.OUTSIDE: "outside the active area",
+            Reason.DEFECTIVE: "defective sensor pixel",
+        }[self]
+
+
+@dataclass(frozen=True, eq=False)
+class HyperCube:
+    """A cube of spectra.
+
+    Attributes
+    ----------
+    data
+        (H, W, B) float32, finite; 0 where `mask` is False.
+    wavelengths_nm
+        (B,) nm, or None where the sensor is unknown.
+    units
+        What the values are: 'reflectance', 'brightness-normalised reflectance', …
+    mask
+        (H, W) bool, True = valid.
+    reasons
+        (H, W) uint8, bits of `Reason`; 0 where valid.
+
+    Raises
+    ------
+    CubeError
+        Shapes or types that do not fit, or a value that is not finite.
+    """
+
+    data: npt.NDArray[np.float32]
+    wavelengths_nm: npt.NDArray[np.float64] | None
+    units: str
+    mask: npt.NDArray[np.bool_]
+    reasons: npt.NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        if self.data.ndim != 3 or self.data.dtype != np.float32:
+            raise CubeError(
+                "cube", f"is {self.data.dtype} {self.data.shape}", "A cube is float32 and has shape (H, W, B)."
+            )
+        if self.mask.shape != self.data.shape[:2] or self.reasons.shape != self.data.shape[:2]:
+            raise CubeError(
+                "cube",
+                f"mask {self.mask.shape} or reasons {self.reasons.shape} do not fit {self.data.shape}",
+                "Give (H, W).",
+            )
+        if self.wavelengths_nm is not None and self.wavelengths_nm.shape != self.data.shape[2:]:
+            raise CubeError(
+                "cube", f"{self.wavelengths_nm.size} wavelengths for {self.data.shape[2]} bands", "Give one per band."
+            )
+        if not np.isfinite(self.data).all():
+            raise CubeError("cube", "holds NaN or infinite values", "Mask such pixels and set them to 0.")
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int(self.data.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return int(self.data.shape[1])
+
+    @property
+    def n_bands(self) -> int:
+        """Bands."""
+        return int(self.data.shape[2])
+
+    def invalid_counts(self) -> dict[str, int]:
+        """Number of pixels for each reason, by its lower-case name; only those that occur."""
+        counts = {reason.name.lower(): int(np.count_nonzero(self.reasons & reason)) for reason in Reason if reason.name}
+        return {name: count for name, count in counts.items() if count}
