@@ -1,0 +1,89 @@
+"""Nothing half-finished ever stands under a final name."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from gliomap._files import atomic_file, atomic_folder, read_json, sha256_of, write_json
+from gliomap.errors import OutputExistsError
+
+
+def test_a_file_appears_only_when_the_block_ends_well(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "result.txt"
+    with atomic_file(target) as temporary:
+        temporary.write_text("whole")
+        assert not target.exists()
+    assert target.read_text() == "whole"
+    assert [path.name for path in target.parent.iterdir()] == ["result.txt"]
+
+
+@pytest.mark.parametrize("interruption", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, interruption: BaseException) -> None:
+    target = tmp_path / "result.txt"
+    target.write_text("old")
+
+    def write_half() -> None:
+        with atomic_file(target) as temporary:
+            temporary.write_text("ne")
+            raise interruption
+
+    with pytest.raises(type(interruption)):
+        write_half()
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["result.txt"]
+
+
+def test_a_written_file_has_the_modes_that_the_user_asked_for(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.touch()
+    with atomic_file(tmp_path / "atomic") as temporary:
+        temporary.write_text("x")
+    assert stat.S_IMODE((tmp_path / "atomic").stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_a_folder_is_not_replaced_unless_asked(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "old.txt").write_text("old")
+    with pytest.raises(OutputExistsError, match="--overwrite"), atomic_folder(target):
+        raise AssertionError("the block must not run")
+    with atomic_folder(target, overwrite=True) as temporary:
+        (temporary / "new.txt").write_text("new")
+    assert [path.name for path in target.iterdir()] == ["new.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_interrupted_folder_leaves_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "old.txt").write_text("old")
+
+    def write_half() -> None:
+        with atomic_folder(target, overwrite=True) as temporary:
+            (temporary / "half.txt").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (target / "old.txt").read_text() == "old"
+
+
+def test_json_is_sorted_ends_with_a_newline_and_refuses_nan(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    write_json(target, {"b": 1, "a": [1.5, None]})
+    assert target.read_text().endswith("}\n")
+    assert list(json.loads(target.read_text())) == ["a", "b"]
+    assert read_json(target) == {"a": [1.5, None], "b": 1}
+    with pytest.raises(ValueError, match="Out of range"):
+        write_json(target, {"a": float("nan")})
+    assert read_json(target)["b"] == 1
+
+
+def test_sha256(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

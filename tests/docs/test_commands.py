@@ -1,0 +1,109 @@
+"""Every command of the README and of the documentation runs as it stands there.
+
+The `bash` blocks of a page run one after the other in one empty folder, as a reader would type them. `make` targets
+are checked with `make --dry-run` (they would call this very suite), `pip install` lines against `pyproject.toml`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from support import PROJECT
+
+PAGES = sorted(
+    page.relative_to(PROJECT)
+    for page in [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *(PROJECT / "docs").rglob("*.md")]
+)
+
+
+def commands(page: Path) -> list[str]:
+    """The commands of a page's bash blocks, one per logical line; comments left out."""
+    blocks = re.findall(r"^```bash[^\n]*\n(.*?)^```", (PROJECT / page).read_text(encoding="utf-8"), re.M | re.S)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def run(command: str, folder: Path) -> None:
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "GLIOMAP_SENSORS": str(folder / "sensors"),
+    }
+    environment.pop("OMP_NUM_THREADS", None)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"$ {command}\n{done.stdout}\n{done.stderr}"
+
+
+def check_installation(command: str) -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    for extras in re.findall(r"gliomap\[([^\]]+)\]|\.\[([^\]]+)\]", command):
+        for extra in "".join(extras).split(","):
+            assert extra in project["optional-dependencies"], command
+
+
+def check_target(command: str) -> None:
+    words = shlex.split(command)
+    done = subprocess.run([*words, "--dry-run"], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stderr}"
+
+
+def test_no_page_hides_a_command_in_another_kind_of_block() -> None:
+    for page in PAGES:
+        text = (PROJECT / page).read_text(encoding="utf-8")
+        assert not re.findall(r"^```(?:sh|shell|console)\b", text, re.M), f"{page}: use a bash block, which is tested"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=str)
+def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    if "calibration.xml" in (PROJECT / page).read_text(encoding="utf-8"):
+        vendor_file(tmp_path / "calibration.xml")
+    for command in commands(page):
+        if command.startswith("git clone") or command.startswith("cd "):
+            continue
+        if command.startswith("make"):
+            check_target(command)
+        elif "pip install" in command:
+            check_installation(command)
+        else:
+            run(command, tmp_path)
+
+
+def vendor_file(path: Path) -> None:
+    """A vendor calibration of 25 Gaussian filters, as `docs/how-to/sensors.md` needs one."""
+    grid = range(400, 1001)
+    bands, virtual = [], []
+    for position in range(25):
+        peak = 660 + 12 * position
+        response = ", ".join(f"{2.718281828 ** (-(((nm - peak) / 6) ** 2)):.6f}" for nm in grid)
+        weights = ", ".join("0.02" if column == position else "0.0" for column in range(25))
+        bands.append(
+            f'<band pattern_position_index="{position}"><peaks><peak order="1"><wavelength_nm>{peak}</wavelength_nm>'
+            f"<fwhm_nm>10</fwhm_nm><QE>1</QE></peak></peaks><response_composition><data>{response}</data>"
+            "</response_composition></band>"
+        )
+        virtual.append(
+            f"<band><wavelength_nm>{peak}</wavelength_nm><custom_spectral_correction><data>{weights}</data>"
+            "</custom_spectral_correction></band>"
+        )
+    path.write_text(
+        '<?xml version="1.0"?><sensor_calibration><sensor_info><width>2048</width><height>1088</height>'
+        "<input_bpp>10</input_bpp></sensor_info>"
+        '<filter_info layout="MOSAIC"><filter_area><offset_x>0</offset_x><offset_y>3</offset_y><width>2045</width>'
+        "<height>1080</height></filter_area><pattern_width>5</pattern_width><pattern_height>5</pattern_height>"
+        "<calibration_info><measurement_range_start_nm>400</measurement_range_start_nm>"
+        "<measurement_range_end_nm>1000</measurement_range_end_nm><nr_measurements>601</nr_measurements>"
+        "</calibration_info><spectral_correction_info><virtual_bands>"
+        + "".join(virtual)
+        + "</virtual_bands></spectral_correction_info><bands>"
+        + "".join(bands)
+        + "</bands></filter_info></sensor_calibration>"
+    )
