@@ -15,6 +15,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from support import PROJECT
 
 PAGES = sorted(
@@ -67,7 +68,7 @@ def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
     if "calibration.xml" in (PROJECT / page).read_text(encoding="utf-8"):
         vendor_file(tmp_path / "calibration.xml")
     for command in commands(page):
-        if command.startswith("git clone") or command.startswith("cd "):
+        if command.startswith(("git clone", "cd ")):
             continue
         if command.startswith("make"):
             check_target(command)

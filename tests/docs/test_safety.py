@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from support import PROJECT
 
 SAFETY = (PROJECT / "docs" / "safety.md").read_text(encoding="utf-8")
