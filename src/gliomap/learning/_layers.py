@@ -139,7 +139,8 @@ class DenseNetwork:
         """
         data = np.asarray(cube, np.float32)
         around = ((self.padding, self.padding), (self.padding, self.padding), (0, 0))
-        return self.valid_logits(np.pad(data, around)[np.newaxis])[0]
+        logits: Array = self.valid_logits(np.pad(data, around)[np.newaxis])[0]
+        return logits
 
     def valid_logits(self, patches: npt.ArrayLike) -> Array:
         """Logits of patches without any padding: (N, h, w, B) → (N, h − 2p, w − 2p, C), float32.
