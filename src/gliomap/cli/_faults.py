@@ -1,0 +1,108 @@
+"""Every fault ends here: one message for the person, one exit code for the script."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+import traceback
+from types import TracebackType
+from typing import Any
+
+from gliomap.errors import GlioMapError, MachineError, UsageError, exit_code, machine_error
+
+__all__ = ["fault_hook", "report", "translate"]
+
+_PATH_FAULTS = {
+    errno.ENOENT: ("there is no such file or folder", "Check the path."),
+    errno.EEXIST: ("is already there", "Choose another path, or add --overwrite to replace it."),
+    errno.ENOTDIR: ("a part of this path is a file, not a folder", "Check the path."),
+    errno.EISDIR: ("is a folder, and a file is needed", "Check the path."),
+    errno.ENAMETOOLONG: ("the name is too long for this file system", "Choose a shorter one."),
+    errno.ELOOP: ("its symbolic links lead in a circle", "Check the links."),
+    errno.EINVAL: ("the file system does not take this name or operation", "Check the path."),
+}
+
+
+def translate(error: BaseException) -> BaseException:
+    """Turn an error of the operating system into one of ours; anything else comes back as it is."""
+    if isinstance(error, MemoryError):
+        return MachineError("this machine", "out of memory", "Close other programs, or use a smaller batch or frame.")
+    if not isinstance(error, OSError):
+        return error
+    known = machine_error(error)
+    if known is not None:
+        return known
+    path_fault = _PATH_FAULTS.get(error.errno or 0)
+    if path_fault is not None:
+        return UsageError(error.filename or "a path", *path_fault)
+    # Some libraries in C raise OSError without a number when a disk fills up: '17 requested and 0 written'.
+    told = error.strerror or str(error) or type(error).__name__
+    return MachineError(
+        error.filename or "this machine",
+        f"the operating system refused ({told})",
+        "Check free space and permissions, then try again.",
+    )
+
+
+def report(error: BaseException, *, as_json: bool, verbose: bool) -> int:
+    """Say on stderr what went wrong and return the exit code.
+
+    Parameters
+    ----------
+    error
+        Whatever ended the work.
+    as_json
+        One line of JSON instead of a sentence.
+    verbose
+        The traceback before it.
+    """
+    if verbose:
+        traceback.print_exception(error, file=sys.stderr)
+    known = translate(error)
+    code = exit_code(known)
+    _write(_as_json(known, code) if as_json else _sentence(known))
+    return code
+
+
+def fault_hook(as_json: bool, verbose: bool) -> Any:
+    """Make the `sys.excepthook` for faults that nobody foresaw; Python itself then exits with code 1."""
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        del kind, trace
+        report(error, as_json=as_json, verbose=verbose)
+
+    return hook
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted: nothing half-written was kept."
+    if isinstance(error, GlioMapError):
+        return f"error: {error}"
+    place = traceback.extract_tb(error.__traceback__)
+    where = f" at {place[-1].filename}:{place[-1].lineno}" if place else ""
+    told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"error: gliomap: a fault of its own ({told}{where}). Run again with --verbose and report the traceback."
+
+
+def _as_json(error: BaseException, code: int) -> str:
+    if isinstance(error, GlioMapError):
+        content = {"thing": error.thing, "fault": error.fault, "remedy": error.remedy}
+    elif isinstance(error, KeyboardInterrupt):
+        content = {"thing": "gliomap", "fault": "interrupted", "remedy": "Nothing half-written was kept."}
+    else:
+        content = {
+            "thing": "gliomap",
+            "fault": f"a fault of its own ({type(error).__name__}: {error})",
+            "remedy": "Run again with --verbose and report the traceback.",
+        }
+    return json.dumps({"error": {"kind": type(error).__name__, **content, "exit_code": code}}, ensure_ascii=False)
+
+
+def _write(line: str) -> None:
+    try:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        return

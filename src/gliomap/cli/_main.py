@@ -1,0 +1,59 @@
+"""The entry point: runs a verb, and says what was wrong with a command that could not be read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn, Protocol, cast
+
+import typer
+from typer.main import get_command
+
+from gliomap.cli import _demo
+from gliomap.cli._app import app
+from gliomap.cli._faults import fault_hook, report
+from gliomap.cli._ui import to_nowhere
+from gliomap.errors import UsageError
+
+__all__ = ["main", "run"]
+
+VERBS = (_demo,)
+"""Imported so that their verbs join the application."""
+
+# Recent typer carries its own copy of click and earlier ones use the installed one; this is right for both.
+_BadUsage = cast("type[Exception]", typer.BadParameter.__bases__[0])
+
+
+class _UsageFault(Protocol):
+    ctx: Any
+
+    def format_message(self) -> str: ...
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; a fault that nobody foresaw is raised."""
+    try:
+        code = get_command(app).main(args=list(arguments), prog_name="gliomap", standalone_mode=False)
+    except _BadUsage as error:
+        code = _report_usage(cast("_UsageFault", error), arguments)
+    except (typer.Abort, KeyboardInterrupt):
+        code = report(KeyboardInterrupt(), as_json="--json" in arguments, verbose=False)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        to_nowhere(sys.stdout)
+    return code if isinstance(code, int) else 0
+
+
+def main() -> NoReturn:
+    """Run the command line of this process."""
+    arguments = sys.argv[1:]
+    sys.excepthook = fault_hook(as_json="--json" in arguments, verbose="--verbose" in arguments)
+    sys.exit(run(arguments))
+
+
+def _report_usage(error: _UsageFault, arguments: Sequence[str]) -> int:
+    command = error.ctx.command_path if error.ctx is not None else "gliomap"
+    fault = error.format_message().rstrip(".")
+    known = UsageError(command, fault[:1].lower() + fault[1:], f"See: {command} --help")
+    return report(known, as_json="--json" in arguments, verbose=False)

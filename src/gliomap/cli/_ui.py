@@ -1,0 +1,164 @@
+"""What a verb talks through: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any
+
+from gliomap._progress import Track, silent
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Ui"]
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Ui:
+    """The options that every verb has, and the two streams behind them.
+
+    Attributes
+    ----------
+    as_json
+        Results as JSON on stdout; faults as one line of JSON on stderr.
+    quiet
+        No progress and no notes on stderr; warnings and faults still.
+    verbose
+        Debug notes, and tracebacks of faults.
+    threads
+        Limit for every library, or None for each library's own choice.
+    overwrite
+        Replace outputs that are already there.
+    """
+
+    as_json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    threads: int | None = None
+    overwrite: bool = False
+
+    @cached_property
+    def track(self) -> Track:
+        """How long work is shown: bars on a terminal, lines in a log, nothing where it would disturb."""
+        from gliomap.cli._progress_bars import Bars, Lines
+
+        if self.quiet:
+            return silent
+        if sys.stderr.isatty():
+            return Bars(self.errors)
+        return silent if self.as_json else Lines(self.say)
+
+    @cached_property
+    def out(self) -> Console:
+        """Console on stdout."""
+        return _console(sys.stdout)
+
+    @cached_property
+    def errors(self) -> Console:
+        """Console on stderr."""
+        return _console(sys.stderr)
+
+    def say(self, text: str) -> None:
+        """Tell the person something in passing, on stderr; nothing with --quiet."""
+        if not self.quiet:
+            self.errors.print(text, soft_wrap=True)
+
+    def result(self, content: Mapping[str, Any] | Sequence[Any]) -> None:
+        """Print JSON on stdout; the caller does so only with --json."""
+        _write_line(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False))
+
+    def text(self, *lines: str) -> None:
+        """Print lines on stdout as they are; paths are never broken."""
+        for line in lines:
+            self.out.print(line, soft_wrap=True)
+
+    def table(
+        self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None, numbers: str = ""
+    ) -> None:
+        """Print a table on stdout; `numbers` holds one letter per column, 'r' where it is set flush right."""
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+        for index, column in enumerate(columns):
+            right = numbers[index : index + 1] == "r"
+            table.add_column(column, justify="right" if right else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        self.out.print(table)
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Logging and thread limits for the time of one verb."""
+        if self.threads is not None:
+            # Read by the libraries when they are first imported, which is after this: verbs import late.
+            os.environ.update({variable: str(self.threads) for variable in _THREAD_VARIABLES})
+        handler = _Notes(self)
+        handler.setLevel(logging.DEBUG if self.verbose else logging.WARNING if self.quiet else logging.INFO)
+        ours, warned = logging.getLogger("gliomap"), logging.getLogger("py.warnings")
+        before = ours.level, ours.propagate
+        ours.setLevel(logging.DEBUG)
+        ours.propagate = False
+        ours.addHandler(handler)
+        logging.captureWarnings(True)
+        quieted = handler if self.verbose else logging.NullHandler()
+        warned.addHandler(quieted)
+        try:
+            yield
+        finally:
+            warned.removeHandler(quieted)
+            logging.captureWarnings(False)
+            ours.removeHandler(handler)
+            ours.setLevel(before[0])
+            ours.propagate = before[1]
+
+
+class _Notes(logging.Handler):
+    """Log records as lines on stderr, above any bar."""
+
+    def __init__(self, ui: Ui) -> None:
+        super().__init__()
+        self._ui = ui
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        prefix = f"{record.levelname.lower()}: " if record.levelno != logging.INFO else ""
+        self._ui.errors.print(prefix + record.getMessage(), soft_wrap=True)
+
+
+def _console(stream: IO[str]) -> Console:
+    from rich.console import Console
+
+    class Patient(Console):
+        """A console whose reader may go away without the work being lost."""
+
+        def on_broken_pipe(self) -> None:
+            """Write the rest to nowhere."""
+            to_nowhere(stream)
+
+    return Patient(file=stream, highlight=False, markup=False, emoji=False)
+
+
+def _write_line(line: str) -> None:
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        to_nowhere(sys.stdout)
+
+
+def to_nowhere(stream: IO[str]) -> None:
+    """Point a stream whose reader has gone (`| head`) at /dev/null, so that later writes are harmless."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
