@@ -1,1 +1,67 @@
-"""studies."""
+"""Studies: a folder of patients in the thesis's layout.
+
+Reading and writing its files, study.toml, the check, and splits by patient with a fingerprint.
+"""
+
+from __future__ import annotations
+
+from gliomap.studies._arrays import (
+    ClassMap,
+    LabelledSpectra,
+    class_map,
+    labelled_spectra,
+    read_codes,
+    read_cube_file,
+    read_dataset,
+)
+from gliomap.studies._layout import CaptureFiles, capture_files
+from gliomap.studies._mat import list_mat, read_mat, write_mat
+from gliomap.studies._mat5 import MatVariable
+from gliomap.studies._settings import (
+    CaptureSettings,
+    Crop,
+    ExposureTimes,
+    StudySettings,
+    read_study_toml,
+    write_study_toml,
+)
+from gliomap.studies._study import SensorLike, Study, open_study
+from gliomap.studies._write import (
+    write_capture_files,
+    write_cube,
+    write_dataset,
+    write_datasets,
+    write_frames,
+    write_map,
+)
+
+__all__ = [
+    "CaptureFiles",
+    "CaptureSettings",
+    "ClassMap",
+    "Crop",
+    "ExposureTimes",
+    "LabelledSpectra",
+    "MatVariable",
+    "SensorLike",
+    "Study",
+    "StudySettings",
+    "capture_files",
+    "class_map",
+    "labelled_spectra",
+    "list_mat",
+    "open_study",
+    "read_codes",
+    "read_cube_file",
+    "read_dataset",
+    "read_mat",
+    "read_study_toml",
+    "write_capture_files",
+    "write_cube",
+    "write_dataset",
+    "write_datasets",
+    "write_frames",
+    "write_map",
+    "write_mat",
+    "write_study_toml",
+]

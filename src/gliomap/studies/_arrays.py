@@ -1,0 +1,211 @@
+"""The layout's arrays: what is read from a `.mat` file, checked and in our types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.errors import CubeError, StudyError
+from gliomap.studies._layout import CUBE_VARIABLE, DATASET_VARIABLES, MAP_VARIABLE, REASONS_VARIABLE
+from gliomap.studies._mat import list_mat, read_mat
+from gliomap.taxonomy import THESIS_CLASSES, UNLABELLED, ClassSet
+
+__all__ = [
+    "ClassMap",
+    "LabelledSpectra",
+    "class_map",
+    "labelled_spectra",
+    "map_shape",
+    "read_codes",
+    "read_cube_file",
+    "read_dataset",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSpectra:
+    """Labelled spectra of one capture, one a row.
+
+    Attributes
+    ----------
+    data
+        (N, B) float32, finite.
+    codes
+        (N,) uint16, tissue codes.
+    classes
+        (N,) uint8, class indices; 0 where the code belongs to no class.
+    """
+
+    data: npt.NDArray[np.float32]
+    codes: npt.NDArray[np.uint16]
+    classes: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMap:
+    """Labels of one capture as a model sees them.
+
+    Attributes
+    ----------
+    labels
+        (H, W) uint8, class indices; 0 where nothing is to be learnt.
+    ignored
+        Known codes outside the classes → pixels.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    ignored: dict[int, int]
+
+
+def class_map(codes: npt.NDArray[np.uint16], classes: ClassSet = THESIS_CLASSES) -> ClassMap:
+    """Map tissue codes to the classes of a model and count what these leave out.
+
+    Raises
+    ------
+    TaxonomyError
+        A code that the taxonomy does not know.
+    """
+    return ClassMap(classes.from_codes(codes), classes.ignored(codes[codes != UNLABELLED]))
+
+
+def labelled_spectra(
+    data: npt.NDArray[np.float32], codes: npt.NDArray[np.uint16], classes: ClassSet = THESIS_CLASSES
+) -> LabelledSpectra:
+    """Take the labelled pixels out of a cube, in column-major order as MATLAB's `find` gives them.
+
+    Parameters
+    ----------
+    data
+        (H, W, B) float32.
+    codes
+        (H, W) uint16.
+    classes
+        Codes outside them get class 0.
+    """
+    if data.shape[:2] != codes.shape:
+        raise StudyError(
+            "labelled spectra",
+            f"the cube has {data.shape[0]}×{data.shape[1]} pixels and the map {codes.shape[0]}×{codes.shape[1]}",
+            "Crop the cube to the map.",
+        )
+    columns, rows = np.nonzero(codes.T)
+    found = codes[rows, columns]
+    return LabelledSpectra(data[rows, columns], found, classes.from_codes(found))
+
+
+def map_shape(path: Path) -> tuple[int, int]:
+    """(height, width) of a ground-truth map, from its header alone."""
+    for variable in list_mat(path):
+        if variable.name == MAP_VARIABLE and len(variable.shape) == 2:
+            return variable.shape[0], variable.shape[1]
+    # The reader says what is wrong with it.
+    height, width = read_codes(path).shape
+    return height, width
+
+
+def read_codes(path: Path) -> npt.NDArray[np.uint16]:
+    """Read the tissue codes of a ground-truth map, (H, W) uint16.
+
+    Raises
+    ------
+    StudyError
+        A file that cannot be read, a map that is not 2-D, or that holds anything but whole numbers from 0 to 65535.
+    """
+    codes = read_mat(path, [MAP_VARIABLE])[MAP_VARIABLE]
+    if codes.ndim != 2 or not codes.size:
+        raise StudyError(path, f"its {MAP_VARIABLE} has shape {codes.shape}", "A map has shape (height, width).")
+    return _as_codes(path, MAP_VARIABLE, codes)
+
+
+def read_cube_file(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8] | None]:
+    """Read a pre-processed cube, (H, W, B) float32, and the reasons (H, W) that our own files carry.
+
+    Raises
+    ------
+    StudyError
+        A file that cannot be read, a cube that is not 3-D.
+    CubeError
+        NaN or infinite values, with their number and the first place.
+    """
+    found = read_mat(path, [CUBE_VARIABLE], optional=[REASONS_VARIABLE])
+    cube, reasons = found[CUBE_VARIABLE], found.get(REASONS_VARIABLE)
+    if cube.ndim != 3 or not cube.size:
+        raise StudyError(
+            path, f"its {CUBE_VARIABLE} has shape {cube.shape}", "A cube has shape (height, width, bands)."
+        )
+    data = _as_float32(path, CUBE_VARIABLE, cube)
+    if reasons is None or reasons.dtype != np.uint8 or reasons.shape != data.shape[:2]:
+        return data, None
+    return data, reasons.view(np.uint8)
+
+
+def read_dataset(path: Path, classes: ClassSet = THESIS_CLASSES) -> LabelledSpectra:
+    """Read a file of labelled spectra.
+
+    Classes are mapped from the codes in `label`; what stands in `label4Classes` must agree in length only
+    (`gliomap study check` compares it).
+
+    Raises
+    ------
+    StudyError
+        A file that cannot be read, arrays that do not fit each other.
+    CubeError
+        NaN or infinite values.
+    TaxonomyError
+        A code that the taxonomy does not know.
+    """
+    data, codes, _ = read_dataset_arrays(path)
+    return LabelledSpectra(data, codes, classes.from_codes(codes))
+
+
+def read_dataset_arrays(
+    path: Path,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint16], npt.NDArray[np.uint16] | None]:
+    """Read `data` (N, B), `label` (N,) and, where it is there, `label4Classes` (N,), without judging codes."""
+    data_name, label_name, classes_name = DATASET_VARIABLES
+    found = read_mat(path, [data_name, label_name], optional=[classes_name])
+    data = found[data_name]
+    if data.ndim != 2:
+        raise StudyError(path, f"its {data_name} has shape {data.shape}", "Spectra have shape (pixels, bands).")
+    labels = {name: _as_codes(path, name, found[name]).ravel() for name in (label_name, classes_name) if name in found}
+    for name, values in labels.items():
+        if values.size != data.shape[0]:
+            raise StudyError(
+                path,
+                f"its {name} has {values.size:,} values for {data.shape[0]:,} rows of {data_name}",
+                "Make it again from the map: gliomap.studies.write_datasets.",
+            )
+    return _as_float32(path, data_name, data), labels[label_name], labels.get(classes_name)
+
+
+def _as_codes(path: Path, name: str, values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint16]:
+    numbers = values.astype(np.float64)
+    wrong = ~((numbers >= 0) & (numbers <= 65535) & (numbers == np.floor(numbers)))
+    if wrong.any():
+        place = tuple(int(index) for index in np.argwhere(wrong)[0])
+        raise StudyError(
+            path,
+            f"its {name} holds {int(wrong.sum()):,} values that are not codes, the first {numbers[place]:g} at {place}",
+            "Codes are whole numbers from 0 to 65535; 0 is unlabelled.",
+        )
+    return numbers.astype(np.uint16)
+
+
+def _as_float32(path: Path, name: str, values: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+    # A double beyond the range of float32 becomes infinite and is reported as such.
+    with np.errstate(over="ignore"):
+        data = np.ascontiguousarray(values, dtype=np.float32)
+    wrong = ~np.isfinite(data)
+    if wrong.any():
+        place = tuple(int(index) for index in np.argwhere(wrong)[0])
+        pixels = int(wrong.any(axis=-1).sum())
+        raise CubeError(
+            path,
+            f"its {name} holds {int(wrong.sum()):,} values that are NaN or infinite, in {pixels:,} pixels,"
+            f" the first at {place} counted from 0",
+            "Make it again with `gliomap preprocess`, or set these spectra to 0: they are then masked.",
+        )
+    return data

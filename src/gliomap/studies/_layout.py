@@ -1,0 +1,93 @@
+"""Where each file of a study lies and what it is called: the thesis's layout."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from gliomap.errors import StudyError
+
+__all__ = [
+    "CUBE_VARIABLE",
+    "DATASET_VARIABLES",
+    "FOLDERS",
+    "MAP_VARIABLE",
+    "SETTINGS_FILE",
+    "CaptureFiles",
+    "capture_files",
+    "capture_of_file",
+    "check_capture_id",
+    "patient_in",
+]
+
+SETTINGS_FILE = "study.toml"
+FOLDERS = ("tif", "preProcessedImages", "GroundTruthMaps", "datasets")
+CUBE_VARIABLE = "preProcessedImage"
+REASONS_VARIABLE = "reasons"
+MAP_VARIABLE = "groundTruthMap"
+DATASET_VARIABLES = ("data", "label", "label4Classes")
+
+_CAPTURE_ID = re.compile(r"(ID[0-9]{4})C([0-9]{2,3})")
+_FILE_NAMES = {
+    "tif": re.compile(r"(?P<patient>ID[0-9]{4})C[DW]?(?P<number>[0-9]{2,3})\.tif"),
+    "preProcessedImages": re.compile(
+        r"SNAPimages(?P<patient>ID[0-9]{4})C(?P<number>[0-9]{2,3})_cropped_Pre-processed\.mat"
+    ),
+    "GroundTruthMaps": re.compile(r"SNAPgt(?P<patient>ID[0-9]{4})C(?P<number>[0-9]{2,3})_cropped_Pre-processed\.mat"),
+    "datasets": re.compile(r"(?P<patient>ID[0-9]{4})C(?P<number>[0-9]{2,3})_dataset\.mat"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureFiles:
+    """Paths of one capture's files; they need not exist."""
+
+    raw: Path
+    white: Path
+    dark: Path
+    cube: Path
+    map: Path
+    dataset: Path
+
+
+def check_capture_id(capture_id: str) -> str:
+    """Return `capture_id` if it is written ID0018C09 (two or three digits after the C).
+
+    Raises
+    ------
+    StudyError
+        Otherwise.
+    """
+    if not _CAPTURE_ID.fullmatch(capture_id):
+        raise StudyError(
+            f"capture {capture_id!r}",
+            "is not named as captures are",
+            "Write ID, four digits for the patient, C, and two or three digits, as in ID0018C09.",
+        )
+    return capture_id
+
+
+def patient_in(capture_id: str) -> str:
+    """The patient that a capture's name tells: 'ID0018' for 'ID0018C09'."""
+    return check_capture_id(capture_id)[:6]
+
+
+def capture_files(root: Path, capture_id: str) -> CaptureFiles:
+    """Where the files of a capture lie in the study at `root`."""
+    patient, number = patient_in(capture_id), capture_id[7:]
+    return CaptureFiles(
+        raw=root / "tif" / f"{capture_id}.tif",
+        white=root / "tif" / f"{patient}CW{number}.tif",
+        dark=root / "tif" / f"{patient}CD{number}.tif",
+        cube=root / "preProcessedImages" / f"SNAPimages{capture_id}_cropped_Pre-processed.mat",
+        map=root / "GroundTruthMaps" / f"SNAPgt{capture_id}_cropped_Pre-processed.mat",
+        dataset=root / "datasets" / f"{capture_id}_dataset.mat",
+    )
+
+
+def capture_of_file(path: Path) -> str | None:
+    """The capture that a file of the layout belongs to, by its folder and name; None for any other file."""
+    pattern = _FILE_NAMES.get(path.parent.name)
+    found = pattern.fullmatch(path.name) if pattern else None
+    return f"{found['patient']}C{found['number']}" if found else None

@@ -1,0 +1,155 @@
+"""Reading and writing the numeric arrays of `.mat` files, version 5 and 7.3."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap._files import atomic_file
+from gliomap.errors import StudyError
+from gliomap.studies._mat5 import HEADER_BYTES, MatVariable, damaged, encode_mat5, read_mat5, scan_mat5
+from gliomap.studies._mat73 import read_mat73, scan_mat73
+
+__all__ = ["MAX_BYTES", "list_mat", "read_mat", "write_mat"]
+
+MAX_BYTES = 1 << 30
+"""Largest variable that is read unless a caller says otherwise: a cube of 217×409×826 in float64 fits."""
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def read_mat(
+    path: Path, variables: Iterable[str], *, optional: Iterable[str] = (), max_bytes: int = MAX_BYTES
+) -> dict[str, npt.NDArray[np.generic]]:
+    """Read numeric variables of a `.mat` file.
+
+    Parameters
+    ----------
+    path
+        A MATLAB file of version 5 (also 'v6', 'v7') or 7.3.
+    variables
+        Names that must be there.
+    optional
+        Names that are read where they are there and numeric.
+    max_bytes
+        A variable that would take more memory is refused before it is read.
+
+    Returns
+    -------
+    dict
+        Name → array in MATLAB's axis order, with MATLAB's class as its type.
+
+    Raises
+    ------
+    StudyError
+        No such file, not a MATLAB file, damaged, a variable that is missing, not numeric or too large.
+    """
+    wanted = tuple(variables)
+    found = {variable.name: variable for variable in list_mat(path)}
+    for name in wanted:
+        _judge(path, name, found, max_bytes)
+    extra = {name for name in optional if name in found and found[name].numeric}
+    for name in extra:
+        _judge(path, name, found, max_bytes)
+    names = frozenset(wanted) | extra
+    if _is_hdf5(path):
+        return read_mat73(path, names)
+    with path.open("rb") as stream:
+        return read_mat5(path, stream, names)
+
+
+def list_mat(path: Path) -> list[MatVariable]:
+    """List the variables of a `.mat` file, their shapes and kinds, without reading their values.
+
+    Raises
+    ------
+    StudyError
+        No such file, not a MATLAB file, or damaged.
+    """
+    if _is_hdf5(path):
+        return scan_mat73(path)
+    with path.open("rb") as stream:
+        return scan_mat5(path, stream)
+
+
+def write_mat(path: Path, variables: Mapping[str, npt.NDArray[np.generic]], *, compress: bool = False) -> None:
+    """Write arrays to a version 5 file, atomically; the same arrays give the same bytes at any time.
+
+    Parameters
+    ----------
+    path
+        Replaced if it is there.
+    variables
+        Name → numeric or boolean array of at least two dimensions.
+    compress
+        Deflate each variable. Maps shrink a lot, noisy cubes by little and slowly; and the bytes then
+        depend on the zlib that is installed.
+
+    Raises
+    ------
+    StudyError
+        A name that MATLAB would not take, an array it cannot hold.
+    """
+    for name in variables:
+        if not _NAME.fullmatch(name):
+            raise StudyError(
+                f"variable {name!r}",
+                "is not a name for MATLAB",
+                "Use letters, digits and _, a letter first, at most 63.",
+            )
+    with atomic_file(path) as temporary, temporary.open("wb") as stream:
+        for part in encode_mat5(variables, compress=compress):
+            stream.write(part)
+
+
+def _judge(path: Path, name: str, found: Mapping[str, MatVariable], max_bytes: int) -> None:
+    variable = found.get(name)
+    if variable is None:
+        has = ", ".join(f"{other.name} ({other.kind})" for other in found.values()) or "no variables at all"
+        raise StudyError(
+            path, f"lacks the variable {name!r}; it has {has[:500]}", f"Save it in MATLAB under the name {name!r}."
+        )
+    if not variable.numeric:
+        raise StudyError(
+            path, f"its variable {name!r} is a {variable.kind}", "Save it in MATLAB as a plain array of real numbers."
+        )
+    if variable.n_bytes > max_bytes:
+        raise StudyError(
+            path,
+            f"its variable {name!r} of shape {variable.shape} would take {variable.n_bytes:,} bytes,"
+            f" and at most {max_bytes:,} are read",
+            "Check that it is the right file; crop it if it is.",
+        )
+
+
+def _is_hdf5(path: Path) -> bool:
+    """True for version 7.3, False for version 5; anything else is refused."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(512 + len(_HDF5_SIGNATURE))
+    except FileNotFoundError as error:
+        raise StudyError(path, "is not there", "Check the name and the folder.") from error
+    except IsADirectoryError as error:
+        raise StudyError(path, "is a folder", "Give the .mat file.") from error
+    if not head:
+        raise StudyError(path, "is empty", "Copy the file again from where it came.")
+    if head.startswith(b"MATLAB 7.3 MAT-file"):
+        if not head.endswith(_HDF5_SIGNATURE):
+            raise damaged(path, "the HDF5 signature after its MATLAB header is missing")
+        return True
+    if head.startswith(b"MATLAB 5.0 MAT-file") and len(head) < HEADER_BYTES:
+        raise damaged(path, f"it ends within its header, after {len(head)} bytes")
+    if head.startswith(_HDF5_SIGNATURE):
+        raise StudyError(
+            path,
+            "is HDF5 but not written by MATLAB, so the order of its axes is unknown",
+            "Save it from MATLAB, or with scipy.io.savemat.",
+        )
+    if head[124:128] in (b"\x00\x01IM", b"\x01\x00MI"):
+        return False
+    raise StudyError(path, "is not a MATLAB file of version 5 or 7.3", "Save it in MATLAB with -v7 or -v7.3.")

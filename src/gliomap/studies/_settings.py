@@ -1,0 +1,164 @@
+"""study.toml: what the thesis's layout has no place for."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from gliomap._files import write_text
+from gliomap.errors import StudyError, UsageError
+from gliomap.preprocessing._config import PreprocessingConfig
+from gliomap.studies._layout import SETTINGS_FILE, check_capture_id
+
+__all__ = [
+    "CaptureSettings",
+    "Crop",
+    "ExposureTimes",
+    "StudySettings",
+    "parse_study_toml",
+    "read_study_toml",
+    "write_study_toml",
+]
+
+_MAX_BYTES = 4 << 20
+_REMEDY = "Correct it; docs/reference describes study.toml."
+
+Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Patient = Annotated[str, Field(pattern=r"^ID[0-9]{4}$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Crop(_Model):
+    """Where a hand-cropped map lies in the full-size cube, in cube pixels; row and column of its first pixel, from 0."""
+
+    row: Annotated[int, Field(ge=0)]
+    column: Annotated[int, Field(ge=0)]
+    height: Annotated[int, Field(ge=1)]
+    width: Annotated[int, Field(ge=1)]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width
+
+
+class ExposureTimes(_Model):
+    """Exposure times of a capture's frames, ms."""
+
+    raw_ms: Milliseconds
+    white_ms: Milliseconds
+    dark_ms: Milliseconds
+    white_dark_ms: Milliseconds | None = None
+
+
+class CaptureSettings(_Model):
+    """What is known of one capture beyond its files."""
+
+    crop: Crop | None = None
+    exposures: ExposureTimes | None = None
+
+
+class StudySettings(_Model):
+    """The content of study.toml.
+
+    Attributes
+    ----------
+    version
+        Of this format.
+    name
+        What to call the study; the folder's name where it is None.
+    sensor
+        A name of the registry, or a path to a .toml or .xml file, relative to the study; None where unknown.
+    preprocessing
+        How the cubes were or are to be made; None means the default chain, which is the thesis's.
+    exposures
+        For all captures that do not say otherwise.
+    captures
+        Capture → its crop and exposures.
+    aliases
+        Patient identifier → the identifier under which the same person is known already. Both count
+        as one patient wherever data are split.
+    """
+
+    version: Annotated[int, Field(ge=1, le=1)] = 1
+    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    sensor: Annotated[str, Field(min_length=1)] | None = None
+    preprocessing: PreprocessingConfig | None = None
+    exposures: ExposureTimes | None = None
+    captures: dict[str, CaptureSettings] = Field(default_factory=dict)
+    aliases: dict[Patient, Patient] = Field(default_factory=dict)
+
+    @field_validator("captures")
+    @classmethod
+    def _known_form(cls, captures: dict[str, CaptureSettings]) -> dict[str, CaptureSettings]:
+        for capture_id in captures:
+            try:
+                check_capture_id(capture_id)
+            except StudyError as error:
+                raise ValueError(f"{error.thing} {error.fault}") from error
+        return captures
+
+    @model_validator(mode="after")
+    def _one_step(self) -> StudySettings:
+        chained = sorted(alias for alias, patient in self.aliases.items() if patient in self.aliases)
+        if chained:
+            raise ValueError(f"aliases of {', '.join(chained)} lead to another alias; name the patient itself")
+        return self
+
+    def as_toml(self) -> str:
+        """The text of a study.toml with these settings, without what is not set."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True, exclude_defaults=False))
+
+    def capture(self, capture_id: str) -> CaptureSettings:
+        """Settings of one capture; empty ones where nothing is written."""
+        return self.captures.get(capture_id, CaptureSettings())
+
+
+def read_study_toml(root: Path) -> StudySettings:
+    """Read the study.toml of a study folder; empty settings where there is none.
+
+    Raises
+    ------
+    StudyError
+        Not TOML, an unknown key, a value that does not fit.
+    """
+    path = root / SETTINGS_FILE
+    if not path.exists():
+        return StudySettings()
+    with path.open("rb") as stream:
+        content = stream.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise StudyError(path, f"is larger than {_MAX_BYTES:,} bytes", _REMEDY)
+    return parse_study_toml(content, path)
+
+
+def parse_study_toml(content: bytes, path: Path) -> StudySettings:
+    """Settings from the bytes of a study.toml; `path` is only named in errors."""
+    try:
+        table: dict[str, Any] = tomllib.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise StudyError(path, f"is not TOML ({error})", _REMEDY) from error
+    try:
+        return StudySettings.model_validate(table)
+    except ValidationError as error:
+        raise StudyError(path, _faults(error), _REMEDY) from error
+    except UsageError as error:
+        raise StudyError(path, f"[preprocessing]: {error.thing} {error.fault}", error.remedy) from error
+
+
+def write_study_toml(root: Path, settings: StudySettings) -> None:
+    """Write the study.toml of a study folder, replacing one that is there."""
+    write_text(root / SETTINGS_FILE, settings.as_toml())
+
+
+def _faults(error: ValidationError) -> str:
+    faults = [f"{'.'.join(str(step) for step in fault['loc']) or 'file'}: {fault['msg']}" for fault in error.errors()]
+    more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
+    return "does not fit: " + "; ".join(faults[:5]) + more

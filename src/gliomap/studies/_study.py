@@ -1,0 +1,337 @@
+"""A study: a folder of patients, each with captures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.errors import StudyError
+from gliomap.preprocessing._config import PreprocessingConfig
+from gliomap.preprocessing._cube import HyperCube, Reason
+from gliomap.sensors._sensor import MosaicSensor
+from gliomap.studies._arrays import LabelledSpectra, map_shape, read_codes, read_cube_file, read_dataset
+from gliomap.studies._layout import FOLDERS, CaptureFiles, capture_files, capture_of_file, patient_in
+from gliomap.studies._settings import Crop, StudySettings, read_study_toml
+from gliomap.taxonomy import THESIS_CLASSES, ClassSet
+
+if TYPE_CHECKING:
+    from gliomap.captures import Capture, Exposures
+
+__all__ = ["SensorLike", "Study", "open_study"]
+
+SensorLike = str | Path | MosaicSensor
+"""A sensor, its name in the registry, or a path to its description."""
+
+
+def open_study(path: str | Path) -> Study:
+    """Open a study folder; reads study.toml and the names of files, nothing else.
+
+    Raises
+    ------
+    StudyError
+        No such folder, no capture in it, or a study.toml that cannot be used.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        fault = "is not a folder" if root.exists() else "is not there"
+        raise StudyError(root, fault, "Give the study folder, or make one with `gliomap phantom DIR`.")
+    settings = read_study_toml(root)
+    found = {
+        capture
+        for folder in FOLDERS
+        if (root / folder).is_dir()
+        for file in (root / folder).iterdir()
+        if (capture := capture_of_file(file)) is not None
+    }
+    if not found:
+        raise StudyError(
+            root,
+            f"holds no capture: nothing in {', '.join(f'{folder}/' for folder in FOLDERS)} is named like one",
+            "Name files as in tif/ID0018C09.tif or GroundTruthMaps/SNAPgtID0018C09_cropped_Pre-processed.mat.",
+        )
+    return Study(root, settings, tuple(sorted(found)))
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A study folder in the thesis's layout.
+
+    Attributes
+    ----------
+    root
+        The folder.
+    settings
+        Content of its study.toml.
+    capture_ids
+        Every capture that any file names, sorted.
+    """
+
+    root: Path
+    settings: StudySettings
+    capture_ids: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name in study.toml, else the folder's."""
+        return self.settings.name or self.root.resolve().name
+
+    @cached_property
+    def patients(self) -> Mapping[str, tuple[str, ...]]:
+        """Patient → captures, both sorted; aliases of study.toml are followed."""
+        grouped: dict[str, list[str]] = {}
+        for capture_id in self.capture_ids:
+            grouped.setdefault(self.patient_of(capture_id), []).append(capture_id)
+        return MappingProxyType({patient: tuple(grouped[patient]) for patient in sorted(grouped)})
+
+    def patient_of(self, capture_id: str) -> str:
+        """The patient of a capture, 'ID0018' for 'ID0018C09' unless study.toml has an alias."""
+        patient = patient_in(capture_id)
+        return self.settings.aliases.get(patient, patient)
+
+    def files(self, capture_id: str) -> CaptureFiles:
+        """Where the files of a capture lie, whether they exist or not.
+
+        Raises
+        ------
+        StudyError
+            A capture that the study does not have.
+        """
+        if capture_id not in self.capture_ids:
+            raise StudyError(
+                f"capture {capture_id!r}", f"is not in {self.root}", f"It has: {', '.join(self.capture_ids)[:500]}."
+            )
+        return capture_files(self.root, capture_id)
+
+    def has_raw(self, capture_id: str) -> bool:
+        """Whether raw, white and dark frames are all there."""
+        files = self.files(capture_id)
+        return files.raw.exists() and files.white.exists() and files.dark.exists()
+
+    def has_cube(self, capture_id: str) -> bool:
+        """Whether a pre-processed cube is there."""
+        return self.files(capture_id).cube.exists()
+
+    def has_map(self, capture_id: str) -> bool:
+        """Whether a ground-truth map is there."""
+        return self.files(capture_id).map.exists()
+
+    def has_dataset(self, capture_id: str) -> bool:
+        """Whether a file of labelled spectra is there."""
+        return self.files(capture_id).dataset.exists()
+
+    @property
+    def preprocessing(self) -> PreprocessingConfig:
+        """How this study's cubes are made: as study.toml says, else the default chain, which is the thesis's."""
+        return self.settings.preprocessing or PreprocessingConfig()
+
+    def crop(self, capture_id: str) -> Crop | None:
+        """Where the capture's map lies in the full-size cube, if study.toml says so."""
+        return self.settings.capture(capture_id).crop
+
+    def exposures(self, capture_id: str) -> Exposures | None:
+        """Exposure times of a capture, if study.toml has them for it or for all."""
+        from gliomap.captures import Exposures
+
+        times = self.settings.capture(capture_id).exposures or self.settings.exposures
+        return None if times is None else Exposures(**times.model_dump())
+
+    def sensor(self, override: SensorLike | None = None) -> MosaicSensor:
+        """The study's sensor: `override`, else the one that study.toml names.
+
+        Raises
+        ------
+        StudyError
+            Neither names one.
+        SensorError
+            It cannot be found or read.
+        """
+        from gliomap.sensors import get_sensor
+
+        if isinstance(override, MosaicSensor):
+            return override
+        if override is not None:
+            return get_sensor(override)
+        named = self.settings.sensor
+        if named is None:
+            raise StudyError(
+                self.root,
+                "names no sensor",
+                'Add --sensor NAME, or write sensor = "NAME" into its study.toml (`gliomap sensor list` shows names).',
+            )
+        beside = self.root / named
+        return get_sensor(beside if beside.suffix.lower() in {".toml", ".xml"} else named)
+
+    def capture(self, capture_id: str, sensor: SensorLike | None = None) -> Capture:
+        """Read the raw, white and dark frames of a capture.
+
+        Raises
+        ------
+        StudyError
+            A frame is missing, or no sensor is named.
+        CaptureError
+            A frame that cannot be used.
+        """
+        from gliomap.captures import read_capture
+
+        files = self.files(capture_id)
+        missing = [path.name for path in (files.raw, files.white, files.dark) if not path.exists()]
+        if missing:
+            raise StudyError(
+                f"capture {capture_id}",
+                f"lacks {', '.join(missing)} in {files.raw.parent}",
+                "Add the missing frames, or use its pre-processed cube.",
+            )
+        return read_capture(
+            files.raw, files.white, files.dark, self.sensor(sensor), exposures=self.exposures(capture_id)
+        )
+
+    def cube(
+        self, capture_id: str, sensor: SensorLike | None = None, config: PreprocessingConfig | None = None
+    ) -> HyperCube:
+        """The cube of a capture, aligned with its ground-truth map where it has one.
+
+        Read from preProcessedImages/ where that holds what is asked for, else made from tif/ in memory.
+
+        Parameters
+        ----------
+        capture_id
+            One of `capture_ids`.
+        sensor
+            Instead of the one that study.toml names.
+        config
+            Instead of what study.toml says. A prepared cube is used only if it was made so.
+
+        Raises
+        ------
+        StudyError
+            Neither a cube nor frames; no sensor named where one is needed; another band count than the
+            sensor's; a cube that differs in size from its map where study.toml has no fitting crop.
+        CubeError, CaptureError
+            Files that cannot be used.
+        """
+        wanted = config or self.preprocessing
+        if self.has_cube(capture_id) and wanted == self.preprocessing and self._sensor_agrees(sensor):
+            cube = self._prepared(capture_id, sensor)
+        elif self.has_raw(capture_id):
+            from gliomap.preprocessing import preprocess_capture
+
+            cube = preprocess_capture(self.capture(capture_id, sensor), wanted)
+        else:
+            raise self._no_cube(capture_id, wanted)
+        return self._aligned(capture_id, cube)
+
+    def codes(self, capture_id: str) -> npt.NDArray[np.uint16]:
+        """Tissue codes of a capture, (H, W) uint16, aligned with `cube`.
+
+        Raises
+        ------
+        StudyError
+            No map, or one that cannot be read.
+        """
+        files = self.files(capture_id)
+        if not files.map.exists():
+            raise StudyError(f"capture {capture_id}", f"has no ground-truth map ({files.map})", "Add it.")
+        return read_codes(files.map)
+
+    def dataset(self, capture_id: str, classes: ClassSet = THESIS_CLASSES) -> LabelledSpectra:
+        """Labelled spectra of a capture, from its file in datasets/.
+
+        Raises
+        ------
+        StudyError
+            No such file, or one that cannot be read.
+        """
+        files = self.files(capture_id)
+        if not files.dataset.exists():
+            raise StudyError(
+                f"capture {capture_id}",
+                f"has no labelled spectra ({files.dataset})",
+                "Make them from cube and map with gliomap.studies.write_datasets.",
+            )
+        return read_dataset(files.dataset, classes)
+
+    def _sensor_agrees(self, override: SensorLike | None) -> bool:
+        """Whether prepared cubes are of the sensor that is asked for, as far as study.toml tells."""
+        if override is None or self.settings.sensor is None:
+            return True
+        return self.sensor(override).fingerprint() == self.sensor().fingerprint()
+
+    def _prepared(self, capture_id: str, override: SensorLike | None) -> HyperCube:
+        path = self.files(capture_id).cube
+        data, reasons = read_cube_file(path)
+        named = override is not None or self.settings.sensor is not None
+        sensor = self.sensor(override) if named else None
+        if sensor is not None and data.shape[2] != sensor.n_bands:
+            raise StudyError(
+                path,
+                f"has {data.shape[2]} bands, and sensor {sensor.name!r} has {sensor.n_bands}",
+                "Name the sensor that it was taken with.",
+            )
+        reasons = np.zeros(data.shape[:2], np.uint8) if reasons is None else reasons.copy()
+        reasons[(reasons == 0) & ~data.any(axis=2)] = Reason.ZERO_BRIGHTNESS
+        mask = reasons == 0
+        data[~mask] = 0
+        return HyperCube(
+            data, None if sensor is None else sensor.wavelengths_nm, units_of(self.preprocessing), mask, reasons
+        )
+
+    def _no_cube(self, capture_id: str, wanted: PreprocessingConfig) -> StudyError:
+        if self.has_cube(capture_id):
+            return StudyError(
+                f"capture {capture_id}",
+                f"its prepared cube was made otherwise than is asked for ({wanted}), and it has no frames in tif/",
+                "Leave out --sensor and the preprocessing options, or add raw, white and dark frames.",
+            )
+        return StudyError(
+            f"capture {capture_id}",
+            f"has neither a pre-processed cube nor raw, white and dark frames in {self.root}",
+            "Add its file in preProcessedImages/ or its three frames in tif/.",
+        )
+
+    def _aligned(self, capture_id: str, cube: HyperCube) -> HyperCube:
+        crop = self.crop(capture_id)
+        target = map_shape(self.files(capture_id).map) if self.has_map(capture_id) else None
+        have = (cube.height, cube.width)
+        if target is None:
+            target = have if crop is None else crop.shape
+        if have == target:
+            return cube
+        sizes = f"its cube has {have[0]}×{have[1]} pixels and its map {target[0]}×{target[1]}"
+        if crop is None:
+            raise StudyError(
+                f"capture {capture_id}",
+                f"{sizes}, and no crop is known",
+                f"Write where the map lies in the cube into study.toml: [captures.{capture_id}]"
+                f" crop = {{row = …, column = …, height = {target[0]}, width = {target[1]}}}.",
+            )
+        if crop.shape != target or crop.row + crop.height > have[0] or crop.column + crop.width > have[1]:
+            raise StudyError(
+                f"capture {capture_id}",
+                f"{sizes}, and the crop in study.toml ({crop}) does not fit them",
+                "Correct the crop.",
+            )
+        rows, columns = slice(crop.row, crop.row + crop.height), slice(crop.column, crop.column + crop.width)
+        return replace(
+            cube,
+            data=np.ascontiguousarray(cube.data[rows, columns]),
+            mask=cube.mask[rows, columns],
+            reasons=cube.reasons[rows, columns],
+        )
+
+
+def units_of(config: PreprocessingConfig) -> str:
+    """What the values of a prepared cube are."""
+    return {
+        "brightness": "brightness-normalised reflectance",
+        "none": "reflectance",
+        "snv": "standard normal variate of reflectance",
+        "minmax": "min-max scaled reflectance",
+        "area": "area-normalised reflectance",
+    }[config.normalisation]

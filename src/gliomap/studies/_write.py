@@ -1,0 +1,144 @@
+"""Writing each file of a study's layout."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap._files import refuse_existing
+from gliomap._progress import Track, silent
+from gliomap.errors import StudyError
+from gliomap.preprocessing._cube import HyperCube
+from gliomap.studies._arrays import LabelledSpectra, labelled_spectra
+from gliomap.studies._layout import CUBE_VARIABLE, MAP_VARIABLE, REASONS_VARIABLE, capture_files
+from gliomap.studies._mat import write_mat
+from gliomap.studies._study import SensorLike, Study
+from gliomap.taxonomy import THESIS_CLASSES, ClassSet
+
+__all__ = ["write_capture_files", "write_cube", "write_dataset", "write_datasets", "write_frames", "write_map"]
+
+
+def write_frames(
+    root: Path,
+    capture_id: str,
+    raw: npt.NDArray[np.uint16],
+    white: npt.NDArray[np.uint16],
+    dark: npt.NDArray[np.uint16],
+    *,
+    taken_at: datetime | None = None,
+) -> None:
+    """Write the three TIFF files of a capture, each (rows, columns) uint16."""
+    from gliomap.captures import write_frame
+
+    files = capture_files(root, capture_id)
+    for path, frame in ((files.raw, raw), (files.white, white), (files.dark, dark)):
+        write_frame(path, frame, taken_at=taken_at)
+
+
+def write_cube(root: Path, capture_id: str, cube: HyperCube, *, compress: bool = False) -> None:
+    """Write the pre-processed cube of a capture as single precision, H×W×B.
+
+    Beside the layout's variable the file holds `reasons` (H×W uint8, see `Reason`), which other
+    readers do not miss and ours needs to tell why a spectrum is zero.
+    """
+    write_mat(
+        capture_files(root, capture_id).cube,
+        {CUBE_VARIABLE: cube.data, REASONS_VARIABLE: cube.reasons},
+        compress=compress,
+    )
+
+
+def write_map(root: Path, capture_id: str, codes: npt.NDArray[np.uint16], *, compress: bool = False) -> None:
+    """Write the ground-truth map of a capture: tissue codes, H×W uint16."""
+    if codes.ndim != 2 or codes.dtype != np.uint16:
+        raise StudyError(
+            f"map of {capture_id}", f"is {codes.dtype} of shape {codes.shape}", "A map is uint16 of shape (H, W)."
+        )
+    write_mat(capture_files(root, capture_id).map, {MAP_VARIABLE: codes}, compress=compress)
+
+
+def write_dataset(root: Path, capture_id: str, spectra: LabelledSpectra, *, compress: bool = False) -> None:
+    """Write labelled spectra: `data` N×B double, `label` N×1 uint16, `label4Classes` N×1 uint8.
+
+    Rows stand as they are given; `labelled_spectra` gives them in the layout's order.
+    """
+    arrays: dict[str, npt.NDArray[np.generic]] = {
+        "data": spectra.data.astype(np.float64),
+        "label": spectra.codes[:, np.newaxis],
+        "label4Classes": spectra.classes[:, np.newaxis],
+    }
+    write_mat(capture_files(root, capture_id).dataset, arrays, compress=compress)
+
+
+def write_capture_files(
+    root: Path,
+    capture_id: str,
+    *,
+    frames: tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16], npt.NDArray[np.uint16]] | None = None,
+    cube: HyperCube | None = None,
+    codes: npt.NDArray[np.uint16] | None = None,
+    classes: ClassSet = THESIS_CLASSES,
+    taken_at: datetime | None = None,
+    compress: bool = False,
+) -> None:
+    """Write what is given of one capture; with both cube and codes, also its labelled spectra.
+
+    Parameters
+    ----------
+    root
+        The study folder.
+    capture_id
+        Such as ID0018C09.
+    frames
+        Raw, white and dark, each (rows, columns) uint16.
+    cube
+        Of the same height and width as `codes`.
+    codes
+        (H, W) uint16.
+    classes
+        For `label4Classes`.
+    taken_at
+        Written into the TIFF files; without it they hold no time.
+    compress
+        Deflate the `.mat` files.
+    """
+    if frames is not None:
+        write_frames(root, capture_id, *frames, taken_at=taken_at)
+    if cube is not None:
+        write_cube(root, capture_id, cube, compress=compress)
+    if codes is not None:
+        write_map(root, capture_id, codes, compress=compress)
+    if cube is not None and codes is not None:
+        write_dataset(root, capture_id, labelled_spectra(cube.data, codes, classes), compress=compress)
+
+
+def write_datasets(
+    study: Study,
+    *,
+    sensor: SensorLike | None = None,
+    classes: ClassSet = THESIS_CLASSES,
+    overwrite: bool = False,
+    track: Track = silent,
+) -> tuple[str, ...]:
+    """Write datasets/ for every capture that has a map and a cube or frames; returns these captures.
+
+    Raises
+    ------
+    OutputExistsError
+        A file is there already and `overwrite` was not asked for; then nothing is written.
+    """
+    able = [
+        capture_id
+        for capture_id in study.capture_ids
+        if study.has_map(capture_id) and (study.has_cube(capture_id) or study.has_raw(capture_id))
+    ]
+    for capture_id in able:
+        refuse_existing(study.files(capture_id).dataset, overwrite=overwrite)
+    for capture_id in track(able, "Labelled spectra"):
+        cube = study.cube(capture_id, sensor)
+        spectra = labelled_spectra(cube.data, study.codes(capture_id), classes)
+        write_dataset(study.root, capture_id, spectra)
+    return tuple(able)
