@@ -1,0 +1,44 @@
+"""Tissue maps, overlays, legends and false-colour pictures as pixels, with NumPy and Pillow alone.
+
+What these pictures owe to the person who looks at them: a pixel that was not measured well is hatched
+and never coloured; a map that must not be trusted is an empty grey frame with the reason; a class
+without pixels reads 'not found', which is not 'absent'; and each legend ends with 'Research software -
+not a medical device'.
+"""
+
+from gliomap.rendering._false_colour import bands_for_rgb, synthetic_rgb
+from gliomap.rendering._layout import (
+    Panel,
+    arrange,
+    fitting_scale,
+    labels_on_picture,
+    map_picture,
+    overlay_picture,
+)
+from gliomap.rendering._legend import DISCLAIMER, Row, draw_legend, legend, legend_rows
+from gliomap.rendering._paint import MapLike, Picture, blank_panel, colour_map, hatch, overlay, upscale
+from gliomap.rendering._png import save_png
+
+__all__ = [
+    "DISCLAIMER",
+    "MapLike",
+    "Panel",
+    "Picture",
+    "Row",
+    "arrange",
+    "bands_for_rgb",
+    "blank_panel",
+    "colour_map",
+    "draw_legend",
+    "fitting_scale",
+    "hatch",
+    "labels_on_picture",
+    "legend",
+    "legend_rows",
+    "map_picture",
+    "overlay",
+    "overlay_picture",
+    "save_png",
+    "synthetic_rgb",
+    "upscale",
+]

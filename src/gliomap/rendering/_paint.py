@@ -1,0 +1,179 @@
+"""From labels to coloured pixels."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from gliomap.errors import TaxonomyError, UsageError
+from gliomap.rendering._text import draw_lines, fit, font, line_height, text_width
+from gliomap.taxonomy import ClassSet
+
+__all__ = [
+    "HATCH_DARK",
+    "HATCH_LIGHT",
+    "MapLike",
+    "Picture",
+    "blank_panel",
+    "colour_map",
+    "drawn_labels",
+    "hatch",
+    "hatch_where",
+    "overlay",
+    "upscale",
+]
+
+Picture = npt.NDArray[np.uint8]
+"""(H, W, 3) RGB, 0…255."""
+
+HATCH_LIGHT = (168, 168, 168)
+HATCH_DARK = (112, 112, 112)
+BLANK_GREY = (206, 206, 206)
+BLANK_INK = (40, 40, 40)
+LEAST_OPACITY = 0.35
+"""Share of the opacity that a pixel of the lowest confidence keeps: doubtful tumour must stay visible."""
+
+
+class MapLike(Protocol):
+    """What is drawn of a tissue map; `gliomap.engine.TissueMap` has it.
+
+    `labels` (H, W) uint8, 0 = not classified; `confidence` (H, W) float32, 0…1; `mask` (H, W) bool,
+    True = valid; `reasons` (H, W) uint8, bits of `preprocessing.Reason`; `blanked` says why nothing
+    was classified, None otherwise.
+    """
+
+    @property
+    def labels(self) -> npt.NDArray[np.uint8]: ...
+
+    @property
+    def confidence(self) -> npt.NDArray[np.float32]: ...
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]: ...
+
+    @property
+    def reasons(self) -> npt.NDArray[np.uint8]: ...
+
+    @property
+    def classes(self) -> ClassSet: ...
+
+    @property
+    def blanked(self) -> str | None: ...
+
+
+def drawn_labels(tissue: MapLike) -> npt.NDArray[np.uint8]:
+    """(H, W) labels as they are drawn: a masked pixel never shows a class, nor does a blanked map."""
+    if tissue.blanked is not None:
+        return np.zeros_like(tissue.labels)
+    return np.where(tissue.mask, tissue.labels, 0).astype(np.uint8)
+
+
+def colour_map(labels: npt.NDArray[np.integer], classes: ClassSet, palette: str = "classic") -> Picture:
+    """Colour each label, (H, W, 3) uint8; 0 is black.
+
+    Raises
+    ------
+    TaxonomyError
+        A label that is not 0…C, or an unknown palette.
+    """
+    colours = classes.colours(palette)
+    if labels.size and (int(labels.min()) < 0 or int(labels.max()) >= len(colours)):
+        raise TaxonomyError(
+            "label map",
+            f"holds labels {int(labels.min())}…{int(labels.max())}; the classes are 1…{len(classes)}",
+            "Draw it with the classes that it was made with.",
+        )
+    return colours[labels]
+
+
+def upscale(array: npt.NDArray[np.generic], scale: int) -> npt.NDArray[np.generic]:
+    """Repeat each pixel `scale` times along rows and columns: nearest neighbour, invents no label."""
+    return array if scale == 1 else array.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def hatch(height: int, width: int) -> Picture:
+    """Grey diagonal stripes, six pixels apart: a pixel that was not measured well enough to be classified."""
+    rows, columns = np.ogrid[:height, :width]
+    stripe = (rows + columns) % 6 < 2
+    return np.where(stripe[:, :, None], np.array(HATCH_DARK, np.uint8), np.array(HATCH_LIGHT, np.uint8))
+
+
+def overlay(
+    rgb: Picture,
+    tissue: MapLike,
+    palette: str = "classic",
+    *,
+    opacity: float = 0.6,
+    by_confidence: bool = False,
+    scale: int = 1,
+) -> Picture:
+    """A tissue map over its picture, (scale·H, scale·W, 3) uint8.
+
+    Under a class colour the picture is made grey, so that its false colours do not tint the classes.
+    Unclassified pixels show the picture as it is, masked ones are hatched grey. A blanked map gives an
+    empty grey frame with the reason: a bare picture would look like a map that found nothing.
+
+    Parameters
+    ----------
+    rgb
+        (H, W, 3), as made by `synthetic_rgb`.
+    opacity
+        Of the class colours, 0…1.
+    by_confidence
+        Scale the opacity with each pixel's confidence, from chance (1/C) to 1; the least confident
+        pixel keeps 35 % of it.
+    scale
+        Each pixel becomes scale × scale pixels.
+
+    Raises
+    ------
+    UsageError
+        Opacity outside 0…1, a scale under 1, a picture of another size than the map.
+    """
+    if not 0 <= opacity <= 1 or scale < 1:
+        raise UsageError("overlay", f"opacity {opacity} or scale {scale} is out of range", "Use 0…1, and 1 or more.")
+    height, width = tissue.labels.shape
+    if rgb.shape != (height, width, 3):
+        raise UsageError("overlay", f"picture {rgb.shape} on a map of {height}×{width}", "Give one of the same size.")
+    if tissue.blanked is not None:
+        return blank_panel(height * scale, width * scale, tissue.blanked)
+    labels = drawn_labels(tissue)
+    colours = colour_map(labels, tissue.classes, palette).astype(np.float32)
+    share = np.full((height, width), opacity, np.float32)
+    if by_confidence:
+        chance = 1 / max(2, len(tissue.classes))
+        certainty = np.clip((tissue.confidence - chance) / (1 - chance), 0, 1)
+        share *= LEAST_OPACITY + (1 - LEAST_OPACITY) * certainty
+    grey = rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)  # luma of ITU-R BT.601
+    blended = grey[:, :, None] * (1 - share[:, :, None]) + colours * share[:, :, None]
+    classified = (labels > 0)[:, :, None]
+    picture = np.where(classified, np.round(np.clip(blended, 0, 255)).astype(np.uint8), rgb)
+    large = upscale(picture, scale).astype(np.uint8)
+    return hatch_where(large, upscale(~tissue.mask, scale).astype(bool))
+
+
+def hatch_where(picture: Picture, where: npt.NDArray[np.bool_]) -> Picture:
+    """Replace pixels by the hatching."""
+    return np.where(where[:, :, None], hatch(*where.shape), picture).astype(np.uint8)
+
+
+def blank_panel(height: int, width: int, reason: str) -> Picture:
+    """An empty grey frame that says why nothing was classified, (height, width, 3) uint8."""
+    image = Image.new("RGB", (width, height), BLANK_GREY)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 0, width - 1, height - 1), outline=HATCH_DARK, width=max(1, min(width, height) // 80))
+    margin = max(4, width // 16)
+    largest = max(8, min(26, height // 9))
+    heading, heading_size = fit("No map", width - 2 * margin, height // 4, largest + 4)
+    lines, size = fit(reason, width - 2 * margin, height * 3 // 5, largest)
+    total = len(heading) * line_height(heading_size) + len(lines) * line_height(size)
+    top = max(2, (height - total) // 2)
+    for line in heading:
+        draw.text(((width - text_width(line, heading_size)) // 2, top), line, font=font(heading_size), fill=BLANK_INK)
+        top += line_height(heading_size)
+    for line in lines:
+        top = draw_lines(draw, [line], (width - text_width(line, size)) // 2, top, size, BLANK_INK)
+    return np.asarray(image, np.uint8).copy()

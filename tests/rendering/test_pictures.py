@@ -1,0 +1,310 @@
+"""A map must be read as what it is: these pictures are what a person decides by."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from gliomap.errors import TaxonomyError, UsageError
+from gliomap.preprocessing import Reason
+from gliomap.rendering import (
+    DISCLAIMER,
+    Panel,
+    arrange,
+    blank_panel,
+    colour_map,
+    fitting_scale,
+    hatch,
+    legend,
+    legend_rows,
+    map_picture,
+    overlay,
+    overlay_picture,
+    save_png,
+    synthetic_rgb,
+    upscale,
+)
+from gliomap.rendering._text import fit, line_height, plain, text_width, wrap
+from gliomap.taxonomy import THESIS_CLASSES
+from rendering.scene import Scene, make_scene
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return make_scene(60, 90)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every text that is drawn while the test runs."""
+    texts: list[str] = []
+    original = ImageDraw.ImageDraw.text
+
+    def record(self: ImageDraw.ImageDraw, xy: tuple[float, float], text: str, **rest: object) -> None:
+        texts.append(text)
+        original(self, xy, text, **rest)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", record)
+    return texts
+
+
+class TestColours:
+    def test_each_label_has_the_colour_people_know(self) -> None:
+        picture = colour_map(np.arange(6).reshape(2, 3), THESIS_CLASSES)
+        assert picture.dtype == np.uint8
+        assert picture.reshape(-1, 3).tolist() == [
+            [0, 0, 0],
+            [0, 255, 0],
+            [255, 0, 0],
+            [0, 0, 255],
+            [0, 255, 255],
+            [255, 0, 255],
+        ]
+
+    def test_the_safe_palette_tells_all_classes_apart_in_grey_or_in_hue(self) -> None:
+        colours = THESIS_CLASSES.colours("safe").astype(int)
+        assert len({tuple(colour) for colour in colours.tolist()}) == 6
+
+    @pytest.mark.parametrize("label", [-1, 6, 200])
+    def test_a_label_without_a_class_is_refused(self, label: int) -> None:
+        with pytest.raises(TaxonomyError, match=str(label)):
+            colour_map(np.full((2, 2), label), THESIS_CLASSES)
+
+    def test_an_unknown_palette_is_refused(self) -> None:
+        with pytest.raises(TaxonomyError, match="sepia"):
+            colour_map(np.zeros((2, 2), np.uint8), THESIS_CLASSES, "sepia")
+
+    def test_upscaling_repeats_pixels_and_invents_none(self) -> None:
+        large = upscale(np.array([[1, 2], [3, 4]]), 3)
+        assert large.shape == (6, 6)
+        assert set(np.unique(large)) == {1, 2, 3, 4}
+        assert (large[:3, 3:] == 2).all()
+
+
+class TestOverlay:
+    def test_opaque_overlay_is_the_colour_map_where_classified(self, scene: Scene) -> None:
+        rgb = synthetic_rgb(scene.cube)
+        over = overlay(rgb, scene.map, opacity=1.0)
+        classified = scene.map.labels > 0
+        assert np.array_equal(over[classified], colour_map(scene.map.labels, THESIS_CLASSES)[classified])
+
+    def test_masked_pixels_are_hatched_and_never_coloured_even_if_labelled(self, scene: Scene) -> None:
+        wrongly = dataclasses.replace(scene.map, labels=np.full_like(scene.map.labels, 2))
+        over = overlay(synthetic_rgb(scene.cube), wrongly)
+        out = ~scene.map.mask
+        assert out.any()
+        assert np.array_equal(over[out], hatch(*out.shape)[out])
+
+    def test_unclassified_valid_pixels_show_the_picture(self, scene: Scene) -> None:
+        rgb = synthetic_rgb(scene.cube)
+        over = overlay(rgb, dataclasses.replace(scene.map, labels=np.zeros_like(scene.map.labels)))
+        assert np.array_equal(over[scene.map.mask], rgb[scene.map.mask])
+
+    def test_confidence_makes_paler_but_never_invisible(self, scene: Scene) -> None:
+        mask = np.ones_like(scene.map.mask)
+        tumour = dataclasses.replace(
+            scene.map,
+            labels=np.full_like(scene.map.labels, 2),
+            mask=mask,
+            confidence=np.linspace(0, 1, mask.size, dtype=np.float32).reshape(mask.shape),
+        )
+        white = np.full((*mask.shape, 3), 255, np.uint8)
+        over = overlay(white, tumour, by_confidence=True).astype(int)
+        redness = (over[..., 0] - over[..., 1]).ravel()
+        assert (np.diff(redness) >= 0).all()
+        assert redness[0] > 0.3 * redness[-1] > 0
+
+    def test_scale_enlarges(self, scene: Scene) -> None:
+        assert overlay(synthetic_rgb(scene.cube), scene.map, scale=2).shape == (120, 180, 3)
+
+    @pytest.mark.parametrize(("opacity", "scale"), [(1.1, 1), (-0.1, 1), (0.5, 0)])
+    def test_nonsense_is_refused(self, scene: Scene, opacity: float, scale: int) -> None:
+        with pytest.raises(UsageError):
+            overlay(synthetic_rgb(scene.cube), scene.map, opacity=opacity, scale=scale)
+
+    def test_a_picture_of_another_size_is_refused(self, scene: Scene) -> None:
+        with pytest.raises(UsageError, match="60×90"):
+            overlay(np.zeros((60, 91, 3), np.uint8), scene.map)
+
+
+class TestBlankedMap:
+    """A map that must not be trusted shows nothing that could be taken for a finding."""
+
+    REASON = "The white reference is 94 minutes old; at most 60 are allowed."
+
+    def test_the_frame_is_grey_and_says_why(self, scene: Scene, drawn: list[str]) -> None:
+        blanked = dataclasses.replace(scene.map, blanked=self.REASON)
+        over = overlay(synthetic_rgb(scene.cube), blanked, scale=6)
+        assert (over.max(axis=2) == over.min(axis=2)).all()
+        assert self.REASON in " ".join(drawn)
+
+    def test_no_class_is_counted(self, scene: Scene) -> None:
+        rows = legend_rows(dataclasses.replace(scene.map, blanked=self.REASON))
+        assert all(row.cells == ("no map", "") for row in rows[:5])
+        assert rows[5].name == "not classified"
+        assert rows[5].cells[0] == f"{60 * 90:,}"
+
+    def test_the_picture_of_a_blanked_map_has_no_class_colour_in_its_panels(self, scene: Scene) -> None:
+        blanked = dataclasses.replace(scene.map, blanked=self.REASON)
+        plain_map = map_picture(scene.map, synthetic_rgb(scene.cube))
+        picture = map_picture(blanked, synthetic_rgb(scene.cube))
+        pure_green = (picture == (0, 255, 0)).all(axis=2).sum()
+        assert (plain_map == (0, 255, 0)).all(axis=2).sum() > 10 * pure_green
+
+    def test_a_tiny_frame_still_says_that_there_is_no_map(self, drawn: list[str]) -> None:
+        panel = blank_panel(40, 72, self.REASON)
+        assert panel.shape == (40, 72, 3)
+        assert drawn[0] == "No map"
+
+    def test_a_single_pixel_does_not_break_it(self) -> None:
+        assert blank_panel(1, 1, self.REASON).shape == (1, 1, 3)
+
+
+class TestLegend:
+    def test_a_class_without_pixels_is_not_found_and_never_zero(self, scene: Scene, drawn: list[str]) -> None:
+        labels = np.where(scene.map.labels == 2, 1, scene.map.labels).astype(np.uint8)
+        without = dataclasses.replace(scene.map, labels=labels)
+        tumour = legend_rows(without)[1]
+        assert tumour.cells == ("not found", "")
+        legend(without)
+        words = " ".join(drawn).lower()
+        assert "'not found' is not 'absent'" in words
+        assert "no tumour" not in words
+        assert "0 %" not in words.replace("0.0 %", "0 %").split()
+
+    def test_the_disclaimer_is_the_last_line_of_every_legend(self, scene: Scene, drawn: list[str]) -> None:
+        for kind in (scene.map, dataclasses.replace(scene.map, blanked="too dark")):
+            drawn.clear()
+            legend(kind)
+            assert drawn[-1] == DISCLAIMER == "Research software - not a medical device"
+
+    def test_it_says_what_a_forced_choice_means(self, scene: Scene, drawn: list[str]) -> None:
+        legend(scene.map, width=900)
+        assert any("also where something else lies" in line for line in drawn)
+
+    def test_counts_and_shares_are_of_the_map(self, scene: Scene) -> None:
+        rows = legend_rows(scene.map)
+        counts = np.bincount(scene.map.labels.ravel(), minlength=6)
+        assert [row.name for row in rows[:6]] == [*THESIS_CLASSES.names, "not classified"]
+        assert [row.cells[0] for row in rows[:6]] == [f"{n:,}" for n in [*counts[1:], counts[0]]]
+        shares = [float(row.cells[1].removesuffix(" %")) for row in rows[:5]]
+        assert sum(shares) == pytest.approx(100, abs=0.3)
+
+    def test_reasons_stand_under_not_classified(self, scene: Scene) -> None:
+        rows = {row.name: row.cells[0] for row in legend_rows(scene.map)[6:]}
+        saturated = int(np.count_nonzero(scene.map.reasons & int(Reason.SATURATED)))
+        assert rows[Reason.SATURATED.text] == str(saturated)
+        assert "no reason recorded" not in rows
+
+    def test_a_pixel_without_class_and_reason_is_counted_too(self, scene: Scene) -> None:
+        labels = scene.map.labels.copy()
+        labels[30, 30:40] = 0
+        rows = {row.name: row.cells[0] for row in legend_rows(dataclasses.replace(scene.map, labels=labels))}
+        assert rows["no reason recorded"] == "10"
+
+    def test_a_rare_class_is_not_rounded_to_nothing(self, scene: Scene) -> None:
+        labels = np.where(scene.map.mask, 1, 0).astype(np.uint8)
+        labels[30, 40] = 2
+        assert legend_rows(dataclasses.replace(scene.map, labels=labels))[1].cells == ("1", "< 0.1 %")
+
+    def test_truth_adds_a_column(self, scene: Scene) -> None:
+        truth = np.where(scene.truth == 4, 0, scene.truth)
+        rows = legend_rows(scene.map, truth=truth)
+        assert rows[0].cells[0] == f"{int((truth == 1).sum()):,}"
+        assert rows[3].cells[0] == "none"
+        assert all(len(row.cells) == 3 for row in rows)
+
+    def test_paler_is_explained_where_it_is_drawn(self, scene: Scene, drawn: list[str]) -> None:
+        overlay_picture(scene.map, synthetic_rgb(scene.cube), by_confidence=True)
+        assert any("less confident" in line for line in drawn)
+        drawn.clear()
+        overlay_picture(scene.map, synthetic_rgb(scene.cube))
+        assert not any("less confident" in line for line in drawn)
+
+    def test_uncoloured_pixels_of_an_overlay_are_explained(self, scene: Scene, drawn: list[str]) -> None:
+        some = dataclasses.replace(scene.map, labels=np.zeros_like(scene.map.labels))
+        overlay_picture(some, synthetic_rgb(scene.cube))
+        assert any("without colour" in line for line in drawn)
+
+
+class TestPictures:
+    def test_four_panels_with_truth_and_two_without(self, scene: Scene, drawn: list[str]) -> None:
+        rgb = synthetic_rgb(scene.cube)
+        map_picture(scene.map, rgb, truth=scene.truth)
+        assert {"Ground truth (labelled pixels)", "Map at the labelled pixels"} <= set(drawn)
+        drawn.clear()
+        map_picture(scene.map, rgb)
+        assert "Map of the whole frame" in drawn
+        assert "Ground truth (labelled pixels)" not in drawn
+
+    def test_the_map_panel_is_the_map(self, scene: Scene) -> None:
+        picture = map_picture(scene.map, synthetic_rgb(scene.cube), scale=2)
+        blue = (picture == (0, 0, 255)).all(axis=2).sum()
+        swatch = 20 * 20  # of the legend
+        assert abs(int(blue) - 4 * int((scene.map.labels == 3).sum())) <= swatch
+
+    def test_title_and_disclaimer_are_on_every_picture(self, scene: Scene, drawn: list[str]) -> None:
+        map_picture(scene.map, synthetic_rgb(scene.cube), title="ID0018C09", subtitle="held out")
+        assert "ID0018C09" in drawn
+        assert "held out" in drawn
+        assert DISCLAIMER in drawn
+
+    def test_sizes_that_differ_are_refused(self, scene: Scene) -> None:
+        with pytest.raises(UsageError):
+            map_picture(scene.map, np.zeros((10, 10, 3), np.uint8))
+        with pytest.raises(UsageError):
+            map_picture(scene.map, synthetic_rgb(scene.cube), truth=np.zeros((3, 3), np.uint8))
+
+    def test_nothing_to_arrange_is_refused(self) -> None:
+        with pytest.raises(UsageError):
+            arrange([])
+
+    def test_captions_and_uneven_panels_find_room(self) -> None:
+        panels = [
+            Panel(f"panel {n}", np.full((40 + n, 60, 3), 9, np.uint8), "a caption\nof two lines") for n in range(5)
+        ]
+        picture = arrange(panels, columns=2)
+        inside = (picture[:, :, 0] == 9).sum()
+        assert inside >= sum((38 + n) * 58 for n in range(5))
+
+    @pytest.mark.parametrize(("shape", "scale"), [((217, 409), 2), ((40, 72), 8), ((2000, 3000), 1), ((240, 200), 2)])
+    def test_the_scale_fits_a_screen(self, shape: tuple[int, int], scale: int) -> None:
+        assert fitting_scale(*shape) == scale
+
+
+class TestSavingPng:
+    def test_it_comes_back_as_it_was_and_is_deterministic(self, scene: Scene, tmp_path: Path) -> None:
+        folder = tmp_path
+        rgb = synthetic_rgb(scene.cube)
+        save_png(rgb, folder / "a.png")
+        save_png(rgb, folder / "b.png")
+        assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
+        with Image.open(folder / "a.png") as image:
+            assert np.array_equal(np.asarray(image), rgb)
+
+    @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 2), (0, 4, 3)])
+    def test_what_is_no_picture_is_refused_and_leaves_nothing(self, shape: tuple[int, ...], tmp_path: Path) -> None:
+        with pytest.raises(UsageError):
+            save_png(np.zeros(shape, np.uint8), tmp_path / "a.png")
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestText:
+    def test_what_the_font_lacks_is_spelled_plainly(self) -> None:
+        assert plain("white − dark · 5×5 → Müller ≥ 3…") == "white - dark · 5x5 to Muller >= 3..."
+        assert plain("脑") == "?"
+
+    def test_lines_keep_the_width_and_all_words(self) -> None:
+        text = "the quick brown fox jumps over " + "x" * 80
+        lines = wrap(text, 120, 14)
+        assert all(text_width(line, 14) <= 120 for line in lines)
+        assert "".join("".join(lines).split()) == "".join(text.split())
+
+    def test_text_that_does_not_fit_ends_in_dots(self) -> None:
+        lines, size = fit("a long reason " * 30, 80, 30, 16)
+        assert len(lines) * line_height(size) <= 30 + line_height(size)
+        assert lines[-1].endswith("...")
