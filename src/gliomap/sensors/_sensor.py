@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from gliomap.errors import SensorError
 
-__all__ = ["ActiveArea", "MosaicSensor", "Responses", "SpectralCorrection"]
+__all__ = ["ActiveArea", "MosaicSensor", "Responses", "SpectralCorrection", "resized"]
 
 ROW_SUM_TOLERANCE = 1e-4
 """Correction after the division is allowed only where each row sums to 1 within this."""
+
+_CHECK_FILE = "Check the calibration file."
+
+
+def _freeze(owner: object, *names: str) -> None:
+    """Replace arrays of a frozen dataclass by read-only copies, so that sensors can be shared."""
+    for name in names:
+        array = getattr(owner, name)
+        if array is not None and (array.flags.writeable or array.base is not None):
+            array = array.copy()
+            array.setflags(write=False)
+            object.__setattr__(owner, name, array)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +57,26 @@ class Responses:
     values: npt.NDArray[np.float64]
     rejection_filter: npt.NDArray[np.float64] | None = None
 
+    def __post_init__(self) -> None:
+        grid, values, filter_ = self.wavelengths_nm, self.values, self.rejection_filter
+        if grid.ndim != 1 or grid.size < 2 or values.ndim != 2 or values.shape[1] != grid.size:
+            raise SensorError("responses", f"have shape {values.shape} on a grid of {grid.shape}", _CHECK_FILE)
+        if filter_ is not None and filter_.shape != grid.shape:
+            raise SensorError("rejection filter", f"has {filter_.size} samples on a grid of {grid.size}", _CHECK_FILE)
+        if not all(np.isfinite(a).all() for a in (grid, values, filter_) if a is not None) or np.any(
+            np.diff(grid) <= 0
+        ):
+            raise SensorError("responses", "are not finite on an ascending grid of wavelengths", _CHECK_FILE)
+        _freeze(self, "wavelengths_nm", "values", "rejection_filter")
+
     def effective(self) -> npt.NDArray[np.float64]:
         """(positions, N) responses with the rejection filter, where one is known."""
         return self.values if self.rejection_filter is None else self.values * self.rejection_filter
+
+    def peaks_nm(self) -> npt.NDArray[np.float64]:
+        """(positions,) wavelength of each effective response's highest sample, nm."""
+        peaks: npt.NDArray[np.float64] = self.wavelengths_nm[self.effective().argmax(axis=1)]
+        return peaks
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +105,20 @@ class SpectralCorrection:
 
     def __post_init__(self) -> None:
         if self.matrix.ndim != 2 or not np.isfinite(self.matrix).all():
-            raise SensorError("correction matrix", "is not a finite 2-D table", "Check the calibration file.")
-        worst = float(np.abs(self.matrix.sum(axis=1) - 1).max())
+            raise SensorError("correction matrix", "is not a finite 2-D table", _CHECK_FILE)
+        worst = float(np.abs(self.matrix.sum(axis=1) - 1).max(initial=0))
         if self.after_division and worst > ROW_SUM_TOLERANCE:
             raise SensorError(
                 "correction matrix",
                 f"its rows sum to 1 only within {worst:.2g}, and correction_after_division needs {ROW_SUM_TOLERANCE:g}",
                 "Set correction_after_division to false.",
             )
-        self.matrix.setflags(write=False)
+        _freeze(self, "matrix")
+
+    def noise_gain(self) -> npt.NDArray[np.float64]:
+        """(bands,) factor by which each row amplifies noise that is independent and equal at all positions."""
+        gain: npt.NDArray[np.float64] = np.sqrt((self.matrix**2).sum(axis=1))
+        return gain
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +149,8 @@ class MosaicSensor:
     wavelengths_nominal
         True where the wavelengths were not measured: say so wherever they are shown.
     band_of_position
-        (positions,) output band that each mosaic position mainly feeds; a permutation only where
-        the calibration makes it one.
+        (positions,) output band that each mosaic position mainly feeds; a permutation where there are as
+        many bands as positions. Its order is the wavelength order of the uncorrected channels.
     correction
         Spectral correction, or None: then channels are the mosaic positions in wavelength order.
     responses
@@ -151,18 +187,30 @@ class MosaicSensor:
             raise self._fault(f"its active area {area.height}×{area.width} is not whole tiles of {self.pattern}")
         if not 1 <= self.bit_depth <= 16 or not 0 < self.saturation < 2**self.bit_depth:
             raise self._fault(f"saturation {self.saturation} does not fit {self.bit_depth} bits")
-        if len(self.band_of_position) != self.n_positions:
-            raise self._fault(
-                f"{len(self.band_of_position)} mosaic positions are named, the pattern has {self.n_positions}"
-            )
+        self._check_bands()
+        defects = self.defective_pixels
+        if defects.ndim != 2 or defects.shape[1] != 2 or np.any(defects < 0) or np.any(defects >= (rows, columns)):
+            raise self._fault(f"a defective pixel lies outside the frame of {rows}×{columns}")
+        _freeze(self, "wavelengths_nm", "defective_pixels")
+
+    def _check_bands(self) -> None:
         expected = self.correction.matrix.shape[0] if self.correction else self.n_positions
-        if self.wavelengths_nm.shape != (expected,) or np.any(np.diff(self.wavelengths_nm) < 0):
-            raise self._fault(f"it needs {expected} wavelengths in ascending order")
         if self.correction and self.correction.matrix.shape[1] != self.n_positions:
             raise self._fault(
                 f"its matrix has {self.correction.matrix.shape[1]} columns for {self.n_positions} positions"
             )
-        if self.responses and self.responses.values.shape != (self.n_positions, self.responses.wavelengths_nm.size):
+        waves = self.wavelengths_nm
+        if waves.shape != (expected,) or not np.isfinite(waves).all() or np.any(np.diff(waves) < 0):
+            raise self._fault(f"it needs {expected} wavelengths in ascending order")
+        if len(self.band_of_position) != self.n_positions:
+            raise self._fault(
+                f"{len(self.band_of_position)} mosaic positions are named, the pattern has {self.n_positions}"
+            )
+        if not all(0 <= band < expected for band in self.band_of_position):
+            raise self._fault(f"band_of_position names a band outside 0…{expected - 1}")
+        if expected == self.n_positions and len(set(self.band_of_position)) != expected:
+            raise self._fault("band_of_position names a band twice")
+        if self.responses and self.responses.values.shape[0] != self.n_positions:
             raise self._fault(f"its responses have shape {self.responses.values.shape}")
 
     @property
@@ -192,9 +240,79 @@ class MosaicSensor:
         """
         if self.correction is not None:
             return self.correction.matrix
-        matrix = np.zeros((self.n_bands, self.n_positions))
-        matrix[list(self.band_of_position), np.arange(self.n_positions)] = 1.0
-        return matrix
+        return np.eye(self.n_positions)[np.argsort(self.band_of_position, kind="stable")]
+
+    def uncorrected(self) -> MosaicSensor:
+        """The same camera without spectral correction: its channels are the positions in wavelength order.
+
+        Wavelengths then are the responses' peaks where responses are known, else this sensor's own,
+        marked nominal.
+
+        Raises
+        ------
+        SensorError
+            Bands and positions differ in number and no responses are known.
+        """
+        if self.correction is None:
+            return self
+        order = np.argsort(self.band_of_position, kind="stable")
+        if self.responses is not None:
+            # Sorted once more: a measured peak may lie a sample off the band that it feeds.
+            waves, nominal = np.sort(self.responses.peaks_nm()), self.wavelengths_nominal
+        elif self.n_bands == self.n_positions:
+            waves, nominal = self.wavelengths_nm, True
+        else:
+            raise self._fault(f"its {self.n_positions} positions have no known wavelengths")
+        return replace(
+            self,
+            wavelengths_nm=waves,
+            wavelengths_nominal=nominal,
+            band_of_position=tuple(int(rank) for rank in np.argsort(order)),
+            correction=None,
+        )
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hexadecimal) over everything that changes a cube; not the name, texts or responses."""
+        area = self.active_area
+        facts = {
+            "frame": self.frame_shape,
+            "active_area": (area.top, area.left, area.height, area.width),
+            "pattern": self.pattern,
+            "bit_depth": self.bit_depth,
+            "saturation": self.saturation,
+            "bands": self.band_of_position,
+            "after_division": self.correction_after_division,
+            "has_bias_offset": self.has_bias_offset,
+            "corrected": self.correction is not None,
+        }
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        for array in (self.wavelengths_nm, self.band_matrix(), self.defective_pixels):
+            # Nine significant digits: the same TOML gives the same fingerprint on every platform.
+            digest.update(",".join(f"{value:.9g}" for value in array.ravel()).encode())
+        return digest.hexdigest()
 
     def _fault(self, fault: str) -> SensorError:
         return SensorError(f"sensor {self.name!r}", fault, "Correct its description; see `gliomap sensor show`.")
+
+
+def resized(sensor: MosaicSensor, tiles_high: int, tiles_wide: int) -> MosaicSensor:
+    """The same camera with a smaller or larger frame, as tests and quick phantoms use it.
+
+    The active area starts at the same pixel, measures `tiles_high` × `tiles_wide` whole tiles, and
+    keeps the margin round it. Defective pixels that fall outside the new frame are left out.
+
+    Raises
+    ------
+    SensorError
+        A size under 1 tile.
+    """
+    area, (rows, columns) = sensor.active_area, sensor.frame_shape
+    height, width = tiles_high * sensor.pattern[0], tiles_wide * sensor.pattern[1]
+    frame = (rows - area.height + height, columns - area.width + width)
+    inside = (sensor.defective_pixels < frame).all(axis=1)
+    return replace(
+        sensor,
+        frame_shape=frame,
+        active_area=ActiveArea(area.top, area.left, height, width),
+        defective_pixels=sensor.defective_pixels[inside],
+    )

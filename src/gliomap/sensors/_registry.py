@@ -1,0 +1,105 @@
+"""Sensors by name: those that come with GlioMap, and the user's own."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+
+from gliomap._files import refuse_existing
+from gliomap.errors import SensorError, UsageError
+from gliomap.sensors._imec import read_imec_xml
+from gliomap.sensors._sensor import MosaicSensor
+from gliomap.sensors._toml import read_sensor_toml, sensor_from_text, write_sensor_toml
+
+__all__ = ["get_sensor", "import_sensor", "list_sensors", "user_registry"]
+
+
+def user_registry() -> Path:
+    """Folder of the user's own sensors: `$GLIOMAP_SENSORS`, else ~/.config/gliomap/sensors."""
+    chosen = os.environ.get("GLIOMAP_SENSORS")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path.home() / ".config") / "gliomap" / "sensors"
+
+
+def list_sensors() -> tuple[str, ...]:
+    """Names that `get_sensor` knows, sorted: packaged ones and the user's."""
+    folder = user_registry()
+    own = (path.stem for path in folder.glob("*.toml")) if folder.is_dir() else ()
+    return tuple(sorted({*_packaged(), *own}))
+
+
+def get_sensor(name_or_path: str | Path) -> MosaicSensor:
+    """Find a sensor.
+
+    Parameters
+    ----------
+    name_or_path
+        A name of `list_sensors()`, or the path of a .toml description or of a vendor's .xml calibration;
+        FILE.xml#K takes matrix K of a calibration that has several.
+        A packaged name wins over a file of the user's registry.
+
+    Returns
+    -------
+    MosaicSensor
+
+    Raises
+    ------
+    SensorError
+        Unknown name (the known ones are listed), or an unreadable file.
+    """
+    text = str(name_or_path)
+    if text in _packaged():
+        return _load_packaged(text)
+    path = Path(name_or_path)
+    own = user_registry() / f"{text}.toml"
+    if path.name == text and own.is_file():
+        return read_sensor_toml(own)
+    calibration = re.fullmatch(r"(.+\.xml)(?:#(\d{1,4}))?", text, re.IGNORECASE | re.DOTALL)
+    if calibration:
+        file, choice = calibration.groups()
+        return read_imec_xml(file, correction=None if choice is None else int(choice))
+    if path.suffix.lower() == ".toml":
+        return read_sensor_toml(path)
+    raise SensorError(
+        f"sensor {text!r}",
+        "is neither a known name nor a .toml or .xml file",
+        f"Known names: {', '.join(list_sensors())}. A calibration file is added with `gliomap sensor import`.",
+    )
+
+
+def import_sensor(sensor: MosaicSensor, *, overwrite: bool = False) -> Path:
+    """Write a sensor into the user's registry, under its name.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    UsageError
+        The name is a packaged sensor's, or is taken and `overwrite` is False.
+    """
+    if sensor.name in _packaged():
+        raise UsageError(f"sensor {sensor.name!r}", "comes with GlioMap and cannot be replaced", "Choose another name.")
+    path = user_registry() / f"{sensor.name}.toml"
+    refuse_existing(path, overwrite=overwrite)
+    write_sensor_toml(sensor, path)
+    return path
+
+
+@lru_cache(maxsize=1)
+def _packaged() -> frozenset[str]:
+    files = resources.files("gliomap.sensors").joinpath("registry").iterdir()
+    return frozenset(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+@lru_cache(maxsize=16)
+def _load_packaged(name: str) -> MosaicSensor:
+    file = resources.files("gliomap.sensors").joinpath("registry", f"{name}.toml")
+    return sensor_from_text(file.read_text(encoding="utf-8"), f"sensor {name!r}")

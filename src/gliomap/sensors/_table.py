@@ -1,0 +1,82 @@
+"""What `gliomap sensor show` prints: one row for each band."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.sensors._sensor import MosaicSensor
+
+__all__ = ["BandRow", "sensor_table"]
+
+
+@dataclass(frozen=True, slots=True)
+class BandRow:
+    """One output band.
+
+    Attributes
+    ----------
+    band
+        From 0, in wavelength order.
+    wavelength_nm, nominal
+        Centre, and whether it is only nominal.
+    positions
+        Mosaic positions that mainly feed it; none where there are more bands than positions.
+    peak_nm, fwhm_nm
+        Of the first such position's response with the rejection filter; None where no response is known.
+    noise_gain
+        Euclidean norm of the row of the matrix; 1 without correction.
+    row_sum
+        Sum of the row of the matrix; 1 without correction.
+    """
+
+    band: int
+    wavelength_nm: float
+    nominal: bool
+    positions: tuple[int, ...]
+    peak_nm: float | None
+    fwhm_nm: float | None
+    noise_gain: float
+    row_sum: float
+
+
+def sensor_table(sensor: MosaicSensor) -> tuple[BandRow, ...]:
+    """One row for each band of a sensor, in wavelength order."""
+    matrix = sensor.band_matrix()
+    rows = []
+    for band in range(sensor.n_bands):
+        positions = tuple(position for position, fed in enumerate(sensor.band_of_position) if fed == band)
+        peak, width = None, None
+        if sensor.responses is not None and positions:
+            grid, curve = sensor.responses.wavelengths_nm, sensor.responses.effective()[positions[0]]
+            peak, width = float(grid[curve.argmax()]), _full_width(grid, curve)
+        rows.append(
+            BandRow(
+                band=band,
+                wavelength_nm=float(sensor.wavelengths_nm[band]),
+                nominal=sensor.wavelengths_nominal,
+                positions=positions,
+                peak_nm=peak,
+                fwhm_nm=width,
+                noise_gain=float(np.sqrt((matrix[band] ** 2).sum())),
+                row_sum=float(matrix[band].sum()),
+            )
+        )
+    return tuple(rows)
+
+
+def _full_width(grid: npt.NDArray[np.float64], curve: npt.NDArray[np.float64]) -> float:
+    """Full width at half maximum round the highest sample, interpolated, nm; up to the grid's ends."""
+    top = int(curve.argmax())
+    half = curve[top] / 2
+    left, right = top, top
+    while left > 0 and curve[left] > half:
+        left -= 1
+    while right < curve.size - 1 and curve[right] > half:
+        right += 1
+    low = np.interp(half, curve[left : left + 2], grid[left : left + 2])
+    # np.interp wants ascending values: the right flank falls
+    high = np.interp(-half, -curve[right - 1 : right + 1], grid[right - 1 : right + 1])
+    return float(high - low)
