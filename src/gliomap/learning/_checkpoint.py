@@ -1,0 +1,81 @@
+"""The state of a training in one safetensors file: weights, optimiser, and the rest as JSON in its header.
+
+One file, so that a kill between two writes cannot leave halves that do not belong together. The
+state of random generators is not in it because none outlives an epoch: each epoch starts from
+(seed, epoch) alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from gliomap._files import atomic_file
+from gliomap.errors import RunError
+
+__all__ = ["read_checkpoint", "restore_adam", "write_checkpoint"]
+
+FORMAT = "gliomap-checkpoint-1"
+
+
+def write_checkpoint(
+    path: Path,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    best: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+) -> None:
+    """Write atomically; `state` must be plain JSON values."""
+    tensors = {f"weights/{name}": value for name, value in network.state_dict().items()}
+    tensors |= {f"best/{name}": value for name, value in best.items()}
+    slots = optimiser.state_dict()["state"]
+    for number, (name, _) in enumerate(network.named_parameters()):
+        tensors |= {f"adam/{name}/{slot}": value for slot, value in slots[number].items()}
+    with atomic_file(path) as temporary:
+        save_file(
+            {name: value.detach().contiguous().clone() for name, value in tensors.items()},
+            temporary,
+            metadata={"format": FORMAT, "state": json.dumps(dict(state), allow_nan=False)},
+        )
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """Tensors by kind ('weights', 'best', 'adam') and name, and the state.
+
+    Raises
+    ------
+    RunError
+        A file that is damaged or no checkpoint.
+    """
+    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "adam": {}}
+    try:
+        with safe_open(path, framework="pt") as stream:
+            metadata = stream.metadata() or {}
+            names = stream.keys()
+            for key in names:
+                kind, _, name = key.partition("/")
+                groups[kind][name] = stream.get_tensor(key)
+        if metadata["format"] != FORMAT:
+            raise RunError(path, f"is of format {metadata['format']!r}", f"This version reads {FORMAT!r}.")
+        state: dict[str, Any] = json.loads(metadata["state"])
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise RunError(
+            path, f"is damaged or no checkpoint ({error})", "Delete the folder that it lies in and train again."
+        ) from error
+    return groups, state
+
+
+def restore_adam(network: nn.Module, optimiser: torch.optim.Optimizer, slots: Mapping[str, Tensor]) -> None:
+    """Give the optimiser the moments it had."""
+    state = {
+        number: {slot: slots[f"{name}/{slot}"] for slot in ("step", "exp_avg", "exp_avg_sq")}
+        for number, (name, _) in enumerate(network.named_parameters())
+    }
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

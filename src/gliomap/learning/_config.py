@@ -1,0 +1,142 @@
+"""How a model is trained: frozen settings and the named presets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+from gliomap.errors import UsageError
+
+__all__ = ["PRESETS", "TrainingConfig", "preset"]
+
+Schedule = Literal["cosine", "constant"]
+ClassWeights = Literal["balanced", "none"]
+Monitor = Literal["macro_recall", "loss"]
+
+
+def _require(name: str, value: object, holds: bool, wanted: str) -> None:
+    if not holds:
+        raise UsageError(f"training setting {name!r}", f"is {value!r}", f"It must be {wanted}.")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """Settings of one training.
+
+    Linear discriminant analysis has no epochs; of these it heeds only `class_weights`, which sets
+    its prior probabilities (equal, or the shares of the labelled pixels).
+
+    Attributes
+    ----------
+    preset
+        Name of the preset these settings started from.
+    epochs
+        Times that every labelled pixel is seen; the most, where training stops early.
+    batch_size
+        Pixels per step. Batches are stratified: each keeps the class shares of what is left.
+    learning_rate
+        Of Adam, at the start.
+    schedule
+        'cosine' lowers the rate from step to step to 1 % at the last epoch (half a cosine wave);
+        'constant' leaves it.
+    weight_decay
+        L2 penalty of Adam.
+    class_weights
+        'balanced' weighs the loss of class c by N / (classes · N_c), at most 10; 'none' by 1.
+    patience
+        Stop after this many epochs in which the validation patients gained nothing, and keep the
+        weights of the best epoch. None trains all epochs and keeps the last weights.
+    monitor
+        What is watched on the validation patients: 'macro_recall', the mean recall of the classes
+        they have (ties go to the lower loss), or 'loss'.
+    checkpoint_every
+        Epochs between checkpoints.
+    seed
+        Of the first weights and of the order of batches.
+    threads
+        CPU threads of torch. The same seed gives the same bits on the same machine and versions
+        for the same number of threads. One is as fast as two for networks this small and makes
+        the result independent of the number of cores.
+
+    Raises
+    ------
+    UsageError
+        A value out of its range.
+    """
+
+    preset: str = "default"
+    epochs: int = 40
+    batch_size: int = 256
+    learning_rate: float = 0.003
+    schedule: Schedule = "cosine"
+    weight_decay: float = 0.0
+    class_weights: ClassWeights = "balanced"
+    patience: int | None = 10
+    monitor: Monitor = "macro_recall"
+    checkpoint_every: int = 5
+    seed: int = 0
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "checkpoint_every", "threads"):
+            _require(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
+        _require("patience", self.patience, self.patience is None or self.patience >= 1, "1 or more, or none")
+        _require("seed", self.seed, 0 <= self.seed < 2**32, f"0…{2**32 - 1}")
+        sound = math.isfinite(self.learning_rate) and self.learning_rate > 0
+        _require("learning_rate", self.learning_rate, sound, "a number over 0")
+        sound = math.isfinite(self.weight_decay) and self.weight_decay >= 0
+        _require("weight_decay", self.weight_decay, sound, "0 or more")
+        for name, kind in (("schedule", Schedule), ("class_weights", ClassWeights), ("monitor", Monitor)):
+            _require(name, getattr(self, name), getattr(self, name) in get_args(kind), " or ".join(get_args(kind)))
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> TrainingConfig:
+        """The same settings with some of them changed.
+
+        Raises
+        ------
+        UsageError
+            A name that is no setting, or a value out of its range.
+        """
+        known = [field.name for field in fields(self) if field.name != "preset"]
+        unknown = sorted(set(overrides) - set(known))
+        if unknown:
+            raise UsageError(f"training setting {unknown[0]!r}", "is not known", f"Settings are: {', '.join(known)}.")
+        return replace(self, **overrides)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as written into run records."""
+        return asdict(self)
+
+
+PRESETS: Mapping[str, TrainingConfig] = MappingProxyType(
+    {
+        "default": TrainingConfig(),
+        "thesis": TrainingConfig(
+            preset="thesis",
+            epochs=100,
+            batch_size=16,
+            learning_rate=0.001,
+            schedule="constant",
+            class_weights="none",
+            patience=None,
+        ),
+    }
+)
+"""'default' is made to be quick and fair to rare classes; 'thesis' is the 2021 thesis's procedure,
+except that codes are mapped to classes first and no incomplete batch is dropped."""
+
+
+def preset(name: str) -> TrainingConfig:
+    """The preset of this name.
+
+    Raises
+    ------
+    UsageError
+        No preset has this name.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"preset {name!r}", "is not known", f"Choose one of: {', '.join(PRESETS)}.")
+    return PRESETS[name]

@@ -1,0 +1,69 @@
+"""What a training told: one record per epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["EpochRecord", "History", "Observer", "ignore"]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One epoch.
+
+    Attributes
+    ----------
+    epoch
+        1, 2, …
+    seconds
+        Wall time, validation included.
+    learning_rate
+        At the end of the epoch.
+    train_loss, train_accuracy
+        Weighted cross-entropy and share of pixels right, each pixel as it was met during the
+        epoch (so the first epochs look worse than the network that leaves them).
+    validation_loss, validation_accuracy, validation_macro_recall
+        The same on the validation patients after the epoch, and the mean recall over the classes
+        they have; None without validation.
+    """
+
+    epoch: int
+    seconds: float
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+    validation_macro_recall: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A whole training.
+
+    Attributes
+    ----------
+    epochs
+        In order.
+    best_epoch
+        The epoch whose weights were kept.
+    stopped
+        Why training ended, for people.
+    notes
+        What a reader of the result should know: missing classes, collinear bands, …
+    """
+
+    epochs: tuple[EpochRecord, ...]
+    best_epoch: int
+    stopped: str
+    notes: tuple[str, ...] = ()
+
+
+Observer = Callable[[EpochRecord], None]
+"""Called after each epoch, for whoever mirrors a training elsewhere."""
+
+
+def ignore(record: EpochRecord) -> None:
+    """An observer that does nothing."""
+    del record

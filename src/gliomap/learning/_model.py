@@ -1,0 +1,190 @@
+"""What every tissue model can do, and prediction in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap._progress import Track, silent
+from gliomap.errors import ModelError
+from gliomap.learning._config import TrainingConfig
+from gliomap.learning._history import History, Observer, ignore
+from gliomap.learning._layers import DenseNetwork
+from gliomap.learning._patches import PatchSource
+from gliomap.preprocessing._cube import HyperCube
+
+__all__ = [
+    "Floats",
+    "Tensors",
+    "TissueModel",
+    "check_finite",
+    "check_labels",
+    "check_patches",
+    "predict",
+    "predict_map",
+]
+
+Floats = npt.NDArray[np.float32]
+Tensors = Mapping[str, npt.NDArray[np.float32]]
+
+BATCH = 4096
+"""Windows predicted at a time: 20 MB of 7×7×25 float32."""
+
+FEW_PIXELS = 10
+"""A class with fewer training pixels is worth a note."""
+
+
+class TissueModel(Protocol):
+    """A model that gives each pixel a probability per class, from a window around it.
+
+    `window` is 1 for a model of single spectra. Patches are (N, B, w, w) float32; probabilities are
+    (N, C) float32, rows sum to 1, column k belongs to class k + 1.
+    """
+
+    @property
+    def name(self) -> str:
+        """Its name in the registry."""
+        ...
+
+    @property
+    def window(self) -> int:
+        """Side of the window, odd."""
+        ...
+
+    @property
+    def n_bands(self) -> int:
+        """Bands of a spectrum."""
+        ...
+
+    @property
+    def n_classes(self) -> int:
+        """Classes, whether or not each occurred in training."""
+        ...
+
+    def fit(
+        self,
+        training: PatchSource,
+        validation: PatchSource | None,
+        config: TrainingConfig,
+        *,
+        checkpoint: Path | None = None,
+        observer: Observer = ignore,
+        track: Track = silent,
+    ) -> History:
+        """Learn from labelled pixels.
+
+        `validation` holds pixels of other patients, or None. Where `checkpoint` is given, the state
+        of training goes there now and then, and training continues from one that is already there.
+        """
+        ...
+
+    def predict_proba(self, patches: Floats) -> Floats:
+        """Probabilities of patches."""
+        ...
+
+    def dense(self) -> DenseNetwork:
+        """The same model as a convolution over the frame, without torch."""
+        ...
+
+    def tensors(self) -> dict[str, Floats]:
+        """Weights by name, as they are written to safetensors."""
+        ...
+
+
+def predict(model: TissueModel, source: PatchSource, *, batch_size: int = BATCH, track: Track = silent) -> Floats:
+    """Probabilities of all pixels of a source, (N, C) float32, in its order; one batch of windows at a time."""
+    result = np.zeros((len(source), model.n_classes), np.float32)
+    batches = -(-len(source) // batch_size)
+    for which in track(source.batches(batch_size), "predicting", batches):
+        result[which] = model.predict_proba(source.windows(which))
+    return result
+
+
+def predict_map(model: TissueModel, cube: HyperCube, *, batch_size: int = BATCH, track: Track = silent) -> Floats:
+    """Probabilities of a whole cube, (H, W, C) float32, patch by patch; 0 where it is masked.
+
+    This is the plain way that a bundle's graph is held against. For use on frames take the engine.
+    """
+    source = PatchSource.every_pixel(cube, model.window)
+    result = np.zeros((cube.height, cube.width, model.n_classes), np.float32)
+    result[source.index[:, 1], source.index[:, 2]] = predict(model, source, batch_size=batch_size, track=track)
+    return result
+
+
+def check_patches(patches: Floats, n_bands: int, window: int) -> None:
+    """Refuse patches that are not (N, B, w, w).
+
+    Raises
+    ------
+    ModelError
+        With both shapes.
+    """
+    if patches.ndim != 4 or patches.shape[1:] != (n_bands, window, window):
+        raise ModelError(
+            "patches",
+            f"have shape {patches.shape}, this model takes (N, {n_bands}, {window}, {window})",
+            "Use a cube of the camera and preprocessing that the model was trained for.",
+        )
+
+
+def check_finite(name: str, tensors: Tensors) -> None:
+    """Refuse weights with NaN or infinite values.
+
+    Raises
+    ------
+    ModelError
+        Naming the first such tensor.
+    """
+    for key, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise ModelError(
+                f"tensor {key!r} of {name}",
+                f"{np.count_nonzero(~np.isfinite(tensor))} of {tensor.size} values are NaN or infinite",
+                "Train again, with a lower learning rate if this was a training.",
+            )
+
+
+def check_labels(training: PatchSource, n_classes: int, names: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Refuse labels that nothing can be learned from; return notes on those that are thin.
+
+    `names` are the classes' names for the messages; numbers do without.
+
+    Raises
+    ------
+    ModelError
+        No labelled pixel, labels beyond the classes, only one class, or a class with one pixel.
+    """
+    where = f"training captures {', '.join(training.captures)}"
+    if len(training) == 0:
+        raise ModelError(where, "hold no valid labelled pixel", "Name captures with labels; see `gliomap study check`.")
+    if int(training.labels.min()) < 1 or int(training.labels.max()) > n_classes:
+        raise ModelError(
+            where,
+            f"labels are {training.labels.min()}…{training.labels.max()} for {n_classes} classes",
+            "Map codes to classes 1…C first.",
+        )
+    counts = training.class_counts(n_classes)
+    called = [f"class {k + 1}" + (f" '{names[k]}'" if names else "") for k in range(n_classes)]
+    present = [k for k in range(n_classes) if counts[k]]
+    if len(present) < 2:
+        raise ModelError(
+            where,
+            f"hold {called[present[0]]} only ({counts.max()} pixels)",
+            "Add captures with at least two classes.",
+        )
+    single = [k for k in present if counts[k] == 1]
+    if single:
+        raise ModelError(
+            where,
+            f"{called[single[0]]} has one labelled pixel, which shows neither its spread nor its neighbours",
+            "Add captures with more of it, or set that pixel to 0 in its map.",
+        )
+    missing = [
+        f"{called[k]} has no training pixel: do not expect it in a map" for k in range(n_classes) if not counts[k]
+    ]
+    thin = [f"{called[k]} has only {counts[k]} training pixels" for k in present if counts[k] < FEW_PIXELS]
+    return (*missing, *thin)

@@ -1,0 +1,259 @@
+"""The models by name, and their files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+
+from gliomap._files import atomic_file
+from gliomap.errors import MissingExtraError, ModelError, UsageError
+from gliomap.learning._model import Floats, Tensors, TissueModel
+
+__all__ = [
+    "MODELS",
+    "ModelKind",
+    "build_model",
+    "load_model",
+    "model_from_tensors",
+    "model_kind",
+    "read_tensors",
+    "save_model",
+]
+
+FORMAT = "gliomap-model-1"
+
+
+class Builder(Protocol):
+    """Makes an untrained model."""
+
+    def __call__(self, n_bands: int, n_classes: int, *, hidden: int | None) -> TissueModel:
+        """`hidden` is the width of the first hidden layer, None for the model's own."""
+        ...
+
+
+class Loader(Protocol):
+    """Makes a trained model from its tensors."""
+
+    def __call__(self, tensors: Tensors) -> TissueModel:
+        """Raise `ModelError` where they do not fit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelKind:
+    """One entry of the registry.
+
+    Attributes
+    ----------
+    name
+        As the command line takes it.
+    title
+        As the thesis names it in files and figures.
+    description
+        One line.
+    window
+        Side of the window that it looks at; 1 needs no cube, only labelled spectra.
+    needs
+        The package that it is trained with.
+    build, load
+        Make an untrained model, or one from its tensors. They import what they need.
+    """
+
+    name: str
+    title: str
+    description: str
+    window: int
+    needs: str
+    build: Builder
+    load: Loader
+
+
+def _build_conv2d(n_bands: int, n_classes: int, *, hidden: int | None) -> TissueModel:
+    from gliomap.learning._networks import Conv2DNet
+
+    _refuse_hidden("conv2d", hidden)
+    return Conv2DNet(n_bands, n_classes)
+
+
+def _load_conv2d(tensors: Tensors) -> TissueModel:
+    from gliomap.learning._networks import Conv2DNet
+
+    return Conv2DNet.from_tensors(tensors)
+
+
+def _build_fourlayer(n_bands: int, n_classes: int, *, hidden: int | None) -> TissueModel:
+    from gliomap.learning._networks import FourLayerNet
+
+    return FourLayerNet(n_bands, n_classes) if hidden is None else FourLayerNet(n_bands, n_classes, hidden)
+
+
+def _load_fourlayer(tensors: Tensors) -> TissueModel:
+    from gliomap.learning._networks import FourLayerNet
+
+    return FourLayerNet.from_tensors(tensors)
+
+
+def _build_lda(n_bands: int, n_classes: int, *, hidden: int | None) -> TissueModel:
+    from gliomap.learning._discriminant import LinearDiscriminant
+
+    _refuse_hidden("lda", hidden)
+    return LinearDiscriminant(n_bands, n_classes)
+
+
+def _load_lda(tensors: Tensors) -> TissueModel:
+    from gliomap.learning._discriminant import LinearDiscriminant
+
+    return LinearDiscriminant.from_tensors(tensors)
+
+
+def _refuse_hidden(name: str, hidden: int | None) -> None:
+    if hidden is not None:
+        raise UsageError(f"model {name!r}", "has no hidden width to choose", "Leave it out, or use fourlayer.")
+
+
+MODELS: Mapping[str, ModelKind] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            ModelKind(
+                "conv2d",
+                "Conv2DNet",
+                "the thesis's convolutional network, 7×7 patches",
+                7,
+                "torch",
+                _build_conv2d,
+                _load_conv2d,
+            ),
+            ModelKind(
+                "fourlayer",
+                "FourLayerNet",
+                "the thesis's network of four linear layers, single spectra",
+                1,
+                "torch",
+                _build_fourlayer,
+                _load_fourlayer,
+            ),
+            ModelKind(
+                "lda", "LDA", "linear discriminant analysis, single spectra", 1, "sklearn", _build_lda, _load_lda
+            ),
+        )
+    }
+)
+"""Every model that can be trained, by name."""
+
+
+def model_kind(name: str) -> ModelKind:
+    """The registry's entry.
+
+    Raises
+    ------
+    ModelError
+        No model has this name.
+    """
+    if name not in MODELS:
+        raise ModelError(f"model {name!r}", "is not known", f"Choose one of: {', '.join(MODELS)}.")
+    return MODELS[name]
+
+
+def build_model(name: str, n_bands: int, n_classes: int, *, seed: int = 0, hidden: int | None = None) -> TissueModel:
+    """An untrained model; the same seed gives the same first weights.
+
+    Raises
+    ------
+    ModelError
+        An unknown name or impossible sizes.
+    UsageError
+        `hidden` for a model that has none.
+    MissingExtraError
+        torch or scikit-learn is not installed.
+    """
+    kind = model_kind(name)
+    if find_spec(kind.needs) is None:
+        raise MissingExtraError(f"model {name!r}", "train")
+    if kind.needs != "torch":
+        return kind.build(n_bands, n_classes, hidden=hidden)
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return kind.build(n_bands, n_classes, hidden=hidden)
+
+
+def model_from_tensors(name: str, tensors: Tensors) -> TissueModel:
+    """A trained model from its weights.
+
+    Raises
+    ------
+    ModelError
+        An unknown name, or tensors that do not fit this architecture.
+    """
+    return model_kind(name).load(tensors)
+
+
+def save_model(model: TissueModel, path: Path) -> None:
+    """Write the weights as safetensors, atomically; the file's header names the model."""
+    from safetensors.numpy import save_file
+
+    with atomic_file(path) as temporary:
+        save_file(model.tensors(), temporary, metadata={"format": FORMAT, "model": model.name})
+
+
+def load_model(path: Path, name: str | None = None) -> TissueModel:
+    """A trained model from a safetensors file.
+
+    Parameters
+    ----------
+    path
+        A file of `save_model`, or plain weights with the thesis's names.
+    name
+        The architecture; by default what the file's header says.
+
+    Raises
+    ------
+    ModelError
+        A file that is missing or no safetensors, that does not say its model, or does not fit.
+    """
+    tensors, metadata = read_tensors(path)
+    chosen = name or metadata.get("model")
+    if chosen is None:
+        raise ModelError(path, "does not say which model its weights are of", f"Name one of: {', '.join(MODELS)}.")
+    return model_from_tensors(chosen, tensors)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Floats], dict[str, str]]:
+    """Tensors of a safetensors file as float32, and the text fields of its header.
+
+    Raises
+    ------
+    ModelError
+        A file that is missing, no safetensors, or holds other than floating-point numbers.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    tensors: dict[str, Floats] = {}
+    try:
+        with safe_open(path, framework="np") as stream:
+            metadata: dict[str, str] = dict(stream.metadata() or {})
+            names = stream.keys()
+            for name in names:
+                value = stream.get_tensor(name)
+                if value.dtype.kind != "f":
+                    raise ModelError(
+                        path, f"its tensor {name!r} is {value.dtype}", "Weights are floating-point numbers."
+                    )
+                tensors[name] = value.astype(np.float32)
+    except FileNotFoundError as error:
+        raise ModelError(path, "is not there", "Check the path.") from error
+    except (SafetensorError, TypeError) as error:
+        raise ModelError(
+            path,
+            f"is no safetensors file or is damaged ({error})",
+            "Convert weights of the 2021 thesis with: python -m gliomap.learning.convert_legacy IN OUT.safetensors",
+        ) from error
+    return tensors, metadata
