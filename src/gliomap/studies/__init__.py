@@ -14,9 +14,11 @@ from gliomap.studies._arrays import (
     read_cube_file,
     read_dataset,
 )
+from gliomap.studies._holdout import make_holdout
 from gliomap.studies._layout import CaptureFiles, capture_files
 from gliomap.studies._mat import list_mat, read_mat, write_mat
 from gliomap.studies._mat5 import MatVariable
+from gliomap.studies._prepared import chain_of
 from gliomap.studies._settings import (
     CaptureSettings,
     Crop,
@@ -25,6 +27,7 @@ from gliomap.studies._settings import (
     read_study_toml,
     write_study_toml,
 )
+from gliomap.studies._split import Split
 from gliomap.studies._study import SensorLike, Study, open_study
 from gliomap.studies._write import (
     write_capture_files,
@@ -44,12 +47,15 @@ __all__ = [
     "LabelledSpectra",
     "MatVariable",
     "SensorLike",
+    "Split",
     "Study",
     "StudySettings",
     "capture_files",
+    "chain_of",
     "class_map",
     "labelled_spectra",
     "list_mat",
+    "make_holdout",
     "open_study",
     "read_codes",
     "read_cube_file",

@@ -9,10 +9,12 @@ from pathlib import Path
 from gliomap.errors import StudyError
 
 __all__ = [
+    "CHAIN_VARIABLE",
     "CUBE_VARIABLE",
     "DATASET_VARIABLES",
     "FOLDERS",
     "MAP_VARIABLE",
+    "REASONS_VARIABLE",
     "SETTINGS_FILE",
     "CaptureFiles",
     "capture_files",
@@ -25,6 +27,7 @@ SETTINGS_FILE = "study.toml"
 FOLDERS = ("tif", "preProcessedImages", "GroundTruthMaps", "datasets")
 CUBE_VARIABLE = "preProcessedImage"
 REASONS_VARIABLE = "reasons"
+CHAIN_VARIABLE = "chain"
 MAP_VARIABLE = "groundTruthMap"
 DATASET_VARIABLES = ("data", "label", "label4Classes")
 

@@ -114,7 +114,8 @@ class StudySettings(_Model):
 
     def as_toml(self) -> str:
         """The text of a study.toml with these settings, without what is not set."""
-        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True, exclude_defaults=False))
+        table = self.model_dump(mode="json", exclude_none=True)
+        return tomli_w.dumps({key: value for key, value in table.items() if value != {}})
 
     def capture(self, capture_id: str) -> CaptureSettings:
         """Settings of one capture; empty ones where nothing is written."""

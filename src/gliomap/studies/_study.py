@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from gliomap.errors import StudyError
 from gliomap.preprocessing._config import PreprocessingConfig
-from gliomap.preprocessing._cube import HyperCube, Reason
+from gliomap.preprocessing._cube import HyperCube
 from gliomap.sensors._sensor import MosaicSensor
-from gliomap.studies._arrays import LabelledSpectra, map_shape, read_codes, read_cube_file, read_dataset
+from gliomap.studies._arrays import LabelledSpectra, map_shape, read_codes, read_dataset
 from gliomap.studies._layout import FOLDERS, CaptureFiles, capture_files, capture_of_file, patient_in
+from gliomap.studies._prepared import chain_of, read_chain, read_prepared
 from gliomap.studies._settings import Crop, StudySettings, read_study_toml
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 
@@ -127,6 +128,15 @@ class Study:
         return self.files(capture_id).dataset.exists()
 
     @property
+    def labelled(self) -> tuple[str, ...]:
+        """Captures that can train and test: a ground-truth map, and a prepared cube or all three frames."""
+        return tuple(
+            capture_id
+            for capture_id in self.capture_ids
+            if self.has_map(capture_id) and (self.has_cube(capture_id) or self.has_raw(capture_id))
+        )
+
+    @property
     def preprocessing(self) -> PreprocessingConfig:
         """How this study's cubes are made: as study.toml says, else the default chain, which is the thesis's."""
         return self.settings.preprocessing or PreprocessingConfig()
@@ -217,8 +227,9 @@ class Study:
             Files that cannot be used.
         """
         wanted = config or self.preprocessing
-        if self.has_cube(capture_id) and wanted == self.preprocessing and self._sensor_agrees(sensor):
-            cube = self._prepared(capture_id, sensor)
+        if self.is_prepared(capture_id, sensor, config):
+            named = sensor is not None or self.settings.sensor is not None
+            cube = read_prepared(self.files(capture_id).cube, self.sensor(sensor) if named else None, wanted)
         elif self.has_raw(capture_id):
             from gliomap.preprocessing import preprocess_capture
 
@@ -226,6 +237,31 @@ class Study:
         else:
             raise self._no_cube(capture_id, wanted)
         return self._aligned(capture_id, cube)
+
+    def is_prepared(
+        self, capture_id: str, sensor: SensorLike | None = None, config: PreprocessingConfig | None = None
+    ) -> bool:
+        """Whether preProcessedImages/ holds the capture's cube as it is asked for.
+
+        Our own files tell what they were made with. Those of others are taken to be what study.toml says.
+        """
+        if not self.has_cube(capture_id):
+            return False
+        wanted = config or self.preprocessing
+        named = sensor is not None or self.settings.sensor is not None
+        chain = read_chain(self.files(capture_id).cube)
+        if chain is not None and named:
+            return np.array_equal(chain, chain_of(self.sensor(sensor), wanted, self.settings.capture(capture_id)))
+        return wanted == self.preprocessing and self._sensor_agrees(sensor)
+
+    def sources(
+        self, capture_id: str, sensor: SensorLike | None = None, config: PreprocessingConfig | None = None
+    ) -> tuple[Path, ...]:
+        """The files that `cube` and `codes` read: the prepared cube or the three frames, and the map where there is one."""
+        files = self.files(capture_id)
+        prepared = self.is_prepared(capture_id, sensor, config)
+        images = (files.cube,) if prepared else (files.raw, files.white, files.dark)
+        return tuple(path for path in (*images, files.map) if path.exists())
 
     def codes(self, capture_id: str) -> npt.NDArray[np.uint16]:
         """Tissue codes of a capture, (H, W) uint16, aligned with `cube`.
@@ -262,25 +298,6 @@ class Study:
         if override is None or self.settings.sensor is None:
             return True
         return self.sensor(override).fingerprint() == self.sensor().fingerprint()
-
-    def _prepared(self, capture_id: str, override: SensorLike | None) -> HyperCube:
-        path = self.files(capture_id).cube
-        data, reasons = read_cube_file(path)
-        named = override is not None or self.settings.sensor is not None
-        sensor = self.sensor(override) if named else None
-        if sensor is not None and data.shape[2] != sensor.n_bands:
-            raise StudyError(
-                path,
-                f"has {data.shape[2]} bands, and sensor {sensor.name!r} has {sensor.n_bands}",
-                "Name the sensor that it was taken with.",
-            )
-        reasons = np.zeros(data.shape[:2], np.uint8) if reasons is None else reasons.copy()
-        reasons[(reasons == 0) & ~data.any(axis=2)] = Reason.ZERO_BRIGHTNESS
-        mask = reasons == 0
-        data[~mask] = 0
-        return HyperCube(
-            data, None if sensor is None else sensor.wavelengths_nm, units_of(self.preprocessing), mask, reasons
-        )
 
     def _no_cube(self, capture_id: str, wanted: PreprocessingConfig) -> StudyError:
         if self.has_cube(capture_id):
@@ -324,14 +341,3 @@ class Study:
             mask=cube.mask[rows, columns],
             reasons=cube.reasons[rows, columns],
         )
-
-
-def units_of(config: PreprocessingConfig) -> str:
-    """What the values of a prepared cube are."""
-    return {
-        "brightness": "brightness-normalised reflectance",
-        "none": "reflectance",
-        "snv": "standard normal variate of reflectance",
-        "minmax": "min-max scaled reflectance",
-        "area": "area-normalised reflectance",
-    }[config.normalisation]

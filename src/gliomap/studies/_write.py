@@ -13,7 +13,7 @@ from gliomap._progress import Track, silent
 from gliomap.errors import StudyError
 from gliomap.preprocessing._cube import HyperCube
 from gliomap.studies._arrays import LabelledSpectra, labelled_spectra
-from gliomap.studies._layout import CUBE_VARIABLE, MAP_VARIABLE, REASONS_VARIABLE, capture_files
+from gliomap.studies._layout import CHAIN_VARIABLE, CUBE_VARIABLE, MAP_VARIABLE, REASONS_VARIABLE, capture_files
 from gliomap.studies._mat import write_mat
 from gliomap.studies._study import SensorLike, Study
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
@@ -38,17 +38,23 @@ def write_frames(
         write_frame(path, frame, taken_at=taken_at)
 
 
-def write_cube(root: Path, capture_id: str, cube: HyperCube, *, compress: bool = False) -> None:
+def write_cube(
+    root: Path,
+    capture_id: str,
+    cube: HyperCube,
+    *,
+    chain: npt.NDArray[np.uint8] | None = None,
+    compress: bool = False,
+) -> None:
     """Write the pre-processed cube of a capture as single precision, H×W×B.
 
-    Beside the layout's variable the file holds `reasons` (H×W uint8, see `Reason`), which other
-    readers do not miss and ours needs to tell why a spectrum is zero.
+    Beside the layout's variable the file holds `reasons` (H×W uint8, see `Reason`) and, if it is given,
+    `chain` (see `chain_of`). Other readers do not miss them.
     """
-    write_mat(
-        capture_files(root, capture_id).cube,
-        {CUBE_VARIABLE: cube.data, REASONS_VARIABLE: cube.reasons},
-        compress=compress,
-    )
+    arrays: dict[str, npt.NDArray[np.generic]] = {CUBE_VARIABLE: cube.data, REASONS_VARIABLE: cube.reasons}
+    if chain is not None:
+        arrays[CHAIN_VARIABLE] = chain
+    write_mat(capture_files(root, capture_id).cube, arrays, compress=compress)
 
 
 def write_map(root: Path, capture_id: str, codes: npt.NDArray[np.uint16], *, compress: bool = False) -> None:
@@ -81,6 +87,7 @@ def write_capture_files(
     cube: HyperCube | None = None,
     codes: npt.NDArray[np.uint16] | None = None,
     classes: ClassSet = THESIS_CLASSES,
+    chain: npt.NDArray[np.uint8] | None = None,
     taken_at: datetime | None = None,
     compress: bool = False,
 ) -> None:
@@ -100,6 +107,8 @@ def write_capture_files(
         (H, W) uint16.
     classes
         For `label4Classes`.
+    chain
+        What the cube was made with, from `chain_of`; lets a later change of study.toml be noticed.
     taken_at
         Written into the TIFF files; without it they hold no time.
     compress
@@ -108,7 +117,7 @@ def write_capture_files(
     if frames is not None:
         write_frames(root, capture_id, *frames, taken_at=taken_at)
     if cube is not None:
-        write_cube(root, capture_id, cube, compress=compress)
+        write_cube(root, capture_id, cube, chain=chain, compress=compress)
     if codes is not None:
         write_map(root, capture_id, codes, compress=compress)
     if cube is not None and codes is not None:
@@ -130,15 +139,11 @@ def write_datasets(
     OutputExistsError
         A file is there already and `overwrite` was not asked for; then nothing is written.
     """
-    able = [
-        capture_id
-        for capture_id in study.capture_ids
-        if study.has_map(capture_id) and (study.has_cube(capture_id) or study.has_raw(capture_id))
-    ]
+    able = study.labelled
     for capture_id in able:
         refuse_existing(study.files(capture_id).dataset, overwrite=overwrite)
     for capture_id in track(able, "Labelled spectra"):
         cube = study.cube(capture_id, sensor)
         spectra = labelled_spectra(cube.data, study.codes(capture_id), classes)
         write_dataset(study.root, capture_id, spectra)
-    return tuple(able)
+    return able

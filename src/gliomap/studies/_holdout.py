@@ -1,0 +1,147 @@
+"""Hold out captures or patients: the thesis's 'no CV'."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+import numpy as np
+
+from gliomap._progress import Track, silent
+from gliomap.errors import StudyError, UsageError
+from gliomap.preprocessing._config import PreprocessingConfig
+from gliomap.studies._split import Split, hash_sources
+from gliomap.studies._study import SensorLike, Study
+
+__all__ = ["make_holdout"]
+
+VALIDATION_SHARE = 0.2
+"""Of the training patients, at least one."""
+
+
+def make_holdout(
+    study: Study,
+    test_patients: Sequence[str] = (),
+    test_captures: Sequence[str] = (),
+    train_captures: Sequence[str] = (),
+    validation_patients: Sequence[str] | int | None = None,
+    seed: int = 0,
+    allow_same_patient: bool = False,
+    *,
+    sensor: SensorLike | None = None,
+    config: PreprocessingConfig | None = None,
+    track: Track = silent,
+) -> Split:
+    """Hold out patients or captures for the test; the rest trains.
+
+    Only captures with a map and an image (prepared cube or frames) take part.
+
+    Parameters
+    ----------
+    study
+        An open study.
+    test_patients, test_captures
+        What is tested; at least one of either.
+    train_captures
+        What trains; all that is not tested where this is empty.
+    validation_patients
+        Patients among the training captures by which training stops; their number; or None: a fifth of
+        the training patients, at least one, where there are two or more. One training patient: none.
+    seed
+        For drawing them.
+    allow_same_patient
+        Let a patient stand on both sides; recorded in the split.
+    sensor, config
+        As for `Study.cube`; they decide which files the fingerprint covers.
+
+    Raises
+    ------
+    UsageError
+        Nothing to test or to train on; a capture on both sides.
+    StudyError
+        A patient or capture that the study does not have or that cannot take part.
+    LeakageError
+        A patient on two sides without `allow_same_patient`.
+    """
+    usable = study.labelled
+    test = set(_named_captures(study, usable, test_captures))
+    for patient in test_patients:
+        test.update(_captures_of_patient(study, usable, patient))
+    if not test:
+        raise UsageError("holdout", "nothing is held out", "Name --test-patient ID or --test-capture ID.")
+    train = set(_named_captures(study, usable, train_captures)) or set(usable) - test
+    both = sorted(train & test)
+    if both:
+        raise UsageError("holdout", f"{', '.join(both)} would both train and test", "Name each capture once.")
+    if not train:
+        raise UsageError(
+            "holdout",
+            f"all {len(usable)} labelled captures are held out and none is left to train on",
+            "Hold out fewer.",
+        )
+    validating = _validation_patients(study, train, validation_patients, seed)
+    validation = {capture for capture in train if study.patient_of(capture) in validating}
+    train -= validation
+    used = sorted(train | validation | test)
+    return Split(
+        protocol="holdout",
+        train=tuple(sorted(train)),
+        validation=tuple(sorted(validation)),
+        test=tuple(sorted(test)),
+        seed=seed,
+        allow_same_patient=allow_same_patient,
+        patients={capture: study.patient_of(capture) for capture in used},
+        files=hash_sources(study, used, sensor, config, track),
+    )
+
+
+def _named_captures(study: Study, usable: Collection[str], named: Iterable[str]) -> list[str]:
+    found = list(named)
+    for capture_id in found:
+        study.files(capture_id)
+        if capture_id not in usable:
+            raise StudyError(
+                f"capture {capture_id}",
+                "has no ground-truth map, or neither a cube nor raw, white and dark frames",
+                "See `gliomap study check`.",
+            )
+    return found
+
+
+def _captures_of_patient(study: Study, usable: Collection[str], patient: str) -> list[str]:
+    patient = study.settings.aliases.get(patient, patient)
+    if patient not in study.patients:
+        raise StudyError(
+            f"patient {patient!r}", f"is not in {study.root}", f"It has: {', '.join(study.patients)[:500]}."
+        )
+    captures = [capture for capture in study.patients[patient] if capture in usable]
+    if not captures:
+        raise StudyError(
+            f"patient {patient}", "has no capture with both a map and an image", "See `gliomap study check`."
+        )
+    return captures
+
+
+def _validation_patients(
+    study: Study, train: Collection[str], wanted: Sequence[str] | int | None, seed: int
+) -> frozenset[str]:
+    patients = sorted({study.patient_of(capture) for capture in train})
+    if wanted is not None and not isinstance(wanted, int):
+        named = frozenset(study.settings.aliases.get(patient, patient) for patient in wanted)
+        if not named < set(patients):
+            raise StudyError(
+                f"validation patients {', '.join(sorted(named))}",
+                f"are not some of the training patients {', '.join(patients)}",
+                "Name patients that train, and leave at least one to train on.",
+            )
+        return named
+    count = wanted
+    if count is None:
+        count = max(1, round(VALIDATION_SHARE * len(patients))) if len(patients) > 1 else 0
+    if not 0 <= count < len(patients):
+        raise UsageError(
+            "validation",
+            f"{count} of {len(patients)} training patients cannot be kept for it",
+            "Leave at least one to train on.",
+        )
+    drawn = np.random.default_rng(seed).permutation(len(patients))[:count]
+    return frozenset(patients[index] for index in drawn)

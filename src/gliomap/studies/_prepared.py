@@ -1,0 +1,94 @@
+"""What a prepared cube was made with, so that one made otherwise is noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.errors import StudyError
+from gliomap.preprocessing._config import PreprocessingConfig
+from gliomap.preprocessing._cube import HyperCube, Reason
+from gliomap.sensors._sensor import MosaicSensor
+from gliomap.studies._arrays import read_cube_file
+from gliomap.studies._layout import CHAIN_VARIABLE
+from gliomap.studies._mat import read_mat
+from gliomap.studies._settings import CaptureSettings
+
+__all__ = ["chain_of", "read_chain", "read_prepared"]
+
+Chain = npt.NDArray[np.uint8]
+
+
+def chain_of(sensor: MosaicSensor, config: PreprocessingConfig, capture: CaptureSettings | None = None) -> Chain:
+    """Digest (1, 32) uint8 of all that makes a prepared cube what it is, its frames apart.
+
+    Our files carry it, so that a cube that was made before study.toml changed is not taken for a new one.
+
+    Parameters
+    ----------
+    sensor
+        Only what changes a cube counts, not its name.
+    config
+        The preprocessing.
+    capture
+        Crop and exposures of the capture.
+    """
+    made_with = {
+        "sensor": sensor.fingerprint(),
+        "preprocessing": config.as_dict(),
+        "capture": (capture or CaptureSettings()).model_dump(mode="json"),
+    }
+    digest = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).digest()
+    return np.frombuffer(digest, np.uint8).reshape(1, -1)
+
+
+def read_chain(path: Path) -> Chain | None:
+    """The digest that a prepared cube carries; None for files that others made."""
+    found = read_mat(path, [], optional=[CHAIN_VARIABLE], max_bytes=1 << 20).get(CHAIN_VARIABLE)
+    return None if found is None or found.dtype != np.uint8 else found.view(np.uint8)
+
+
+def read_prepared(path: Path, sensor: MosaicSensor | None, config: PreprocessingConfig) -> HyperCube:
+    """Read a prepared cube.
+
+    A spectrum of zeros is masked, as the thesis's files have no other way to say that a pixel is invalid.
+    Wavelengths are the sensor's; None without one.
+
+    Raises
+    ------
+    StudyError
+        A file that cannot be read, or another number of bands than the sensor's.
+    CubeError
+        NaN or infinite values.
+    """
+    data, reasons = read_cube_file(path)
+    wavelengths = None
+    if sensor is not None:
+        bands = sensor if config.spectral_correction else sensor.uncorrected()
+        wavelengths = bands.wavelengths_nm
+        if data.shape[2] != bands.n_bands:
+            raise StudyError(
+                path,
+                f"has {data.shape[2]} bands, and sensor {sensor.name!r} has {bands.n_bands}",
+                "Name the sensor that it was taken with.",
+            )
+    reasons = np.zeros(data.shape[:2], np.uint8) if reasons is None else reasons.copy()
+    reasons[(reasons == 0) & ~data.any(axis=2)] = Reason.ZERO_BRIGHTNESS
+    mask = reasons == 0
+    data[~mask] = 0
+    return HyperCube(data, wavelengths, units_of(config), mask, reasons)
+
+
+def units_of(config: PreprocessingConfig) -> str:
+    """What the values of a prepared cube are."""
+    return {
+        "brightness": "brightness-normalised reflectance",
+        "none": "reflectance",
+        "snv": "standard normal variate of reflectance",
+        "minmax": "min-max scaled reflectance",
+        "area": "area-normalised reflectance",
+    }[config.normalisation]

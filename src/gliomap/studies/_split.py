@@ -1,0 +1,232 @@
+"""Which captures train, validate and test: disjoint by patient, with a fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gliomap._files import sha256_of, write_json
+from gliomap._progress import Track, silent
+from gliomap.errors import LeakageError, StudyError
+from gliomap.preprocessing._config import PreprocessingConfig
+from gliomap.studies._study import SensorLike, Study
+
+__all__ = ["Split", "hash_sources"]
+
+ROLES = ("train", "validation", "test")
+_MAX_BYTES = 64 << 20
+
+
+class _SplitFile(BaseModel):
+    """split.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    protocol: Annotated[str, Field(min_length=1)]
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+    seed: int
+    allow_same_patient: bool
+    patients: dict[str, str]
+    files: dict[str, str]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """An assignment of captures to training, validation and test.
+
+    Attributes
+    ----------
+    protocol
+        'holdout', the only one so far.
+    train, validation, test
+        Capture identifiers, sorted; no capture has two roles.
+    seed
+        With which validation patients were drawn.
+    allow_same_patient
+        True where somebody asked that a patient may stand on both sides; then results overstate.
+    patients
+        Capture → patient, aliases followed.
+    files
+        File, relative to the study → SHA-256 of what it held; crops of study.toml stand beside them.
+
+    Raises
+    ------
+    StudyError
+        No training capture, a capture with two roles, or one whose patient is not said.
+    LeakageError
+        A patient in two roles without `allow_same_patient`.
+    """
+
+    protocol: str
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+    seed: int
+    allow_same_patient: bool
+    patients: Mapping[str, str]
+    files: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patients", MappingProxyType(dict(self.patients)))
+        object.__setattr__(self, "files", MappingProxyType(dict(self.files)))
+        captures = [*self.train, *self.validation, *self.test]
+        doubled = sorted({capture for capture in captures if captures.count(capture) > 1})
+        if doubled:
+            raise StudyError("split", f"{_listed(doubled)} stand twice in it", "Give each capture one role.")
+        if not self.train:
+            raise StudyError("split", "has no training capture", "Leave some captures to train on.")
+        unknown = sorted(set(captures) - self.patients.keys())
+        if unknown:
+            raise StudyError("split", f"the patients of {_listed(unknown)} are not said", "Make the split again.")
+        if not self.allow_same_patient:
+            self._refuse_leaks()
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hexadecimal) over the sorted hashes of the files and the assignment."""
+        roles = [
+            [role, capture, self.patients[capture]] for role in ROLES for capture in sorted(self.captures_of(role))
+        ]
+        content = {
+            "protocol": self.protocol,
+            "allow_same_patient": self.allow_same_patient,
+            "roles": roles,
+            "files": sorted([digest, name] for name, digest in self.files.items()),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def captures_of(self, role: str) -> tuple[str, ...]:
+        """Captures of 'train', 'validation' or 'test'."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[role]
+
+    def patients_of(self, role: str) -> tuple[str, ...]:
+        """Patients of 'train', 'validation' or 'test', sorted, each once."""
+        return tuple(sorted({self.patients[capture] for capture in self.captures_of(role)}))
+
+    def save(self, path: Path) -> None:
+        """Write the split as JSON."""
+        content = _SplitFile(
+            protocol=self.protocol,
+            train=self.train,
+            validation=self.validation,
+            test=self.test,
+            seed=self.seed,
+            allow_same_patient=self.allow_same_patient,
+            patients=dict(self.patients),
+            files=dict(self.files),
+            fingerprint=self.fingerprint,
+        )
+        write_json(path, content.model_dump(mode="json"))
+
+    @classmethod
+    def load(cls, path: Path) -> Split:
+        """Read a split and compare it with its own fingerprint.
+
+        Raises
+        ------
+        StudyError
+            No such file, not a split, or one that was changed after it was made.
+        LeakageError
+            A patient in two roles without `allow_same_patient`.
+        """
+        try:
+            with path.open("rb") as stream:
+                content = stream.read(_MAX_BYTES)
+        except FileNotFoundError as error:
+            raise StudyError(path, "is not there", "Check the run folder.") from error
+        try:
+            kept = _SplitFile.model_validate_json(content)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            place = ".".join(str(step) for step in fault["loc"]) or "file"
+            raise StudyError(path, f"is not a split: {place}: {fault['msg']}", "Train again to make one.") from error
+        split = cls(**kept.model_dump(exclude={"format", "fingerprint"}))
+        if split.fingerprint != kept.fingerprint:
+            raise StudyError(path, "does not carry its own fingerprint: it was edited", "Train again to make one.")
+        return split
+
+    def verify(self, study: Study, track: Track = silent) -> None:
+        """Compare the study with what the split was made on.
+
+        Raises
+        ------
+        StudyError
+            Captures, patients or files that are not what they were, named.
+        """
+        gone = sorted(set(self.patients) - set(study.capture_ids))
+        if gone:
+            raise self._differs(study, f"captures {_listed(gone)} are not there any more")
+        moved = [capture for capture, patient in sorted(self.patients.items()) if study.patient_of(capture) != patient]
+        if moved:
+            raise self._differs(study, f"captures {_listed(moved)} belong to other patients now")
+        changed = [
+            name
+            for name, digest in track(sorted(self.files.items()), "Comparing files")
+            if _hash_of(study, name) != digest
+        ]
+        if changed:
+            raise self._differs(study, f"{len(changed)} of {len(self.files)} files differ: {_listed(changed)}")
+
+    def _differs(self, study: Study, fault: str) -> StudyError:
+        return StudyError(
+            study.root,
+            f"is not the study that split {self.fingerprint[:12]} was made on: {fault}",
+            "Use the study as it was, or train again.",
+        )
+
+    def _refuse_leaks(self) -> None:
+        for first, second in (("train", "test"), ("validation", "test"), ("train", "validation")):
+            shared = sorted(set(self.patients_of(first)) & set(self.patients_of(second)))
+            if shared:
+                captures = [capture for capture in self.captures_of(first) if self.patients[capture] in shared]
+                raise LeakageError(
+                    f"patient {_listed(shared)}",
+                    f"stands in {second} and, with {_listed(captures)}, in {first}",
+                    "Hold out the whole patient (--test-patient), name other training captures (--train-capture),"
+                    " or add --allow-same-patient, which is recorded.",
+                )
+
+
+def hash_sources(
+    study: Study,
+    captures: Iterable[str],
+    sensor: SensorLike | None = None,
+    config: PreprocessingConfig | None = None,
+    track: Track = silent,
+) -> dict[str, str]:
+    """SHA-256 of every file that these captures' cubes and maps are read from, and of their crops."""
+    hashes: dict[str, str] = {}
+    for capture_id in track(sorted(captures), "Hashing files"):
+        for path in study.sources(capture_id, sensor, config):
+            hashes[path.relative_to(study.root).as_posix()] = sha256_of(path)
+        name = f"{_CROP}{capture_id}"
+        if digest := _hash_of(study, name):
+            hashes[name] = digest
+    return hashes
+
+
+_CROP = "study.toml crop of "
+
+
+def _hash_of(study: Study, name: str) -> str | None:
+    if name.startswith(_CROP):
+        crop = study.crop(name.removeprefix(_CROP))
+        return None if crop is None else hashlib.sha256(crop.model_dump_json().encode()).hexdigest()
+    path = study.root / name
+    return sha256_of(path) if path.is_file() else None
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
