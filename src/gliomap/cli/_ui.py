@@ -97,6 +97,17 @@ class Ui:
             table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
         self.out.print(table)
 
+    def facts(self, rows: Sequence[tuple[str, object]]) -> None:
+        """Print names and values on stdout, one pair a line; rows without a value are left out."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        for name, value in rows:
+            if value not in (None, ""):
+                table.add_row(Text(name), Text(str(value), overflow="fold"))
+        self.out.print(table)
+
     @contextmanager
     def session(self) -> Iterator[None]:
         """Logging and thread limits for the time of one verb."""

@@ -1,0 +1,66 @@
+"""`gliomap phantom`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gliomap.cli._app import app
+from gliomap.cli._options import Difficulty, SensorName
+from gliomap.cli._ui import Ui
+from gliomap.cli._verb import verb
+
+
+@verb(
+    app,
+    "phantom",
+    writes=True,
+    examples=(
+        "gliomap phantom study",
+        "gliomap phantom study --patients 13 --seed 1 --difficulty realistic",
+        "gliomap phantom study --patients 3 --difficulty easy --dry-run",
+    ),
+)
+def phantom(
+    ui: Ui,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The study folder to make.")],
+    patients: Annotated[int, typer.Option("--patients", metavar="N", min=1, help="Synthetic patients.")] = 6,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Same seed, same patients.")] = 0,
+    difficulty: Annotated[
+        Difficulty, typer.Option("--difficulty", help="How much patients differ and how well the camera sees.")
+    ] = Difficulty.realistic,
+    sensor: SensorName = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and make nothing.")] = False,
+) -> None:
+    """Make synthetic patients from tissue optics, as a study.
+
+    The folder has raw, white and dark frames, preprocessed cubes, ground-truth
+    maps and labelled spectra, in the layout of a real study.
+    """
+    from gliomap._files import refuse_existing
+    from gliomap.phantom import make_phantom
+    from gliomap.sensors import get_sensor
+
+    camera = None if sensor is None else get_sensor(sensor)
+    plan = {"folder": str(folder), "patients": patients, "seed": seed, "difficulty": difficulty.value}
+    refuse_existing(folder, overwrite=ui.overwrite)
+    if not dry_run:
+        make_phantom(
+            folder,
+            patients=patients,
+            seed=seed,
+            difficulty=difficulty.value,
+            sensor=camera,
+            overwrite=ui.overwrite,
+            track=ui.track,
+        )
+    if ui.as_json:
+        ui.result({**plan, "sensor": sensor, "dry_run": dry_run})
+        return
+    told = f"{patients} synthetic patient{'' if patients == 1 else 's'}, {difficulty.value}, seed {seed}"
+    if dry_run:
+        ui.text(f"Would make {told}, in {folder}")
+        return
+    ui.text(f"Made {told}: {folder}", f"Look at them: gliomap study show {folder} -o study.png")

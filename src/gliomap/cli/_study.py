@@ -1,0 +1,87 @@
+"""`gliomap study check|show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gliomap.cli._app import app
+from gliomap.cli._options import PaletteName, SensorName
+from gliomap.cli._ui import Ui
+from gliomap.cli._verb import group, verb
+
+if TYPE_CHECKING:
+    from gliomap.studies import CaptureRow, StudyCheck
+
+study_app = group(app, "study", "A folder of patients: find what is wrong with it, look at it.")
+
+StudyFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The study folder.")]
+
+
+@verb(study_app, "check", within="study", examples=("gliomap study check study", "gliomap study check study --json"))
+def check(ui: Ui, folder: StudyFolder) -> None:
+    """Find what is missing or does not fit; exit code 2 on errors.
+
+    Errors must be mended, warnings should be known, notes are as they may be.
+    """
+    from gliomap.studies import check_study, open_study
+
+    outcome = check_study(open_study(folder), track=ui.track)
+    if ui.as_json:
+        ui.result(outcome.as_dict())
+    else:
+        _print_check(ui, outcome)
+    if not outcome.ok:
+        raise typer.Exit(2)
+
+
+@verb(
+    study_app,
+    "show",
+    within="study",
+    writes=True,
+    examples=("gliomap study show study -o study.png", "gliomap study show study --sensor nemesis --palette safe"),
+)
+def show(
+    ui: Ui,
+    folder: StudyFolder,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.png", help="The picture to write.")] = Path(
+        "contact-sheet.png"
+    ),
+    sensor: SensorName = None,
+    palette: PaletteName = PaletteName.classic,
+) -> None:
+    """Draw a contact sheet: each capture in false colour beside its labels."""
+    from gliomap._files import refuse_existing
+    from gliomap.evaluation import contact_sheet
+    from gliomap.studies import open_study
+
+    refuse_existing(out, overwrite=ui.overwrite)
+    study = open_study(folder)
+    contact_sheet(study, out, palette=palette.value, sensor=sensor, track=ui.track)
+    if ui.as_json:
+        patients = {patient: list(captures) for patient, captures in study.patients.items()}
+        ui.result({"study": study.name, "patients": patients, "picture": str(out)})
+        return
+    ui.text(f"{study.name}: {len(study.patients)} patients, {len(study.capture_ids)} captures", f"Contact sheet: {out}")
+
+
+def _print_check(ui: Ui, outcome: StudyCheck) -> None:
+    # 'healthy' … 'dura mater' of the table stand in the narrow heads as they are, so that 80 columns hold five classes.
+    columns = ["capture", "patient", "image", "cube", *outcome.classes, "other"]
+    ui.table(columns, [_cells(row) for row in outcome.rows], title=f"Study {outcome.study}", numbers="    rrrrrrrrrrrr")
+    for finding in outcome.findings:
+        remedy = f" {finding.remedy}" if finding.remedy else ""
+        ui.text(f"{finding.severity}: {finding.thing}: {finding.message}.{remedy}")
+    counts = {severity: len(outcome.of(severity)) for severity in ("error", "warning", "note")}
+    told = ", ".join(f"{count} {severity}{'' if count == 1 else 's'}" for severity, count in counts.items() if count)
+    ui.text(f"{'Sound' if outcome.ok else 'Not sound'}: {told or 'nothing to remark'}.")
+
+
+def _cells(row: CaptureRow) -> list[str]:
+    shape = "" if row.cube_shape is None else "×".join(map(str, row.cube_shape))
+    other = row.ignored + row.unknown
+    labelled = [f"{count:,}" if count else "" for count in row.labelled.values()]
+    return [row.capture, row.patient, row.image, shape, *labelled, f"{other:,}" if other else ""]

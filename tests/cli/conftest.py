@@ -1,0 +1,63 @@
+"""The command, in this process and as it is installed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gliomap.cli import run
+
+COMMAND = Path(sys.executable).with_name("gliomap")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def gliomap(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command line in this process: quick, for the many cases."""
+
+    def call(*arguments: object) -> Result:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return Result(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def installed() -> Run:
+    """Run the installed command in a process of its own: for the main paths."""
+    if not COMMAND.exists():
+        pytest.skip(f"gliomap is not installed beside {sys.executable}")
+
+    def call(*arguments: object, timeout: float = 300, **environment: str) -> Result:
+        done = subprocess.run(
+            [str(COMMAND), *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, "COLUMNS": "80", **environment},
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return call

@@ -1,0 +1,297 @@
+"""The frame that every verb stands in: streams, exit codes, faults, progress."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from rich.console import Console
+from typer.main import get_command
+
+from gliomap.cli._faults import report, translate
+from gliomap.cli._progress_bars import Bars, Lines
+from gliomap.cli._ui import Ui
+from gliomap.cli._verb import EXAMPLES, new_app, verb
+from gliomap.errors import BundleError, ExportMismatchError, MachineError, MissingExtraError, UsageError
+
+Run = Callable[..., object]
+
+
+def call(function: Callable[[Ui], None], *arguments: str, writes: bool = False) -> int:
+    """Run a function as the only verb of an application of its own."""
+    app = new_app("for tests")
+    verb(app, "try", examples=("try",), writes=writes)(function)
+    app.callback()(lambda: None)
+    EXAMPLES.pop("try")
+    code = get_command(app).main(args=["try", *arguments], prog_name="test", standalone_mode=False)
+    return code or 0
+
+
+def raising(error: BaseException) -> Callable[[Ui], None]:
+    def function(ui: Ui) -> None:
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (BundleError("b", "is damaged", "Copy it again."), 2),
+        (UsageError("flag", "is wrong", "See --help."), 2),
+        (ExportMismatchError("graph", "differs", "Report it."), 1),
+        (MissingExtraError("training", "train"), 3),
+        (OSError(errno.ENOSPC, "No space left on device", "/big"), 3),
+        (PermissionError(errno.EACCES, "Permission denied", "/root/x"), 3),
+        (OSError("17 requested and 0 written"), 3),
+        (FileNotFoundError(errno.ENOENT, "No such file", "/gone"), 2),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "/tmp"), 2),
+        (MemoryError(), 3),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_each_fault_has_its_exit_code_and_no_traceback(
+    error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(raising(error)) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    assert captured.err.count("\n") == 1, "one line: thing, fault, remedy"
+
+
+def test_a_fault_names_the_thing_the_fault_and_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    call(raising(BundleError("/data/b.zip", "has 24 bands, the sensor 25", "Name the sensor it was made for.")))
+    expected = "error: /data/b.zip: has 24 bands, the sensor 25. Name the sensor it was made for.\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_with_json_a_fault_is_one_line_of_json_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    call(raising(BundleError("b", "is damaged", "Copy it again.")), "--json")
+    told = json.loads(capsys.readouterr().err)["error"]
+    assert told == {
+        "kind": "BundleError",
+        "thing": "b",
+        "fault": "is damaged",
+        "remedy": "Copy it again.",
+        "exit_code": 2,
+    }
+
+
+def test_verbose_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(raising(BundleError("b", "is damaged", "Copy it again.")), "--verbose") == 2
+    err = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in err
+    assert "error: b: is damaged. Copy it again." in err
+
+
+def test_a_full_disk_is_told_as_such() -> None:
+    known = translate(OSError(errno.ENOSPC, "No space left on device", "/big"))
+    assert isinstance(known, MachineError)
+    assert "/big: the disk is full" in str(known)
+
+
+@pytest.mark.parametrize(("flags", "as_json"), [([], False), (["--json"], True)])
+def test_a_fault_nobody_foresaw_ends_with_1_and_says_how_to_report_it(flags: list[str], as_json: bool) -> None:
+    script = textwrap.dedent("""
+        import sys
+        from gliomap.cli import _main, main
+        def broken(*_, **__):
+            raise ZeroDivisionError("for the test")
+        _main.run = broken
+        main()
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", script, "demo", *flags], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "ZeroDivisionError: for the test" in done.stderr
+    assert "--verbose" in done.stderr
+    if as_json:
+        assert json.loads(done.stderr)["error"]["exit_code"] == 1
+
+
+def test_an_unforeseen_fault_without_a_message_is_still_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(ZeroDivisionError(), as_json=False, verbose=False) == 1
+    assert "(ZeroDivisionError)" in capsys.readouterr().err
+
+
+def test_results_go_to_stdout_and_notes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    def function(ui: Ui) -> None:
+        ui.say("by the way")
+        logging.getLogger("gliomap.somewhere").info("a note")
+        logging.getLogger("gliomap.somewhere").warning("a warning")
+        logging.getLogger("gliomap.somewhere").debug("a detail")
+        ui.text("the result")
+
+    assert call(function) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "the result\n"
+    assert captured.err == "by the way\na note\nwarning: a warning\n"
+    call(function, "--quiet")
+    assert capsys.readouterr().err == "warning: a warning\n"
+    call(function, "--verbose")
+    assert "debug: a detail" in capsys.readouterr().err
+
+
+def test_logging_is_left_as_it_was() -> None:
+    logger = logging.getLogger("gliomap")
+    before = (logger.level, logger.propagate, list(logger.handlers))
+    call(lambda ui: ui.say("x"))
+    assert (logger.level, logger.propagate, list(logger.handlers)) == before
+
+
+def test_long_paths_are_never_broken_and_markup_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    path = "/data/" + "a" * 150 + "/[bold]x.png"
+    call(lambda ui: ui.text(path))
+    assert capsys.readouterr().out == path + "\n"
+
+
+def test_a_table_holds_every_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    call(lambda ui: ui.table(["name", "n"], [("[red]x", 1), ("y" * 200, None)], numbers=" r"))
+    out = capsys.readouterr().out
+    assert "[red]x" in out
+    assert out.count("y") == 200
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_json_refuses_what_is_not_json() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        call(lambda ui: ui.result({"x": float("nan")}))
+
+
+def test_threads_limit_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    seen: list[tuple[int | None, str]] = []
+    call(lambda ui: seen.append((ui.threads, os.environ["OMP_NUM_THREADS"])), "--threads", "1")
+    assert seen == [(1, "1")]
+
+
+def test_overwrite_is_offered_only_by_verbs_that_write(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[bool] = []
+    call(lambda ui: seen.append(ui.overwrite), "--overwrite", writes=True)
+    call(lambda ui: seen.append(ui.overwrite))
+    assert seen == [True, False]
+    with pytest.raises(typer.BadParameter.__bases__[0], match="overwrite"):
+        call(lambda ui: None, "--overwrite")
+
+
+class TestProgress:
+    def test_bars_pass_items_through_and_go_away(self) -> None:
+        stream = io.StringIO()
+        bars = Bars(Console(file=stream, force_terminal=True, width=80))
+        taken = [
+            (outer, inner) for outer in bars(range(2), "outer [x]") for inner in bars(iter("ab"), "inner", total=2)
+        ]
+        assert taken == [(0, "a"), (0, "b"), (1, "a"), (1, "b")]
+        assert "outer [x]" in stream.getvalue()
+
+    def test_bars_end_when_the_work_fails(self) -> None:
+        console = Console(file=io.StringIO(), force_terminal=True)
+        bars = Bars(console)
+
+        def work() -> None:
+            for item in bars(range(3), "work"):
+                raise UsageError("item", str(item), "None.")
+
+        with pytest.raises(UsageError):
+            work()
+        assert list(bars(range(2), "again")) == [0, 1]
+
+    def test_lines_are_written_only_for_what_lasts(self) -> None:
+        now = [0.0]
+        said: list[str] = []
+        lines = Lines(said.append, clock=lambda: now[0])
+        for _ in lines(range(5), "short"):
+            now[0] += 0.1
+        assert said == []
+        for _ in lines(range(5), "long"):
+            now[0] += 11
+        assert said == ["long: 2/5 after 22 s", "long: 4/5 after 44 s", "long: done, 5/5 in 55 s"]
+
+    def test_work_of_unknown_length_is_counted(self) -> None:
+        now = [0.0]
+        said: list[str] = []
+        for _ in Lines(said.append, clock=lambda: now[0])((n for n in range(3)), "epochs"):
+            now[0] += 3
+        assert said == ["epochs: done, 3 in 9 s"]
+
+    @pytest.mark.parametrize("flags", [["--quiet"], ["--json"]])
+    def test_no_progress_where_it_would_disturb(self, flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        from gliomap._progress import silent
+
+        seen: list[object] = []
+        call(lambda ui: seen.append(ui.track), *flags)
+        assert seen == [silent]
+
+
+class TestCommand:
+    def test_version(self, installed: Run) -> None:
+        from gliomap import __version__
+
+        assert installed("--version").out == f"gliomap {__version__}\n"
+
+    def test_alone_it_prints_its_help(self, gliomap: Run) -> None:
+        result = gliomap()
+        assert result.code == 0
+        assert "not a medical device" in result.out
+        assert result.out == gliomap("--help").out == gliomap("-h").out
+
+    @pytest.mark.parametrize("flags", [(), ("--json",)])
+    def test_an_unknown_verb_is_bad_usage(self, gliomap: Run, flags: tuple[str, ...]) -> None:
+        result = gliomap("operate", *flags)
+        assert (result.code, result.out) == (2, "")
+        assert "operate" in result.err
+        assert "gliomap --help" in result.err
+        if flags:
+            assert json.loads(result.err)["error"]["kind"] == "UsageError"
+
+    def test_an_unknown_option_is_bad_usage(self, gliomap: Run) -> None:
+        result = gliomap("demo", "--fast")
+        assert result.code == 2
+        assert result.err.startswith("error: gliomap demo: ")
+        assert "--fast" in result.err
+        assert result.err.endswith("See: gliomap demo --help\n")
+
+    def test_threads_must_be_positive(self, gliomap: Run) -> None:
+        result = gliomap("demo", "--threads", "0")
+        assert result.code == 2
+        assert "--threads" in result.err
+
+    def test_completion_is_offered(self, installed: Run) -> None:
+        result = installed(_GLIOMAP_COMPLETE="complete_bash", COMP_WORDS="gliomap cla", COMP_CWORD="1")
+        assert result.out.split() == ["classify"]
+
+    def test_help_loads_no_heavy_library(self) -> None:
+        script = (
+            "import sys; sys.argv = ['gliomap', '--help']\n"
+            "from gliomap.cli import run\n"
+            "code = run(['--help']) or run(['classify', '--help'])\n"
+            "heavy = {'torch', 'sklearn', 'scipy', 'matplotlib', 'h5py', 'onnxruntime', 'numpy', 'pydantic', 'rich'}\n"
+            "print(sorted(heavy & set(sys.modules)), file=sys.stderr); sys.exit(code)"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+        assert done.stderr.strip() == "[]"
+
+    def test_a_reader_that_leaves_is_no_fault(self, tmp_path: Path) -> None:
+        command = Path(sys.executable).with_name("gliomap")
+        reader, writer = os.pipe()
+        os.close(reader)
+        try:
+            done = subprocess.run(
+                [str(command), "sensor", "list"], stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False
+            )
+        finally:
+            os.close(writer)
+        assert (done.returncode, done.stderr) == (0, b"")
