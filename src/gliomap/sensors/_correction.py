@@ -145,7 +145,7 @@ def correction_matrix_from_responses(
         sums = matrix.sum(axis=1, keepdims=True)
         if not (sums > 0.1).all():
             raise SensorError("spectral correction", f"a row sums to {sums.min():.2g}", _CHECK_RESPONSES)
-        matrix /= sums
+        matrix = np.asarray(matrix / sums, np.float64)
     return matrix
 
 

@@ -1,0 +1,25 @@
+"""Captures: raw, white and dark frames of a mosaic sensor, read from TIFF files and checked."""
+
+from gliomap.captures._capture import Capture, inspect_capture, read_capture, reference_age
+from gliomap.captures._checks import Finding, check_references, inspect_raw, inspect_references, require_frame
+from gliomap.captures._exposures import DarkPlan, Exposures, plan_darks
+from gliomap.captures._frames import Frame, read_frame, read_frames, write_frame
+
+__all__ = [
+    "Capture",
+    "DarkPlan",
+    "Exposures",
+    "Finding",
+    "Frame",
+    "check_references",
+    "inspect_capture",
+    "inspect_raw",
+    "inspect_references",
+    "plan_darks",
+    "read_capture",
+    "read_frame",
+    "read_frames",
+    "reference_age",
+    "require_frame",
+    "write_frame",
+]

@@ -1,0 +1,169 @@
+"""A capture: one raw frame with its white and dark references, read and checked."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.captures._checks import Finding, inspect_raw, inspect_references, require_frame
+from gliomap.captures._exposures import Exposures
+from gliomap.captures._frames import Frame, read_frames
+from gliomap.errors import CaptureError, ReferenceFrameError
+from gliomap.sensors import MosaicSensor
+
+__all__ = ["Capture", "inspect_capture", "read_capture", "reference_age"]
+
+_log = logging.getLogger(__name__)
+
+_UInt16 = npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """One exposure of the camera with the references that belong to it.
+
+    Attributes
+    ----------
+    raw, white, dark
+        uint16 frames of the sensor's shape.
+    sensor
+        Whose frames they are.
+    white_dark
+        A second dark of the white's exposure, or None.
+    exposures
+        Exposure times, or None where all are alike or unknown.
+    taken_at
+        When the raw frame was taken (local time of the camera's computer), or None.
+    references_taken_at
+        When the older of white and dark was taken, or None where either is unknown.
+    findings
+        What the checks found.
+
+    Raises
+    ------
+    CaptureError
+        A frame of another shape or type.
+    """
+
+    raw: _UInt16
+    white: _UInt16
+    dark: _UInt16
+    sensor: MosaicSensor
+    white_dark: _UInt16 | None = None
+    exposures: Exposures | None = None
+    taken_at: datetime | None = None
+    references_taken_at: datetime | None = None
+    findings: tuple[Finding, ...] = ()
+
+    def __post_init__(self) -> None:
+        frames = {"raw frame": self.raw, "white reference": self.white, "dark reference": self.dark}
+        if self.white_dark is not None:
+            frames["dark reference of the white"] = self.white_dark
+        for thing, frame in frames.items():
+            require_frame(frame, self.sensor, thing)
+
+
+def read_capture(
+    raw: Path | str,
+    white: Path | str,
+    dark: Path | str,
+    sensor: MosaicSensor,
+    *,
+    white_dark: Path | str | None = None,
+    exposures: Exposures | None = None,
+    msb_aligned: bool | None = None,
+    strict: bool = True,
+) -> Capture:
+    """Read a raw frame and its references, and check them against each other.
+
+    Parameters
+    ----------
+    raw, white, dark, white_dark
+        TIFF files.
+    sensor
+        Whose frames they are.
+    exposures
+        Exposure times, if they differ.
+    msb_aligned
+        See `read_frame`; None finds it out from all frames together.
+    strict
+        Raise at the first finding that is an error. False keeps errors as findings.
+
+    Returns
+    -------
+    Capture
+
+    Raises
+    ------
+    CaptureError
+        A file that cannot be read as a frame of this sensor, or a raw frame that cannot belong to these references.
+    ReferenceFrameError
+        References that cannot be used.
+    """
+    paths = [Path(path) for path in (raw, white, dark, *(() if white_dark is None else (white_dark,)))]
+    frames = read_frames(paths, sensor, msb_aligned=msb_aligned)
+    capture = Capture(
+        raw=frames[0].data,
+        white=frames[1].data,
+        dark=frames[2].data,
+        sensor=sensor,
+        white_dark=frames[3].data if len(frames) > 3 else None,
+        exposures=exposures,
+        taken_at=frames[0].taken_at,
+        references_taken_at=_older(frames[1:3]),
+    )
+    findings = _named(inspect_capture(capture), paths)
+    if frames[0].eight_bit:
+        findings = (
+            *findings,
+            Finding("warning", paths[0].name, f"has 8 bits for a sensor of {sensor.bit_depth}: spectra are coarser"),
+        )
+    for finding in findings:
+        if finding.severity == "warning":
+            _log.warning("%s: %s. %s", finding.thing, finding.message, finding.remedy)
+        elif strict:
+            kind = CaptureError if finding.thing == str(paths[0]) else ReferenceFrameError
+            raise kind(finding.thing, finding.message, finding.remedy)
+    return replace(capture, findings=findings)
+
+
+def inspect_capture(capture: Capture) -> tuple[Finding, ...]:
+    """Every finding about a capture, errors among them, none raised."""
+    references = inspect_references(
+        capture.white,
+        capture.dark,
+        capture.sensor,
+        white_dark=capture.white_dark,
+        exposures=capture.exposures,
+    )
+    raw = inspect_raw(capture.raw, capture.white, capture.dark, capture.sensor, capture.exposures)
+    return (*references, *raw)
+
+
+def reference_age(capture: Capture) -> timedelta | None:
+    """How much older the references are than the raw frame; negative if they came after; None if unknown."""
+    if capture.taken_at is None or capture.references_taken_at is None:
+        return None
+    return capture.taken_at - capture.references_taken_at
+
+
+def _older(references: list[Frame]) -> datetime | None:
+    times = [frame.taken_at for frame in references]
+    known = [time for time in times if time is not None]
+    return min(known) if len(known) == len(times) else None
+
+
+def _named(findings: tuple[Finding, ...], paths: list[Path]) -> tuple[Finding, ...]:
+    """The same findings, naming files instead of roles."""
+    names = {
+        "raw frame": str(paths[0]),
+        "white reference": str(paths[1]),
+        "dark reference": str(paths[2]),
+        "white and dark reference": f"{paths[1]} and {paths[2]}",
+    }
+    return tuple(replace(finding, thing=names.get(finding.thing, finding.thing)) for finding in findings)

@@ -1,0 +1,227 @@
+"""Whether references and raw frame can be what they are said to be; with numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.captures._exposures import Exposures, plan_darks
+from gliomap.errors import CaptureError, ReferenceFrameError
+from gliomap.sensors import MosaicSensor
+
+__all__ = ["Finding", "check_references", "inspect_raw", "inspect_references", "require_frame"]
+
+_UInt16 = npt.NDArray[np.uint16]
+
+DARK_FRACTION = 0.02
+"""White − dark under this share of full scale is no light (see PreprocessingConfig.dark_fraction)."""
+WHITE_SATURATED_WARN, WHITE_SATURATED_REFUSE = 0.001, 0.2
+WHITE_DIM_WARN, WHITE_DIM_REFUSE = 0.01, 0.5
+RAW_SATURATED_WARN, RAW_SATURATED_REFUSE = 0.01, 0.5
+OUTSIDE_WARN, OUTSIDE_REFUSE = 0.1, 0.5
+DARK_BRIGHT_WARN = 0.25
+CLIPPED_WARN = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about a capture that a person should know: 'warning' (usable) or 'error' (not usable)."""
+
+    severity: Literal["warning", "error"]
+    thing: str
+    message: str
+    remedy: str = ""
+
+
+def require_frame(frame: npt.NDArray[np.generic], sensor: MosaicSensor, thing: str) -> None:
+    """Raise `CaptureError` unless `frame` is uint16 in the sensor's shape."""
+    if frame.dtype != np.uint16 or frame.shape != sensor.frame_shape:
+        rows, columns = sensor.frame_shape
+        raise CaptureError(
+            thing,
+            f"is {frame.dtype} of shape {'×'.join(map(str, frame.shape))}, "
+            f"sensor {sensor.name!r} gives uint16 {rows}×{columns}",
+            "Check the sensor's name and that the frame was saved whole.",
+        )
+
+
+def check_references(
+    white: _UInt16,
+    dark: _UInt16,
+    sensor: MosaicSensor,
+    *,
+    white_dark: _UInt16 | None = None,
+    exposures: Exposures | None = None,
+) -> tuple[Finding, ...]:
+    """Check a white and a dark reference.
+
+    Parameters
+    ----------
+    white, dark, white_dark
+        uint16 frames; `white_dark` is a second dark of the white's exposure.
+    sensor
+        Whose frames they are.
+    exposures
+        Exposure times, if known.
+
+    Returns
+    -------
+    tuple of Finding
+        Warnings: some saturated, dim or suspicious pixels; exposures that differ.
+
+    Raises
+    ------
+    CaptureError
+        A frame of another shape or type.
+    ReferenceFrameError
+        White and dark are swapped, the white is as dark as the dark at most pixels, is saturated over a fifth, or no
+        dark fits the exposures.
+    """
+    findings = inspect_references(white, dark, sensor, white_dark=white_dark, exposures=exposures)
+    for finding in findings:
+        if finding.severity == "error":
+            raise ReferenceFrameError(finding.thing, finding.message, finding.remedy)
+    return findings
+
+
+def inspect_references(
+    white: _UInt16,
+    dark: _UInt16,
+    sensor: MosaicSensor,
+    *,
+    white_dark: _UInt16 | None = None,
+    exposures: Exposures | None = None,
+) -> tuple[Finding, ...]:
+    """Like `check_references`, but errors are findings too."""
+    frames = {"white reference": white, "dark reference": dark}
+    if white_dark is not None:
+        frames["dark reference of the white"] = white_dark
+    for thing, frame in frames.items():
+        require_frame(frame, sensor, thing)
+    findings = _exposure_findings(sensor, exposures, has_white_dark=white_dark is not None)
+    bright, black = _active(white, sensor), _active(dark if white_dark is None else white_dark, sensor)
+    return (*findings, *_light_findings(bright, black, sensor), *_range_findings(bright, black, sensor))
+
+
+def inspect_raw(
+    raw: _UInt16, white: _UInt16, dark: _UInt16, sensor: MosaicSensor, exposures: Exposures | None = None
+) -> tuple[Finding, ...]:
+    """What is conspicuous in a raw frame next to its references."""
+    require_frame(raw, sensor, "raw frame")
+    image, bright, black = (_active(frame, sensor) for frame in (raw, white, dark))
+    findings = []
+    saturated = float(np.mean(image >= sensor.saturation))
+    if saturated > RAW_SATURATED_WARN:
+        findings.append(
+            Finding(
+                "error" if saturated > RAW_SATURATED_REFUSE else "warning",
+                "raw frame",
+                f"{saturated:.1%} of its pixels are saturated (at {sensor.saturation} or more)",
+                "Expose shorter or dim the light.",
+            )
+        )
+    ratio = 1.0 if exposures is None else exposures.raw_ms / exposures.white_ms
+    below = float(np.mean(image < black))
+    above = float(np.mean(image.astype(np.float32) > bright.astype(np.float32) * np.float32(max(ratio, 1.0))))
+    if below + above > OUTSIDE_WARN:
+        findings.append(
+            Finding(
+                "error" if below + above > OUTSIDE_REFUSE else "warning",
+                "raw frame",
+                f"{below:.1%} of its pixels are darker than the dark reference and {above:.1%} brighter than the white",
+                "Check that raw, white and dark belong together and are not swapped.",
+            )
+        )
+    if np.array_equal(image, bright) or np.array_equal(image, black):
+        findings.append(
+            Finding("error", "raw frame", "is the same picture as a reference", "Give the raw frame of the scene.")
+        )
+    return tuple(findings)
+
+
+def _light_findings(bright: _UInt16, black: _UInt16, sensor: MosaicSensor) -> list[Finding]:
+    """Whether there is light in the white, and only there."""
+    light = bright.astype(np.int32) - black
+    limit = DARK_FRACTION * sensor.saturation
+    if float(np.mean(-light >= limit)) > 0.5:
+        return [
+            Finding(
+                "error",
+                "white and dark reference",
+                f"look swapped: the white's mean is {bright.mean():.0f}, the dark's {black.mean():.0f}",
+                "Exchange the two files.",
+            )
+        ]
+    dim = float(np.mean(light < limit))
+    if dim > WHITE_DIM_WARN:
+        return [
+            Finding(
+                "error" if dim > WHITE_DIM_REFUSE else "warning",
+                "white reference",
+                f"is less than {DARK_FRACTION:.0%} of full scale above the dark at {dim:.1%} of its pixels "
+                f"(means {bright.mean():.0f} and {black.mean():.0f})",
+                "Record the white with the light on, filling the picture.",
+            )
+        ]
+    return []
+
+
+def _range_findings(bright: _UInt16, black: _UInt16, sensor: MosaicSensor) -> list[Finding]:
+    """Whether the white ends below saturation, and the dark near zero."""
+    findings = []
+    saturated = float(np.mean(bright >= sensor.saturation))
+    if saturated > WHITE_SATURATED_WARN:
+        findings.append(
+            Finding(
+                "error" if saturated > WHITE_SATURATED_REFUSE else "warning",
+                "white reference",
+                f"{saturated:.1%} of its pixels are saturated (at {sensor.saturation} or more)",
+                "Expose the white shorter, and give the exposure times.",
+            )
+        )
+    top = int(bright.max())
+    clipped = float(np.mean(bright == top))
+    if sensor.saturation // 4 < top < sensor.saturation and clipped > CLIPPED_WARN and int(bright.min()) < top:
+        findings.append(
+            Finding(
+                "warning",
+                "white reference",
+                f"{clipped:.1%} of its pixels share its highest value {top}, below the saturation value "
+                f"{sensor.saturation}: the camera may clip there",
+                "Correct `saturation` in the sensor's description if so.",
+            )
+        )
+    level = float(np.median(black))
+    if level > DARK_BRIGHT_WARN * sensor.saturation:
+        findings.append(
+            Finding(
+                "warning",
+                "dark reference",
+                f"its median is {level:.0f} of {sensor.saturation}: light may have entered",
+                "Record the dark with the lens covered.",
+            )
+        )
+    return findings
+
+
+def _exposure_findings(sensor: MosaicSensor, exposures: Exposures | None, *, has_white_dark: bool) -> list[Finding]:
+    if exposures is None:
+        return []
+    try:
+        plans = plan_darks(exposures, sensor, has_white_dark=has_white_dark)
+    except ReferenceFrameError as error:
+        return [Finding("error", error.thing, error.fault, error.remedy)]
+    notes = []
+    if abs(exposures.white_over_raw - 1) > 1e-3:
+        notes.append(f"white {exposures.white_ms:g} ms and raw {exposures.raw_ms:g} ms differ; scaled by time")
+    if any(plan.factor != 1.0 for plan in plans):
+        notes.append(f"the dark of {exposures.dark_ms:g} ms is scaled by time")
+    return [Finding("warning", "exposure", note) for note in notes]
+
+
+def _active(frame: _UInt16, sensor: MosaicSensor) -> _UInt16:
+    area = sensor.active_area
+    return frame[area.top : area.top + area.height, area.left : area.left + area.width]

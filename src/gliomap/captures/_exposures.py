@@ -1,0 +1,104 @@
+"""Exposure times, and which dark frame belongs to which exposure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gliomap.errors import CaptureError, ReferenceFrameError
+from gliomap.sensors import MosaicSensor
+
+__all__ = ["DarkPlan", "Exposures", "plan_darks"]
+
+_SAME = 1e-3
+"""Exposures that differ by less than this share are one: cameras round to their line time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exposures:
+    """Exposure times in ms; `white_dark_ms` is that of a second dark taken for the white.
+
+    Raises
+    ------
+    CaptureError
+        A time that is not positive and finite.
+    """
+
+    raw_ms: float
+    white_ms: float
+    dark_ms: float
+    white_dark_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("raw_ms", "white_ms", "dark_ms", "white_dark_ms"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise CaptureError(f"exposure {name}", f"is {value}", "Give a positive time in milliseconds.")
+
+    @property
+    def white_over_raw(self) -> float:
+        """Factor on reflectance for a white that was exposed otherwise than the raw frame."""
+        return self.white_ms / self.raw_ms
+
+
+@dataclass(frozen=True, slots=True)
+class DarkPlan:
+    """Which dark frame to subtract, times which factor, and what it is subtracted from."""
+
+    white_dark: bool
+    factor: float
+
+
+def plan_darks(exposures: Exposures | None, sensor: MosaicSensor, *, has_white_dark: bool) -> tuple[DarkPlan, DarkPlan]:
+    """Choose the dark for the raw frame and the dark for the white.
+
+    A dark of the same exposure is taken where there is one. Otherwise `dark` is scaled by time, which is right only
+    if the camera has no bias offset.
+
+    Parameters
+    ----------
+    exposures
+        None: all frames count as equally exposed; a second dark then belongs to the white.
+    sensor
+        Says whether darks may be scaled.
+    has_white_dark
+        Whether a second dark frame is given. Its exposure counts as the white's where none is named.
+
+    Returns
+    -------
+    tuple of DarkPlan
+        For the raw frame and for the white.
+
+    Raises
+    ------
+    ReferenceFrameError
+        No dark of the needed exposure, and the camera has a bias offset.
+    """
+    if exposures is None:
+        return DarkPlan(False, 1.0), DarkPlan(has_white_dark, 1.0)
+    white_dark_ms = (exposures.white_dark_ms or exposures.white_ms) if has_white_dark else None
+    raw = _plan("raw frame", exposures.raw_ms, (exposures.dark_ms, white_dark_ms), sensor)
+    # For the white its own dark comes first.
+    white = _plan("white", exposures.white_ms, (exposures.dark_ms, white_dark_ms), sensor, own_first=True)
+    return raw, white
+
+
+def _plan(
+    what: str, wanted: float, darks: tuple[float, float | None], sensor: MosaicSensor, *, own_first: bool = False
+) -> DarkPlan:
+    matching = [
+        index for index, time in enumerate(darks) if time is not None and math.isclose(time, wanted, rel_tol=_SAME)
+    ]
+    if matching:
+        return DarkPlan(white_dark=matching[-1 if own_first else 0] == 1, factor=1.0)
+    if sensor.has_bias_offset:
+        have = " and ".join(f"{time:g} ms" for time in darks if time is not None)
+        raise ReferenceFrameError(
+            "dark reference",
+            f"was exposed {have}, the {what} {wanted:g} ms, and sensor {sensor.name!r} has a bias offset, "
+            "so a dark cannot be scaled by time",
+            f"Record a dark of {wanted:g} ms.",
+        )
+    own = own_first and darks[1] is not None
+    time = darks[1] if own and darks[1] is not None else darks[0]
+    return DarkPlan(white_dark=own, factor=wanted / time)

@@ -1,0 +1,165 @@
+"""One frame: from a file to sensor values, whatever bits the camera's software wrote them into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.captures._tiff import RawImage, read_tiff, write_tiff
+from gliomap.errors import CaptureError
+from gliomap.sensors import MosaicSensor
+
+__all__ = ["Frame", "read_frame", "read_frames", "write_frame"]
+
+_CONTAINER_BITS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A frame of a mosaic sensor.
+
+    Attributes
+    ----------
+    data
+        uint16 (rows, columns), digital numbers in the low bits: 0 … 2^bit_depth − 1.
+    taken_at
+        The TIFF's DateTime: local time of the camera's computer, without a zone; or None.
+    path
+        Where it was read.
+    msb_aligned
+        The file had its bits in the high end of 16; they were shifted down.
+    eight_bit
+        The file had 8 bits for a sensor of more; values were spread over the sensor's range.
+    """
+
+    data: npt.NDArray[np.uint16]
+    taken_at: datetime | None
+    path: Path
+    msb_aligned: bool = False
+    eight_bit: bool = False
+
+
+def read_frame(path: Path | str, sensor: MosaicSensor | None = None, *, msb_aligned: bool | None = None) -> Frame:
+    """Read one frame from a TIFF file.
+
+    Parameters
+    ----------
+    path
+        Single-page greyscale TIFF of 8 or 16 bits.
+    sensor
+        Whose frame it is: shape and bit depth are checked against it. None: values stay as they are.
+    msb_aligned
+        Whether the sensor's bits stand in the high bits of 16. None: found out; they do where every value is a
+        multiple of 2^(16 − bit depth) and the highest exceeds the bit depth.
+
+    Returns
+    -------
+    Frame
+
+    Raises
+    ------
+    CaptureError
+        A file that is missing, empty, truncated, damaged, of another type, channel count, page count or shape, or
+        whose values do not fit the sensor's bits.
+    """
+    return read_frames([Path(path)], sensor, msb_aligned=msb_aligned)[0]
+
+
+def read_frames(
+    paths: list[Path], sensor: MosaicSensor | None = None, *, msb_aligned: bool | None = None
+) -> list[Frame]:
+    """Read frames of one camera and session, which share their bit alignment.
+
+    A dark frame alone may be too dim to show how its bits are aligned; its brighter companions show it.
+    """
+    images = [read_tiff(path, sensor.frame_shape if sensor else None) for path in paths]
+    if sensor is None:
+        if msb_aligned:
+            raise CaptureError(
+                paths[0], "cannot be shifted without a sensor", "Name the sensor: it knows the bit depth."
+            )
+        return [Frame(image.data.astype(np.uint16), image.taken_at, p) for p, image in zip(paths, images, strict=True)]
+    widths = {image.data.dtype.itemsize for image in images}
+    if len(widths) > 1:
+        listed = ", ".join(f"{p.name}: {i.data.dtype}" for p, i in zip(paths, images, strict=True))
+        raise CaptureError(paths[0], f"and its companions differ in bit depth ({listed})", "Record all in one mode.")
+    if widths == {1}:
+        return [_spread(path, image, sensor) for path, image in zip(paths, images, strict=True)]
+    aligned = _aligned(paths, images, sensor) if msb_aligned is None else msb_aligned
+    return [_unshifted(path, image, sensor, aligned) for path, image in zip(paths, images, strict=True)]
+
+
+def write_frame(
+    path: Path | str, data: npt.NDArray[np.uint16] | npt.NDArray[np.uint8], taken_at: datetime | None = None
+) -> None:
+    """Write a frame as an uncompressed TIFF, atomically.
+
+    Parameters
+    ----------
+    path
+        Output; replaced if it exists.
+    data
+        uint8 or uint16 (rows, columns).
+    taken_at
+        Written as DateTime, in whole seconds; left out if None, so that equal frames give equal bytes.
+
+    Raises
+    ------
+    CaptureError
+        Another type or shape.
+    """
+    if data.dtype not in (np.uint8, np.uint16) or data.ndim != 2 or not data.size:
+        raise CaptureError(path, f"cannot hold {data.dtype} of shape {data.shape}", "Give uint8 or uint16 (H, W).")
+    write_tiff(Path(path), data, taken_at)
+
+
+def _aligned(paths: list[Path], images: list[RawImage], sensor: MosaicSensor) -> bool:
+    """Whether these frames are MSB-aligned; one clear case decides for all."""
+    highest = [int(image.data.max()) for image in images]
+    if sensor.bit_depth == _CONTAINER_BITS or max(highest) < 2**sensor.bit_depth:
+        return False
+    step = 1 << (_CONTAINER_BITS - sensor.bit_depth)
+    for path, image, top in zip(paths, images, highest, strict=True):
+        if int(np.bitwise_or.reduce(image.data, axis=None)) % step:
+            brightest = paths[highest.index(max(highest))]
+            raise CaptureError(
+                path,
+                f"has values up to {top} that are no multiples of {step}, and {brightest.name} reaches {max(highest)}: "
+                f"together neither {sensor.bit_depth} low bits nor {sensor.bit_depth} high bits of 16",
+                "Check the sensor's name and the camera's pixel format.",
+            )
+    return True
+
+
+def _unshifted(path: Path, image: RawImage, sensor: MosaicSensor, aligned: bool) -> Frame:
+    data = image.data.astype(np.uint16, copy=False)
+    shift = _CONTAINER_BITS - sensor.bit_depth
+    if aligned and shift:
+        if int(np.bitwise_or.reduce(data, axis=None)) % (1 << shift):
+            raise CaptureError(
+                path,
+                f"is not MSB-aligned: not every value is a multiple of {1 << shift}",
+                "Leave the alignment to be found out.",
+            )
+        return Frame(np.right_shift(data, np.uint16(shift)), image.taken_at, path, msb_aligned=True)
+    top = int(data.max())
+    if top >> sensor.bit_depth:
+        raise CaptureError(
+            path,
+            f"has values up to {top}, {sensor.bit_depth} bits end at {2**sensor.bit_depth - 1}",
+            "Check the sensor's name and whether the frame is MSB-aligned.",
+        )
+    return Frame(data, image.taken_at, path)
+
+
+def _spread(path: Path, image: RawImage, sensor: MosaicSensor) -> Frame:
+    """8-bit values over the sensor's range, 255 onto its highest number, so that saturation stays saturation."""
+    full = 2**sensor.bit_depth - 1
+    if sensor.bit_depth <= 8:
+        return _unshifted(path, image, sensor, aligned=False)
+    table = np.round(np.arange(256) * (full / 255)).astype(np.uint16)
+    return Frame(table[image.data], image.taken_at, path, eight_bit=True)

@@ -1,0 +1,206 @@
+"""Reading one frame from a TIFF file that nobody vouches for.
+
+The whole (size-limited) file is read first and parsed in memory, so that no count or size which a broken header
+declares can make the parser allocate more than the file holds. Pixels are allocated only after the declared shape,
+the strips and the file's length agree.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap._files import atomic_file
+from gliomap.errors import CaptureError
+
+if TYPE_CHECKING:
+    from tifffile import TiffPage
+
+__all__ = ["RawImage", "read_tiff", "write_tiff"]
+
+_MAX_FILE_BYTES = 512 * 2**20
+_MAX_PIXELS = 2**27
+_MINISWHITE, _PALETTE = 0, 3
+_NO_COMPRESSION, _DEFLATE = (1,), (8, 32946)
+_SAVE_AGAIN = "Save it as an uncompressed single-page greyscale TIFF of 8 or 16 bits."
+_COPY_AGAIN = "Copy the file again from the camera's computer."
+
+# What tifffile raises on garbled files besides its own TiffFileError, which is a ValueError.
+_PARSER_ERRORS = (
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+    EOFError,
+    struct.error,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class RawImage:
+    """Pixels as they stand in a file: uint8 or uint16 (rows, columns), and when they were taken."""
+
+    data: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    taken_at: datetime | None
+
+
+def read_tiff(path: Path, expected: tuple[int, int] | None = None) -> RawImage:
+    """Read a single-page greyscale TIFF of 8 or 16 bits.
+
+    Parameters
+    ----------
+    path
+        The file, uncompressed or deflate-compressed.
+    expected
+        (rows, columns) that the frame must have, or None.
+
+    Raises
+    ------
+    CaptureError
+        Anything else than such a file; the message has the numbers.
+    """
+    content = _content(path)
+    from tifffile import TiffFile
+
+    with _quiet_parser() as complaints:
+        try:
+            with TiffFile(io.BytesIO(content), name=path.name) as tiff:
+                pages = len(tiff.pages)
+                if pages == 1:
+                    page = tiff.pages.first
+                    _check_kind(path, page)
+                    _check_size(path, page, expected)
+                    _check_strips(path, page, content)
+                    data, taken_at = page.asarray(), _taken_at(page)
+        except CaptureError:
+            raise
+        except _PARSER_ERRORS as error:
+            said = complaints[0] if complaints else str(error) or type(error).__name__
+            raise CaptureError(path, f"is not a readable TIFF file ({said[:200]})", _COPY_AGAIN) from error
+    if pages != 1:
+        raise CaptureError(path, f"has {pages} pages; a frame is one", "Export the one frame that is meant.")
+    if data.dtype.type not in (np.uint8, np.uint16) or data.ndim != 2:
+        raise CaptureError(path, f"holds {data.dtype} of shape {data.shape}", _SAVE_AGAIN)
+    return RawImage(np.ascontiguousarray(data, data.dtype.newbyteorder("=")), taken_at)
+
+
+def write_tiff(path: Path, data: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], taken_at: datetime | None) -> None:
+    """Write an uncompressed greyscale TIFF, atomically; the same input gives the same bytes."""
+    from tifffile import imwrite
+
+    with atomic_file(path) as temporary:
+        imwrite(temporary, data, photometric="minisblack", metadata=None, datetime=taken_at, software="GlioMap")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > _MAX_FILE_BYTES:
+            raise CaptureError(
+                path,
+                f"is {size / 2**20:.0f} MiB; a frame has at most {_MAX_FILE_BYTES // 2**20} MiB",
+                "Export the one frame that is meant.",
+            )
+        content = path.read_bytes()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise CaptureError(path, "is not a file", "Check the path.") from error
+    if not content:
+        raise CaptureError(path, "is empty", _COPY_AGAIN)
+    return content
+
+
+def _check_kind(path: Path, page: TiffPage) -> None:
+    if page.samplesperpixel != 1 or page.imagedepth != 1:
+        raise CaptureError(
+            path, f"has {max(page.samplesperpixel, page.imagedepth)} channels; a raw mosaic has one", _SAVE_AGAIN
+        )
+    if page.dtype is None or page.dtype.kind != "u" or page.bitspersample not in (8, 16):
+        kind = "unknown type" if page.dtype is None else page.dtype.name
+        raise CaptureError(path, f"holds {page.bitspersample}-bit {kind}, not uint8 or uint16", _SAVE_AGAIN)
+    tag = page.tags.get("PhotometricInterpretation")
+    if tag is not None and tag.value in (_MINISWHITE, _PALETTE):
+        raise CaptureError(path, "stores inverted or palette colours, not grey values", _SAVE_AGAIN)
+    if page.compression not in (*_NO_COMPRESSION, *_DEFLATE):
+        raise CaptureError(path, f"is compressed ({page.compression!r})", _SAVE_AGAIN)
+
+
+def _check_size(path: Path, page: TiffPage, expected: tuple[int, int] | None) -> None:
+    rows, columns = page.imagelength, page.imagewidth
+    if expected is not None and (rows, columns) != expected:
+        raise CaptureError(
+            path,
+            f"is {rows}×{columns} pixels, the sensor's frame is {expected[0]}×{expected[1]}",
+            "Check the sensor's name and that the frame was saved whole.",
+        )
+    if rows < 1 or columns < 1 or rows * columns > _MAX_PIXELS:
+        raise CaptureError(path, f"declares {rows}×{columns} pixels; the limit is {_MAX_PIXELS:,} in all", _COPY_AGAIN)
+
+
+def _check_strips(path: Path, page: TiffPage, content: bytes) -> None:
+    """Every strip lies in the file and together they hold the pixels, so that nothing is made up or blown up."""
+    needed = page.imagelength * page.imagewidth * page.bitspersample // 8
+    offsets, counts = page.dataoffsets, page.databytecounts
+    end = max((offset + count for offset, count in zip(offsets, counts, strict=True)), default=0)
+    if end > len(content):
+        raise CaptureError(path, f"is truncated: it needs {end:,} bytes and has {len(content):,}", _COPY_AGAIN)
+    if page.compression in _DEFLATE:
+        stored = 0
+        for offset, count in zip(offsets, counts, strict=True):
+            stored += len(zlib.decompressobj().decompress(content[offset : offset + count], needed + 1))
+            if stored > needed * 2:  # tiles may reach over the picture's edge, a bomb goes far beyond
+                raise CaptureError(path, f"unpacks to more than its {needed:,} bytes of pixels", _COPY_AGAIN)
+    elif page.is_tiled:
+        raise CaptureError(path, "is stored in tiles", _SAVE_AGAIN)
+    else:
+        stored = sum(counts)
+    if stored < needed:
+        raise CaptureError(
+            path, f"is truncated: {needed:,} bytes of pixels are declared, {stored:,} there", _COPY_AGAIN
+        )
+
+
+def _taken_at(page: TiffPage) -> datetime | None:
+    """The DateTime tag: local time of the camera's computer, without a zone."""
+    tag = page.tags.get("DateTime")
+    if tag is None or not isinstance(tag.value, str):
+        return None
+    for form in ("%Y:%m:%d %H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y:%m:%d %H:%M:%S.%f"):
+        try:
+            return datetime.strptime(tag.value.strip(), form)
+        except ValueError:
+            continue
+    return None
+
+
+@contextmanager
+def _quiet_parser() -> Iterator[list[str]]:
+    """Collect what tifffile logs about a broken file instead of letting it reach the terminal."""
+    complaints: list[str] = []
+
+    def collect(record: logging.LogRecord) -> bool:
+        complaints.append(record.getMessage())
+        return False
+
+    logger = logging.getLogger("tifffile")
+    logger.addFilter(collect)
+    try:
+        yield complaints
+    finally:
+        logger.removeFilter(collect)
