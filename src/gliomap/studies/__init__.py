@@ -14,6 +14,9 @@ from gliomap.studies._arrays import (
     read_cube_file,
     read_dataset,
 )
+from gliomap.studies._check import check_study
+from gliomap.studies._fill import FillReport, fill_preprocessed
+from gliomap.studies._findings import CaptureRow, Finding, StudyCheck
 from gliomap.studies._holdout import make_holdout
 from gliomap.studies._layout import CaptureFiles, capture_files
 from gliomap.studies._mat import list_mat, read_mat, write_mat
@@ -40,19 +43,25 @@ from gliomap.studies._write import (
 
 __all__ = [
     "CaptureFiles",
+    "CaptureRow",
     "CaptureSettings",
     "ClassMap",
     "Crop",
     "ExposureTimes",
+    "FillReport",
+    "Finding",
     "LabelledSpectra",
     "MatVariable",
     "SensorLike",
     "Split",
     "Study",
+    "StudyCheck",
     "StudySettings",
     "capture_files",
     "chain_of",
+    "check_study",
     "class_map",
+    "fill_preprocessed",
     "labelled_spectra",
     "list_mat",
     "make_holdout",

@@ -1,8 +1,9 @@
 """Numeric arrays in MATLAB 5 files, by our own reader and writer.
 
-SciPy reads these files too, but inflates a compressed variable to whatever length the file claims and
-enters cells, structures and objects on the way. This reader knows the size of everything before it
-takes it, touches nothing but plain numeric arrays, and needs no SciPy; the tests hold it against SciPy.
+SciPy reads these files too, but its compiled reader brings the whole process down on some garbled files,
+inflates a compressed variable to whatever length the file claims, and enters cells, structures and objects
+on the way. This reader knows the size of everything before it takes it, touches nothing but plain numeric
+arrays, and needs no SciPy; the tests hold it against SciPy.
 
 Format: MathWorks, 'MAT-File Format' (R2019b), https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pdf.
 """

@@ -230,12 +230,18 @@ class Study:
         if self.is_prepared(capture_id, sensor, config):
             named = sensor is not None or self.settings.sensor is not None
             cube = read_prepared(self.files(capture_id).cube, self.sensor(sensor) if named else None, wanted)
-        elif self.has_raw(capture_id):
-            from gliomap.preprocessing import preprocess_capture
+            return self._aligned(capture_id, cube)
+        if self.has_raw(capture_id):
+            return self.cube_from_frames(capture_id, sensor, wanted)
+        raise self._no_cube(capture_id, wanted)
 
-            cube = preprocess_capture(self.capture(capture_id, sensor), wanted)
-        else:
-            raise self._no_cube(capture_id, wanted)
+    def cube_from_frames(
+        self, capture_id: str, sensor: SensorLike | None = None, config: PreprocessingConfig | None = None
+    ) -> HyperCube:
+        """Make the cube of a capture from tif/, whatever preProcessedImages/ holds; aligned with its map as `cube` is."""
+        from gliomap.preprocessing import preprocess_capture
+
+        cube = preprocess_capture(self.capture(capture_id, sensor), config or self.preprocessing)
         return self._aligned(capture_id, cube)
 
     def is_prepared(

@@ -1,0 +1,245 @@
+"""Checking one capture: its files one by one, then against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.errors import GlioMapError, MachineError, machine_error
+from gliomap.preprocessing._cube import HyperCube
+from gliomap.studies._arrays import labelled_spectra, read_dataset_arrays
+from gliomap.studies._findings import CaptureRow, Finding, Severity
+from gliomap.studies._study import Study
+from gliomap.taxonomy import ClassSet, code_name
+
+__all__ = ["CaptureCheck"]
+
+DATA_TOLERANCE = 1e-4
+"""Absolute and relative; single precision and another summation order stay far below."""
+
+Dataset = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint16], npt.NDArray[np.uint16] | None]
+Result = TypeVar("Result")
+
+
+class CaptureCheck:
+    """Reads one capture, collects findings, and forgets its arrays with itself."""
+
+    def __init__(self, study: Study, capture_id: str, classes: ClassSet) -> None:
+        self.study, self.capture_id, self.classes = study, capture_id, classes
+        self.files = study.files(capture_id)
+        self.findings: list[Finding] = []
+        self.cube: HyperCube | None = None
+        self.codes: npt.NDArray[np.uint16] | None = None
+        self.dataset: Dataset | None = None
+
+    def run(self) -> None:
+        """Check everything that the capture has."""
+        self._partners()
+        if self.files.map.exists():
+            self.codes = self._trying(lambda: self.study.codes(self.capture_id))
+        if self.files.dataset.exists():
+            self.dataset = self._trying(lambda: read_dataset_arrays(self.files.dataset))
+        self._frames()
+        if self.study.has_cube(self.capture_id):
+            self._prepared()
+        elif self.study.has_raw(self.capture_id) and self._has_sensor():
+            self.cube = self._trying(lambda: self.study.cube(self.capture_id))
+        if self.codes is not None:
+            self._map(self.codes)
+        if self.dataset is not None:
+            self._dataset(*self.dataset)
+
+    def row(self) -> CaptureRow:
+        """The capture in the table."""
+        codes = self.codes if self.codes is not None else np.zeros((0, 0), np.uint16)
+        lookup = self.classes.code_to_class
+        values, counts = np.unique(codes[codes != 0], return_counts=True)
+        found = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+        unknown = {int(code) for code in self.classes.unknown(values)}
+        labelled = {tissue.name: sum(found.get(code, 0) for code in tissue.codes) for tissue in self.classes.classes}
+        shape = None if self.cube is None else (self.cube.height, self.cube.width, self.cube.n_bands)
+        return CaptureRow(
+            capture=self.capture_id,
+            patient=self.study.patient_of(self.capture_id),
+            image="cube"
+            if self.study.has_cube(self.capture_id)
+            else "frames"
+            if self.study.has_raw(self.capture_id)
+            else "none",
+            cube_shape=shape,
+            map_shape=None if self.codes is None else (self.codes.shape[0], self.codes.shape[1]),
+            labelled=labelled,
+            ignored=sum(count for code, count in found.items() if code not in lookup and code not in unknown),
+            unknown=sum(count for code, count in found.items() if code in unknown),
+            masked=0 if self.cube is None else int((~self.cube.mask).sum()),
+            dataset_rows=None if self.dataset is None else len(self.dataset[1]),
+        )
+
+    def _add(self, severity: Severity, thing: object, message: str, remedy: str = "") -> None:
+        self.findings.append(Finding(severity, str(thing), message, remedy))
+
+    def _trying(self, read: Callable[[], Result]) -> Result | None:
+        """Run `read`; a file that cannot be read becomes a finding."""
+        try:
+            return read()
+        except MachineError:
+            raise
+        except GlioMapError as error:
+            self._add("error", error.thing, error.fault, error.remedy)
+        except OSError as error:
+            known = machine_error(error)
+            fault, remedy = (known.fault, known.remedy) if known else (str(error), "Check the file.")
+            self._add("error", error.filename or self.capture_id, fault, remedy)
+        return None
+
+    def _partners(self) -> None:
+        """Which of the capture's files are missing."""
+        name, files = f"capture {self.capture_id}", self.files
+        frames = {"raw": files.raw, "white": files.white, "dark": files.dark}
+        missing = [f"{what} ({path.name})" for what, path in frames.items() if not path.exists()]
+        if 0 < len(missing) < len(frames):
+            self._add(
+                "error", name, f"lacks its {', '.join(missing)} in tif/", "Add it, or move the capture's frames out."
+            )
+        has_image = self.study.has_cube(self.capture_id) or not missing
+        if files.map.exists() and not has_image:
+            self._add(
+                "error",
+                name,
+                "has a ground-truth map but neither a prepared cube nor all three frames",
+                f"Add preProcessedImages/{files.cube.name}, or the frames in tif/.",
+            )
+        elif not files.map.exists() and has_image:
+            self._add(
+                "warning",
+                name,
+                "has no ground-truth map: it can be classified, but neither train nor test",
+                f"Add GroundTruthMaps/{files.map.name} if there is one.",
+            )
+        if files.dataset.exists() and not (files.map.exists() and has_image):
+            self._add(
+                "warning",
+                name,
+                "has labelled spectra without the cube and map they came from, so they cannot be checked",
+                "Add cube and map.",
+            )
+        elif files.map.exists() and has_image and not files.dataset.exists():
+            self._add("note", name, "has no labelled spectra in datasets/; training reads cube and map and needs none")
+
+    def _has_sensor(self) -> bool:
+        """Whether the study's sensor can be had; where it cannot, the study as a whole has a finding."""
+        try:
+            self.study.sensor()
+        except GlioMapError:
+            return False
+        return True
+
+    def _frames(self) -> None:
+        if not self.study.has_raw(self.capture_id) or not self._has_sensor():
+            return
+        capture = self._trying(lambda: self.study.capture(self.capture_id))
+        for finding in capture.findings if capture else ():
+            self._add(finding.severity, finding.thing, finding.message)
+
+    def _prepared(self) -> None:
+        """The prepared cube, and whether it is what study.toml asks for."""
+        if self.study.settings.sensor is not None and not self._has_sensor():
+            return
+        current = self._trying(lambda: self.study.is_prepared(self.capture_id))
+        if current is False:
+            self._add(
+                "warning" if self.study.has_raw(self.capture_id) else "error",
+                self.files.cube,
+                "was made with another sensor, preprocessing, crop or exposures than study.toml says now",
+                "Make it again with `gliomap preprocess STUDY --overwrite`, or correct study.toml.",
+            )
+        if current is not None and (current or self.study.has_raw(self.capture_id)):
+            self.cube = self._trying(lambda: self.study.cube(self.capture_id))
+
+    def _map(self, codes: npt.NDArray[np.uint16]) -> None:
+        for code in self.classes.unknown(codes):
+            self._add(
+                "error",
+                self.files.map,
+                f"holds the unknown code {code:g} in {int((codes == code).sum()):,} pixels,"
+                f" the first at {_first(codes == code)}",
+                "Correct the map; docs/reference lists the codes.",
+            )
+        for code, pixels in self.classes.ignored(codes[codes != 0]).items():
+            self._add(
+                "note",
+                self.files.map,
+                f"{pixels:,} pixels of code {code} ({code_name(code)}) belong to no class and are not learnt",
+            )
+        if not codes.any():
+            self._add("warning", self.files.map, "has no labelled pixel", "Label it, or leave it out.")
+        if self.cube is not None and self.cube.mask.shape == codes.shape:
+            masked = int((~self.cube.mask & (codes != 0)).sum())
+            if masked:
+                self._add(
+                    "note", self.files.map, f"{masked:,} of {np.count_nonzero(codes):,} labelled pixels are masked"
+                )
+
+    def _dataset(
+        self, data: npt.NDArray[np.float32], label: npt.NDArray[np.uint16], classes: npt.NDArray[np.uint16] | None
+    ) -> None:
+        """Labelled spectra against the map and the cube."""
+        path = self.files.dataset
+        if classes is not None and not self.classes.unknown(label):
+            expected = self.classes.from_codes(label)
+            wrong = int((expected != classes).sum())
+            if wrong:
+                self._add(
+                    "warning",
+                    path,
+                    f"label4Classes differs in {wrong:,} of {label.size:,} rows from the classes of label",
+                    "Training goes by label.",
+                )
+        if self.codes is None:
+            return
+        remedy = "Make it again from cube and map (gliomap.studies.write_datasets), or find out which of them is right."
+        pixels = int(np.count_nonzero(self.codes))
+        if pixels != label.size:
+            self._add("error", path, f"has {label.size:,} rows, and the map {pixels:,} labelled pixels", remedy)
+            return
+        in_order = self.codes.T[self.codes.T != 0]
+        wrong_rows = np.flatnonzero(in_order != label)
+        if wrong_rows.size:
+            by_rows = np.array_equal(self.codes[self.codes != 0], label)
+            why = "they follow the map row by row" if by_rows else f"the first is row {wrong_rows[0]} (from 0)"
+            self._add(
+                "error",
+                path,
+                f"{wrong_rows.size:,} of {label.size:,} rows carry another code than the map, column by column; {why}",
+                remedy,
+            )
+            return
+        if self.cube is not None:
+            self._spectra(data, self.cube, remedy)
+
+    def _spectra(self, data: npt.NDArray[np.float32], cube: HyperCube, remedy: str) -> None:
+        path = self.files.dataset
+        if self.codes is None or cube.mask.shape != self.codes.shape or self.classes.unknown(self.codes):
+            return
+        expected = labelled_spectra(cube.data, self.codes, self.classes).data
+        if data.shape[1] != expected.shape[1]:
+            self._add("error", path, f"has {data.shape[1]} bands, and the cube {expected.shape[1]}", remedy)
+            return
+        close = np.isclose(data, expected, rtol=DATA_TOLERANCE, atol=DATA_TOLERANCE)
+        wrong_rows = np.flatnonzero(~close.all(axis=1))
+        if wrong_rows.size:
+            self._add(
+                "error",
+                path,
+                f"{wrong_rows.size:,} of {len(data):,} rows of data differ from the cube's spectra, by up to"
+                f" {float(np.abs(data - expected).max()):.3g}; the first is row {wrong_rows[0]} (from 0)",
+                remedy,
+            )
+
+
+def _first(where: npt.NDArray[np.bool_]) -> str:
+    row, column = np.argwhere(where)[0]
+    return f"row {row}, column {column} (from 0)"

@@ -1,0 +1,195 @@
+"""Filling preProcessedImages/ from tif/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomli_w
+
+from gliomap._files import write_text
+from gliomap._progress import Track, silent
+from gliomap.errors import OutputExistsError, StudyError
+from gliomap.preprocessing._config import PreprocessingConfig
+from gliomap.studies._layout import SETTINGS_FILE
+from gliomap.studies._prepared import chain_of
+from gliomap.studies._settings import StudySettings, parse_study_toml, write_study_toml
+from gliomap.studies._study import Study, open_study
+from gliomap.studies._write import write_cube
+
+__all__ = ["FillReport", "fill_preprocessed"]
+
+
+@dataclass(frozen=True, slots=True)
+class FillReport:
+    """What `fill_preprocessed` did.
+
+    Attributes
+    ----------
+    written
+        Captures whose cube was made.
+    kept
+        Captures whose cube was there already, made with the same sensor and preprocessing or by others.
+    without_frames
+        Captures that have no complete set of frames in tif/.
+    masked
+        Written capture → masked pixels.
+    recorded
+        Whether study.toml was made or added to.
+    """
+
+    written: tuple[str, ...]
+    kept: tuple[str, ...]
+    without_frames: tuple[str, ...]
+    masked: dict[str, int]
+    recorded: bool
+
+
+def fill_preprocessed(
+    study: Study,
+    sensor: str | Path | None = None,
+    config: PreprocessingConfig | None = None,
+    *,
+    overwrite: bool = False,
+    track: Track = silent,
+) -> FillReport:
+    """Make the prepared cube of every capture that has frames; a second call goes on where one was stopped.
+
+    Sensor and preprocessing are written into study.toml first, where it does not name them yet: without
+    them nobody could tell later which wavelengths the cubes have. They are added as lines; what stands
+    in the file stays as it is, and one that says otherwise is refused, not changed.
+
+    A cube is cropped as study.toml says, as the file's name promises.
+
+    Parameters
+    ----------
+    study
+        An open study.
+    sensor
+        Registry name or path; None takes the one of study.toml.
+    config
+        None takes that of study.toml, else the default chain.
+    overwrite
+        Make cubes again that are there.
+    track
+        Told of each capture.
+
+    Raises
+    ------
+    StudyError
+        No sensor named, no capture with frames, or a study.toml that names another sensor or preprocessing.
+    OutputExistsError
+        Prepared cubes that were made otherwise, without `overwrite`.
+    CaptureError, SensorError
+        Frames or a sensor that cannot be used; cubes made before stay.
+    """
+    with_frames = [capture_id for capture_id in study.capture_ids if study.has_raw(capture_id)]
+    if not with_frames:
+        raise StudyError(study.root, "has no capture with raw, white and dark frames", "Add them to its tif/ folder.")
+    study, recorded = _recorded(study, sensor, config, with_frames, overwrite=overwrite)
+    camera = study.sensor()
+    there = [capture_id for capture_id in with_frames if study.has_cube(capture_id)]
+    if not overwrite:
+        stale = [capture_id for capture_id in there if not study.is_prepared(capture_id)]
+        if stale:
+            raise OutputExistsError(
+                study.files(stale[0]).cube,
+                f"was made with another sensor, preprocessing or crop ({len(stale)} such cubes)",
+                "Add --overwrite to make them again.",
+            )
+    kept = [] if overwrite else there
+    todo = [capture_id for capture_id in with_frames if capture_id not in kept]
+    masked: dict[str, int] = {}
+    for capture_id in track(todo, "Preprocessing"):
+        cube = study.cube_from_frames(capture_id, camera)
+        chain = chain_of(camera, study.preprocessing, study.settings.capture(capture_id))
+        write_cube(study.root, capture_id, cube, chain=chain)
+        masked[capture_id] = int((~cube.mask).sum())
+    return FillReport(
+        written=tuple(todo),
+        kept=tuple(kept),
+        without_frames=tuple(capture_id for capture_id in study.capture_ids if capture_id not in with_frames),
+        masked=masked,
+        recorded=recorded,
+    )
+
+
+def _recorded(
+    study: Study,
+    sensor: str | Path | None,
+    config: PreprocessingConfig | None,
+    with_frames: list[str],
+    *,
+    overwrite: bool,
+) -> tuple[Study, bool]:
+    """Write sensor and preprocessing into study.toml where they are not there yet, and open the study again."""
+    settings = study.settings
+    if sensor is not None and settings.sensor is not None:
+        wanted, named = study.sensor(sensor), study.sensor()
+        if wanted.fingerprint() != named.fingerprint():
+            raise _contradiction(study, f"names the sensor {settings.sensor!r}, not {str(sensor)!r}")
+    if config is not None and settings.preprocessing not in (None, config):
+        raise _contradiction(study, f"says {settings.preprocessing}, not {config}")
+    wanted_config = config or study.preprocessing
+    if wanted_config != study.preprocessing:
+        staying = [
+            capture_id
+            for capture_id in study.capture_ids
+            if study.has_cube(capture_id) and not (overwrite and capture_id in with_frames)
+        ]
+        if staying:
+            raise OutputExistsError(
+                study.files(staying[0]).cube,
+                f"and {len(staying) - 1} more cubes are there and would stand beside others that are made otherwise",
+                "Add --overwrite if all captures have frames, or leave the preprocessing as it is.",
+            )
+    study.sensor(sensor)
+    new_sensor = None if settings.sensor is not None or sensor is None else _sensor_entry(study.root, sensor)
+    new_config = None if settings.preprocessing is not None else wanted_config
+    if new_sensor is None and new_config is None:
+        return study, False
+    _add_to_settings(study.root, settings, new_sensor, new_config)
+    return open_study(study.root), True
+
+
+def _contradiction(study: Study, fault: str) -> StudyError:
+    return StudyError(
+        study.root / SETTINGS_FILE,
+        fault,
+        "Correct study.toml, or leave the option out; its cubes must all be made alike.",
+    )
+
+
+def _sensor_entry(root: Path, sensor: str | Path) -> str:
+    """How study.toml names the sensor: a registry name as it is, a file relative to the study where it lies in it."""
+    path = Path(sensor)
+    if path.suffix.lower() not in {".toml", ".xml"}:
+        return str(sensor)
+    absolute = path.resolve()
+    base = root.resolve()
+    return absolute.relative_to(base).as_posix() if absolute.is_relative_to(base) else absolute.as_posix()
+
+
+def _add_to_settings(
+    root: Path, settings: StudySettings, sensor: str | None, config: PreprocessingConfig | None
+) -> None:
+    """Add lines to study.toml without touching those that are there."""
+    changes = {key: value for key, value in {"sensor": sensor, "preprocessing": config}.items() if value is not None}
+    expected = settings.model_copy(update=changes)
+    path = root / SETTINGS_FILE
+    if not path.exists():
+        write_study_toml(root, expected)
+        return
+    text = path.read_text(encoding="utf-8")
+    if sensor is not None:
+        # A key before the first table header belongs to the top level, wherever else the file goes.
+        text = tomli_w.dumps({"sensor": sensor}) + text
+    if config is not None:
+        text = text.rstrip("\n") + "\n\n" + tomli_w.dumps({"preprocessing": config.as_dict()})
+    if parse_study_toml(text.encode(), path) != expected:
+        raise StudyError(
+            path,
+            "cannot be added to without changing what it says",
+            f"Write into it yourself: {', '.join(f'{key} = {value}' for key, value in changes.items())}.",
+        )
+    write_text(path, text)

@@ -1,0 +1,117 @@
+"""What a check of a study finds, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+__all__ = ["CaptureRow", "Finding", "Severity", "StudyCheck"]
+
+Severity = Literal["note", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a check found.
+
+    Attributes
+    ----------
+    severity
+        'note' is as it may be; 'warning' works but should be known; 'error' will not work.
+    thing
+        The file, capture, patient or class.
+    message
+        What about it, with numbers.
+    remedy
+        What to do; empty for most notes.
+    """
+
+    severity: Severity
+    thing: str
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class CaptureRow:
+    """One capture in the table of a check.
+
+    Attributes
+    ----------
+    capture, patient
+        Identifiers.
+    image
+        Where its cube comes from: 'cube' (prepared), 'frames', or 'none'.
+    cube_shape
+        (H, W, B) of the cube aligned with its map; None where it has none that can be used.
+    map_shape
+        (H, W) of its ground-truth map; None where it has none that can be read.
+    labelled
+        Class name → labelled pixels, in the order of the classes.
+    ignored
+        Labelled pixels of known codes outside the classes.
+    unknown
+        Labelled pixels of unknown codes.
+    masked
+        Invalid pixels of the cube.
+    dataset_rows
+        Rows of its labelled spectra; None where it has no such file.
+    """
+
+    capture: str
+    patient: str
+    image: Literal["cube", "frames", "none"]
+    cube_shape: tuple[int, int, int] | None
+    map_shape: tuple[int, int] | None
+    labelled: Mapping[str, int]
+    ignored: int
+    unknown: int
+    masked: int
+    dataset_rows: int | None
+
+    @property
+    def total(self) -> int:
+        """Pixels that belong to a class."""
+        return sum(self.labelled.values())
+
+
+@dataclass(frozen=True)
+class StudyCheck:
+    """The outcome of a check.
+
+    Attributes
+    ----------
+    study
+        Its name.
+    classes
+        Names of the classes, in index order.
+    findings
+        Errors first, then warnings, then notes.
+    rows
+        One per capture, sorted.
+    """
+
+    study: str
+    classes: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    rows: tuple[CaptureRow, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error."""
+        return not self.of("error")
+
+    def of(self, severity: Severity) -> tuple[Finding, ...]:
+        """Findings of one severity."""
+        return tuple(finding for finding in self.findings if finding.severity == severity)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "study": self.study,
+            "ok": self.ok,
+            "classes": list(self.classes),
+            "findings": [asdict(finding) for finding in self.findings],
+            "captures": [{**asdict(row), "labelled": dict(row.labelled), "total": row.total} for row in self.rows],
+        }
