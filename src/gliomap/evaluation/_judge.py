@@ -1,0 +1,154 @@
+"""A tissue map held against the ground truth of its capture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.errors import UsageError
+from gliomap.evaluation._metrics import Metrics, metrics
+from gliomap.evaluation._tables import tumour_indices
+
+if TYPE_CHECKING:
+    from gliomap.engine import TissueMap
+
+__all__ = ["FalseTumour", "Judged", "false_tumour", "judge", "pooled_metrics"]
+
+
+@dataclass(frozen=True, slots=True)
+class FalseTumour:
+    """Tumour marked in a capture in which nobody labelled any.
+
+    Attributes
+    ----------
+    labelled
+        Labelled, classified pixels; all of other tissue.
+    labelled_marked
+        Those among them that were marked as tumour: surely wrong.
+    labelled_share
+        labelled_marked / labelled; None without such pixels.
+    frame
+        Classified pixels of the whole frame.
+    frame_marked
+        Those among them that were marked as tumour. Nobody labelled most of them, so they are not
+        surely wrong.
+    frame_share
+        frame_marked / frame; None without such pixels.
+    """
+
+    labelled: int
+    labelled_marked: int
+    labelled_share: float | None
+    frame: int
+    frame_marked: int
+    frame_share: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The labelled pixels of one capture with what was predicted there, in column-major order.
+
+    Attributes
+    ----------
+    capture, patient
+        Identifiers.
+    rows, columns
+        (N,) int64, places in the cube.
+    true
+        (N,) uint8, classes 1…C.
+    predicted
+        (N,) uint8, classes 0…C; 0 = not classified.
+    probabilities
+        (N, C) float32.
+    metrics
+        Over these pixels.
+    false_tumour
+        Where nobody labelled tumour in this capture, and the classes have one; else None.
+    """
+
+    capture: str
+    patient: str
+    rows: npt.NDArray[np.int64]
+    columns: npt.NDArray[np.int64]
+    true: npt.NDArray[np.uint8]
+    predicted: npt.NDArray[np.uint8]
+    probabilities: npt.NDArray[np.float32]
+    metrics: Metrics
+    false_tumour: FalseTumour | None
+
+
+def judge(capture: str, patient: str, truth: npt.NDArray[np.uint8], tissue: TissueMap) -> Judged:
+    """Compare a map with the ground truth of its capture.
+
+    Parameters
+    ----------
+    truth
+        (H, W) class indices 0…C, 0 = not labelled.
+    tissue
+        Map of the same size.
+
+    Raises
+    ------
+    UsageError
+        Sizes that differ.
+    """
+    if truth.shape != tissue.labels.shape:
+        raise UsageError(
+            f"capture {capture}", f"map {tissue.labels.shape} and ground truth {truth.shape} differ", "Align them."
+        )
+    columns, rows = np.nonzero(truth.T)
+    true, predicted = truth[rows, columns], tissue.labels[rows, columns]
+    probabilities = tissue.probabilities[rows, columns]
+    return Judged(
+        capture=capture,
+        patient=patient,
+        rows=rows.astype(np.int64),
+        columns=columns.astype(np.int64),
+        true=true,
+        predicted=predicted,
+        probabilities=probabilities,
+        metrics=metrics(true, predicted, len(tissue.classes), probabilities),
+        false_tumour=false_tumour(truth, tissue),
+    )
+
+
+def false_tumour(truth: npt.NDArray[np.uint8], tissue: TissueMap) -> FalseTumour | None:
+    """Tumour marked where nobody labelled any; None where somebody did, or where no class is tumour."""
+    tumour = tumour_indices(tissue.classes)
+    if not tumour or np.isin(truth, tumour).any():
+        return None
+    classified = tissue.labels > 0
+    marked = np.isin(tissue.labels, tumour)
+    labelled = int(np.count_nonzero(classified & (truth > 0)))
+    labelled_marked = int(np.count_nonzero(marked & (truth > 0)))
+    frame, frame_marked = int(np.count_nonzero(classified)), int(np.count_nonzero(marked))
+    return FalseTumour(
+        labelled=labelled,
+        labelled_marked=labelled_marked,
+        labelled_share=labelled_marked / labelled if labelled else None,
+        frame=frame,
+        frame_marked=frame_marked,
+        frame_share=frame_marked / frame if frame else None,
+    )
+
+
+def pooled_metrics(judged: Sequence[Judged], n_classes: int) -> Metrics:
+    """Metrics over the labelled pixels of several captures together, each pixel counting once.
+
+    Raises
+    ------
+    UsageError
+        No capture.
+    """
+    if not judged:
+        raise UsageError("metrics", "there is no capture to pool", "Test at least one.")
+    return metrics(
+        np.concatenate([one.true for one in judged]),
+        np.concatenate([one.predicted for one in judged]),
+        n_classes,
+        np.concatenate([one.probabilities for one in judged]),
+    )

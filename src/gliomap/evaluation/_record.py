@@ -1,0 +1,128 @@
+"""metrics.json: what an evaluation found, with what it was found on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gliomap._files import write_json
+from gliomap.errors import RunError
+from gliomap.evaluation._judge import FalseTumour
+from gliomap.evaluation._metrics import Interval, Metrics
+from gliomap.evaluation._tables import (
+    Table,
+    class_table,
+    confusion_table,
+    decimal,
+    interval_text,
+    overall_table,
+    tumour_indices,
+)
+from gliomap.rendering import DISCLAIMER
+from gliomap.taxonomy import ClassSet, TissueClass
+
+__all__ = ["CaptureRecord", "EvaluationRecord", "read_evaluation", "record_tables"]
+
+_MAX_BYTES = 64 << 20
+
+
+class CaptureRecord(BaseModel):
+    """One tested capture."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    patient: str
+    metrics: Metrics
+    false_tumour: FalseTumour | None = Field(description="Only where nobody labelled tumour in this capture.")
+    predictions: str = Field(description="File beside metrics.json: rows, columns, true, predicted, probabilities.")
+    pictures: tuple[str, ...] = Field(description="Files beside metrics.json.")
+
+
+class EvaluationRecord(BaseModel):
+    """Content of RUN/evaluation/metrics.json.
+
+    Metrics that are not defined are null and stand in no mean. `patients` and `pooled` count each
+    labelled pixel of their test captures once; `intervals` count each patient once.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    gliomap: str = Field(description="Version that evaluated.")
+    run: str = Field(description="Name of the run.")
+    model: str = Field(description="As the thesis names it, 'Conv2DNet'.")
+    bundle: str = Field(description="Identity of the bundle whose graph was tested: the hash of its manifest.")
+    protocol: str
+    split: str = Field(description="Fingerprint of the split, verified against the study before testing.")
+    same_patient: tuple[str, ...] = Field(description="Patients in training and test: then figures overstate.")
+    class_set: str
+    classes: tuple[TissueClass, ...]
+    version: int = Field(ge=1, description="Number in the names of the pictures.")
+    pooled: Metrics = Field(description="Over all test captures together.")
+    patients: dict[str, Metrics]
+    intervals: dict[str, Interval | None] = Field(description="Metric → mean and interval over the test patients.")
+    captures: dict[str, CaptureRecord]
+    pictures: tuple[str, ...] = Field(description="Of all captures together: confusion matrix, learning curves.")
+    notice: str = DISCLAIMER
+
+    def as_class_set(self) -> ClassSet:
+        """The classes that were told apart."""
+        return ClassSet(self.class_set, self.classes)
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        write_json(path, self.model_dump(mode="json"))
+
+
+def read_evaluation(path: Path) -> EvaluationRecord:
+    """Read a metrics.json.
+
+    Raises
+    ------
+    RunError
+        No such file, or one that this version does not understand.
+    """
+    try:
+        with path.open("rb") as stream:
+            return EvaluationRecord.model_validate_json(stream.read(_MAX_BYTES))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise RunError(path, "is not there", "Evaluate the run first: gliomap evaluate RUN.") from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(step) for step in fault["loc"]) or "file"
+        raise RunError(path, f"is no evaluation: {place}: {fault['msg']}", "Evaluate the run again.") from error
+
+
+def record_tables(record: EvaluationRecord) -> tuple[Table, ...]:
+    """The evaluation as tables of text: overall, by class, confusion matrix, falsely marked tumour."""
+    classes = record.as_class_set()
+    groups = {capture: one.metrics for capture, one in record.captures.items()}
+    if len(record.captures) > len(record.patients):
+        groups |= {f"patient {patient}": found for patient, found in record.patients.items()}
+    if len(groups) > 1:
+        groups["all together"] = record.pooled
+    tables = [overall_table(groups, classes), class_table(record.pooled, classes)]
+    if len(record.patients) > 1:
+        rows = tuple((name, interval_text(found)) for name, found in record.intervals.items())
+        tables.append(Table("Mean over patients, 95 % interval", ("metric", "value"), rows, "  "))
+    tables.append(confusion_table(record.pooled, classes))
+    marked = _false_tumour_table(record)
+    return (*tables, marked) if marked.rows and tumour_indices(classes) else tuple(tables)
+
+
+def _false_tumour_table(record: EvaluationRecord) -> Table:
+    rows = tuple(
+        (
+            capture,
+            f"{found.labelled_marked:,} of {found.labelled:,}",
+            decimal(found.labelled_share),
+            f"{found.frame_marked:,} of {found.frame:,}",
+            decimal(found.frame_share),
+        )
+        for capture, one in record.captures.items()
+        if (found := one.false_tumour) is not None
+    )
+    heads = ("capture", "labelled pixels", "share", "pixels of the frame", "share")
+    return Table("Marked as tumour where nobody labelled any", heads, rows, " rrrr")

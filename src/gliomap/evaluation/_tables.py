@@ -1,0 +1,142 @@
+"""Metrics as tables of text, ready to print, and in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gliomap.evaluation._metrics import Interval, Metrics
+from gliomap.taxonomy import CODES, ClassSet
+
+__all__ = [
+    "NOT_DEFINED",
+    "Table",
+    "class_table",
+    "confusion_table",
+    "decimal",
+    "interval_text",
+    "overall_table",
+    "summary_line",
+    "tumour_indices",
+]
+
+NOT_DEFINED = "not defined"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of text.
+
+    Attributes
+    ----------
+    title
+        One line.
+    columns
+        Heads.
+    rows
+        Cells, as many as there are columns.
+    numbers
+        One letter per column: 'r' where it is set flush right, a space elsewhere.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: str
+
+
+def decimal(value: float | None, places: int = 3) -> str:
+    """A share for people; 'not defined' for None."""
+    return NOT_DEFINED if value is None else f"{value:.{places}f}"
+
+
+def interval_text(interval: Interval | None, places: int = 3) -> str:
+    """'0.712 (0.640–0.790 over 5 patients)'; without an interval where there are too few patients."""
+    if interval is None:
+        return NOT_DEFINED
+    mean = decimal(interval.mean, places)
+    if interval.low is None or interval.high is None:
+        return f"{mean} ({interval.patients} patient{'s' if interval.patients > 1 else ''}, no interval)"
+    return f"{mean} ({interval.low:.{places}f}–{interval.high:.{places}f} over {interval.patients} patients)"
+
+
+def tumour_indices(classes: ClassSet) -> tuple[int, ...]:
+    """Indices of the classes that are tumour: all their codes are 200…299 of the taxonomy."""
+    return tuple(
+        tissue.index
+        for tissue in classes.classes
+        if tissue.codes and all(200 <= code < 300 and code in CODES for code in tissue.codes)
+    )
+
+
+def summary_line(result: Metrics, classes: ClassSet) -> str:
+    """The figures that matter most, in one line."""
+    parts = [f"overall accuracy {decimal(result.overall_accuracy)}", f"macro F1 {decimal(result.macro_f1)}"]
+    for index in tumour_indices(classes):
+        found = result.classes[index - 1]
+        name = classes.names[index - 1]
+        if found.labelled:
+            parts.append(f"{name}: sensitivity {decimal(found.sensitivity)}, precision {decimal(found.precision)}")
+        else:
+            parts.append(f"{name}: nobody labelled any")
+    parts.append(f"{result.n:,} labelled pixels")
+    return " · ".join(parts)
+
+
+def class_table(result: Metrics, classes: ClassSet, title: str = "By class, one versus the rest") -> Table:
+    """Accuracy, sensitivity, specificity, precision, F1 and ROC AUC of each class."""
+    rows = tuple(
+        (
+            name,
+            f"{found.labelled:,}",
+            *(
+                decimal(value)
+                for value in (
+                    found.accuracy,
+                    found.sensitivity,
+                    found.specificity,
+                    found.precision,
+                    found.f1,
+                    found.roc_auc,
+                )
+            ),
+        )
+        for name, found in zip(classes.names, result.classes, strict=True)
+    )
+    heads = ("class", "pixels", "accuracy", "sensitivity", "specificity", "precision", "F1", "ROC AUC")
+    return Table(title, heads, rows, " rrrrrrr")
+
+
+def overall_table(groups: Mapping[str, Metrics], classes: ClassSet, title: str = "Overall") -> Table:
+    """One row per group (a capture, a patient, all together)."""
+    tumour = tumour_indices(classes)
+    names = tuple(f"{classes.names[index - 1]} sensitivity" for index in tumour)
+    rows = tuple(
+        (
+            group,
+            f"{result.n:,}",
+            *(
+                decimal(value)
+                for value in (
+                    result.overall_accuracy,
+                    result.balanced_accuracy,
+                    result.macro_f1,
+                    result.mcc,
+                    result.macro_roc_auc,
+                    result.calibration_error,
+                    *(result.classes[index - 1].sensitivity for index in tumour),
+                )
+            ),
+        )
+        for group, result in groups.items()
+    )
+    heads = ("tested on", "pixels", "OACC", "balanced", "macro F1", "MCC", "ROC AUC", "ECE", *names)
+    return Table(title, heads, rows, " " + "r" * (len(heads) - 1))
+
+
+def confusion_table(result: Metrics, classes: ClassSet, title: str = "Confusion matrix, pixels") -> Table:
+    """Rows are true classes, columns predicted ones."""
+    rows = tuple(
+        (name, *(f"{count:,}" for count in row)) for name, row in zip(classes.names, result.confusion, strict=True)
+    )
+    return Table(title, ("true \\ predicted", *classes.names), rows, " " + "r" * len(classes))

@@ -1,0 +1,155 @@
+"""Figures are written, say what they must, and leave nothing behind."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from gliomap.errors import MissingExtraError, SensorError, UsageError
+from gliomap.evaluation import Metrics, confusion_figure, learning_curves, metrics, plot_responses
+from gliomap.learning import EpochRecord, History
+from gliomap.sensors import get_sensor
+from gliomap.taxonomy import THESIS_CLASSES
+from support import shared
+
+
+@pytest.fixture
+def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every text in the figures that are saved while the test runs."""
+    from matplotlib.text import Text
+
+    found: list[str] = []
+    original = Figure.savefig
+
+    def record(self: Figure, *args: object, **rest: object) -> None:
+        original(self, *args, **rest)
+        found.extend(text.get_text() for text in self.findobj(Text) if text.get_text())
+
+    monkeypatch.setattr(Figure, "savefig", record)
+    return found
+
+
+def history(epochs: int, *, validated: bool) -> History:
+    records = tuple(
+        EpochRecord(
+            n + 1,
+            0.5,
+            0.003,
+            1.5 / (n + 1),
+            1 - 0.6 / (n + 1),
+            *((1.6 / (n + 1), 1 - 0.7 / (n + 1), 0.5) if validated else (None, None, None)),
+        )
+        for n in range(epochs)
+    )
+    return History(records, best_epoch=2, stopped="all epochs done")
+
+
+@pytest.fixture
+def result() -> Metrics:
+    labels = np.random.default_rng(0).integers(1, 6, (2, 500))
+    return metrics(labels[0], labels[1], 5)
+
+
+class TestLearningCurves:
+    def test_training_and_validation_are_drawn_and_named(self, tmp_path: Path, words: list[str]) -> None:
+        learning_curves(history(8, validated=True), tmp_path / "curves.png", title="Conv2DNet")
+        assert {"Conv2DNet", "training", "validation patients", "epoch kept", "epoch"} <= set(words)
+        assert "Research software - not a medical device" in words
+
+    def test_without_validation_none_is_promised(self, tmp_path: Path, words: list[str]) -> None:
+        learning_curves(history(2, validated=False), tmp_path / "curves.png")
+        assert not any("validation" in word for word in words)
+
+    def test_a_model_fitted_in_one_step_has_no_curve(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="two epochs"):
+            learning_curves(history(1, validated=False), tmp_path / "curves.png")
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestConfusionMatrix:
+    def test_counts_and_shares_are_written_in(self, tmp_path: Path, words: list[str]) -> None:
+        table = metrics(np.array([1, 1, 1, 1, 2, 3, 4, 5]), np.array([1, 1, 1, 2, 2, 3, 4, 5]), 5)
+        confusion_figure(table, THESIS_CLASSES, tmp_path / "confusion.png")
+        assert {"75", "25", "100", "3", *THESIS_CLASSES.names} <= set(words)
+        assert any("overall accuracy 0.875" in word for word in words)
+
+    def test_a_class_that_nobody_labelled_shows_no_zeros(self, tmp_path: Path, words: list[str]) -> None:
+        table = metrics(np.array([1, 3, 4, 5]), np.array([2, 2, 2, 2]), 5)
+        confusion_figure(table, THESIS_CLASSES, tmp_path / "confusion.png")
+        assert words.count("no labelled pixel") == 2
+        assert any("nobody labelled any" in word for word in words)
+        assert words.count("0") == 2 * 4 * 4
+
+    def test_the_wrong_classes_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="2 rows"):
+            confusion_figure(metrics(np.array([1]), np.array([1]), 2), THESIS_CLASSES, tmp_path / "a.png")
+
+
+class TestResponses:
+    @pytest.mark.parametrize("name", ["nemesis", "generic-nir-5x5"])
+    def test_every_sensor_of_the_registry_is_drawn(self, name: str, tmp_path: Path, words: list[str]) -> None:
+        sensor = get_sensor(name)
+        plot_responses(sensor, tmp_path / "sensor.png")
+        assert f"Sensor {name}" in words
+        assert any("(nominal)" in word for word in words) == sensor.wavelengths_nominal
+        assert any("response" in word for word in words) == (sensor.responses is not None)
+
+    @pytest.mark.shared
+    def test_a_real_calibration_file_is_drawn(self, tmp_path: Path, words: list[str]) -> None:
+        sensor = get_sensor(shared("data", "sensors", "CMV2K-SSM5x5-600_875-5.5.9.2.xml"))
+        plot_responses(sensor, tmp_path / "sensor.png")
+        assert "band-pass filter (scaled)" in words
+
+    def test_a_sensor_of_which_neither_is_known_is_refused(self, tmp_path: Path) -> None:
+        bare = replace(get_sensor("nemesis"), correction=None, responses=None)
+        with pytest.raises(SensorError, match="neither"):
+            plot_responses(bare, tmp_path / "sensor.png")
+
+
+class TestAllFigures:
+    def test_the_same_figure_has_the_same_bytes(self, tmp_path: Path, result: Metrics) -> None:
+        for name in ("a.png", "b.png"):
+            confusion_figure(result, THESIS_CLASSES, tmp_path / name)
+        assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+        with Image.open(tmp_path / "a.png") as image:
+            assert set(image.info) <= {"dpi"}
+
+    def test_pyplot_and_its_global_state_are_left_alone(self, tmp_path: Path, result: Metrics) -> None:
+        import matplotlib as mpl
+
+        before = dict(mpl.rcParams)
+        loaded = "matplotlib.pyplot" in sys.modules
+        confusion_figure(result, THESIS_CLASSES, tmp_path / "a.png")
+        learning_curves(history(3, validated=True), tmp_path / "b.png")
+        assert dict(mpl.rcParams) == before
+        assert ("matplotlib.pyplot" in sys.modules) == loaded
+
+    def test_without_matplotlib_the_remedy_is_told(
+        self,
+        tmp_path: Path,
+        result: Metrics,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+        with pytest.raises(MissingExtraError, match=r"gliomap\[train\]"):
+            confusion_figure(result, THESIS_CLASSES, tmp_path / "a.png")
+
+    def test_a_write_that_fails_leaves_nothing(
+        self,
+        tmp_path: Path,
+        result: Metrics,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def full(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(Figure, "savefig", full)
+        with pytest.raises(OSError, match="No space"):
+            confusion_figure(result, THESIS_CLASSES, tmp_path / "a.png")
+        assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,230 @@
+"""Metrics: equal to what the thesis computed, bounded, and silent about what cannot be said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score, recall_score
+
+from gliomap.errors import UsageError
+from gliomap.evaluation import Metrics, interval_over_patients, metrics
+from support import shared
+
+
+@st.composite
+def classifications(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
+    """True labels, predicted labels (some 0), number of classes, probabilities."""
+    n_classes = draw(st.integers(2, 5))
+    length = draw(st.integers(1, 40))
+    true = np.array(draw(st.lists(st.integers(1, n_classes), min_size=length, max_size=length)))
+    predicted = np.array(draw(st.lists(st.integers(0, n_classes), min_size=length, max_size=length)))
+    seed = draw(st.integers(0, 2**16))
+    probabilities = np.random.default_rng(seed).dirichlet(np.ones(n_classes), length)
+    return true, predicted, n_classes, probabilities
+
+
+def every_number(result: Metrics) -> list[float]:
+    content = result.as_dict()
+    classes = content.pop("classes")
+    content.pop("confusion")
+    values = [*content.values(), *(value for entry in classes for value in entry.values())]
+    return [value for value in values if isinstance(value, float)]
+
+
+@pytest.mark.shared
+def test_they_equal_what_the_original_computed() -> None:
+    golden = json.loads(shared("data", "golden", "golden_dev_metrics.json").read_text())
+    result = metrics(np.array(golden["true"]), np.array(golden["pred"]), 5)
+    assert result.overall_accuracy == pytest.approx(golden["OACC"], abs=1e-6)
+    for name, ours in (("ACC", "accuracy"), ("SEN", "sensitivity"), ("SPE", "specificity"), ("PRECISION", "precision")):
+        assert [getattr(entry, ours) for entry in result.classes] == pytest.approx(golden[name], abs=1e-6), name
+    assert [list(row) for row in result.confusion] == golden["confusion"]
+
+
+def test_a_small_case_by_hand() -> None:
+    result = metrics(np.array([1, 1, 1, 2, 2, 3]), np.array([1, 1, 2, 2, 3, 3]), 3)
+    assert result.confusion == ((2, 1, 0), (0, 1, 1), (0, 0, 1))
+    first, second, third = result.classes
+    assert (first.accuracy, first.sensitivity, first.specificity, first.precision) == (5 / 6, 2 / 3, 1, 1)
+    assert (second.accuracy, second.sensitivity, second.specificity, second.precision) == (4 / 6, 1 / 2, 3 / 4, 1 / 2)
+    assert (third.sensitivity, third.precision, third.f1) == (1, 1 / 2, 2 / 3)
+    assert result.overall_accuracy == 4 / 6
+    assert result.balanced_accuracy == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+    # Gorodkin 2004: (c·s − Σ p·t) / sqrt((s² − Σ p²)(s² − Σ t²)), s = 6, c = 4, p = (2, 2, 2), t = (3, 2, 1)
+    assert result.mcc == pytest.approx((4 * 6 - 12) / np.sqrt((36 - 12) * (36 - 14)))
+
+
+class TestWhatCannotBeSaid:
+    def test_a_class_that_nobody_labelled_has_no_sensitivity_and_stands_in_no_mean(self) -> None:
+        result = metrics(np.array([1, 1, 2, 2]), np.array([1, 3, 2, 2]), 3)
+        absent = result.classes[2]
+        assert (absent.sensitivity, absent.f1, absent.roc_auc) == (None, None, None)
+        assert absent.precision == 0  # it was predicted, wrongly: that can be said
+        assert absent.specificity == 3 / 4
+        assert result.balanced_accuracy == pytest.approx((1 / 2 + 1) / 2)
+
+    def test_a_class_that_was_never_predicted_has_no_precision_but_counts(self) -> None:
+        result = metrics(np.array([1, 1, 2, 2]), np.array([1, 1, 1, 1]), 2)
+        assert result.classes[1].precision is None
+        assert result.classes[1].sensitivity == 0
+        assert result.classes[1].f1 == 0
+        assert result.macro_f1 == pytest.approx(np.mean([2 / 3, 0]))
+        assert result.mcc is None
+
+    def test_one_class_alone(self) -> None:
+        result = metrics(np.array([2, 2, 2]), np.array([2, 2, 2]), 3, np.full((3, 3), 1 / 3))
+        assert result.overall_accuracy == 1
+        assert result.classes[1].specificity is None
+        assert result.classes[1].roc_auc is None
+        assert result.mcc is None
+        assert result.macro_roc_auc is None
+
+    @pytest.mark.parametrize("true", [[], [1, 2]])
+    def test_nothing_classified_gives_no_number_at_all(self, true: list[int]) -> None:
+        labels = np.array(true, np.uint8)
+        result = metrics(labels, np.zeros_like(labels), 2, np.zeros((labels.size, 2)))
+        assert every_number(result) == []
+        assert result.n == 0
+        assert result.not_classified == labels.size
+
+    def test_pixels_without_a_prediction_are_counted_and_left_out(self) -> None:
+        result = metrics(np.array([1, 1, 2, 2]), np.array([1, 0, 2, 0]), 2)
+        assert result.overall_accuracy == 1
+        assert (result.n, result.not_classified) == (2, 2)
+        assert [entry.not_classified for entry in result.classes] == [1, 1]
+
+
+class TestProbabilities:
+    def test_sure_and_right_is_calibrated(self) -> None:
+        true = np.array([1, 2, 3, 1])
+        result = metrics(true, true, 3, np.eye(3)[true - 1])
+        assert result.calibration_error == 0
+        assert result.macro_roc_auc == 1
+
+    def test_sure_and_wrong_is_not(self) -> None:
+        predicted = np.array([2, 1])
+        assert metrics(np.array([1, 2]), predicted, 2, np.eye(2)[predicted - 1]).calibration_error == 1
+
+    def test_the_calibration_error_is_the_gap_between_claim_and_truth(self) -> None:
+        true = np.array([1] * 6 + [2] * 4)
+        probabilities = np.tile([0.9, 0.1], (10, 1))
+        assert metrics(true, np.ones(10, int), 2, probabilities).calibration_error == pytest.approx(0.3)
+
+    def test_roc_auc_counts_ordered_pairs(self) -> None:
+        scores = np.array([0.9, 0.4, 0.6, 0.1])
+        result = metrics(np.array([1, 1, 2, 2]), np.array([1, 2, 1, 2]), 2, np.stack([scores, 1 - scores], 1))
+        assert result.classes[0].roc_auc == 3 / 4
+
+
+class TestProperties:
+    @settings(max_examples=50, deadline=None)
+    @given(classifications())
+    def test_everything_lies_within_its_bounds_and_is_finite(self, case: tuple) -> None:
+        result = metrics(*case)
+        values = every_number(result)
+        assert all(np.isfinite(value) and -1 <= value <= 1 for value in values)
+        assert all(value >= 0 for value in every_number(replace(result, mcc=None)))
+        assert sum(map(sum, result.confusion)) + result.not_classified == len(case[0])
+
+    @settings(max_examples=50, deadline=None)
+    @given(classifications(), st.integers(0, 2**16))
+    def test_the_order_of_pixels_does_not_matter(self, case: tuple, seed: int) -> None:
+        true, predicted, n_classes, probabilities = case
+        order = np.random.default_rng(seed).permutation(true.size)
+        one = metrics(true, predicted, n_classes, probabilities)
+        other = metrics(true[order], predicted[order], n_classes, probabilities[order])
+        assert other.confusion == one.confusion
+        assert every_number(other) == pytest.approx(every_number(one))
+
+    @settings(max_examples=50, deadline=None)
+    @given(classifications(), st.integers(0, 2**16))
+    def test_renaming_classes_renames_their_metrics(self, case: tuple, seed: int) -> None:
+        true, predicted, n_classes, _ = case
+        names = np.array([0, *np.random.default_rng(seed).permutation(n_classes) + 1])
+        one, other = metrics(true, predicted, n_classes), metrics(names[true], names[predicted], n_classes)
+        assert other.macro_f1 == pytest.approx(one.macro_f1)
+        assert other.mcc == pytest.approx(one.mcc)
+        for entry in one.classes:
+            assert replace(other.classes[names[entry.index] - 1], index=entry.index) == entry
+
+    @settings(max_examples=30, deadline=None)
+    @given(classifications())
+    def test_a_perfect_prediction_is_perfect(self, case: tuple) -> None:
+        true, _, n_classes, _ = case
+        result = metrics(true, true, n_classes, np.eye(n_classes)[true - 1])
+        assert result.overall_accuracy == result.balanced_accuracy == result.macro_f1 == 1
+        assert result.calibration_error == 0
+        assert result.mcc in (None, pytest.approx(1))
+
+    @settings(max_examples=50, deadline=None)
+    @given(classifications())
+    def test_means_are_scikit_learns_over_the_labelled_classes(self, case: tuple) -> None:
+        true, predicted, n_classes, _ = case
+        kept = predicted > 0
+        present = np.unique(true[kept])
+        result = metrics(true, predicted, n_classes)
+        if not present.size:
+            assert result.macro_f1 is None
+            return
+        options = {"labels": present, "average": "macro", "zero_division": 0}
+        assert result.macro_f1 == pytest.approx(f1_score(true[kept], predicted[kept], **options))
+        assert result.balanced_accuracy == pytest.approx(recall_score(true[kept], predicted[kept], **options))
+
+    @settings(max_examples=30, deadline=None)
+    @given(classifications())
+    def test_they_survive_json(self, case: tuple) -> None:
+        result = metrics(*case)
+        assert Metrics.from_dict(json.loads(json.dumps(result.as_dict(), allow_nan=False))) == result
+
+
+@pytest.mark.parametrize(
+    ("true", "predicted", "probabilities", "told"),
+    [
+        ([1, 2], [1], None, "one per pixel"),
+        ([0, 2], [1, 2], None, "true labels"),
+        ([1, 2], [1, 3], None, "predicted labels"),
+        ([1, 2], [1, 2], [[0.5, 0.5]], r"\(2, 2\)"),
+        ([1, 2], [1, 2], [[0.5, 0.5], [np.nan, 0.5]], "0…1"),
+        ([1, 2], [1, 2], [[0.5, 0.5], [1.5, -0.5]], "0…1"),
+    ],
+)
+def test_bad_input_is_refused(true: list, predicted: list, probabilities: list | None, told: str) -> None:
+    scores = None if probabilities is None else np.array(probabilities)
+    with pytest.raises(UsageError, match=told):
+        metrics(np.array(true), np.array(predicted), 2, scores)
+
+
+def test_metrics_of_another_version_are_refused() -> None:
+    content = metrics(np.array([1]), np.array([1]), 2).as_dict()
+    with pytest.raises(UsageError, match="Evaluate the run again"):
+        Metrics.from_dict({**content, "shine": 1})
+    with pytest.raises(UsageError):
+        Metrics.from_dict({})
+
+
+class TestIntervals:
+    def test_each_patient_counts_once_and_undefined_ones_not_at_all(self) -> None:
+        interval = interval_over_patients([0.2, None, 0.4, 0.9])
+        assert interval is not None
+        assert interval.mean == pytest.approx(0.5)
+        assert interval.patients == 3
+        assert interval.low is not None
+        assert interval.high is not None
+        assert 0.2 <= interval.low < interval.mean < interval.high <= 0.9
+
+    def test_two_patients_have_a_mean_and_no_interval(self) -> None:
+        interval = interval_over_patients([0.2, 0.4])
+        assert interval is not None
+        assert (interval.mean, interval.low, interval.high) == (pytest.approx(0.3), None, None)
+
+    def test_no_patient_has_nothing(self) -> None:
+        assert interval_over_patients([None, None]) is None
+
+    def test_it_is_repeatable(self) -> None:
+        values = [0.1, 0.5, 0.6, 0.8]
+        assert interval_over_patients(values) == interval_over_patients(values)

@@ -1,0 +1,78 @@
+"""Names of pictures as the thesis had them, and tables as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gliomap.evaluation import (
+    NOT_DEFINED,
+    class_table,
+    confusion_table,
+    metrics,
+    next_version,
+    overall_table,
+    picture_name,
+    picture_stem,
+    summary_line,
+    tumour_indices,
+)
+from gliomap.taxonomy import THESIS_CLASSES, ClassSet, TissueClass
+
+
+class TestNames:
+    def test_they_are_the_thesiss(self) -> None:
+        stem = picture_stem("Conv2DNet", "ID0018C09", "holdout")
+        assert picture_name(stem, 1) == "Conv2DNet_ID0018C09_noCV_version_1.png"
+        assert picture_name(stem, 2, "overlay") == "Conv2DNet_ID0018C09_noCV_version_2_overlay.png"
+
+    def test_another_protocol_is_named_as_on_the_command_line(self) -> None:
+        assert picture_stem("LDA", "ID1C1", "kfold-patient") == "LDA_ID1C1_kfold-patient"
+
+    def test_nothing_in_a_name_leads_out_of_the_folder(self) -> None:
+        assert "/" not in picture_name(picture_stem("a/../b", "c\\d", "../e"), 1)
+
+    def test_the_first_free_version_is_taken(self, tmp_path: Path) -> None:
+        stem = "Conv2DNet_ID0018C09_noCV"
+        assert next_version(tmp_path / "not there", [stem]) == 1
+        assert next_version(tmp_path, [stem]) == 1
+        for name in (
+            picture_name(stem, 1),
+            picture_name(stem, 2, "overlay"),
+            picture_name("LDA_x_noCV", 3),
+            "notes.txt",
+        ):
+            (tmp_path / name).touch()
+        assert next_version(tmp_path, [stem]) == 3
+        assert next_version(tmp_path, [stem, "LDA_x_noCV"]) == 4
+
+
+class TestTables:
+    RESULT = metrics(np.array([1, 1, 3, 3, 5]), np.array([1, 2, 3, 3, 5]), 5)
+
+    def test_every_row_has_a_cell_for_each_column(self) -> None:
+        for table in (
+            class_table(self.RESULT, THESIS_CLASSES),
+            confusion_table(self.RESULT, THESIS_CLASSES),
+            overall_table({"ID0018C09": self.RESULT}, THESIS_CLASSES),
+        ):
+            assert {len(row) for row in table.rows} == {len(table.columns)} == {len(table.numbers)}
+
+    def test_what_is_not_defined_is_said_so(self) -> None:
+        tumour = class_table(self.RESULT, THESIS_CLASSES).rows[1]
+        assert tumour[0] == "tumour"
+        assert tumour[3] == NOT_DEFINED
+        assert overall_table({"x": self.RESULT}, THESIS_CLASSES).rows[0][-1] == NOT_DEFINED
+        assert "tumour: nobody labelled any" in summary_line(self.RESULT, THESIS_CLASSES)
+
+    def test_the_line_names_tumour_sensitivity(self) -> None:
+        line = summary_line(metrics(np.array([2, 2, 1]), np.array([2, 1, 1]), 5), THESIS_CLASSES)
+        assert "tumour: sensitivity 0.500, precision 1.000" in line
+
+    @pytest.mark.parametrize(("codes", "tumour"), [((200, 257), (1,)), ((101,), ()), ((270, 310), ()), ((), ())])
+    def test_tumour_is_known_by_its_codes(self, codes: tuple[int, ...], tumour: tuple[int, ...]) -> None:
+        classes = ClassSet("one", (TissueClass(1, "something", codes, (1, 2, 3), (4, 5, 6)),))
+        assert tumour_indices(classes) == tumour
+        assert tumour_indices(THESIS_CLASSES) == (2,)
