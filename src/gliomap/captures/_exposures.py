@@ -12,6 +12,7 @@ __all__ = ["DarkPlan", "Exposures", "plan_darks"]
 
 _SAME = 1e-3
 """Exposures that differ by less than this share are one: cameras round to their line time."""
+_SHORTEST_MS, _LONGEST_MS = 1e-3, 3.6e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Exposures:
     Raises
     ------
     CaptureError
-        A time that is not positive and finite.
+        A time outside 0.001 ms … 1 h.
     """
 
     raw_ms: float
@@ -32,8 +33,8 @@ class Exposures:
     def __post_init__(self) -> None:
         for name in ("raw_ms", "white_ms", "dark_ms", "white_dark_ms"):
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise CaptureError(f"exposure {name}", f"is {value}", "Give a positive time in milliseconds.")
+            if value is not None and not _SHORTEST_MS <= value <= _LONGEST_MS:
+                raise CaptureError(f"exposure {name}", f"is {value}", "Give a time in milliseconds, 0.001 or more.")
 
     @property
     def white_over_raw(self) -> float:

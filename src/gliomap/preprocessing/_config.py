@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from gliomap.errors import UsageError
@@ -42,13 +44,56 @@ class PreprocessingConfig:
                 "is not known",
                 f"Choose one of: {', '.join(get_args(Normalisation))}.",
             )
-        if not 0 <= self.dark_fraction < 1 or self.min_brightness < 0:
+        if not 0 <= self.dark_fraction < 1 or not (math.isfinite(self.min_brightness) and self.min_brightness >= 0):
             raise UsageError(
                 "preprocessing",
-                "dark_fraction must lie in 0…1 and min_brightness be 0 or more",
+                f"dark_fraction {self.dark_fraction} must lie in 0…1 and min_brightness {self.min_brightness} be 0 or more",
                 "Correct the configuration.",
             )
+
+    @property
+    def units(self) -> str:
+        """What the values of a cube are after this chain."""
+        return _UNITS[self.normalisation]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as written into study.toml and manifests."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PreprocessingConfig:
+        """Build from plain values; missing ones take their defaults.
+
+        Raises
+        ------
+        UsageError
+            An unknown name, or a value of another type or out of range.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise UsageError(
+                "preprocessing", f"{', '.join(unknown)} is not known", f"Known: {', '.join(sorted(known))}."
+            )
+        for name, kinds in _KINDS.items():
+            value = values.get(name, kinds[0]())
+            # bool is an int to Python, but true is no dark_fraction
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise UsageError("preprocessing", f"{name} is {value!r}", f"Give a {kinds[0].__name__}.")
+        return cls(**values)
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "spectral_correction": (bool,),
+    "normalisation": (str,),
+    "dark_fraction": (float, int),
+    "min_brightness": (float, int),
+}
+
+_UNITS: dict[Normalisation, str] = {
+    "brightness": "brightness-normalised reflectance",
+    "none": "reflectance",
+    "snv": "standard normal variate of reflectance",
+    "minmax": "reflectance scaled to 0…1",
+    "area": "reflectance of unit area",
+}

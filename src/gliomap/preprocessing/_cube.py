@@ -14,7 +14,12 @@ __all__ = ["HyperCube", "Reason"]
 
 
 class Reason(IntFlag):
-    """Why a pixel is invalid; the bits of `HyperCube.reasons` and `TissueMap.reasons`."""
+    """Why a pixel is invalid; the bits of `HyperCube.reasons` and `TissueMap.reasons`.
+
+    One such sensor pixel makes its whole tile invalid. `SATURATED`: the raw frame, or the white reference that it is
+    divided by, is at the saturation value. `DARK`: white − dark is too small to divide by. `OUTSIDE`: beyond the
+    active area, as where a crop reaches over the cube's edge.
+    """
 
     SATURATED = 1
     DARK = 2
@@ -26,7 +31,7 @@ class Reason(IntFlag):
     def text(self) -> str:
         """What a person reads."""
         return {
-            Reason.SATURATED: "saturated in the raw frame",
+            Reason.SATURATED: "saturated",
             Reason.DARK: "white − dark under 2 % of full scale",
             Reason.ZERO_BRIGHTNESS: "zero brightness",
             Reason.OUTSIDE: "outside the active area",
@@ -95,6 +100,38 @@ class HyperCube:
     def n_bands(self) -> int:
         """Bands."""
         return int(self.data.shape[2])
+
+    def cropped(self, row: int, column: int, height: int, width: int) -> HyperCube:
+        """A window of the cube; where it reaches over the edge, pixels are 0 and `OUTSIDE`.
+
+        Parameters
+        ----------
+        row, column
+            Of the window's first pixel in this cube; may be negative.
+        height, width
+            Of the window.
+
+        Raises
+        ------
+        CubeError
+            An empty window, or one that misses the cube altogether.
+        """
+        top, left = max(row, 0), max(column, 0)
+        bottom, right = min(row + height, self.height), min(column + width, self.width)
+        if bottom <= top or right <= left:
+            raise CubeError(
+                "crop",
+                f"{height}×{width} at row {row}, column {column} misses the cube of {self.height}×{self.width}",
+                "Correct the crop in study.toml.",
+            )
+        data = np.zeros((height, width, self.n_bands), np.float32)
+        reasons = np.full((height, width), Reason.OUTSIDE, np.uint8)
+        inside = np.s_[top - row : bottom - row, left - column : right - column]
+        data[inside] = self.data[top:bottom, left:right]
+        reasons[inside] = self.reasons[top:bottom, left:right]
+        mask = np.zeros((height, width), np.bool_)
+        mask[inside] = self.mask[top:bottom, left:right]
+        return HyperCube(data, self.wavelengths_nm, self.units, mask, reasons)
 
     def invalid_counts(self) -> dict[str, int]:
         """Number of pixels for each reason, by its lower-case name; only those that occur."""

@@ -140,13 +140,13 @@ def correction_matrix_from_responses(
         real = real / areas[:, None]
     gram = (real * weights) @ real.T
     gram[np.diag_indices_from(gram)] += ridge * np.trace(gram) / len(gram)
-    matrix: npt.NDArray[np.float64] = np.linalg.solve(gram, (real * weights) @ virtual.T).T
+    matrix = np.linalg.solve(gram, (real * weights) @ virtual.T).T
     if for_reflectance:
         sums = matrix.sum(axis=1, keepdims=True)
         if not (sums > 0.1).all():
             raise SensorError("spectral correction", f"a row sums to {sums.min():.2g}", _CHECK_RESPONSES)
-        matrix = np.asarray(matrix / sums, np.float64)
-    return matrix
+        matrix = matrix / sums
+    return np.ascontiguousarray(matrix, np.float64)
 
 
 def _gaussians(

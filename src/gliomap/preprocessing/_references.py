@@ -1,0 +1,220 @@
+"""What one pair of references means for every frame that follows: prepared once, applied per frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.captures import Exposures, plan_darks, require_frame
+from gliomap.preprocessing._config import PreprocessingConfig
+from gliomap.preprocessing._cube import Reason
+from gliomap.preprocessing._steps import correct_spectra, mosaic_to_cube
+from gliomap.sensors import MosaicSensor
+
+__all__ = ["References", "chain_sensor", "prepare_references", "raw_reasons"]
+
+_UInt16 = npt.NDArray[np.uint16]
+_Float32 = npt.NDArray[np.float32]
+_Bool = npt.NDArray[np.bool_]
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+_SMALLEST_FRACTION = 1e-6
+"""Of full scale: what is divided by is never less, even where `dark_fraction` is 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """A prepared pair of references: the inputs of `frame.onnx` beside the raw frame.
+
+    A cube is M · tiles((raw − dark) · gain) · scale, normalised.
+
+    Attributes
+    ----------
+    dark
+        float32 (frame), digital numbers: the dark that belongs to the raw frame's exposure.
+    gain
+        float32 (frame): 1 / (white − dark) with correction after the division, else 1. 0 where there is no light.
+    scale
+        float32 (bands, h, w): 1 with correction after the division, else 1 / (M · (white − dark)). 0 where masked.
+    reasons
+        uint8 (h, w): bits of `Reason` that the references and the sensor give.
+    sensor, config
+        What they were prepared with.
+    """
+
+    dark: _Float32
+    gain: _Float32
+    scale: _Float32
+    reasons: npt.NDArray[np.uint8]
+    sensor: MosaicSensor
+    config: PreprocessingConfig
+
+    def __post_init__(self) -> None:
+        for array in (self.dark, self.gain, self.scale, self.reasons):
+            array.setflags(write=False)
+
+    @cached_property
+    def chain(self) -> MosaicSensor:
+        """The sensor as the chain sees it: without its correction where the configuration leaves that out."""
+        return chain_sensor(self.sensor, self.config)
+
+    @cached_property
+    def matrix(self) -> _Float32:
+        """float32 (bands, positions): M."""
+        return self.chain.band_matrix().astype(np.float32)
+
+    def active(self, frame: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
+        """The part of a frame that has filters (a view)."""
+        return _active(frame, self.sensor)
+
+
+def chain_sensor(sensor: MosaicSensor, config: PreprocessingConfig) -> MosaicSensor:
+    """The sensor whose matrix and wavelengths hold for cubes made with `config`."""
+    return sensor if config.spectral_correction else sensor.uncorrected()
+
+
+def prepare_references(
+    white: _UInt16,
+    dark: _UInt16,
+    sensor: MosaicSensor,
+    config: PreprocessingConfig | None = None,
+    *,
+    exposures: Exposures | None = None,
+    white_dark: _UInt16 | None = None,
+) -> References:
+    """Prepare a pair of references for `preprocess` and for `frame.onnx`.
+
+    References without any light give a result in which every tile is masked; `gliomap.captures.check_references`
+    is what refuses them.
+
+    Parameters
+    ----------
+    white, dark
+        uint16 frames of the sensor's shape.
+    sensor
+        Whose frames they are.
+    config
+        The chain; None is the thesis's.
+    exposures
+        Exposure times. Reflectance is scaled by white over raw exposure; a dark is taken for each by its exposure, or
+        scaled by time for a camera without bias offset.
+    white_dark
+        A second dark of the white's exposure.
+
+    Returns
+    -------
+
+    References
+    ----------
+
+    Raises
+    ------
+    CaptureError
+        A frame of another shape or type.
+    ReferenceFrameError
+        No dark fits the exposures.
+    """
+    config = PreprocessingConfig() if config is None else config
+    require_frame(white, sensor, "white reference")
+    require_frame(dark, sensor, "dark reference")
+    if white_dark is not None:
+        require_frame(white_dark, sensor, "dark reference of the white")
+    for_raw, for_white = plan_darks(exposures, sensor, has_white_dark=white_dark is not None)
+    darks = (dark, dark if white_dark is None else white_dark)
+    raw_dark = darks[for_raw.white_dark].astype(np.float32) * np.float32(for_raw.factor)
+    light = white - darks[for_white.white_dark].astype(np.float32) * np.float32(for_white.factor)
+    ratio = np.float32(1.0 if exposures is None else exposures.white_over_raw)
+
+    fraction = max(config.dark_fraction, _SMALLEST_FRACTION)
+    lit = light >= np.float32(fraction * sensor.saturation)
+    reasons = _tile_reasons(white, lit, sensor)
+    chain = chain_sensor(sensor, config)
+    if chain.correction_after_division:
+        gain = np.divide(ratio, light, out=np.zeros_like(light), where=lit)
+        scale = np.ones((chain.n_bands, *chain.cube_shape), np.float32)
+    else:
+        gain = np.ones_like(light)
+        scale, safe = _reciprocal_white(light, chain, fraction)
+        scale *= ratio
+        reasons[~safe] |= np.uint8(Reason.DARK)
+    scale[:, reasons != 0] = 0
+    return References(raw_dark, gain, scale, reasons, sensor, config)
+
+
+def raw_reasons(raw: _UInt16, references: References) -> npt.NDArray[np.uint8]:
+    """Why tiles of this raw frame are invalid, the references' reasons included.
+
+    Costs one pass over the frame where nothing is saturated.
+
+    Parameters
+    ----------
+    raw
+        uint16 (frame).
+    references
+        Prepared for it.
+
+    Returns
+    -------
+    ndarray
+        uint8 (h, w), bits of `Reason`; `ZERO_BRIGHTNESS` is not among them, spectra tell it. Read-only where it is
+        the references' own.
+
+    Raises
+    ------
+    CaptureError
+        A frame of another shape or type.
+    """
+    sensor = references.sensor
+    require_frame(raw, sensor, "raw frame")
+    # Over the whole frame, which is contiguous: faster than over the active area, and almost always enough.
+    if int(raw.max()) < sensor.saturation:
+        return references.reasons
+    rows, columns = sensor.pattern
+    row, column = np.nonzero(_active(raw, sensor) >= sensor.saturation)
+    reasons = references.reasons.copy()
+    reasons[row // rows, column // columns] |= np.uint8(Reason.SATURATED)
+    return reasons
+
+
+def _tile_reasons(white: _UInt16, lit: _Bool, sensor: MosaicSensor) -> npt.NDArray[np.uint8]:
+    """uint8 (h, w): what the white and the sensor's own defects say; one bad pixel condemns its tile."""
+    reasons = np.zeros(sensor.cube_shape, np.uint8)
+    reasons[_any_in_tile(~_active(lit, sensor), sensor)] |= np.uint8(Reason.DARK)
+    reasons[_any_in_tile(_active(white, sensor) >= sensor.saturation, sensor)] |= np.uint8(Reason.SATURATED)
+    area, (rows, columns) = sensor.active_area, sensor.pattern
+    offsets = sensor.defective_pixels - (area.top, area.left)
+    inside = ((offsets >= 0) & (offsets < (area.height, area.width))).all(axis=1)
+    row, column = (offsets[inside] // (rows, columns)).T
+    reasons[row, column] |= np.uint8(Reason.DEFECTIVE)
+    return reasons
+
+
+def _reciprocal_white(light: _Float32, chain: MosaicSensor, fraction: float) -> tuple[_Float32, _Bool]:
+    """1 / (M · light) as (bands, h, w), and where every band of it is safely positive.
+
+    A row of the matrix amplifies noise by its Euclidean norm. Safe is what exceeds `fraction` of full scale times
+    that norm: for a matrix that changes nothing this is the very test that single pixels undergo.
+    """
+    matrix = chain.band_matrix()
+    white = correct_spectra(mosaic_to_cube(_active(light, chain), chain.pattern), matrix)
+    limits = fraction * chain.saturation * np.sqrt((matrix**2).sum(axis=1))
+    # A row of zeros gives a limit of 0: nothing is safe then.
+    positive = white > np.maximum(limits, np.finfo(np.float32).tiny * 1e8).astype(np.float32)
+    safe: _Bool = np.all(positive, axis=2)
+    scale = np.divide(np.float32(1), white, out=np.zeros_like(white), where=positive)
+    return np.ascontiguousarray(scale.transpose(2, 0, 1)), safe
+
+
+def _any_in_tile(pixels: _Bool, sensor: MosaicSensor) -> _Bool:
+    (height, width), (rows, columns) = sensor.cube_shape, sensor.pattern
+    tiles: _Bool = pixels.reshape(height, rows, width, columns).any(axis=(1, 3))
+    return tiles
+
+
+def _active(frame: npt.NDArray[_Scalar], sensor: MosaicSensor) -> npt.NDArray[_Scalar]:
+    area = sensor.active_area
+    return frame[area.top : area.top + area.height, area.left : area.left + area.width]

@@ -1,0 +1,162 @@
+"""The steps of the chain as small pure functions on arrays."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.errors import CubeError
+from gliomap.preprocessing._config import Normalisation
+
+__all__ = ["brightness", "calibrate", "correct_spectra", "cube_to_mosaic", "mosaic_to_cube", "normalise", "normalised"]
+
+_Float32 = npt.NDArray[np.float32]
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+_TINY = 1e-30
+"""Its reciprocal is still finite in float32."""
+
+
+def calibrate(
+    raw: npt.NDArray[np.generic], white: npt.NDArray[np.generic], dark: npt.NDArray[np.generic], min_light: float = 1.0
+) -> _Float32:
+    """Reflectance (raw − dark) / (white − dark).
+
+    Parameters
+    ----------
+    raw, white, dark
+        Arrays of one shape, or shapes that broadcast: a mosaic, a cube, a line of a push-broom camera.
+    min_light
+        White − dark under this many digital numbers cannot be divided by.
+
+    Returns
+    -------
+    ndarray
+        float32; 0 where there is not enough light. Finite for finite input.
+    """
+    black = dark.astype(np.float32)
+    light = white.astype(np.float32) - black
+    usable = light >= max(min_light, _TINY)
+    signal = raw.astype(np.float32) - black
+    reflectance: _Float32 = np.divide(
+        signal, light, out=np.zeros(np.broadcast_shapes(signal.shape, light.shape), np.float32), where=usable
+    )
+    return reflectance
+
+
+def mosaic_to_cube(mosaic: npt.NDArray[_Scalar], pattern: tuple[int, int]) -> npt.NDArray[_Scalar]:
+    """One pixel per tile: (H·rows, W·columns) → (H, W, rows·columns), channels in mosaic order.
+
+    Channel p holds the pixels of row p // columns and column p mod columns of each tile.
+
+    Raises
+    ------
+    CubeError
+        The mosaic is not whole tiles.
+    """
+    rows, columns = pattern
+    if mosaic.ndim != 2 or mosaic.shape[0] % rows or mosaic.shape[1] % columns:
+        raise CubeError(
+            "mosaic",
+            f"of shape {mosaic.shape} is not whole tiles of {rows}×{columns}",
+            "Cut out the active area first.",
+        )
+    height, width = mosaic.shape[0] // rows, mosaic.shape[1] // columns
+    tiles = mosaic.reshape(height, rows, width, columns).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(tiles).reshape(height, width, rows * columns)
+
+
+def cube_to_mosaic(cube: npt.NDArray[_Scalar], pattern: tuple[int, int]) -> npt.NDArray[_Scalar]:
+    """Inverse of `mosaic_to_cube`.
+
+    Raises
+    ------
+    CubeError
+        The cube has not one channel per mosaic position.
+    """
+    rows, columns = pattern
+    if cube.ndim != 3 or cube.shape[2] != rows * columns:
+        raise CubeError("cube", f"of shape {cube.shape} has not {rows * columns} channels", "Give mosaic channels.")
+    height, width = cube.shape[:2]
+    tiles = cube.reshape(height, width, rows, columns).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(tiles).reshape(height * rows, width * columns)
+
+
+def correct_spectra(data: _Float32, matrix: npt.NDArray[np.floating]) -> _Float32:
+    """Spectral correction: data · matrixᵀ.
+
+    Parameters
+    ----------
+    data
+        (…, positions) float32.
+    matrix
+        (bands, positions).
+
+    Returns
+    -------
+    ndarray
+        (…, bands) float32.
+
+    Raises
+    ------
+    CubeError
+        Channels and columns of the matrix differ in number.
+    """
+    if data.shape[-1] != matrix.shape[1]:
+        raise CubeError("cube", f"has {data.shape[-1]} channels for a matrix of {matrix.shape}", "Check the sensor.")
+    # One two-dimensional product: matmul on (H, W, P) would make H small ones.
+    corrected: _Float32 = data.reshape(-1, data.shape[-1]) @ matrix.T.astype(np.float32)
+    return corrected.reshape(*data.shape[:-1], matrix.shape[0])
+
+
+def brightness(data: _Float32) -> _Float32:
+    """Root mean square over the last axis: sqrt(mean of x²)."""
+    squares: _Float32 = np.einsum("...b,...b->...", data, data)
+    level: _Float32 = np.sqrt(squares / np.float32(data.shape[-1]))
+    return level
+
+
+def normalise(data: _Float32, kind: Normalisation = "brightness", *, min_brightness: float = 1e-6) -> _Float32:
+    """Normalise each spectrum.
+
+    Parameters
+    ----------
+    data
+        (…, bands) float32, finite.
+    kind
+        'brightness': x / sqrt(mean x²), the step that the thesis calls 'HELICoiD'. 'snv': (x − mean) / standard
+        deviation (of the population). 'minmax': (x − min) / (max − min). 'area': x / Σ|x|. 'none': x.
+    min_brightness
+        Spectra with an RMS at or under this become 0, as do those whose own divisor is.
+
+    Returns
+    -------
+    ndarray
+        float32 of the same shape; finite.
+    """
+    return normalised(data, kind, min_brightness)[0]
+
+
+def normalised(data: _Float32, kind: Normalisation, min_brightness: float) -> tuple[_Float32, npt.NDArray[np.bool_]]:
+    """`normalise`, and a mask (…) of the spectra that have something to divide by."""
+    level = brightness(data)
+    divisor, shifted = level, data
+    if kind == "snv":
+        shifted = data - data.mean(axis=-1, keepdims=True)
+        divisor = brightness(shifted)
+    elif kind == "minmax":
+        low = data.min(axis=-1, keepdims=True)
+        divisor, shifted = data.max(axis=-1) - low[..., 0], data - low
+    elif kind == "area":
+        divisor = np.abs(data).sum(axis=-1)
+    # Where min_brightness is 0, 1 / divisor stays finite.
+    floor = np.float32(max(min_brightness, _TINY))
+    usable: npt.NDArray[np.bool_] = (level > floor) & (divisor > floor)
+    if kind == "none":
+        factor = usable.astype(np.float32)
+    else:
+        factor = np.divide(np.float32(1), divisor, out=np.zeros_like(divisor), where=usable)
+    result: _Float32 = shifted * factor[..., None]
+    return result, usable
