@@ -107,9 +107,8 @@ def prepare_references(
 
     Returns
     -------
-
-    References
-    ----------
+    The prepared references
+        Their arrays are read-only.
 
     Raises
     ------
@@ -204,15 +203,13 @@ def _reciprocal_white(light: _Float32, chain: MosaicSensor, fraction: float) -> 
     limits = fraction * chain.saturation * np.sqrt((matrix**2).sum(axis=1))
     # A row of zeros gives a limit of 0: nothing is safe then.
     positive = white > np.maximum(limits, np.finfo(np.float32).tiny * 1e8).astype(np.float32)
-    safe: _Bool = np.all(positive, axis=2)
     scale = np.divide(np.float32(1), white, out=np.zeros_like(white), where=positive)
-    return np.ascontiguousarray(scale.transpose(2, 0, 1)), safe
+    return np.ascontiguousarray(scale.transpose(2, 0, 1)), np.asarray(positive.all(axis=2))
 
 
 def _any_in_tile(pixels: _Bool, sensor: MosaicSensor) -> _Bool:
     (height, width), (rows, columns) = sensor.cube_shape, sensor.pattern
-    tiles: _Bool = pixels.reshape(height, rows, width, columns).any(axis=(1, 3))
-    return tiles
+    return np.asarray(pixels.reshape(height, rows, width, columns).any(axis=(1, 3)))
 
 
 def _active(frame: npt.NDArray[_Scalar], sensor: MosaicSensor) -> npt.NDArray[_Scalar]:
