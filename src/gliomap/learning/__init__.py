@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from gliomap.learning._config import PRESETS, TrainingConfig, preset
 from gliomap.learning._discriminant import LinearDiscriminant
-from gliomap.learning._history import EpochRecord, History, Observer
+from gliomap.learning._history import EpochRecord, History, Observer, no_observer
 from gliomap.learning._layers import Conv, DenseNetwork, Layer, MaxPool, Relu
 from gliomap.learning._model import TissueModel, check_labels, predict, predict_map
-from gliomap.learning._patches import LabelledCube, PatchSource
+from gliomap.learning._patches import LabelledCube, PatchSource, check_bands
 from gliomap.learning._registry import (
     MODELS,
     ModelKind,
@@ -48,10 +48,12 @@ __all__ = [
     "TissueModel",
     "TrainingConfig",
     "build_model",
+    "check_bands",
     "check_labels",
     "load_model",
     "model_from_tensors",
     "model_kind",
+    "no_observer",
     "predict",
     "predict_map",
     "preset",

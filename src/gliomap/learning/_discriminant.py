@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gliomap._progress import Track, silent
 from gliomap.errors import ModelError
 from gliomap.learning._config import TrainingConfig
-from gliomap.learning._history import EpochRecord, History, Observer, ignore
+from gliomap.learning._history import EpochRecord, History, Observer, no_observer
 from gliomap.learning._layers import Conv, DenseNetwork
 from gliomap.learning._model import Floats, Tensors, check_finite, check_labels, check_patches, predict
 from gliomap.learning._patches import PatchSource
@@ -57,7 +57,7 @@ class LinearDiscriminant:
         config: TrainingConfig,
         *,
         checkpoint: Path | None = None,
-        observer: Observer = ignore,
+        observer: Observer = no_observer,
         track: Track = silent,
     ) -> History:
         """Fit in one go; the history has one epoch.

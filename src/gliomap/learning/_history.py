@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["EpochRecord", "History", "Observer", "ignore"]
+__all__ = ["EpochRecord", "History", "Observer", "no_observer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,6 @@ Observer = Callable[[EpochRecord], None]
 """Called after each epoch, for whoever mirrors a training elsewhere."""
 
 
-def ignore(record: EpochRecord) -> None:
+def no_observer(record: EpochRecord) -> None:
     """An observer that does nothing."""
     del record

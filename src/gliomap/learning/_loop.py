@@ -21,7 +21,7 @@ from gliomap._progress import Track, silent
 from gliomap.errors import ModelError, RunError
 from gliomap.learning._checkpoint import read_checkpoint, restore_adam, write_checkpoint
 from gliomap.learning._config import TrainingConfig
-from gliomap.learning._history import EpochRecord, History, Observer, ignore
+from gliomap.learning._history import EpochRecord, History, Observer, no_observer
 from gliomap.learning._model import BATCH, check_labels
 from gliomap.learning._module import PatchModule
 from gliomap.learning._patches import PatchSource
@@ -44,7 +44,7 @@ def train_network(
     config: TrainingConfig,
     *,
     checkpoint: Path | None = None,
-    observer: Observer = ignore,
+    observer: Observer = no_observer,
     track: Track = silent,
 ) -> History:
     """Train a network with Adam and cross-entropy; its weights are those of the best epoch afterwards.

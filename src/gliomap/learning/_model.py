@@ -12,10 +12,10 @@ import numpy.typing as npt
 from gliomap._progress import Track, silent
 from gliomap.errors import ModelError
 from gliomap.learning._config import TrainingConfig
-from gliomap.learning._history import History, Observer, ignore
+from gliomap.learning._history import History, Observer, no_observer
 from gliomap.learning._layers import DenseNetwork
 from gliomap.learning._patches import PatchSource
-from gliomap.preprocessing._cube import HyperCube
+from gliomap.preprocessing import HyperCube
 
 __all__ = [
     "Floats",
@@ -72,7 +72,7 @@ class TissueModel(Protocol):
         config: TrainingConfig,
         *,
         checkpoint: Path | None = None,
-        observer: Observer = ignore,
+        observer: Observer = no_observer,
         track: Track = silent,
     ) -> History:
         """Learn from labelled pixels.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gliomap._progress import Track, silent
 from gliomap.errors import ModelError
 from gliomap.learning._config import TrainingConfig
-from gliomap.learning._history import History, Observer, ignore
+from gliomap.learning._history import History, Observer, no_observer
 from gliomap.learning._layers import Conv, DenseNetwork, MaxPool, Relu
 from gliomap.learning._loop import train_network
 from gliomap.learning._model import Floats, Tensors, check_finite, check_patches
@@ -31,7 +31,7 @@ class Network(PatchModule):
         config: TrainingConfig,
         *,
         checkpoint: Path | None = None,
-        observer: Observer = ignore,
+        observer: Observer = no_observer,
         track: Track = silent,
     ) -> History:
         """Train with Adam and cross-entropy; see `TissueModel.fit` and `TrainingConfig`."""

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap.errors import CubeError, ModelError
-from gliomap.preprocessing._cube import HyperCube
+from gliomap.preprocessing import HyperCube
 from gliomap.taxonomy import ClassSet
 
-__all__ = ["LabelledCube", "PatchSource"]
+__all__ = ["LabelledCube", "PatchSource", "check_bands"]
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
@@ -113,7 +113,7 @@ class PatchSource:
             raise ModelError(f"window {window}", "is not an odd number", "Use 1, 3, 5, 7, …")
         if not cubes:
             raise ModelError("patches", "there is no cube to take them from", "Name at least one capture.")
-        _same_bands(cubes)
+        check_bands(cubes)
         self.window = window
         self.n_bands = int(cubes[0].data.shape[2])
         self.captures = tuple(cube.capture for cube in cubes)
@@ -188,7 +188,14 @@ class PatchSource:
         return digest.hexdigest()
 
 
-def _same_bands(cubes: Sequence[LabelledCube]) -> None:
+def check_bands(cubes: Sequence[LabelledCube]) -> None:
+    """Refuse cubes with different numbers of bands.
+
+    Raises
+    ------
+    CubeError
+        Naming the first two captures that differ.
+    """
     first = cubes[0]
     for cube in cubes[1:]:
         if cube.data.shape[2] != first.data.shape[2]:

@@ -59,6 +59,8 @@ class ModelKind:
         One line.
     window
         Side of the window that it looks at; 1 needs no cube, only labelled spectra.
+    iterative
+        Trained over epochs, so that it can stop early and resume.
     needs
         The package that it is trained with.
     build, load
@@ -69,6 +71,7 @@ class ModelKind:
     title: str
     description: str
     window: int
+    iterative: bool
     needs: str
     build: Builder
     load: Loader
@@ -126,6 +129,7 @@ MODELS: Mapping[str, ModelKind] = MappingProxyType(
                 "Conv2DNet",
                 "the thesis's convolutional network, 7×7 patches",
                 7,
+                True,
                 "torch",
                 _build_conv2d,
                 _load_conv2d,
@@ -135,12 +139,13 @@ MODELS: Mapping[str, ModelKind] = MappingProxyType(
                 "FourLayerNet",
                 "the thesis's network of four linear layers, single spectra",
                 1,
+                True,
                 "torch",
                 _build_fourlayer,
                 _load_fourlayer,
             ),
             ModelKind(
-                "lda", "LDA", "linear discriminant analysis, single spectra", 1, "sklearn", _build_lda, _load_lda
+                "lda", "LDA", "linear discriminant analysis, single spectra", 1, False, "sklearn", _build_lda, _load_lda
             ),
         )
     }

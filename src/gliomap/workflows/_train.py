@@ -1,0 +1,309 @@
+"""Train: a study folder becomes a run folder."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Unpack
+
+from gliomap._files import refuse_existing
+from gliomap._progress import Track, silent
+from gliomap.errors import OutputExistsError, RunError, StudyError
+from gliomap.learning import (
+    History,
+    LabelledCube,
+    Observer,
+    PatchSource,
+    TissueModel,
+    build_model,
+    check_bands,
+    check_labels,
+    no_observer,
+    save_model,
+)
+from gliomap.workflows._plan import TrainingOptions, TrainingPlan, plan_training
+from gliomap.workflows._runs import (
+    CHECKPOINT,
+    MODEL,
+    RECORD,
+    ROLES,
+    RUNNING,
+    RUNS,
+    SPLIT,
+    ModelRecord,
+    RunRecord,
+    SensorRecord,
+    StudyRecord,
+    environment,
+    finish_folder,
+    lock_folder,
+    read_record,
+    write_history,
+    write_record,
+)
+
+__all__ = ["run_training", "train"]
+
+logger = logging.getLogger(__name__)
+
+
+def train(
+    study_path: str | Path,
+    *,
+    out: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    observer: Observer = no_observer,
+    track: Track = silent,
+    **options: Unpack[TrainingOptions],
+) -> Path:
+    """Train a model on a study and return the run folder.
+
+    Parameters
+    ----------
+    study_path
+        The study folder.
+    out
+        The run folder to make; by default STUDY/runs/MODEL_PROTOCOL_TESTED_N with the next free N.
+    resume
+        Go on with an unfinished training of exactly these options instead of starting anew.
+    overwrite
+        Replace a finished run at `out`, once this one has ended well.
+    observer
+        Called after each epoch.
+    track
+        Told how the work advances.
+    **options
+        See `TrainingOptions`.
+
+    Raises
+    ------
+    GlioMapError
+        As `plan_training` and `run_training`.
+    """
+    plan = plan_training(study_path, options, track)
+    return run_training(plan, out=out, resume=resume, overwrite=overwrite, observer=observer, track=track)
+
+
+def run_training(
+    plan: TrainingPlan,
+    *,
+    out: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    observer: Observer = no_observer,
+    track: Track = silent,
+) -> Path:
+    """Carry out a plan; parameters as of `train`.
+
+    While it trains, the folder is called `running_…`. When the process is interrupted or killed, that
+    folder stays if it holds a checkpoint, and `resume` goes on from there to the same result.
+
+    Raises
+    ------
+    OutputExistsError
+        `out` is there.
+    RunError
+        Nothing to resume, or the folder is being trained by another process.
+    ModelError, StudyError, CubeError, CaptureError
+        Captures that nothing can be learned from.
+    """
+    started, begun = time.monotonic(), datetime.now(UTC)
+    if out is not None:
+        refuse_existing(out, overwrite=overwrite)
+    data = _load(plan, track)
+    model = build_model(
+        plan.kind.name, data.training.n_bands, len(plan.classes), seed=plan.config.seed, hidden=plan.hidden
+    )
+    record = _record(plan, data, begun)
+    folder = _resumed(plan, out, record) if resume else _claimed(plan, out, record)
+    record = read_record(folder)
+    with lock_folder(folder):
+        try:
+            plan.split.save(folder / SPLIT)
+            history = model.fit(
+                data.training,
+                data.validation,
+                plan.config,
+                checkpoint=folder / CHECKPOINT,
+                observer=observer,
+                track=track,
+            )
+            _write_result(folder, model, history, record, time.monotonic() - started)
+        except BaseException:
+            _leave(folder)
+            raise
+        final = folder.with_name(record.name) if out is None else out
+        finish_folder(folder, final, overwrite=overwrite)
+    for note in history.notes:
+        logger.warning(note)
+    logger.info("%s after %d epochs: %s", final, len(history.epochs), history.stopped)
+    return final
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """Pixels to train and validate on."""
+
+    training: PatchSource
+    validation: PatchSource | None
+    used: dict[str, dict[str, int]]
+    masked: dict[str, int]
+    wavelengths_nm: tuple[float, ...] | None
+
+
+def _load(plan: TrainingPlan, track: Track) -> _Data:
+    """Read the cubes of all training and validation captures; those of the test stay closed."""
+    roles = {capture: role for role in ("train", "validation") for capture in plan.split.captures_of(role)}
+    cubes: dict[str, LabelledCube] = {}
+    wavelengths: tuple[float, ...] | None = None
+    for capture in track(roles, "reading cubes", len(roles)):
+        cube = plan.study.cube(capture, plan.sensor)
+        codes = plan.study.codes(capture)
+        cubes[capture] = LabelledCube.from_cube(capture, plan.split.patients[capture], cube, codes, plan.classes)
+        if cube.wavelengths_nm is not None:
+            wavelengths = tuple(float(value) for value in cube.wavelengths_nm)
+    check_bands(list(cubes.values()))
+    sources = {
+        role: PatchSource([cubes[capture] for capture in plan.split.captures_of(role)], plan.kind.window)
+        for role in ("train", "validation")
+        if plan.split.captures_of(role)
+    }
+    check_labels(sources["train"], len(plan.classes), plan.classes.names)
+    if "validation" in sources and len(sources["validation"]) == 0:
+        raise StudyError(
+            f"validation captures {', '.join(plan.split.validation)}",
+            "hold no valid labelled pixel",
+            "Name other validation patients (--validation-patient).",
+        )
+    used = {
+        role: dict(zip(plan.classes.names, map(int, source.class_counts(len(plan.classes))), strict=True))
+        for role, source in sources.items()
+    }
+    masked = {role: sum(plan.counts(role).values()) - len(source) for role, source in sources.items()}
+    return _Data(sources["train"], sources.get("validation"), used, masked, wavelengths)
+
+
+def _record(plan: TrainingPlan, data: _Data, begun: datetime) -> RunRecord:
+    sensor = plan.sensor
+    return RunRecord(
+        name="",
+        version=1,
+        protocol=plan.split.protocol,
+        started_at=begun,
+        study=StudyRecord(
+            name=plan.study.name, path=str(plan.study.root.resolve()), fingerprint=plan.study_fingerprint()
+        ),
+        sensor=None if sensor is None else SensorRecord(name=sensor.name, fingerprint=sensor.fingerprint()),
+        preprocessing=plan.study.preprocessing,
+        wavelengths_nm=data.wavelengths_nm,
+        model=ModelRecord(
+            name=plan.kind.name,
+            title=plan.kind.title,
+            window=plan.kind.window,
+            n_bands=data.training.n_bands,
+            hidden=plan.hidden,
+        ),
+        classes=plan.classes,
+        training=plan.config,
+        split_fingerprint=plan.split.fingerprint,
+        hints=plan.hints,
+        labelled={**data.used, "test": plan.counts("test")},
+        masked=data.masked,
+        ignored_codes={role: codes for role in ROLES if (codes := plan.ignored_codes(role))},
+        environment=environment(),
+    )
+
+
+def _claimed(plan: TrainingPlan, out: Path | None, record: RunRecord) -> Path:
+    """A new running folder with its record."""
+    if out is not None:
+        folder = out.with_name(RUNNING + out.name)
+        if folder.exists():
+            raise OutputExistsError(
+                folder,
+                "is an unfinished training",
+                "Add --resume to go on with it, or delete it, or choose another -o.",
+            )
+        folder.mkdir(parents=True)
+        write_record(folder, record.model_copy(update={"name": out.name}))
+        return folder
+    runs, base, number = plan.study.root / RUNS, plan.base_name(), 1
+    while True:
+        name = f"{base}_{number}"
+        folder = runs / f"{RUNNING}{name}"
+        if not (runs / name).exists():
+            try:
+                folder.mkdir(parents=True)
+                break
+            except FileExistsError:
+                logger.info("%s is an unfinished training; --resume goes on with it", folder)
+        number += 1
+    write_record(folder, record.model_copy(update={"name": name, "version": number}))
+    return folder
+
+
+def _resumed(plan: TrainingPlan, out: Path | None, record: RunRecord) -> Path:
+    """The unfinished folder of exactly this training."""
+    runs = plan.study.root / RUNS
+    found = (
+        [out.with_name(RUNNING + out.name)] if out is not None else sorted(runs.glob(f"{RUNNING}{plan.base_name()}_*"))
+    )
+    others = []
+    for folder in found:
+        if not (folder / RECORD).exists():
+            continue
+        differing = _differing(read_record(folder), record)
+        if not differing:
+            return folder
+        others.append(f"{folder.name} differs in {', '.join(differing)}")
+    raise RunError(
+        runs if out is None else out,
+        f"there is no unfinished training of these options to resume ({'; '.join(others) or 'none is unfinished'})",
+        "Leave out --resume to train from the start.",
+    )
+
+
+def _differing(old: RunRecord, new: RunRecord) -> list[str]:
+    """What makes two records those of different trainings."""
+    pairs = {
+        "study": (old.study.fingerprint, new.study.fingerprint),
+        "split": (old.split_fingerprint, new.split_fingerprint),
+        "sensor": (old.sensor, new.sensor),
+        "preprocessing": (old.preprocessing, new.preprocessing),
+        "model": (old.model, new.model),
+        "classes": (old.classes, new.classes),
+        "settings": (old.training, new.training),
+        "package versions": (old.environment.packages, new.environment.packages),
+    }
+    return [name for name, (one, other) in pairs.items() if one != other]
+
+
+def _write_result(folder: Path, model: TissueModel, history: History, record: RunRecord, seconds: float) -> None:
+    save_model(model, folder / MODEL)
+    write_history(folder, history)
+    done = record.model_copy(
+        update={
+            "status": "done",
+            "finished_at": datetime.now(UTC),
+            "notes": history.notes,
+            "epochs": len(history.epochs),
+            "best_epoch": history.best_epoch,
+            "stopped": history.stopped,
+            "seconds": round(seconds, 3),
+        }
+    )
+    write_record(folder, done)
+
+
+def _leave(folder: Path) -> None:
+    """Keep an interrupted training that can go on; remove one that has nothing to go on from."""
+    if (folder / CHECKPOINT).exists():
+        logger.warning("stopped; what was trained so far is in %s: give the same command with --resume", folder)
+    else:
+        logger.warning("stopped before the first checkpoint; nothing was kept")
+        shutil.rmtree(folder, ignore_errors=True)
