@@ -16,6 +16,7 @@ from gliomap.studies._arrays import (
 )
 from gliomap.studies._check import check_study
 from gliomap.studies._fill import FillReport, fill_preprocessed
+from gliomap.studies._find_crop import find_crop
 from gliomap.studies._findings import CaptureRow, Finding, StudyCheck
 from gliomap.studies._holdout import make_holdout
 from gliomap.studies._layout import CaptureFiles, capture_files
@@ -62,6 +63,7 @@ __all__ = [
     "check_study",
     "class_map",
     "fill_preprocessed",
+    "find_crop",
     "labelled_spectra",
     "list_mat",
     "make_holdout",

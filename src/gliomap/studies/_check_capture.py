@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from gliomap.captures import read_frame
 from gliomap.errors import GlioMapError, MachineError, machine_error
-from gliomap.preprocessing._cube import HyperCube
+from gliomap.preprocessing import HyperCube
 from gliomap.studies._arrays import labelled_spectra, read_dataset_arrays
+from gliomap.studies._find_crop import find_crop
 from gliomap.studies._findings import CaptureRow, Finding, Severity
 from gliomap.studies._study import Study
 from gliomap.taxonomy import ClassSet, code_name
@@ -42,11 +45,11 @@ class CaptureCheck:
             self.codes = self._trying(lambda: self.study.codes(self.capture_id))
         if self.files.dataset.exists():
             self.dataset = self._trying(lambda: read_dataset_arrays(self.files.dataset))
-        self._frames()
+        usable_frames = self._frames()
         if self.study.has_cube(self.capture_id):
-            self._prepared()
-        elif self.study.has_raw(self.capture_id) and self._has_sensor():
-            self.cube = self._trying(lambda: self.study.cube(self.capture_id))
+            self._prepared(usable_frames)
+        elif usable_frames:
+            self._from_frames()
         if self.codes is not None:
             self._map(self.codes)
         if self.dataset is not None:
@@ -137,26 +140,61 @@ class CaptureCheck:
             return False
         return True
 
-    def _frames(self) -> None:
-        if not self.study.has_raw(self.capture_id) or not self._has_sensor():
-            return
-        capture = self._trying(lambda: self.study.capture(self.capture_id))
-        for finding in capture.findings if capture else ():
-            self._add(finding.severity, finding.thing, finding.message)
+    def _frames(self) -> bool:
+        """Check the three frames; whether a cube can be made from them."""
+        if not self.study.has_raw(self.capture_id):
+            return False
+        if not self._has_sensor():
+            self._frames_without_sensor()
+            return False
+        capture = self._trying(lambda: self.study.capture(self.capture_id, strict=False))
+        if capture is None:
+            return False
+        for finding in capture.findings:
+            self._add(finding.severity, finding.thing, finding.message, finding.remedy)
+        return all(finding.severity != "error" for finding in capture.findings)
 
-    def _prepared(self) -> None:
+    def _frames_without_sensor(self) -> None:
+        """Whether the frames can be read at all and are of one size."""
+        shapes = {}
+        for path in (self.files.raw, self.files.white, self.files.dark):
+            frame = self._trying(partial(read_frame, path))
+            if frame is not None:
+                shapes[path.name] = frame.data.shape
+        if len(set(shapes.values())) > 1:
+            sizes = ", ".join(f"{name} {shape[0]}×{shape[1]}" for name, shape in shapes.items())
+            self._add("error", f"capture {self.capture_id}", f"its frames differ in size: {sizes}", "Correct them.")
+
+    def _from_frames(self) -> None:
+        """The cube that the frames give; where only the crop is missing, look for it."""
+        self.cube = self._trying(lambda: self.study.cube(self.capture_id))
+        if self.cube is not None or self.codes is None or self.study.crop(self.capture_id) is not None:
+            return
+        try:
+            crop = find_crop(self.study, self.capture_id)
+        except GlioMapError:
+            return
+        self._add(
+            "note",
+            f"capture {self.capture_id}",
+            f"its labelled spectra lie at row {crop.row}, column {crop.column} of the full-size cube",
+            f"Write into study.toml: [captures.{self.capture_id}] crop = {{row = {crop.row}, column = {crop.column},"
+            f" height = {crop.height}, width = {crop.width}}}.",
+        )
+
+    def _prepared(self, usable_frames: bool) -> None:
         """The prepared cube, and whether it is what study.toml asks for."""
         if self.study.settings.sensor is not None and not self._has_sensor():
             return
         current = self._trying(lambda: self.study.is_prepared(self.capture_id))
         if current is False:
             self._add(
-                "warning" if self.study.has_raw(self.capture_id) else "error",
+                "warning" if usable_frames else "error",
                 self.files.cube,
                 "was made with another sensor, preprocessing, crop or exposures than study.toml says now",
                 "Make it again with `gliomap preprocess STUDY --overwrite`, or correct study.toml.",
             )
-        if current is not None and (current or self.study.has_raw(self.capture_id)):
+        if current or (current is False and usable_frames):
             self.cube = self._trying(lambda: self.study.cube(self.capture_id))
 
     def _map(self, codes: npt.NDArray[np.uint16]) -> None:

@@ -10,7 +10,7 @@ import tomli_w
 from gliomap._files import write_text
 from gliomap._progress import Track, silent
 from gliomap.errors import OutputExistsError, StudyError
-from gliomap.preprocessing._config import PreprocessingConfig
+from gliomap.preprocessing import PreprocessingConfig
 from gliomap.studies._layout import SETTINGS_FILE
 from gliomap.studies._prepared import chain_of
 from gliomap.studies._settings import StudySettings, parse_study_toml, write_study_toml

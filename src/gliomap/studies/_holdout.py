@@ -8,7 +8,7 @@ import numpy as np
 
 from gliomap._progress import Track, silent
 from gliomap.errors import StudyError, UsageError
-from gliomap.preprocessing._config import PreprocessingConfig
+from gliomap.preprocessing import PreprocessingConfig
 from gliomap.studies._split import Split, hash_sources
 from gliomap.studies._study import SensorLike, Study
 

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap.errors import StudyError
-from gliomap.preprocessing._config import PreprocessingConfig
-from gliomap.preprocessing._cube import HyperCube, Reason
-from gliomap.sensors._sensor import MosaicSensor
+from gliomap.preprocessing import HyperCube, PreprocessingConfig, Reason, chain_sensor
+from gliomap.sensors import MosaicSensor
 from gliomap.studies._arrays import read_cube_file
 from gliomap.studies._layout import CHAIN_VARIABLE
 from gliomap.studies._mat import read_mat
@@ -68,7 +67,7 @@ def read_prepared(path: Path, sensor: MosaicSensor | None, config: Preprocessing
     data, reasons = read_cube_file(path)
     wavelengths = None
     if sensor is not None:
-        bands = sensor if config.spectral_correction else sensor.uncorrected()
+        bands = chain_sensor(sensor, config)
         wavelengths = bands.wavelengths_nm
         if data.shape[2] != bands.n_bands:
             raise StudyError(
@@ -80,15 +79,4 @@ def read_prepared(path: Path, sensor: MosaicSensor | None, config: Preprocessing
     reasons[(reasons == 0) & ~data.any(axis=2)] = Reason.ZERO_BRIGHTNESS
     mask = reasons == 0
     data[~mask] = 0
-    return HyperCube(data, wavelengths, units_of(config), mask, reasons)
-
-
-def units_of(config: PreprocessingConfig) -> str:
-    """What the values of a prepared cube are."""
-    return {
-        "brightness": "brightness-normalised reflectance",
-        "none": "reflectance",
-        "snv": "standard normal variate of reflectance",
-        "minmax": "min-max scaled reflectance",
-        "area": "area-normalised reflectance",
-    }[config.normalisation]
+    return HyperCube(data, wavelengths, config.units, mask, reasons)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gliomap._files import write_text
 from gliomap.errors import StudyError, UsageError
-from gliomap.preprocessing._config import PreprocessingConfig
+from gliomap.preprocessing import PreprocessingConfig
 from gliomap.studies._layout import SETTINGS_FILE, check_capture_id
 
 __all__ = [
@@ -80,6 +80,8 @@ class StudySettings(_Model):
         How the cubes were or are to be made; None means the default chain, which is the thesis's.
     exposures
         For all captures that do not say otherwise.
+    msb_aligned
+        Whether frames carry their bits in the high end of 16; found out where it is None.
     captures
         Capture → its crop and exposures.
     aliases
@@ -92,8 +94,14 @@ class StudySettings(_Model):
     sensor: Annotated[str, Field(min_length=1)] | None = None
     preprocessing: PreprocessingConfig | None = None
     exposures: ExposureTimes | None = None
+    msb_aligned: bool | None = None
     captures: dict[str, CaptureSettings] = Field(default_factory=dict)
     aliases: dict[Patient, Patient] = Field(default_factory=dict)
+
+    @field_validator("preprocessing", mode="before")
+    @classmethod
+    def _no_unknown_option(cls, value: Any) -> Any:
+        return PreprocessingConfig.from_dict(value) if isinstance(value, dict) else value
 
     @field_validator("captures")
     @classmethod

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gliomap._files import sha256_of, write_json
 from gliomap._progress import Track, silent
 from gliomap.errors import LeakageError, StudyError
-from gliomap.preprocessing._config import PreprocessingConfig
+from gliomap.preprocessing import PreprocessingConfig
 from gliomap.studies._study import SensorLike, Study
 
 __all__ = ["Split", "hash_sources"]

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from gliomap.captures import Capture, Exposures, read_capture
 from gliomap.errors import StudyError
-from gliomap.preprocessing._config import PreprocessingConfig
-from gliomap.preprocessing._cube import HyperCube
-from gliomap.sensors._sensor import MosaicSensor
+from gliomap.preprocessing import HyperCube, PreprocessingConfig, preprocess_capture
+from gliomap.sensors import MosaicSensor, get_sensor
 from gliomap.studies._arrays import LabelledSpectra, map_shape, read_codes, read_dataset
 from gliomap.studies._layout import FOLDERS, CaptureFiles, capture_files, capture_of_file, patient_in
 from gliomap.studies._prepared import chain_of, read_chain, read_prepared
 from gliomap.studies._settings import Crop, StudySettings, read_study_toml
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
-
-if TYPE_CHECKING:
-    from gliomap.captures import Capture, Exposures
 
 __all__ = ["SensorLike", "Study", "open_study"]
 
@@ -147,8 +143,6 @@ class Study:
 
     def exposures(self, capture_id: str) -> Exposures | None:
         """Exposure times of a capture, if study.toml has them for it or for all."""
-        from gliomap.captures import Exposures
-
         times = self.settings.capture(capture_id).exposures or self.settings.exposures
         return None if times is None else Exposures(**times.model_dump())
 
@@ -162,8 +156,6 @@ class Study:
         SensorError
             It cannot be found or read.
         """
-        from gliomap.sensors import get_sensor
-
         if isinstance(override, MosaicSensor):
             return override
         if override is not None:
@@ -178,8 +170,8 @@ class Study:
         beside = self.root / named
         return get_sensor(beside if beside.suffix.lower() in {".toml", ".xml"} else named)
 
-    def capture(self, capture_id: str, sensor: SensorLike | None = None) -> Capture:
-        """Read the raw, white and dark frames of a capture.
+    def capture(self, capture_id: str, sensor: SensorLike | None = None, *, strict: bool = True) -> Capture:
+        """Read the raw, white and dark frames of a capture; without `strict`, unusable references are findings.
 
         Raises
         ------
@@ -188,8 +180,6 @@ class Study:
         CaptureError
             A frame that cannot be used.
         """
-        from gliomap.captures import read_capture
-
         files = self.files(capture_id)
         missing = [path.name for path in (files.raw, files.white, files.dark) if not path.exists()]
         if missing:
@@ -199,7 +189,13 @@ class Study:
                 "Add the missing frames, or use its pre-processed cube.",
             )
         return read_capture(
-            files.raw, files.white, files.dark, self.sensor(sensor), exposures=self.exposures(capture_id)
+            files.raw,
+            files.white,
+            files.dark,
+            self.sensor(sensor),
+            exposures=self.exposures(capture_id),
+            msb_aligned=self.settings.msb_aligned,
+            strict=strict,
         )
 
     def cube(
@@ -238,11 +234,14 @@ class Study:
     def cube_from_frames(
         self, capture_id: str, sensor: SensorLike | None = None, config: PreprocessingConfig | None = None
     ) -> HyperCube:
-        """Make the cube of a capture from tif/, whatever preProcessedImages/ holds; aligned with its map as `cube` is."""
-        from gliomap.preprocessing import preprocess_capture
+        """Make the cube from tif/, whatever preProcessedImages/ holds; aligned with the map as `cube` is."""
+        return self._aligned(capture_id, self.full_cube(capture_id, sensor, config))
 
-        cube = preprocess_capture(self.capture(capture_id, sensor), config or self.preprocessing)
-        return self._aligned(capture_id, cube)
+    def full_cube(
+        self, capture_id: str, sensor: SensorLike | None = None, config: PreprocessingConfig | None = None
+    ) -> HyperCube:
+        """Make the cube from tif/ in the full size of the sensor, without any crop."""
+        return preprocess_capture(self.capture(capture_id, sensor), config or self.preprocessing)
 
     def is_prepared(
         self, capture_id: str, sensor: SensorLike | None = None, config: PreprocessingConfig | None = None
@@ -332,7 +331,8 @@ class Study:
                 f"capture {capture_id}",
                 f"{sizes}, and no crop is known",
                 f"Write where the map lies in the cube into study.toml: [captures.{capture_id}]"
-                f" crop = {{row = …, column = …, height = {target[0]}, width = {target[1]}}}.",
+                f" crop = {{row = …, column = …, height = {target[0]}, width = {target[1]}}}"
+                " (gliomap.studies.find_crop looks for it).",
             )
         if crop.shape != target or crop.row + crop.height > have[0] or crop.column + crop.width > have[1]:
             raise StudyError(
@@ -340,10 +340,4 @@ class Study:
                 f"{sizes}, and the crop in study.toml ({crop}) does not fit them",
                 "Correct the crop.",
             )
-        rows, columns = slice(crop.row, crop.row + crop.height), slice(crop.column, crop.column + crop.width)
-        return replace(
-            cube,
-            data=np.ascontiguousarray(cube.data[rows, columns]),
-            mask=cube.mask[rows, columns],
-            reasons=cube.reasons[rows, columns],
-        )
+        return cube.cropped(crop.row, crop.column, crop.height, crop.width)

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from gliomap._files import refuse_existing
 from gliomap._progress import Track, silent
+from gliomap.captures import write_frame
 from gliomap.errors import StudyError
-from gliomap.preprocessing._cube import HyperCube
+from gliomap.preprocessing import HyperCube
 from gliomap.studies._arrays import LabelledSpectra, labelled_spectra
 from gliomap.studies._layout import CHAIN_VARIABLE, CUBE_VARIABLE, MAP_VARIABLE, REASONS_VARIABLE, capture_files
 from gliomap.studies._mat import write_mat
@@ -31,8 +32,6 @@ def write_frames(
     taken_at: datetime | None = None,
 ) -> None:
     """Write the three TIFF files of a capture, each (rows, columns) uint16."""
-    from gliomap.captures import write_frame
-
     files = capture_files(root, capture_id)
     for path, frame in ((files.raw, raw), (files.white, white), (files.dark, dark)):
         write_frame(path, frame, taken_at=taken_at)
