@@ -23,6 +23,7 @@ from gliomap.rendering import (
     labels_on_picture,
     save_png,
     synthetic_rgb,
+    upscale,
 )
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 
@@ -34,7 +35,7 @@ __all__ = ["contact_sheet", "picture_of"]
 log = logging.getLogger(__name__)
 
 WIDEST = 420
-"""Pixels of one picture on the sheet; larger ones are shown at a half, a third, …"""
+"""Pixels of one picture on the sheet; larger ones are shown at a half, a third, …, small ones enlarged."""
 OTHER_CODE = (235, 235, 235)
 GAP = 6
 
@@ -78,7 +79,7 @@ def contact_sheet(
     rows = _legend_rows(entries, classes, palette)
     notes = [
         "Left: synthetic RGB (false colour). Right: labelled pixels on the dimmed picture.",
-        "Labels are those that surgeons gave; unlabelled is not the same as healthy.",
+        "Labels are partial: unlabelled is not the same as healthy.",
     ]
     legend = draw_legend(rows, ("pixels", "patients"), notes, width=330)
     title = f"Study {study.name}"
@@ -116,7 +117,9 @@ def _entry(study: Study, capture: str, classes: ClassSet, palette: str, sensor: 
         labels = classes.from_codes(codes)
     except GlioMapError as error:
         log.warning("contact sheet: %s", error)
-        return _Entry(Panel(capture, blank_panel(217, 2 * WIDEST, str(error))), patient, Counter(), 0)
+        words = f"{Path(error.thing).name}: {error.fault}. {error.remedy}"
+        blank = blank_panel(WIDEST // 2, 2 * WIDEST, words, heading="Cannot be shown")
+        return _Entry(Panel(f"{capture} · patient {patient}", blank), patient, Counter(), 0)
     other = (codes > 0) & (labels == 0)
     panel = Panel(
         f"{capture} · patient {patient}",
@@ -136,11 +139,11 @@ def _labelled(
 
 
 def _side_by_side(left: Picture, right: Picture) -> Picture:
-    """Both pictures with a white gap, each at most `WIDEST` pixels wide."""
-    step = -(-left.shape[1] // WIDEST)
-    small = [picture[::step, ::step] for picture in (left, right)]
-    gap = np.full((small[0].shape[0], GAP, 3), 255, np.uint8)
-    return np.concatenate([small[0], gap, small[1]], axis=1)
+    """Both pictures with a white gap, each enlarged or thinned out by a whole factor to at most `WIDEST` pixels."""
+    step, factor = -(-left.shape[1] // WIDEST), max(1, WIDEST // left.shape[1])
+    shown = [upscale(picture[::step, ::step], factor).astype(np.uint8) for picture in (left, right)]
+    gap = np.full((shown[0].shape[0], GAP, 3), 255, np.uint8)
+    return np.concatenate([shown[0], gap, shown[1]], axis=1)
 
 
 def _caption(labels: npt.NDArray[np.uint8], other: npt.NDArray[np.bool_], *, has_map: bool) -> str:

@@ -86,7 +86,8 @@ def colour_map(labels: npt.NDArray[np.integer], classes: ClassSet, palette: str 
             f"holds labels {int(labels.min())}…{int(labels.max())}; the classes are 1…{len(classes)}",
             "Draw it with the classes that it was made with.",
         )
-    return colours[labels]
+    coloured: Picture = colours[labels]
+    return coloured
 
 
 def upscale(array: npt.NDArray[np.generic], scale: int) -> npt.NDArray[np.generic]:
@@ -160,18 +161,18 @@ def hatch_where(picture: Picture, where: npt.NDArray[np.bool_]) -> Picture:
     return np.where(where[:, :, None], hatch(*where.shape), picture).astype(np.uint8)
 
 
-def blank_panel(height: int, width: int, reason: str) -> Picture:
-    """An empty grey frame that says why nothing was classified, (height, width, 3) uint8."""
+def blank_panel(height: int, width: int, reason: str, *, heading: str = "No map") -> Picture:
+    """An empty grey frame that says why there is nothing to see, (height, width, 3) uint8."""
     image = Image.new("RGB", (width, height), BLANK_GREY)
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, 0, width - 1, height - 1), outline=HATCH_DARK, width=max(1, min(width, height) // 80))
     margin = max(4, width // 16)
     largest = max(8, min(26, height // 9))
-    heading, heading_size = fit("No map", width - 2 * margin, height // 4, largest + 4)
+    head, heading_size = fit(heading, width - 2 * margin, height // 4, largest + 4)
     lines, size = fit(reason, width - 2 * margin, height * 3 // 5, largest)
-    total = len(heading) * line_height(heading_size) + len(lines) * line_height(size)
+    total = len(head) * line_height(heading_size) + len(lines) * line_height(size)
     top = max(2, (height - total) // 2)
-    for line in heading:
+    for line in head:
         draw.text(((width - text_width(line, heading_size)) // 2, top), line, font=font(heading_size), fill=BLANK_INK)
         top += line_height(heading_size)
     for line in lines:
