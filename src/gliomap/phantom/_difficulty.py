@@ -1,0 +1,227 @@
+"""How much patients differ and how well the camera sees: one table, three presets.
+
+What a value rests on stands at its field. 'Assumed' marks what no publication gives; the figures of
+the others are from S. L. Jacques, Physics in Medicine and Biology 58:R37 (2013), tables 1 and 2,
+PubMed 28380934 (grey matter in vivo) and Journal of Biomedical Optics 22:027002 (glioblastoma).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias, get_args
+
+from gliomap.errors import UsageError
+
+__all__ = ["DIFFICULTIES", "Difficulty", "DifficultyName", "Spread", "get_difficulty"]
+
+DifficultyName: TypeAlias = Literal["realistic", "moderate", "easy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How one quantity varies between patients.
+
+    Attributes
+    ----------
+    centre
+        Its median.
+    spread
+        Standard deviation; of the logarithm where `logarithmic`.
+    logarithmic
+        Log-normal, for factors and amounts that cannot be negative.
+    low, high
+        Limits that the draw is clipped to.
+    """
+
+    centre: float
+    spread: float
+    logarithmic: bool = False
+    low: float = 0.0
+    high: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class TissueSpread:
+    """Optics of one tissue over patients; the units are those of `_optics.Optics`."""
+
+    blood: Spread
+    saturation: Spread
+    amplitude: Spread
+    power: Spread
+    water: float
+
+
+@dataclass(frozen=True, slots=True)
+class TumourSpread:
+    """Tumour relative to the same patient's grey matter.
+
+    Glioblastoma over low grade: scattering ×2.4, absorption +48 % (JBO 22:027002); astrocytoma
+    a = 20, b = 1.63…3.25 (Jacques). Saturation is not published: assumed.
+
+    Attributes
+    ----------
+    blood, amplitude
+        Factors.
+    saturation, power
+        Differences.
+    difference
+        A draw is repeated until the RMS difference of the two normalised spectra lies in this
+        range (assumed: neither a tumour nobody sees nor one that everybody sees).
+    brighter_share
+        Share of patients whose tumour is brighter than grey matter at the short end after
+        normalisation.
+    """
+
+    blood: Spread
+    saturation: Spread
+    amplitude: Spread
+    power: Spread
+    difference: tuple[float, float]
+    brighter_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class VesselSpread:
+    """Vessels: blood over tissue, mixed by depth and width.
+
+    Attributes
+    ----------
+    blood
+        Blood fraction of the layer that a vessel pixel shows (assumed).
+    saturation
+        Artery 0.95 ± 0.05, vein 0.70 ± 0.10 (Jacques); wider and lower here, since a vein on the
+        surface drains a brain under anaesthesia (assumed).
+    cover
+        Lowest and highest share of the signal that comes from the vessel at its centre line (assumed).
+    """
+
+    blood: Spread
+    saturation: Spread
+    cover: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceSpread:
+    """What varies over one patient's surface; all assumed.
+
+    Attributes
+    ----------
+    blood, saturation, amplitude, power
+        Standard deviations of smooth fields; of the logarithm for blood and amplitude.
+    film_um
+        Film of blood left on the surface, µm, over patients.
+    film_variation
+        Standard deviation of the logarithm of its thickness over the surface.
+    haze
+        Highest share of reflectance that is added as colourless haze of the wet surface.
+    texture
+        Standard deviation of reflectance within a tile.
+    """
+
+    blood: float = 0.15
+    saturation: float = 0.03
+    amplitude: float = 0.06
+    power: float = 0.05
+    film_um: Spread = Spread(10.0, 0.6, logarithmic=True, high=60.0)
+    film_variation: float = 0.6
+    haze: float = 0.05
+    texture: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSpread:
+    """What the camera sees and how it differs from its calibration; all assumed.
+
+    Attributes
+    ----------
+    light_tilt, light_bend
+        Light at the exposure over light at the white reference:
+        exp(tilt·N·z + bend·N·(z² − 0.33)), z = (λ − 812 nm)/160 nm.
+    peak_shift_nm
+        Filters' peaks from their calibration, nm.
+    pedestal
+        Share of a filter's area that is a flat pedestal.
+    leak
+        Light of the short end that the longest band lets through, in shares of its own peak.
+    exposure
+        Brightness of the lamp relative to a white of `white_electrons`.
+    white_electrons
+        Electrons of the white reference in the brightest band.
+    full_well
+        Electrons at the highest digital number.
+    read_noise
+        Electrons.
+    """
+
+    light_tilt: float = 0.03
+    light_bend: float = 0.02
+    peak_shift_nm: float = 2.0
+    pedestal: tuple[float, float] = (0.05, 0.20)
+    leak: tuple[float, float] = (0.0, 0.4)
+    exposure: tuple[float, float] = (0.6, 1.0)
+    white_electrons: float = 9_000.0
+    full_well: float = 11_000.0
+    read_noise: float = 13.0
+
+
+@dataclass(frozen=True, slots=True)
+class Difficulty:
+    """One preset: every distribution that patients and camera are drawn from."""
+
+    name: str
+    grey: TissueSpread
+    tumour: TumourSpread
+    vein: VesselSpread
+    artery: VesselSpread
+    dura: TissueSpread
+    surface: SurfaceSpread = field(default_factory=SurfaceSpread)
+    camera: CameraSpread = field(default_factory=CameraSpread)
+
+
+def _log(centre: float, spread: float) -> Spread:
+    return Spread(centre, spread, logarithmic=True)
+
+
+def _share(centre: float, spread: float) -> Spread:
+    return Spread(centre, spread, low=0.02, high=0.99)
+
+
+_REALISTIC = Difficulty(
+    name="realistic",
+    # Blood 3.9 %, saturation 52 % in vivo; a = 10.9–11.6 cm⁻¹, b = 0.334–0.601.
+    grey=TissueSpread(_log(0.039, 0.25), _share(0.50, 0.07), _log(11.2, 0.08), Spread(0.47, 0.15), 0.75),
+    tumour=TumourSpread(
+        blood=_log(1.2, 0.5),
+        saturation=Spread(0.0, 0.15, low=-1.0),
+        amplitude=_log(1.3, 0.4),
+        power=Spread(0.3, 0.6, low=-0.4),
+        difference=(0.05, 0.09),
+        brighter_share=5 / 13,
+    ),
+    vein=VesselSpread(_log(0.30, 0.5), _share(0.58, 0.12), (0.55, 0.95)),
+    artery=VesselSpread(_log(0.30, 0.5), _share(0.92, 0.05), (0.55, 0.95)),
+    # No dura published: fibrous tissue a = 27.1, b = 1.2–1.6; blood and saturation assumed.
+    dura=TissueSpread(_log(0.035, 0.4), _share(0.90, 0.05), _log(27.1, 0.15), Spread(1.2, 0.25), 0.60),
+)
+
+_MODERATE = replace(_REALISTIC, name="moderate")
+_EASY = replace(_REALISTIC, name="easy")
+
+DIFFICULTIES: dict[str, Difficulty] = {preset.name: preset for preset in (_REALISTIC, _MODERATE, _EASY)}
+"""The presets by name."""
+
+
+def get_difficulty(name: str) -> Difficulty:
+    """Preset with this name.
+
+    Raises
+    ------
+    UsageError
+        A name that is not one of the three.
+    """
+    preset = DIFFICULTIES.get(name)
+    if preset is None:
+        raise UsageError(
+            f"difficulty {name!r}", "is not known", f"Choose one of: {', '.join(get_args(DifficultyName))}."
+        )
+    return preset

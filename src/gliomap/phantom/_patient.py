@@ -1,0 +1,256 @@
+"""Patients as numbers: one draw from a difficulty for each of a cohort.
+
+Draws between patients are a Latin hypercube (McKay, Beckman and Conover, Technometrics 21:239,
+1979): each quantity takes one value from every n-th part of its distribution. Thirteen plain draws
+differ too much from one seed to the next to say how hard a cohort is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.errors import UsageError
+from gliomap.phantom._difficulty import Difficulty, Spread, TissueSpread, get_difficulty
+from gliomap.phantom._optics import WAVELENGTHS_NM, Optics, tissue_reflectance
+
+__all__ = ["CameraDraw", "Patient", "SurfaceDraw", "Tissue", "draw_patients", "normalised_difference"]
+
+TUMOUR_CODES = (200, 220, 221)
+"""One of these per patient: glioblastoma, oligodendroglial and astroglial glioma of grade III."""
+
+MAX_PATIENTS = 1000
+_MAX_REDRAWS = 4000
+_VISIBLE_NM = (655.0, 955.0)
+"""Range over which tumour and grey matter are compared before a camera is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tissue:
+    """Optics of one tissue of one patient; units as in `_optics.Optics`."""
+
+    blood: float
+    saturation: float
+    amplitude: float
+    power: float
+    water: float
+
+    def spectrum(self) -> npt.NDArray[np.float32]:
+        """(81,) diffuse reflectance."""
+        values = (self.blood, self.saturation, self.amplitude, self.power, self.water)
+        return np.asarray(tissue_reflectance(Optics(*(np.array([value], np.float32) for value in values)))[0])
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceDraw:
+    """What lies on one patient's surface: film of blood, µm, and share of haze."""
+
+    film_um: float
+    haze: float
+
+
+@dataclass(frozen=True, slots=True)
+class CameraDraw:
+    """Camera and light on the day of one patient; fields as in `CameraSpread`."""
+
+    light_tilt: float
+    light_bend: float
+    peak_shift_nm: float
+    pedestal: float
+    leak: float
+    exposure: float
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """One synthetic patient before anything is drawn as a picture.
+
+    Attributes
+    ----------
+    number
+        1…n, the patient of capture ID000nC01.
+    seed
+        Where this patient's pictures draw their random numbers from.
+    tumour_code
+        Taxonomy code of the tumour.
+    grey, tumour, dura, vein, artery
+        Optics; those of vessels are of the layer that a vessel pixel shows.
+    """
+
+    number: int
+    seed: np.random.SeedSequence
+    difficulty: Difficulty
+    tumour_code: int
+    grey: Tissue
+    tumour: Tissue
+    dura: Tissue
+    vein: Tissue
+    artery: Tissue
+    surface: SurfaceDraw
+    camera: CameraDraw
+
+    @property
+    def capture_id(self) -> str:
+        """Identifier in a study."""
+        return f"ID{self.number:04d}C01"
+
+
+class _Cohort:
+    """Latin hypercube over the patients of a cohort, one column a quantity in order of asking."""
+
+    def __init__(self, patients: int, rng: np.random.Generator) -> None:
+        self._patients = patients
+        self._rng = rng
+
+    def uniform(self) -> npt.NDArray[np.float64]:
+        """(patients,) one value in each n-th part of 0…1, in random order."""
+        from scipy.stats import qmc
+
+        return np.asarray(qmc.LatinHypercube(d=1, rng=self._rng).random(self._patients)[:, 0])
+
+    def values(self, spread: Spread) -> npt.NDArray[np.float64]:
+        """(patients,) draws of one quantity."""
+        return _from_uniform(spread, self.uniform())
+
+    def between(self, limits: tuple[float, float]) -> npt.NDArray[np.float64]:
+        """(patients,) uniform draws between two limits."""
+        return limits[0] + (limits[1] - limits[0]) * self.uniform()
+
+    def tissues(self, spread: TissueSpread) -> list[Tissue]:
+        """One tissue for each patient."""
+        columns = [self.values(one) for one in (spread.blood, spread.saturation, spread.amplitude, spread.power)]
+        return [
+            Tissue(float(blood), float(saturation), float(amplitude), float(power), spread.water)
+            for blood, saturation, amplitude, power in zip(*columns, strict=True)
+        ]
+
+
+def _from_uniform(spread: Spread, uniform: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    from scipy.special import ndtri
+
+    # Beyond 2.3 standard deviations nobody has measured anything, and one such patient of thirteen
+    # would decide a cohort.
+    score = np.clip(ndtri(uniform), -2.3, 2.3)
+    if spread.logarithmic:
+        drawn = spread.centre * np.exp(spread.spread * score)
+    else:
+        drawn = spread.centre + spread.spread * score
+    return np.asarray(np.clip(drawn, spread.low, spread.high))
+
+
+def normalised_difference(tumour: Tissue, grey: Tissue) -> npt.NDArray[np.float64]:
+    """Tumour − grey matter, each normalised to an RMS of 1 over 655–955 nm; (61,)."""
+    low, high = _VISIBLE_NM
+    seen = (low <= WAVELENGTHS_NM) & (high >= WAVELENGTHS_NM)
+    spectra = [tissue.spectrum()[seen].astype(np.float64) for tissue in (tumour, grey)]
+    first, second = (spectrum / np.sqrt(np.mean(spectrum**2)) for spectrum in spectra)
+    return np.asarray(first - second)
+
+
+def _draw_tumour(grey: Tissue, difficulty: Difficulty, brighter: bool, rng: np.random.Generator) -> Tissue:
+    """Repeat draws until the difference from grey matter has the size and sign that are wanted."""
+    spread = difficulty.tumour
+    low, high = spread.difference
+    for _ in range(_MAX_REDRAWS):
+        uniform = rng.random(4)
+        parts = (spread.blood, spread.saturation, spread.amplitude, spread.power)
+        blood, saturation, amplitude, power = (
+            float(_from_uniform(part, uniform[index : index + 1])[0]) for index, part in enumerate(parts)
+        )
+        tumour = Tissue(
+            blood=grey.blood * blood,
+            saturation=float(np.clip(grey.saturation + saturation, 0.2, 0.75)),
+            amplitude=grey.amplitude * amplitude,
+            power=float(np.clip(grey.power + power, 0.1, 3.3)),
+            water=grey.water,
+        )
+        difference = normalised_difference(tumour, grey)
+        size = float(np.sqrt(np.mean(difference**2)))
+        if low <= size <= high and bool(difference[:8].mean() > 0) == brighter:
+            return tumour
+    raise UsageError(
+        f"difficulty {difficulty.name!r}",
+        f"no tumour in {_MAX_REDRAWS} draws differed from grey matter by {low}–{high}",
+        "Widen the spreads of its tumour or the range of the difference.",
+    )
+
+
+def draw_patients(patients: int, *, seed: int = 0, difficulty: str | Difficulty = "realistic") -> tuple[Patient, ...]:
+    """Draw a cohort; the same arguments give the same patients.
+
+    A patient depends on the size of the cohort, since draws are stratified over it.
+
+    Raises
+    ------
+    UsageError
+        Fewer than 1 or more than 1000 patients, a negative seed, an unknown difficulty.
+    """
+    if not 1 <= patients <= MAX_PATIENTS:
+        raise UsageError("patients", f"{patients} were asked for", f"Ask for 1 to {MAX_PATIENTS}.")
+    if seed < 0:
+        raise UsageError("seed", f"is {seed}", "Give 0 or a positive integer.")
+    preset = get_difficulty(difficulty) if isinstance(difficulty, str) else difficulty
+    own, *children = np.random.SeedSequence(seed).spawn(patients + 1)
+    rng = np.random.default_rng(own)
+    cohort = _Cohort(patients, rng)
+    grey, dura = cohort.tissues(preset.grey), cohort.tissues(preset.dura)
+    vessels = [
+        cohort.tissues(TissueSpread(kind.blood, kind.saturation, _BLOOD_AMPLITUDE, _BLOOD_POWER, _VESSEL_WATER))
+        for kind in (preset.vein, preset.artery)
+    ]
+    cameras, surfaces = _draw_cameras(cohort, preset), _draw_surfaces(cohort, preset)
+    codes = [TUMOUR_CODES[index] for index in _dealt(len(TUMOUR_CODES), patients, rng)]
+    brighter = rng.permutation(np.arange(patients) < round(preset.tumour.brighter_share * patients))
+    tumours = [_draw_tumour(grey[i], preset, bool(brighter[i]), rng) for i in range(patients)]
+    return tuple(
+        Patient(
+            number=i + 1,
+            seed=children[i],
+            difficulty=preset,
+            tumour_code=codes[i],
+            grey=grey[i],
+            tumour=tumours[i],
+            dura=dura[i],
+            vein=vessels[0][i],
+            artery=vessels[1][i],
+            surface=surfaces[i],
+            camera=cameras[i],
+        )
+        for i in range(patients)
+    )
+
+
+_BLOOD_AMPLITUDE = Spread(22.0, 0.10, logarithmic=True)
+_BLOOD_POWER = Spread(0.66, 0.08)
+_VESSEL_WATER = 0.75
+"""Scattering of whole blood (Jacques 2013, table 2); spreads assumed."""
+
+
+def _draw_cameras(cohort: _Cohort, preset: Difficulty) -> list[CameraDraw]:
+    camera = preset.camera
+    columns = (
+        cohort.values(_centred(camera.light_tilt)),
+        cohort.values(_centred(camera.light_bend)),
+        cohort.values(_centred(camera.peak_shift_nm)),
+        cohort.between(camera.pedestal),
+        cohort.between(camera.leak),
+        cohort.between(camera.exposure),
+    )
+    return [CameraDraw(*map(float, row)) for row in zip(*columns, strict=True)]
+
+
+def _draw_surfaces(cohort: _Cohort, preset: Difficulty) -> list[SurfaceDraw]:
+    films = cohort.values(preset.surface.film_um)
+    hazes = cohort.between((0.0, preset.surface.haze))
+    return [SurfaceDraw(float(film), float(haze)) for film, haze in zip(films, hazes, strict=True)]
+
+
+def _centred(spread: float) -> Spread:
+    return Spread(0.0, spread, low=-float("inf"))
+
+
+def _dealt(kinds: int, patients: int, rng: np.random.Generator) -> list[int]:
+    """Each kind as often as the others, in random order."""
+    return [int(index) for index in rng.permutation(np.arange(patients) % kinds)]
