@@ -197,12 +197,11 @@ def record_of(scene: Scene, patients: int) -> EvaluationRecord:
         gliomap="0.1.0",
         run="a run",
         model="Conv2DNet",
-        bundle="b" * 64,
+        graph="b" * 64,
         protocol="holdout",
         split="f" * 64,
         same_patient=(),
-        class_set=THESIS_CLASSES.name,
-        classes=THESIS_CLASSES.classes,
+        classes=THESIS_CLASSES,
         version=1,
         pooled=pooled_metrics(list(judged.values()), 5),
         patients=by_patient,
@@ -226,13 +225,19 @@ class TestRecord:
         record = record_of(scene, 1)
         record.save(tmp_path / "metrics.json")
         assert read_evaluation(tmp_path / "metrics.json") == record
-        assert read_evaluation(tmp_path / "metrics.json").as_class_set() == THESIS_CLASSES
         assert json.loads((tmp_path / "metrics.json").read_text())["notice"].endswith("not a medical device")
 
     @pytest.mark.parametrize("content", ["", "{}", "[1", '{"format": 2}', "\x00\xff"])
     def test_what_is_no_evaluation_is_refused(self, content: str, tmp_path: Path) -> None:
         (tmp_path / "metrics.json").write_text(content, encoding="utf-8")
         with pytest.raises(RunError, match="Evaluate the run again"):
+            read_evaluation(tmp_path / "metrics.json")
+
+    def test_classes_that_contradict_themselves_are_refused(self, scene: Scene, tmp_path: Path) -> None:
+        content = record_of(scene, 1).model_dump(mode="json")
+        content["classes"]["classes"][0]["index"] = 7
+        (tmp_path / "metrics.json").write_text(json.dumps(content), encoding="utf-8")
+        with pytest.raises(RunError, match="indices"):
             read_evaluation(tmp_path / "metrics.json")
 
     def test_an_evaluation_that_is_not_there_is_told(self, tmp_path: Path) -> None:

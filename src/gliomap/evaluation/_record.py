@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gliomap._files import write_json
-from gliomap.errors import RunError
+from gliomap.errors import RunError, TaxonomyError
 from gliomap.evaluation._judge import FalseTumour
 from gliomap.evaluation._metrics import Interval, Metrics
 from gliomap.evaluation._tables import (
@@ -21,7 +21,7 @@ from gliomap.evaluation._tables import (
     tumour_indices,
 )
 from gliomap.rendering import DISCLAIMER
-from gliomap.taxonomy import ClassSet, TissueClass
+from gliomap.taxonomy import ClassSet
 
 __all__ = ["CaptureRecord", "EvaluationRecord", "read_evaluation", "record_tables"]
 
@@ -53,12 +53,11 @@ class EvaluationRecord(BaseModel):
     gliomap: str = Field(description="Version that evaluated.")
     run: str = Field(description="Name of the run.")
     model: str = Field(description="As the thesis names it, 'Conv2DNet'.")
-    bundle: str = Field(description="Identity of the bundle whose graph was tested: the hash of its manifest.")
+    graph: str = Field(description="SHA-256 of the cube.onnx that was tested; a bundle of this run holds the same.")
     protocol: str
     split: str = Field(description="Fingerprint of the split, verified against the study before testing.")
     same_patient: tuple[str, ...] = Field(description="Patients in training and test: then figures overstate.")
-    class_set: str
-    classes: tuple[TissueClass, ...]
+    classes: ClassSet
     version: int = Field(ge=1, description="Number in the names of the pictures.")
     pooled: Metrics = Field(description="Over all test captures together.")
     patients: dict[str, Metrics]
@@ -66,10 +65,6 @@ class EvaluationRecord(BaseModel):
     captures: dict[str, CaptureRecord]
     pictures: tuple[str, ...] = Field(description="Of all captures together: confusion matrix, learning curves.")
     notice: str = DISCLAIMER
-
-    def as_class_set(self) -> ClassSet:
-        """The classes that were told apart."""
-        return ClassSet(self.class_set, self.classes)
 
     def save(self, path: Path) -> None:
         """Write as JSON, atomically."""
@@ -93,11 +88,13 @@ def read_evaluation(path: Path) -> EvaluationRecord:
         fault = error.errors()[0]
         place = ".".join(str(step) for step in fault["loc"]) or "file"
         raise RunError(path, f"is no evaluation: {place}: {fault['msg']}", "Evaluate the run again.") from error
+    except TaxonomyError as error:
+        raise RunError(path, f"is no evaluation: {error.thing} {error.fault}", "Evaluate the run again.") from error
 
 
 def record_tables(record: EvaluationRecord) -> tuple[Table, ...]:
     """The evaluation as tables of text: overall, by class, confusion matrix, falsely marked tumour."""
-    classes = record.as_class_set()
+    classes = record.classes
     groups = {capture: one.metrics for capture, one in record.captures.items()}
     if len(record.captures) > len(record.patients):
         groups |= {f"patient {patient}": found for patient, found in record.patients.items()}

@@ -81,10 +81,10 @@ def contact_sheet(
         "Left: synthetic RGB (false colour). Right: labelled pixels on the dimmed picture.",
         "Labels are partial: unlabelled is not the same as healthy.",
     ]
-    legend = draw_legend(rows, ("pixels", "patients"), notes, width=330)
+    legend = draw_legend(rows, ("pixels", "patients"), notes, width=400, size=18)
     title = f"Study {study.name}"
     subtitle = f"{len(study.patients)} patients, {len(ids)} captures"
-    save_png(arrange([entry.panel for entry in entries], legend, title=title, subtitle=subtitle, size=15), path)
+    save_png(arrange([entry.panel for entry in entries], legend, title=title, subtitle=subtitle, size=18), path)
 
 
 def picture_of(study: Study, capture: str, sensor: SensorLike | None = None) -> Picture:

@@ -113,7 +113,7 @@ def labels_on_picture(
 def dimmed(rgb: Picture) -> Picture:
     """The picture in dark grey, (H, W, 3): a background that no class colour is mistaken for."""
     grey = rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)  # luma of ITU-R BT.601
-    return np.repeat(np.round(18 + grey * 0.30).astype(np.uint8)[:, :, None], 3, axis=2)
+    return np.repeat(np.round(18 + grey * 0.38).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
 def fitting_scale(height: int, width: int, box: tuple[int, int] = (640, 860)) -> int:
