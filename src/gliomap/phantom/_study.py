@@ -115,11 +115,15 @@ def _written(
     folder: Path, cohort: tuple[Patient, ...], camera: MosaicSensor, label_fraction: float | None
 ) -> Iterator[str]:
     """Render and write every patient, two at a time; capture identifiers in order as they are done."""
+    from threadpoolctl import threadpool_limits
+
     pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="phantom")
-    try:
-        yield from pool.map(lambda patient: _write_patient(folder, patient, camera, label_fraction), cohort)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    # With one thread BLAS gives the same last digits on every machine, and the workers keep the cores busy.
+    with threadpool_limits(1):
+        try:
+            yield from pool.map(lambda patient: _write_patient(folder, patient, camera, label_fraction), cohort)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _write_patient(folder: Path, patient: Patient, camera: MosaicSensor, label_fraction: float | None) -> str:

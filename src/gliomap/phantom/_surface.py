@@ -37,20 +37,25 @@ def band_images(patient: Patient, scene: Scene, weights: npt.NDArray[np.float64]
         (positions, 81) of `_camera.filter_weights`, with the change of light.
     """
     height, width = scene.canvas.shape
-    weights32 = np.ascontiguousarray(weights.T, np.float32)
+    weights32 = np.ascontiguousarray(weights, np.float32)
     result = np.zeros((height * width, weights.shape[0]), np.float32)
     tissue = np.flatnonzero(scene.cloth.ravel() < 1)
     for start in range(0, tissue.size, _CHUNK):
         chosen = tissue[start : start + _CHUNK]
-        result[chosen] = _tissue(patient, scene, chosen) @ weights32
+        result[chosen] = _seen(_tissue(patient, scene, chosen), weights32)
     cloth = np.flatnonzero(scene.cloth.ravel() > 0)
     for start in range(0, cloth.size, _CHUNK):
         chosen = cloth[start : start + _CHUNK]
-        seen = _cloth(scene, chosen) @ weights32
+        seen = _seen(_cloth(scene, chosen), weights32)
         share = scene.cloth.ravel()[chosen][:, None]
         result[chosen] = (1 - share) * result[chosen] + share * seen
     result *= scene.light.ravel()[:, None]
     return result.reshape(height, width, -1)
+
+
+def _seen(spectra: Floats, weights: Floats) -> Floats:
+    # Not a matrix product of BLAS: its last digits depend on the number of threads.
+    return np.asarray(np.einsum("nl,pl->np", spectra, weights), np.float32)
 
 
 def _tissue(patient: Patient, scene: Scene, chosen: npt.NDArray[np.intp]) -> Floats:
