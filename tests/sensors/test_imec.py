@@ -1,0 +1,230 @@
+"""Vendor calibration files: the real one, and the second shape written here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gliomap.errors import GlioMapError, SensorError
+from gliomap.sensors import get_sensor, read_imec_xml, read_sensor_toml, sensor_table, write_sensor_toml
+from support import shared
+
+REAL = ("data", "sensors", "CMV2K-SSM5x5-600_875-5.5.9.2.xml")
+PEAKS = (700.0, 500.0, 800.0, 600.0)
+MATRICES = {
+    "short pass": [[0.0, 1.1, -0.1, 0.0], [0.0, 0.0, 0.2, 0.8], [0.9, 0.1, 0.0, 0.0]],
+    "long pass": [[0.0, 0.02, -0.001, 0.0], [0.0, 0.0, 0.001, 0.03]],
+}
+
+
+def numbers(values: object, separator: str = ", ") -> str:
+    return separator.join(f"{value:.7e}" for value in np.ravel(np.asarray(values, float)))
+
+
+def second_shape(*, attribute: bool = False, points: bool = True, **matrices: list[list[float]]) -> str:
+    """A calibration file of the second shape, of a 2×2 mosaic."""
+    grid = np.arange(450.0, 851.0, 10.0)
+    bands = "".join(
+        f'<band index="{i}" selected="true"><peaks><peak order="1"><wavelength_nm>{p}</wavelength_nm></peak></peaks>'
+        f"<response>{numbers(np.exp(-(((grid - p) / 20) ** 2)))}</response></band>"
+        for i, p in reversed(list(enumerate(PEAKS)))
+    )
+
+    def row(values: list[float], wavelength: float) -> str:
+        inside = (
+            f'<coefficients values="{numbers(values, " ")}"/>'
+            if attribute
+            else f"<coefficients>{numbers(values)}</coefficients>"
+        )
+        wave = f"<wavelength_nm>{wavelength}</wavelength_nm><fwhm_nm>15</fwhm_nm>"
+        return f"<virtual_band>{wave}{inside}</virtual_band>"
+
+    blocks = "".join(
+        f"<correction_matrix><name>{name}</name><virtual_bands>"
+        + "".join(row(values, 500.0 + 100 * i) for i, values in reversed(list(enumerate(rows))))
+        + "</virtual_bands></correction_matrix>"
+        for name, rows in (matrices or MATRICES).items()
+    )
+    sampling = (
+        f"<sample_points_nm>{numbers(grid)}</sample_points_nm>"
+        if points
+        else "<wavelength_range_start_nm>450</wavelength_range_start_nm>"
+        "<wavelength_range_end_nm>850</wavelength_range_end_nm>"
+    )
+    return (
+        '<?xml version="1.0"?><sensor_calibration><sensor_info><width>12</width><height>9</height>'
+        "<input_bpp>12</input_bpp></sensor_info><filter_info>"
+        f"<calibration_info>{sampling}</calibration_info><filter_zones><filter_zone>"
+        "<pattern_width>2</pattern_width><pattern_height>2</pattern_height><filter_area><offset_x>1</offset_x>"
+        "<offset_y>1</offset_y><width>10</width><height>8</height></filter_area>"
+        f"<bands>{bands}</bands></filter_zone></filter_zones></filter_info><system_info><spectral_correction_info>"
+        f"<correction_matrices>{blocks}</correction_matrices></spectral_correction_info></system_info>"
+        "</sensor_calibration>"
+    )
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "camera one.xml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.shared
+def test_the_real_file_of_the_first_shape() -> None:
+    sensor = get_sensor(shared(*REAL))
+    area = sensor.active_area
+    assert (area.top, area.left, area.height, area.width) == (3, 0, 1080, 2045)
+    assert sensor.cube_shape == (216, 409)
+    assert (sensor.bit_depth, sensor.saturation) == (10, 1023)
+    assert sensor.n_bands == 25
+    assert not sensor.wavelengths_nominal
+    assert np.diff(sensor.wavelengths_nm).min() == pytest.approx(0.414, abs=0.001)
+    assert sensor.correction is not None
+    sums = sensor.correction.matrix.sum(axis=1)
+    assert (sums.min(), sums.max()) == (pytest.approx(0.0022, abs=5e-5), pytest.approx(0.0674, abs=5e-5))
+    assert not sensor.correction_after_division
+    assert sensor.correction.bandpass == "bandpass_600xi-875eo"
+    assert sensor.correction.matrix[0, 11] == 9.6813e-005
+
+
+@pytest.mark.shared
+def test_the_real_responses_peak_where_the_bands_are() -> None:
+    sensor = read_imec_xml(shared(*REAL))
+    assert sensor.responses is not None
+    assert sensor.responses.values.shape == (25, 601)
+    assert sensor.responses.wavelengths_nm[[0, -1]].tolist() == [400, 1000]
+    assert sensor.responses.rejection_filter is not None
+    differences = [abs((row.peak_nm or 0) - row.wavelength_nm) for row in sensor_table(sensor)]
+    assert np.median(differences) < 0.6
+    # One response is cut by the rejection filter's edge, so that its peak moves.
+    assert sorted(differences)[-2] < 2
+
+
+@pytest.mark.shared
+def test_the_real_sensor_can_be_imported_as_toml(tmp_path: Path) -> None:
+    sensor = read_imec_xml(shared(*REAL))
+    write_sensor_toml(sensor, tmp_path / "s.toml")
+    assert read_sensor_toml(tmp_path / "s.toml").fingerprint() == sensor.fingerprint()
+
+
+@pytest.mark.parametrize("attribute", [False, True])
+@pytest.mark.parametrize("points", [False, True])
+def test_the_second_shape(tmp_path: Path, attribute: bool, points: bool) -> None:
+    path = written(tmp_path, second_shape(attribute=attribute, points=points))
+    sensor = read_imec_xml(path, correction=0)
+    assert sensor.name == "camera-one"
+    assert sensor.frame_shape == (9, 12)
+    assert sensor.cube_shape == (4, 5)
+    assert sensor.saturation == 4095
+    assert sensor.wavelengths_nm.tolist() == [500, 600, 700]
+    assert np.allclose(sensor.band_matrix(), MATRICES["short pass"])
+    assert sensor.correction is not None
+    assert sensor.correction.bandpass == "short pass"
+    # Rows sum to 1, so correction may follow the division.
+    assert sensor.correction_after_division
+    assert sensor.band_of_position == (2, 0, 2, 1)
+    assert sensor.responses is not None
+    assert sensor.responses.peaks_nm().tolist() == list(PEAKS)
+
+
+def test_the_mounted_filter_selects_the_matrix(tmp_path: Path) -> None:
+    path = written(tmp_path, second_shape())
+    sensor = get_sensor(f"{path}#1")
+    assert np.allclose(sensor.band_matrix(), MATRICES["long pass"])
+    assert not sensor.correction_after_division
+    with pytest.raises(SensorError, match="0: short pass; 1: long pass"):
+        get_sensor(path)
+    with pytest.raises(SensorError, match="2 is not there"):
+        read_imec_xml(path, correction=2)
+
+
+def test_one_matrix_needs_no_choice(tmp_path: Path) -> None:
+    path = written(tmp_path, second_shape(only=[[1.0, 0, 0, 0]]))
+    assert read_imec_xml(path).n_bands == 1
+
+
+def test_without_a_matrix_bands_are_the_peaks(tmp_path: Path) -> None:
+    path = written(tmp_path, second_shape().replace("correction_matrix>", "other>"))
+    sensor = read_imec_xml(path)
+    assert sensor.correction is None
+    assert sensor.wavelengths_nm.tolist() == [500, 600, 700, 800]
+
+
+def test_a_file_without_bit_depth_says_what_is_assumed(tmp_path: Path) -> None:
+    path = written(tmp_path, second_shape().replace("<input_bpp>12</input_bpp>", ""))
+    sensor = read_imec_xml(path, correction=0)
+    assert sensor.bit_depth == 10
+    assert "10 assumed" in sensor.source
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("<width>12</width>", "", "has no width"),
+        ("<width>12</width>", "<width>9e9</width>", "not a whole number in 1…65535"),
+        ("<offset_x>1</offset_x>", "<offset_x>1.5</offset_x>", "offset_x: is 1.5"),
+        ("<offset_x>1</offset_x>", "<offset_x>7</offset_x>", "leaves the frame"),
+        ("<offset_y>1</offset_y>", "", "has no offset_y"),
+        ("<pattern_width>2", "<pattern_width>3", "each of the 6 mosaic positions"),
+        ('index="3"', 'index="2"', "each of the 4 mosaic positions"),
+        ('index="3"', 'index="x"', "each of the 4 mosaic positions"),
+        ("1.1000000e+00", "one", "no number"),
+        ("1.1000000e+00", "nan", "not finite"),
+        ("1.1000000e+00,", "", "holds 3 numbers where 4"),
+        ("coefficients", "other", "no coefficients"),
+        ("<filter_info>", "<filters>", "is not XML"),
+        ("filter_info>", "filters>", "has no filter_info"),
+        ("calibration_info", "other", "has no calibration_info"),
+        ("sample_points_nm", "other", "names no wavelengths"),
+        ("<virtual_bands>", "<virtual_bands><virtual_band/>", "no wavelength_nm"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    text = second_shape()
+    assert old in text
+    with pytest.raises(SensorError) as caught:
+        read_imec_xml(written(tmp_path, text.replace(old, new)), correction=0)
+    assert fault in str(caught.value)
+    assert "camera one.xml" in str(caught.value)
+
+
+def test_entities_are_not_expanded(tmp_path: Path) -> None:
+    bomb = (
+        '<?xml version="1.0"?><!DOCTYPE b [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">'
+        '<!ENTITY c SYSTEM "file:///etc/hostname">]><sensor_calibration>&b;&c;</sensor_calibration>'
+    )
+    with pytest.raises(SensorError, match="entities, which is refused"):
+        read_imec_xml(written(tmp_path, bomb))
+
+
+def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "big.xml"
+    with path.open("wb") as stream:
+        stream.truncate(65 * 2**20)
+    with pytest.raises(SensorError, match="larger than 64 MiB"):
+        read_imec_xml(path)
+    with pytest.raises(SensorError, match="is not a file"):
+        read_imec_xml(tmp_path)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_garbled_files_raise_only_our_errors(tmp_path: Path, data: st.DataObject) -> None:
+    content = bytearray(second_shape(only=[[1.0, 0, 0, 0]]).encode())
+    for _ in range(data.draw(st.integers(0, 6))):
+        start = data.draw(st.integers(0, len(content) - 1))
+        if data.draw(st.booleans()):
+            del content[start : start + data.draw(st.integers(1, 40))]
+        else:
+            content[start] = data.draw(st.integers(0, 255))
+    path = tmp_path / "garbled.xml"
+    path.write_bytes(bytes(content))
+    try:
+        sensor = read_imec_xml(path)
+    except GlioMapError:
+        return
+    assert np.isfinite(sensor.band_matrix()).all()

@@ -1,0 +1,172 @@
+"""What a sensor is: bands, positions, fingerprints, smaller frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from gliomap.errors import SensorError
+from gliomap.sensors import (
+    ActiveArea,
+    MosaicSensor,
+    Responses,
+    SpectralCorrection,
+    get_sensor,
+    resized,
+    sensor_table,
+)
+
+
+def two_by_two(**changes: object) -> MosaicSensor:
+    """A small sensor of four bands without correction; positions shuffled."""
+    values: dict[str, object] = {
+        "name": "small",
+        "description": "",
+        "frame_shape": (9, 13),
+        "active_area": ActiveArea(1, 2, 8, 10),
+        "pattern": (2, 2),
+        "bit_depth": 12,
+        "saturation": 4000,
+        "wavelengths_nm": np.array([500.0, 600.0, 700.0, 800.0]),
+        "wavelengths_nominal": False,
+        "band_of_position": (2, 0, 3, 1),
+    } | changes
+    return MosaicSensor(**cast("dict[str, Any]", values))
+
+
+def test_without_correction_channels_are_sorted_by_wavelength() -> None:
+    sensor = two_by_two()
+    # position 1 feeds band 0, position 3 band 1, position 0 band 2, position 2 band 3
+    assert np.array_equal(sensor.band_matrix() @ [10, 11, 12, 13], [11, 13, 10, 12])
+    assert sensor.uncorrected() is sensor
+    assert sensor.correction_after_division
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"active_area": ActiveArea(2, 2, 8, 10)}, "leaves the frame"),
+        ({"active_area": ActiveArea(0, 0, 7, 10)}, "not whole tiles"),
+        ({"saturation": 4096}, "does not fit 12 bits"),
+        ({"band_of_position": (0, 1, 2)}, "3 mosaic positions"),
+        ({"band_of_position": (0, 1, 2, 2)}, "a band twice"),
+        ({"band_of_position": (0, 1, 2, 4)}, "outside 0…3"),
+        ({"wavelengths_nm": np.array([500.0, 600.0, 550.0, 800.0])}, "ascending"),
+        ({"wavelengths_nm": np.array([500.0, 600.0, 700.0, np.nan])}, "ascending"),
+        ({"wavelengths_nm": np.array([500.0])}, "4 wavelengths"),
+        ({"correction": SpectralCorrection(np.eye(3))}, "3 columns for 4 positions"),
+        ({"defective_pixels": np.array([[9, 0]])}, "defective pixel"),
+        ({"responses": Responses(np.arange(3.0), np.ones((3, 3)))}, "responses have shape"),
+    ],
+)
+def test_a_description_that_contradicts_itself_is_refused(changes: dict[str, object], fault: str) -> None:
+    with pytest.raises(SensorError, match=fault):
+        two_by_two(**changes)
+
+
+def test_correction_after_division_needs_rows_that_sum_to_one() -> None:
+    SpectralCorrection(np.array([[0.6, 0.40005]]), after_division=True)
+    with pytest.raises(SensorError, match=r"only within 0\.001"):
+        SpectralCorrection(np.array([[0.6, 0.401]]), after_division=True)
+    with pytest.raises(SensorError, match="finite"):
+        SpectralCorrection(np.array([[np.nan, 1.0]]))
+
+
+@pytest.mark.parametrize(
+    ("grid", "values", "rejection"),
+    [
+        (np.arange(3.0), np.ones((4, 2)), None),
+        (np.array([1.0, 1.0, 2.0]), np.ones((4, 3)), None),
+        (np.arange(3.0), np.full((4, 3), np.inf), None),
+        (np.arange(3.0), np.ones((4, 3)), np.ones(2)),
+    ],
+)
+def test_responses_must_fit_their_grid(grid: np.ndarray, values: np.ndarray, rejection: np.ndarray | None) -> None:
+    with pytest.raises(SensorError):
+        Responses(grid, values, rejection)
+
+
+def test_a_sensor_is_shared_so_its_arrays_are_read_only() -> None:
+    waves = np.array([500.0, 600.0, 700.0, 800.0])
+    sensor = two_by_two(wavelengths_nm=waves)
+    waves[0] = 1.0
+    assert sensor.wavelengths_nm[0] == 500.0
+    with pytest.raises(ValueError, match="read-only"):
+        sensor.wavelengths_nm[0] = 1.0
+
+
+def test_the_fingerprint_changes_with_what_changes_a_cube_and_with_nothing_else() -> None:
+    sensor = get_sensor("nemesis")
+    same = replace(sensor, name="other", description="x", source="y")
+    assert same.fingerprint() == sensor.fingerprint()
+    assert len(sensor.fingerprint()) == 64
+    correction = sensor.correction
+    assert correction is not None
+    matrix = correction.matrix.copy()
+    matrix[3, 3] += 1e-5
+    others = [
+        replace(sensor, correction=SpectralCorrection(matrix, after_division=True)),
+        replace(sensor, correction=SpectralCorrection(correction.matrix, after_division=False)),
+        replace(sensor, wavelengths_nm=sensor.wavelengths_nm + 0.5),
+        replace(sensor, active_area=ActiveArea(3, 0, 1085, 2045)),
+        replace(sensor, defective_pixels=np.array([[5, 5]])),
+        replace(sensor, saturation=1000),
+        sensor.uncorrected(),
+        resized(sensor, 10, 10),
+    ]
+    assert len({sensor.fingerprint(), *(other.fingerprint() for other in others)}) == len(others) + 1
+
+
+def test_a_smaller_frame_keeps_the_camera() -> None:
+    sensor = replace(get_sensor("nemesis"), defective_pixels=np.array([[7, 7], [900, 900]]))
+    small = resized(sensor, 6, 8)
+    assert small.frame_shape == (33, 43)
+    assert small.cube_shape == (6, 8)
+    assert small.defective_pixels.tolist() == [[7, 7]]
+    assert small.correction is sensor.correction
+    with pytest.raises(SensorError):
+        resized(sensor, 0, 8)
+
+
+def test_uncorrected_channels_take_the_peaks_of_the_responses() -> None:
+    grid = np.arange(400.0, 900.0)
+    peaks = np.array([700.0, 500.0, 800.0, 600.0])
+    values = np.exp(-(((grid - peaks[:, None]) / 10) ** 2))
+    sensor = two_by_two(
+        wavelengths_nm=np.array([590.0, 690.0]),
+        band_of_position=(1, 0, 1, 0),
+        correction=SpectralCorrection(np.array([[0, 0.5, 0, 0.5], [0.5, 0, 0.5, 0]]), after_division=True),
+        responses=Responses(grid, values),
+    )
+    plain = sensor.uncorrected()
+    assert plain.wavelengths_nm.tolist() == [500, 600, 700, 800]
+    assert plain.n_bands == 4
+    with pytest.raises(SensorError, match="no known wavelengths"):
+        replace(sensor, responses=None).uncorrected()
+
+
+def test_uncorrected_nemesis_calls_its_wavelengths_nominal() -> None:
+    plain = get_sensor("nemesis").uncorrected()
+    assert plain.wavelengths_nominal
+    assert plain.correction is None
+    assert plain.band_matrix().sum() == 25
+
+
+def test_the_table_has_a_row_for_each_band() -> None:
+    rows = sensor_table(get_sensor("generic-nir-5x5"))
+    assert [row.band for row in rows] == list(range(25))
+    assert all(row.peak_nm is not None and abs(row.peak_nm - row.wavelength_nm) <= 1 for row in rows)
+    assert all(row.fwhm_nm is not None and 8.5 < row.fwhm_nm < 17 for row in rows)
+    assert sorted(position for row in rows for position in row.positions) == list(range(25))
+
+
+def test_the_table_of_a_sensor_without_responses_says_so_and_shows_the_noise_gain() -> None:
+    rows = sensor_table(get_sensor("nemesis"))
+    assert all(row.peak_nm is None and row.fwhm_nm is None and row.nominal for row in rows)
+    # the last band is poorly determined
+    assert rows[24].noise_gain == pytest.approx(2.35, abs=0.005)
+    assert rows[24].noise_gain == max(row.noise_gain for row in rows)
+    assert all(row.row_sum == pytest.approx(1, abs=1e-5) for row in rows)

@@ -1,0 +1,121 @@
+"""Sensor descriptions as files."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gliomap.errors import GlioMapError, SensorError
+from gliomap.sensors import get_sensor, read_sensor_toml, write_sensor_toml
+
+SMALL = """
+format = 1
+name = "small"
+frame_shape = [4, 4]
+active_area = { top = 0, left = 0, height = 4, width = 4 }
+pattern = [2, 2]
+bit_depth = 10
+saturation = 1023
+wavelengths_nm = [500, 600, 700, 800]
+band_of_position = [0, 1, 2, 3]
+"""
+
+
+def described(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "sensor.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", ["nemesis", "generic-nir-5x5"])
+def test_a_sensor_survives_writing_and_reading(name: str, tmp_path: Path) -> None:
+    sensor = get_sensor(name)
+    write_sensor_toml(sensor, tmp_path / "s.toml")
+    again = read_sensor_toml(tmp_path / "s.toml")
+    assert again.fingerprint() == sensor.fingerprint()
+    assert (again.name, again.description, again.source) == (sensor.name, sensor.description, sensor.source)
+    assert np.array_equal(again.band_matrix(), sensor.band_matrix())
+    if sensor.responses is not None:
+        assert again.responses is not None
+        assert np.array_equal(again.responses.effective(), sensor.responses.effective())
+
+
+def test_a_small_description_is_enough(tmp_path: Path) -> None:
+    sensor = read_sensor_toml(described(tmp_path, SMALL))
+    assert sensor.correction is None
+    assert sensor.has_bias_offset
+    assert sensor.cube_shape == (2, 2)
+
+
+def test_bands_follow_from_responses(tmp_path: Path) -> None:
+    text = SMALL.replace("wavelengths_nm = [500, 600, 700, 800]\nband_of_position = [0, 1, 2, 3]\n", "")
+    text += "[responses]\nstart_nm = 500\nstep_nm = 100\nvalues = [[0,0,1,0],[1,0,0,0],[0,1,0,0],[0,0,0,1]]\n"
+    sensor = read_sensor_toml(described(tmp_path, text))
+    assert sensor.wavelengths_nm.tolist() == [500, 600, 700, 800]
+    assert sensor.band_of_position == (2, 0, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("format = 1", "format = 2", "has format 2, this GlioMap reads 1"),
+        ("format = 1", "", "has format None"),
+        ("bit_depth = 10", "", "bit_depth: Field required"),
+        ("bit_depth = 10", "bit_depth = '10 or so'", "bit_depth"),
+        ("bit_depth = 10", "bit_depth = 10\ncolour = 1", "colour: Extra inputs"),
+        ("saturation = 1023", "saturation = 1024", "does not fit 10 bits"),
+        ("pattern = [2, 2]", "pattern = [3, 2]", "not whole tiles"),
+        ("[500, 600, 700, 800]", "[500, 600, nan, 800]", "wavelengths_nm.2"),
+        ("wavelengths_nm = [500, 600, 700, 800]", "", "needed where no responses"),
+        ("name = \"small\"", "name = \"../small\"", "name"),
+        ("format = 1", "format = 1\n[", "is not TOML"),
+        ("band_of_position = [0, 1, 2, 3]", "band_of_position = [0, 1, 2, 3]\n[correction]\nafter_division = true\nmatrix = [[1, 0], [1]]", "differ in length"),
+        ("band_of_position = [0, 1, 2, 3]", "band_of_position = [0, 1, 2, 3]\n[correction]\nafter_division = true", "either matrix or computed"),
+        ("band_of_position = [0, 1, 2, 3]", "band_of_position = [0, 1, 2, 3]\n[correction]\nafter_division = true\ncomputed = {}", "needs responses"),
+        ("band_of_position = [0, 1, 2, 3]", "band_of_position = [0, 1, 2, 3]\n[responses]\nvalues = [[1, 2]]", "either wavelengths_nm or start_nm"),
+        ("band_of_position = [0, 1, 2, 3]", "band_of_position = [0, 1, 2, 3]\n[response_model]\npeaks_nm = [500]\nfwhm_nm = [9]\npassband_nm = [400, 900]", "1 peaks for a pattern"),
+        ("band_of_position = [0, 1, 2, 3]", "band_of_position = [0, 1, 2, 3]\n[response_model]\npeaks_nm = [500]\nfwhm_nm = [9, 9]\npassband_nm = [400, 900]", "1 peaks and 2 widths"),
+    ],
+)  # fmt: skip
+def test_a_wrong_description_is_refused_by_field(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    assert old in SMALL
+    with pytest.raises(SensorError) as caught:
+        read_sensor_toml(described(tmp_path, SMALL.replace(old, new)))
+    assert fault in str(caught.value)
+    assert "sensor.toml" in str(caught.value)
+
+
+def test_files_that_are_no_text(tmp_path: Path) -> None:
+    with pytest.raises(SensorError, match="is not a file"):
+        read_sensor_toml(tmp_path)
+    (tmp_path / "latin.toml").write_bytes(b"name = '\xe9'")
+    with pytest.raises(SensorError, match="not UTF-8"):
+        read_sensor_toml(tmp_path / "latin.toml")
+    with (tmp_path / "big.toml").open("wb") as stream:
+        stream.truncate(9 * 2**20)
+    with pytest.raises(SensorError, match="larger than 8 MiB"):
+        read_sensor_toml(tmp_path / "big.toml")
+
+
+PACKAGED = resources.files("gliomap.sensors").joinpath("registry", "generic-nir-5x5.toml").read_bytes()
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_garbled_descriptions_raise_only_our_errors(tmp_path: Path, data: st.DataObject) -> None:
+    content = bytearray(PACKAGED[: data.draw(st.integers(0, len(PACKAGED)))])
+    for position in data.draw(st.lists(st.integers(0, max(len(content) - 1, 0)), max_size=6)):
+        if content:
+            content[position] = data.draw(st.integers(32, 126))
+    path = tmp_path / "garbled.toml"
+    path.write_bytes(bytes(content))
+    try:
+        sensor = read_sensor_toml(path)
+    except GlioMapError:
+        return
+    assert np.isfinite(sensor.band_matrix()).all()
