@@ -24,6 +24,7 @@ def demo(
     Makes six synthetic patients.
     """
     import time
+
     for i in ui.track(range(4), "hello"):
         time.sleep(1)
     ui.text("done")

@@ -95,9 +95,7 @@ WhiteDarkFrame = Annotated[
 ]
 ExposureTimes = Annotated[
     str | None,
-    typer.Option(
-        "--exposures", metavar="RAW,WHITE,DARK", help="Exposure times in ms, where they differ: 40,12,40."
-    ),
+    typer.Option("--exposures", metavar="RAW,WHITE,DARK", help="Exposure times in ms, where they differ: 40,12,40."),
 ]
 MsbAligned = Annotated[
     bool | None,

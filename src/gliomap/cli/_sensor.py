@@ -121,7 +121,9 @@ def show(
 def import_one(
     ui: Ui,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A vendor's .xml calibration or a .toml description.")],
-    name: Annotated[str | None, typer.Option("--name", help="Name to know it by; the file's name if not given.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name to know it by; the file's name if not given.")
+    ] = None,
     correction: CorrectionIndex = None,
 ) -> None:
     """Add a camera to your own registry, so that --sensor finds it by name.

@@ -69,9 +69,11 @@ def show(
 
 
 def _print_check(ui: Ui, outcome: StudyCheck) -> None:
-    # 'healthy' … 'dura mater' of the table stand in the narrow heads as they are, so that 80 columns hold five classes.
-    columns = ["capture", "patient", "image", "cube", *outcome.classes, "other"]
-    ui.table(columns, [_cells(row) for row in outcome.rows], title=f"Study {outcome.study}", numbers="    rrrrrrrrrrrr")
+    columns = ["capture", "from", "cube", *outcome.classes, "other"]
+    rows = [_cells(row) for row in outcome.rows]
+    if all(row[-1] == "" for row in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    ui.table(columns, rows, title=f"{outcome.study}: labelled pixels", numbers="  " + "r" * (len(columns) - 2))
     for finding in outcome.findings:
         remedy = f" {finding.remedy}" if finding.remedy else ""
         ui.text(f"{finding.severity}: {finding.thing}: {finding.message}.{remedy}")
@@ -81,7 +83,9 @@ def _print_check(ui: Ui, outcome: StudyCheck) -> None:
 
 
 def _cells(row: CaptureRow) -> list[str]:
+    # A capture's name tells its patient, unless study.toml has an alias.
+    capture = row.capture if row.capture.startswith(row.patient) else f"{row.capture} = {row.patient}"
     shape = "" if row.cube_shape is None else "×".join(map(str, row.cube_shape))
     other = row.ignored + row.unknown
     labelled = [f"{count:,}" if count else "" for count in row.labelled.values()]
-    return [row.capture, row.patient, row.image, shape, *labelled, f"{other:,}" if other else ""]
+    return [capture, row.image, shape, *labelled, f"{other:,}" if other else ""]

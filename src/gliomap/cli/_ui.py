@@ -89,7 +89,14 @@ class Ui:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+        table = Table(
+            title=title,
+            box=box.SIMPLE_HEAD,
+            title_justify="left",
+            title_style="bold",
+            pad_edge=False,
+            collapse_padding=True,
+        )
         for index, column in enumerate(columns):
             right = numbers[index : index + 1] == "r"
             table.add_column(column, justify="right" if right else "left", overflow="fold")

@@ -1,0 +1,187 @@
+"""`gliomap preprocess`: one capture into a cube file, or a whole study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gliomap.cli._app import app
+from gliomap.cli._options import (
+    DarkFrame,
+    ExposureTimes,
+    MsbAligned,
+    NormalisationName,
+    RawFrame,
+    SensorName,
+    WhiteDarkFrame,
+    WhiteFrame,
+    parse_exposures,
+)
+from gliomap.cli._ui import Ui
+from gliomap.cli._verb import verb
+from gliomap.errors import UsageError
+
+if TYPE_CHECKING:
+    from gliomap.captures import Capture
+    from gliomap.preprocessing import HyperCube, PreprocessingConfig
+
+_TWO_WAYS = "Give one capture (--raw R --white W --dark D --sensor NAME) or a study folder (gliomap preprocess STUDY)."
+
+
+@verb(
+    app,
+    "preprocess",
+    writes=True,
+    examples=(
+        "gliomap preprocess --raw raw.tif --white white.tif --dark dark.tif \\\n      --sensor nemesis -o cube.npz",
+        "gliomap preprocess study",
+        "gliomap preprocess study --sensor nemesis --dry-run",
+    ),
+)
+def preprocess(
+    ui: Ui,
+    study: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="Fill its preProcessedImages/.")] = None,
+    raw: RawFrame = None,
+    white: WhiteFrame = None,
+    dark: DarkFrame = None,
+    white_dark: WhiteDarkFrame = None,
+    sensor: SensorName = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE.npz", help="Cube of one capture (cube.npz if not given)."),
+    ] = None,
+    exposures: ExposureTimes = None,
+    msb_aligned: MsbAligned = None,
+    normalisation: Annotated[
+        NormalisationName | None,
+        typer.Option("--normalisation", help="Of each spectrum; as study.toml says, else brightness."),
+    ] = None,
+    no_correction: Annotated[
+        bool, typer.Option("--no-correction", help="Leave out the sensor's spectral correction.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check, say what would be written, write nothing.")
+    ] = False,
+) -> None:
+    """Make hyperspectral cubes from raw, white and dark frames.
+
+    One capture gives a .npz file: cube (float32, H×W×B), wavelengths (nm), mask
+    (True = valid) and reasons (why not). A study gets its preProcessedImages/
+    filled; cubes that are there already are kept.
+    """
+    config = _config(normalisation, no_correction)
+    given = {
+        "--raw": raw,
+        "--white": white,
+        "--dark": dark,
+        "--white-dark": white_dark,
+        "-o": out,
+        "--exposures": exposures,
+        "--msb-aligned": msb_aligned,
+    }
+    named = [flag for flag, value in given.items() if value is not None]
+    if study is not None:
+        if named:
+            raise UsageError(f"preprocess {study}", f"{', '.join(named)} cannot stand beside a study folder", _TWO_WAYS)
+        _fill_study(ui, study, sensor, config, dry_run=dry_run)
+        return
+    if raw is None or white is None or dark is None:
+        missing = [flag for flag in ("--raw", "--white", "--dark") if given[flag] is None]
+        raise UsageError("preprocess", f"{', '.join(missing)} not given", _TWO_WAYS)
+    if sensor is None:
+        raise UsageError("preprocess", "names no sensor", "Add --sensor NAME (`gliomap sensor list` shows the names).")
+    from gliomap._files import refuse_existing
+    from gliomap.captures import read_capture
+    from gliomap.preprocessing import preprocess_capture, save_npz
+    from gliomap.sensors import get_sensor
+
+    target = out or Path("cube.npz")
+    refuse_existing(target, overwrite=ui.overwrite)
+    capture = read_capture(
+        raw,
+        white,
+        dark,
+        get_sensor(sensor),
+        white_dark=white_dark,
+        exposures=parse_exposures(exposures),
+        msb_aligned=msb_aligned,
+    )
+    cube = preprocess_capture(capture, config)
+    if not dry_run:
+        save_npz(cube, target)
+    _tell_cube(ui, capture, cube, target, dry_run=dry_run)
+
+
+def _config(normalisation: NormalisationName | None, no_correction: bool) -> PreprocessingConfig | None:
+    """What was asked for; None where nothing was."""
+    if normalisation is None and not no_correction:
+        return None
+    from gliomap.preprocessing import PreprocessingConfig
+
+    chosen = normalisation or NormalisationName.brightness
+    return PreprocessingConfig(spectral_correction=not no_correction, normalisation=chosen.value)
+
+
+def _tell_cube(ui: Ui, capture: Capture, cube: HyperCube, target: Path, *, dry_run: bool) -> None:
+    valid, total = int(cube.mask.sum()), cube.mask.size
+    if ui.as_json:
+        ui.result(
+            {
+                "file": None if dry_run else str(target),
+                "dry_run": dry_run,
+                "sensor": capture.sensor.name,
+                "shape": list(cube.data.shape),
+                "units": cube.units,
+                "valid_pixels": valid,
+                "invalid": cube.invalid_counts(),
+                "warnings": [f"{finding.thing}: {finding.message}" for finding in capture.findings],
+            }
+        )
+        return
+    shape = "×".join(map(str, cube.data.shape))
+    ui.text(f"{'Would write' if dry_run else 'Wrote'} {target}: {shape}, {cube.units}, sensor {capture.sensor.name}")
+    ui.text(f"{valid:,} of {total:,} pixels are valid{_listed(cube.invalid_counts())}")
+
+
+def _listed(invalid: dict[str, int]) -> str:
+    if not invalid:
+        return "."
+    return "; invalid: " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in invalid.items()) + "."
+
+
+def _fill_study(ui: Ui, folder: Path, sensor: str | None, config: PreprocessingConfig | None, *, dry_run: bool) -> None:
+    from gliomap.studies import fill_preprocessed, open_study
+
+    study = open_study(folder)
+    if dry_run:
+        study.sensor(sensor)
+        able = [capture for capture in study.capture_ids if study.has_raw(capture)]
+        written = [capture for capture in able if ui.overwrite or not study.has_cube(capture)]
+        kept = [capture for capture in able if capture not in written]
+        without = [capture for capture in study.capture_ids if capture not in able]
+        masked: dict[str, int] = {}
+    else:
+        report = fill_preprocessed(study, sensor, config, overwrite=ui.overwrite, track=ui.track)
+        written, kept, without = list(report.written), list(report.kept), list(report.without_frames)
+        masked = dict(report.masked)
+    if ui.as_json:
+        ui.result(
+            {
+                "study": str(folder),
+                "dry_run": dry_run,
+                "written": written,
+                "kept": kept,
+                "without_frames": without,
+                "masked_pixels": masked,
+            }
+        )
+        return
+    for capture in written:
+        told = f": {masked[capture]:,} pixels masked" if capture in masked else ""
+        ui.text(f"{'would make' if dry_run else 'made'} {study.files(capture).cube}{told}")
+    if kept:
+        ui.text(f"kept {len(kept)} that were there already: {', '.join(kept)}")
+    if without:
+        ui.text(f"{len(without)} without frames in tif/: {', '.join(without)}")
