@@ -1,0 +1,38 @@
+"""Small cubes, maps and frames for the tests of the room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.preprocessing import HyperCube
+from gliomap.sensors import MosaicSensor
+from gliomap.studies import Study
+
+StudyMaker = Callable[..., Study]
+CODES = (101, 200, 301, 302, 320)
+
+
+def make_cube(height: int = 9, width: int = 8, bands: int = 25, seed: int = 0) -> HyperCube:
+    data = np.random.default_rng(seed).uniform(0.4, 1.6, (height, width, bands)).astype(np.float32)
+    shape = (height, width)
+    return HyperCube(data, None, "reflectance", np.ones(shape, bool), np.zeros(shape, np.uint8))
+
+
+def make_codes(height: int = 9, width: int = 8, seed: int = 0) -> npt.NDArray[np.uint16]:
+    """About half the pixels labelled, every class of the thesis among them."""
+    generator = np.random.default_rng(seed + 1000)
+    codes = generator.choice(np.array([0, *CODES], np.uint16), (height, width), p=[0.5, *[0.1] * 5])
+    codes.ravel()[:10] = np.repeat(CODES, 2)
+    return codes
+
+
+def make_frames(sensor: MosaicSensor, seed: int = 0) -> tuple[npt.NDArray[np.uint16], ...]:
+    """Raw, white and dark of a scene without structure, well inside the range."""
+    generator = np.random.default_rng(seed)
+    dark = generator.integers(20, 40, sensor.frame_shape).astype(np.uint16)
+    white = (dark + generator.integers(500, 700, sensor.frame_shape)).astype(np.uint16)
+    raw = (dark + (white - dark) * generator.uniform(0.2, 0.8, sensor.frame_shape)).astype(np.uint16)
+    return raw, white, dark

@@ -1,0 +1,250 @@
+"""Cubes made from frames: in memory, filled into preProcessedImages/, and placed in the full-size cube."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gliomap.errors import CaptureError, OutputExistsError, StudyError
+from gliomap.preprocessing import PreprocessingConfig, prepare_references, preprocess
+from gliomap.sensors import MosaicSensor, write_sensor_toml
+from gliomap.studies import (
+    CaptureSettings,
+    Crop,
+    ExposureTimes,
+    Study,
+    StudySettings,
+    chain_of,
+    check_study,
+    fill_preprocessed,
+    find_crop,
+    open_study,
+    write_capture_files,
+    write_cube,
+    write_study_toml,
+)
+from studies.makers import make_codes, make_frames
+
+CAPTURES = ("ID0001C01", "ID0002C01")
+SNV = PreprocessingConfig(normalisation="snv")
+
+
+@pytest.fixture
+def raw_study(tmp_path: Path, small_sensor: MosaicSensor) -> Study:
+    """Two captures as frames and full-size maps; the sensor described by a file in the study, but not named."""
+    root = tmp_path / "study"
+    for seed, capture_id in enumerate(CAPTURES):
+        write_capture_files(root, capture_id, frames=make_frames(small_sensor, seed), codes=make_codes(12, 14, seed))
+    write_sensor_toml(small_sensor, root / "camera.toml")
+    return open_study(root)
+
+
+def with_settings(study: Study, **settings: object) -> Study:
+    write_study_toml(study.root, StudySettings.model_validate({"sensor": "camera.toml", **settings}))
+    return open_study(study.root)
+
+
+def files_of(root: Path) -> set[str]:
+    return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+
+
+def test_frames_need_a_sensor_from_the_call_or_from_study_toml(raw_study: Study, small_sensor: MosaicSensor) -> None:
+    with pytest.raises(StudyError, match="names no sensor"):
+        raw_study.cube("ID0001C01")
+    raw, white, dark = make_frames(small_sensor, 0)
+    expected = preprocess(raw, prepare_references(white, dark, small_sensor))
+    for cube in (
+        raw_study.cube("ID0001C01", small_sensor),
+        raw_study.cube("ID0001C01", raw_study.root / "camera.toml"),
+        with_settings(raw_study).cube("ID0001C01"),
+    ):
+        np.testing.assert_array_equal(cube.data, expected.data)
+        np.testing.assert_array_equal(cube.wavelengths_nm, small_sensor.wavelengths_nm)
+
+
+def test_study_toml_rules_preprocessing_and_exposures(raw_study: Study) -> None:
+    times = ExposureTimes(raw_ms=40, white_ms=40, dark_ms=40)
+    study = with_settings(raw_study, preprocessing=SNV.as_dict(), captures={"ID0001C01": {"exposures": times}})
+    assert study.cube("ID0001C01").units == SNV.units
+    assert study.capture("ID0001C01").exposures is not None
+    assert study.capture("ID0002C01").exposures is None
+
+
+def test_filling_writes_what_is_made_in_memory(raw_study: Study) -> None:
+    study = with_settings(raw_study)
+    in_memory = study.cube("ID0002C01")
+    report = fill_preprocessed(study)
+    assert (report.written, report.kept, report.without_frames) == (CAPTURES, (), ())
+    study = open_study(study.root)
+    assert study.is_prepared("ID0002C01")
+    from_file = study.cube("ID0002C01")
+    np.testing.assert_array_equal(from_file.data, in_memory.data)
+    np.testing.assert_array_equal(from_file.reasons, in_memory.reasons)
+    assert study.sources("ID0002C01")[0] == study.files("ID0002C01").cube
+
+
+def test_filling_goes_on_where_it_was_stopped(raw_study: Study) -> None:
+    study = with_settings(raw_study)
+    fill_preprocessed(study)
+    kept = study.files("ID0001C01").cube.stat().st_mtime_ns
+    study.files("ID0002C01").cube.unlink()
+    report = fill_preprocessed(open_study(study.root))
+    assert (report.written, report.kept) == (("ID0002C01",), ("ID0001C01",))
+    assert study.files("ID0001C01").cube.stat().st_mtime_ns == kept
+
+
+def test_filling_stopped_in_a_write_leaves_nothing_half_done(raw_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = with_settings(raw_study, preprocessing=PreprocessingConfig().as_dict())
+    before = files_of(study.root)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gliomap._files._flush", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fill_preprocessed(study)
+    assert files_of(study.root) == before
+
+
+def test_filling_records_sensor_and_preprocessing_without_touching_what_is_written(raw_study: Study) -> None:
+    text = '# our notes\nname = "Kept"   # and this\n\n[captures]\n# none yet\n'
+    (raw_study.root / "study.toml").write_text(text, encoding="utf-8")
+    report = fill_preprocessed(open_study(raw_study.root), raw_study.root / "camera.toml", SNV)
+    assert report.recorded
+    now = (raw_study.root / "study.toml").read_text(encoding="utf-8")
+    assert text.rstrip("\n") in now
+    table = tomllib.loads(now)
+    assert (table["sensor"], table["name"], table["preprocessing"]["normalisation"]) == ("camera.toml", "Kept", "snv")
+    assert not fill_preprocessed(open_study(raw_study.root)).recorded
+
+
+def test_filling_makes_a_study_toml_where_there_is_none(raw_study: Study) -> None:
+    assert fill_preprocessed(raw_study, raw_study.root / "camera.toml").recorded
+    settings = open_study(raw_study.root).settings
+    assert settings == StudySettings(sensor="camera.toml", preprocessing=PreprocessingConfig())
+
+
+@pytest.mark.parametrize(
+    ("sensor", "config", "fault"),
+    [("nemesis", None, "names the sensor 'camera.toml', not 'nemesis'"), (None, SNV, "not PreprocessingConfig")],
+)
+def test_filling_contradicts_no_study_toml(
+    raw_study: Study, sensor: str | None, config: PreprocessingConfig | None, fault: str
+) -> None:
+    study = with_settings(raw_study, preprocessing=PreprocessingConfig().as_dict())
+    before = files_of(study.root)
+    with pytest.raises(StudyError, match=fault):
+        fill_preprocessed(study, sensor, config)
+    assert files_of(study.root) == before
+
+
+def test_a_cube_made_before_study_toml_changed_is_not_used(raw_study: Study) -> None:
+    fill_preprocessed(with_settings(raw_study))
+    changed = with_settings(raw_study, preprocessing=SNV.as_dict())
+    assert not changed.is_prepared("ID0001C01")
+    assert changed.cube("ID0001C01").units == SNV.units
+    assert changed.sources("ID0001C01")[0] == changed.files("ID0001C01").raw
+    stale = [finding for finding in check_study(changed).of("warning") if "was made with another" in finding.message]
+    assert len(stale) == 2
+    with pytest.raises(OutputExistsError, match=r"another sensor, preprocessing or crop \(2 such cubes\)"):
+        fill_preprocessed(changed)
+    assert fill_preprocessed(changed, overwrite=True).written == CAPTURES
+    assert changed.is_prepared("ID0001C01")
+
+
+def test_cubes_of_two_kinds_are_not_mixed(raw_study: Study) -> None:
+    study = with_settings(raw_study)
+    write_cube(study.root, "ID0002C01", study.cube("ID0002C01"))
+    with pytest.raises(OutputExistsError, match="would stand beside others that are made otherwise"):
+        fill_preprocessed(study, config=SNV)
+
+
+def test_filling_without_frames_or_sensor_says_so(raw_study: Study) -> None:
+    with pytest.raises(StudyError, match="names no sensor"):
+        fill_preprocessed(raw_study)
+    for capture_id in CAPTURES:
+        raw_study.files(capture_id).white.unlink()
+    with pytest.raises(StudyError, match="has no capture with raw, white and dark"):
+        fill_preprocessed(raw_study, raw_study.root / "camera.toml")
+    assert not (raw_study.root / "study.toml").exists()
+
+
+def test_what_a_cube_is_made_with_changes_its_digest(small_sensor: MosaicSensor) -> None:
+    crop = CaptureSettings(crop=Crop(row=0, column=0, height=2, width=2))
+    digests = {
+        chain_of(small_sensor, PreprocessingConfig()).tobytes(),
+        chain_of(small_sensor, SNV).tobytes(),
+        chain_of(small_sensor, SNV, crop).tobytes(),
+        chain_of(small_sensor.uncorrected(), SNV).tobytes(),
+    }
+    assert len(digests) == 4
+    assert {len(digest) for digest in digests} == {32}
+
+
+def cropped_study(study: Study, crop: Crop, *, keep: str) -> Study:
+    """The same study as the thesis would have left it: a cropped map and what belongs to it, no offset."""
+    study = with_settings(study)
+    for capture_id in CAPTURES:
+        cube = study.full_cube(capture_id).cropped(crop.row, crop.column, crop.height, crop.width)
+        write_capture_files(study.root, capture_id, cube=cube, codes=make_codes(*crop.shape))
+        drop = study.files(capture_id).cube if keep == "dataset" else study.files(capture_id).dataset
+        drop.unlink()
+    return open_study(study.root)
+
+
+@pytest.mark.parametrize("keep", ["cube", "dataset"])
+def test_the_place_of_a_hand_cropped_map_is_found(raw_study: Study, keep: str) -> None:
+    crop = Crop(row=3, column=5, height=7, width=6)
+    study = cropped_study(raw_study, crop, keep=keep)
+    assert find_crop(study, "ID0001C01") == crop
+
+
+def test_the_check_tells_the_crop_that_is_missing(raw_study: Study) -> None:
+    study = cropped_study(raw_study, Crop(row=3, column=5, height=7, width=6), keep="dataset")
+    check = check_study(study)
+    assert [finding.message for finding in check.of("error")] == [
+        "its cube has 12×14 pixels and its map 7×6, and no crop is known"
+    ] * 2
+    hints = [finding.remedy for finding in check.of("note") if "row 3, column 5" in finding.message]
+    assert "[captures.ID0001C01] crop = {row = 3, column = 5, height = 7, width = 6}" in hints[0]
+    settings = {capture_id: {"crop": {"row": 3, "column": 5, "height": 7, "width": 6}} for capture_id in CAPTURES}
+    assert check_study(with_settings(study, captures=settings)).ok
+
+
+def test_a_place_is_not_guessed(raw_study: Study) -> None:
+    study = cropped_study(raw_study, Crop(row=3, column=5, height=7, width=6), keep="cube")
+    other = study.full_cube("ID0002C01").cropped(3, 5, 7, 6)
+    write_cube(study.root, "ID0001C01", other)
+    with pytest.raises(StudyError, match="no place clearly fits"):
+        find_crop(study, "ID0001C01")
+    write_cube(study.root, "ID0001C01", study.full_cube("ID0001C01"))
+    with pytest.raises(StudyError, match="neither a cropped cube nor labelled spectra"):
+        find_crop(study, "ID0001C01")
+
+
+def test_broken_frames_are_findings_and_the_check_goes_on(raw_study: Study) -> None:
+    study = with_settings(raw_study)
+    raw = study.files("ID0001C01").raw
+    raw.write_bytes(raw.read_bytes()[:500])
+    files = study.files("ID0002C01")
+    white, dark = files.white.read_bytes(), files.dark.read_bytes()
+    files.white.write_bytes(dark)
+    files.dark.write_bytes(white)
+    check = check_study(study)
+    assert {str(raw), str(files.white)} <= {
+        part for finding in check.of("error") for part in finding.thing.split(" and ")
+    }
+    assert [row.cube_shape for row in check.rows] == [None, None]
+    with pytest.raises(CaptureError):
+        study.cube("ID0001C01")
+
+
+def test_frames_are_looked_at_even_without_a_sensor(raw_study: Study) -> None:
+    files = raw_study.files("ID0001C01")
+    files.white.write_bytes(b"not a picture")
+    check = check_study(raw_study)
+    assert [finding.thing for finding in check.of("error")] == [str(files.white)]
+    assert any("no sensor is named" in finding.message for finding in check.of("warning"))
