@@ -50,25 +50,27 @@ def learning_curves(history: History, path: Path, *, title: str = "Learning curv
         raise UsageError(
             "learning curves", f"need two epochs or more, there is {len(history.epochs)}", "Leave them out."
         )
-    figure = new_figure(8.4, 3.9, title, subtitle)
+    figure = new_figure(8.4, 4.2, title, subtitle)
     left, right = figure.subplots(1, 2)
     records = history.epochs
     _curve(left, records, [record.train_loss for record in records], "training", TRAINING, "-")
     _curve(left, records, [record.validation_loss for record in records], "validation patients", VALIDATION, "--")
-    _curve(right, records, [record.train_accuracy for record in records], "training: accuracy", TRAINING, "-")
+    _curve(right, records, [record.train_accuracy for record in records], "training", TRAINING, "-")
     accuracy = [record.validation_accuracy for record in records]
-    _curve(right, records, accuracy, "validation patients: accuracy", VALIDATION, "--")
+    _curve(right, records, accuracy, "validation patients", VALIDATION, "--")
     recall = [record.validation_macro_recall for record in records]
-    _curve(right, records, recall, "validation patients: mean recall of classes", SOFT_INK, "-.")
+    _curve(right, records, recall, "the same, mean recall of classes", SOFT_INK, "-.")
     left.set_ylabel("cross-entropy loss", fontsize=9, color=INK)
     left.set_ylim(bottom=0)
-    right.set_ylabel("share of pixels", fontsize=9, color=INK)
+    right.set_ylabel("share of labelled pixels right", fontsize=9, color=INK)
     right.set_ylim(0, 1.02)
     for axes in (left, right):
         axes.set_xlabel("epoch", fontsize=9, color=INK)
         axes.set_xlim(records[0].epoch, records[-1].epoch)
         axes.axvline(history.best_epoch, color=SOFT_INK, linewidth=1, linestyle=":", label="epoch kept")
-        axes.legend(fontsize=7.5, facecolor="white", edgecolor="none", labelcolor=INK, loc="best")
+        axes.legend(
+            fontsize=7.5, frameon=False, labelcolor=INK, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.17)
+        )
     save_figure(figure, path)
 
 
@@ -99,7 +101,7 @@ def confusion_figure(
     rows = table.sum(axis=1, keepdims=True)
     shares = np.divide(table, rows, out=np.zeros_like(table), where=rows > 0)
     empty = rows[:, 0] == 0
-    percent = [[] if void else [f"{100 * v:.0f}" for v in row] for row, void in zip(shares, empty, strict=True)]
+    percent = [[] if void else [_percent(v) for v in row] for row, void in zip(shares, empty, strict=True)]
     counts = [[] if void else [f"{int(v):,}" for v in row] for row, void in zip(table, empty, strict=True)]
     _matrix(left, shares, percent, classes.names, "% of each true class")
     _matrix(right, shares, counts, classes.names, "pixels")
@@ -124,6 +126,14 @@ def _curve(
     if points:
         epochs, heights = zip(*points, strict=True)
         axes.plot(epochs, heights, color=colour, linestyle=dashes, linewidth=1.6, label=label)
+
+
+def _percent(share: float) -> str:
+    """Whole per cent; a few pixels do not vanish in rounding."""
+    percent = 100 * share
+    if 0 < percent < 0.5:
+        return "<1"
+    return ">99" if 99.5 <= percent < 100 else f"{percent:.0f}"
 
 
 def _matrix(

@@ -32,4 +32,4 @@ def save_png(picture: Picture, path: Path) -> None:
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (3, 4) or 0 in picture.shape:
         raise UsageError(path, f"cannot hold an array {picture.dtype} {picture.shape}", "Give uint8 (H, W, 3).")
     with atomic_file(path) as temporary:
-        Image.fromarray(picture).save(temporary, format="PNG", optimize=True)
+        Image.fromarray(picture).save(temporary, format="PNG")
