@@ -22,7 +22,7 @@ from gliomap.studies._holdout import make_holdout
 from gliomap.studies._layout import CaptureFiles, capture_files
 from gliomap.studies._mat import list_mat, read_mat, write_mat
 from gliomap.studies._mat5 import MatVariable
-from gliomap.studies._prepared import chain_of
+from gliomap.studies._prepared import chain_of, read_prepared
 from gliomap.studies._settings import (
     CaptureSettings,
     Crop,
@@ -72,6 +72,7 @@ __all__ = [
     "read_cube_file",
     "read_dataset",
     "read_mat",
+    "read_prepared",
     "read_study_toml",
     "write_capture_files",
     "write_cube",

@@ -106,6 +106,13 @@ class Split:
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
+    @property
+    def shared_patients(self) -> tuple[str, ...]:
+        """Patients who are tested and also train or validate; empty unless `allow_same_patient`."""
+        return tuple(
+            sorted(set(self.patients_of("test")) & {*self.patients_of("train"), *self.patients_of("validation")})
+        )
+
     def captures_of(self, role: str) -> tuple[str, ...]:
         """Captures of 'train', 'validation' or 'test'."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[role]

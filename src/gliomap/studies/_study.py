@@ -160,15 +160,7 @@ class Study:
             return override
         if override is not None:
             return get_sensor(override)
-        named = self.settings.sensor
-        if named is None:
-            raise StudyError(
-                self.root,
-                "names no sensor",
-                'Add --sensor NAME, or write sensor = "NAME" into its study.toml (`gliomap sensor list` shows names).',
-            )
-        beside = self.root / named
-        return get_sensor(beside if beside.suffix.lower() in {".toml", ".xml"} else named)
+        return self._named_sensor
 
     def capture(self, capture_id: str, sensor: SensorLike | None = None, *, strict: bool = True) -> Capture:
         """Read the raw, white and dark frames of a capture; without `strict`, unusable references are findings.
@@ -297,6 +289,18 @@ class Study:
                 "Make them from cube and map with gliomap.studies.write_datasets.",
             )
         return read_dataset(files.dataset, classes)
+
+    @cached_property
+    def _named_sensor(self) -> MosaicSensor:
+        named = self.settings.sensor
+        if named is None:
+            raise StudyError(
+                self.root,
+                "names no sensor",
+                'Add --sensor NAME, or write sensor = "NAME" into its study.toml (`gliomap sensor list` shows names).',
+            )
+        beside = self.root / named
+        return get_sensor(beside if beside.suffix.lower() in {".toml", ".xml"} else named)
 
     def _sensor_agrees(self, override: SensorLike | None) -> bool:
         """Whether prepared cubes are of the sensor that is asked for, as far as study.toml tells."""

@@ -1,0 +1,232 @@
+"""Holding out patients: disjoint, repeatable, and tied to the files it was made on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gliomap.errors import LeakageError, StudyError, UsageError
+from gliomap.studies import (
+    CaptureSettings,
+    Crop,
+    Split,
+    Study,
+    StudySettings,
+    make_holdout,
+    open_study,
+    write_cube,
+    write_map,
+    write_study_toml,
+)
+from studies.makers import StudyMaker, make_codes, make_cube
+
+SIX = tuple(f"ID000{patient}C0{capture}" for patient in range(1, 7) for capture in (1, 2))
+
+
+def test_a_patient_is_held_out_with_all_captures_and_another_validates(prepared_study: StudyMaker) -> None:
+    split = make_holdout(prepared_study(SIX), test_patients=["ID0002"])
+    assert split.test == ("ID0002C01", "ID0002C02")
+    assert len(split.validation) == 2
+    assert len(split.patients_of("validation")) == 1
+    assert set(split.train) | set(split.validation) == set(SIX) - set(split.test)
+    assert split.patients_of("test") == ("ID0002",)
+    assert not split.allow_same_patient
+
+
+def test_the_seed_decides_who_validates(prepared_study: StudyMaker) -> None:
+    study = prepared_study(SIX)
+    drawn = [make_holdout(study, ["ID0002"], seed=seed).validation for seed in range(12)]
+    assert len(set(drawn)) > 1
+    assert drawn == [make_holdout(study, ["ID0002"], seed=seed).validation for seed in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "patients"), [(0, ()), (("ID0004", "ID0005"), ("ID0004", "ID0005")), ((), ()), (None, 1), (3, 3)]
+)
+def test_validation_can_be_named_counted_or_left_out(prepared_study: StudyMaker, wanted, patients) -> None:
+    found = make_holdout(prepared_study(SIX), ["ID0002"], validation_patients=wanted).patients_of("validation")
+    assert (len(found) if isinstance(patients, int) else found) == patients
+
+
+def test_with_one_training_patient_nobody_validates(prepared_study: StudyMaker) -> None:
+    split = make_holdout(prepared_study(["ID0001C01", "ID0001C02", "ID0002C01"]), ["ID0002"])
+    assert (split.train, split.validation) == (("ID0001C01", "ID0001C02"), ())
+
+
+def test_a_tested_patient_who_also_trains_is_refused_unless_allowed(prepared_study: StudyMaker) -> None:
+    study = prepared_study()
+    with pytest.raises(
+        LeakageError, match=r"patient ID0001: stands in test and, with ID0001C02, in (train|validation)"
+    ):
+        make_holdout(study, test_captures=["ID0001C01"])
+    split = make_holdout(study, test_captures=["ID0001C01"], validation_patients=0, allow_same_patient=True)
+    assert split.allow_same_patient
+    assert split.shared_patients == ("ID0001",)
+    assert "ID0001C02" in split.train
+    named = make_holdout(study, test_captures=["ID0001C01"], train_captures=["ID0002C01"])
+    assert (named.train, named.shared_patients) == (("ID0002C01",), ())
+
+
+def test_an_alias_leaks_like_the_patient_itself(prepared_study: StudyMaker) -> None:
+    study = prepared_study()
+    write_study_toml(study.root, StudySettings(aliases={"ID0003": "ID0002"}))
+    study = open_study(study.root)
+    with pytest.raises(LeakageError, match="patient ID0002"):
+        make_holdout(study, test_captures=["ID0002C01"])
+    assert make_holdout(study, test_patients=["ID0003"]).test == ("ID0002C01", "ID0003C011")
+
+
+def test_only_captures_with_map_and_image_take_part(prepared_study: StudyMaker) -> None:
+    study = prepared_study()
+    study.files("ID0003C011").map.unlink()
+    assert make_holdout(study, ["ID0002"]).train == ("ID0001C01", "ID0001C02")
+    with pytest.raises(StudyError, match="has no ground-truth map, or neither"):
+        make_holdout(study, test_captures=["ID0003C011"])
+    with pytest.raises(StudyError, match="has no capture with both a map and an image"):
+        make_holdout(study, test_patients=["ID0003"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "fault"),
+    [
+        ({}, UsageError, "nothing is held out"),
+        ({"test_patients": ["ID0009"]}, StudyError, r"patient 'ID0009': is not in .*It has: ID0001, ID0002, ID0003"),
+        ({"test_captures": ["ID0009C01"]}, StudyError, "capture 'ID0009C01': is not in"),
+        ({"test_patients": ["ID0001", "ID0002", "ID0003"]}, UsageError, "all 4 labelled captures are held out"),
+        (
+            {"test_captures": ["ID0002C01"], "train_captures": ["ID0002C01", "ID0003C011"]},
+            UsageError,
+            "ID0002C01 would both train and test",
+        ),
+        ({"test_patients": ["ID0002"], "validation_patients": ["ID0002"]}, StudyError, "not some of the training"),
+        (
+            {"test_patients": ["ID0002"], "validation_patients": ["ID0001", "ID0003"]},
+            StudyError,
+            "leave at least one to train on",
+        ),
+        ({"test_patients": ["ID0002"], "validation_patients": 2}, UsageError, "2 of 2 training patients"),
+        ({"test_patients": ["ID0002"], "validation_patients": -1}, UsageError, "-1 of 2"),
+    ],
+)
+def test_splits_that_make_no_sense_are_refused(prepared_study: StudyMaker, arguments, error, fault) -> None:
+    with pytest.raises(error, match=fault):
+        make_holdout(prepared_study(), **arguments)
+
+
+def test_the_fingerprint_is_of_files_and_assignment(prepared_study: StudyMaker) -> None:
+    study = prepared_study()
+    split = make_holdout(study, ["ID0002"])
+    assert make_holdout(open_study(study.root), ["ID0002"]).fingerprint == split.fingerprint
+    assert len(split.fingerprint) == 64
+    others = {
+        make_holdout(study, ["ID0003"]).fingerprint,
+        make_holdout(study, ["ID0002"], validation_patients=0).fingerprint,
+        make_holdout(study, ["ID0002"], allow_same_patient=True).fingerprint,
+    }
+    write_cube(study.root, "ID0003C011", make_cube(seed=99))
+    others.add(make_holdout(study, ["ID0002"]).fingerprint)
+    assert len(others | {split.fingerprint}) == 5
+
+
+def test_a_split_survives_its_file(prepared_study: StudyMaker, tmp_path: Path) -> None:
+    study = prepared_study()
+    split = make_holdout(study, ["ID0002"], seed=7)
+    split.save(tmp_path / "split.json")
+    loaded = Split.load(tmp_path / "split.json")
+    assert loaded == split
+    loaded.verify(open_study(study.root))
+
+
+def change_map(study: Study) -> None:
+    write_map(study.root, "ID0001C01", make_codes(seed=50))
+
+
+def remove_cube(study: Study) -> None:
+    study.files("ID0001C01").cube.unlink()
+
+
+def remove_capture(study: Study) -> None:
+    files = study.files("ID0003C011")
+    for path in (files.cube, files.map, files.dataset):
+        path.unlink()
+
+
+def add_alias(study: Study) -> None:
+    write_study_toml(study.root, StudySettings(aliases={"ID0003": "ID0002"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (change_map, r"1 of 8 files differ: GroundTruthMaps/SNAPgtID0001C01"),
+        (remove_cube, r"1 of 8 files differ: preProcessedImages/SNAPimagesID0001C01"),
+        (remove_capture, "captures ID0003C011 are not there any more"),
+        (add_alias, "captures ID0003C011 belong to other patients now"),
+    ],
+)
+def test_a_study_that_changed_is_noticed(prepared_study: StudyMaker, change, fault: str) -> None:
+    study = prepared_study()
+    split = make_holdout(study, ["ID0002"])
+    split.verify(study)
+    change(study)
+    with pytest.raises(StudyError, match=fault):
+        split.verify(open_study(study.root))
+
+
+def test_a_crop_that_moved_is_noticed(prepared_study: StudyMaker) -> None:
+    study = prepared_study()
+    write_map(study.root, "ID0001C01", make_codes(4, 5))
+
+    def crop(row: int) -> Study:
+        window = CaptureSettings(crop=Crop(row=row, column=0, height=4, width=5))
+        write_study_toml(study.root, StudySettings(captures={"ID0001C01": window}))
+        return open_study(study.root)
+
+    split = make_holdout(crop(0), ["ID0002"])
+    split.verify(crop(0))
+    with pytest.raises(StudyError, match=r"1 of 9 files differ: study.toml crop of ID0001C01"):
+        split.verify(crop(1))
+
+
+def test_more_files_than_before_do_not_matter(prepared_study: StudyMaker) -> None:
+    study = prepared_study()
+    split = make_holdout(study, ["ID0002"])
+    write_cube(study.root, "ID0008C01", make_cube())
+    split.verify(open_study(study.root))
+
+
+def edited(path: Path, **changes: object) -> None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**content, **changes}), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "fault"),
+    [
+        ({"seed": 8, "validation": []}, StudyError, "does not carry its own fingerprint"),
+        ({"train": ["ID0001C01"], "test": ["ID0001C02"], "validation": []}, LeakageError, "patient ID0001"),
+        ({"train": []}, StudyError, "has no training capture"),
+        ({"test": ["ID0001C01"], "train": ["ID0001C01"]}, StudyError, "ID0001C01 stand twice"),
+        ({"test": ["ID0077C01"]}, StudyError, "the patients of ID0077C01 are not said"),
+        ({"format": 2}, StudyError, "is not a split: format"),
+        ({"train": 5}, StudyError, "is not a split: train"),
+        ({"more": 1}, StudyError, "is not a split: more"),
+    ],
+)
+def test_an_edited_split_is_refused(prepared_study: StudyMaker, tmp_path: Path, changes, error, fault: str) -> None:
+    path = tmp_path / "split.json"
+    make_holdout(prepared_study(), ["ID0002"], seed=7).save(path)
+    edited(path, **changes)
+    with pytest.raises(error, match=fault):
+        Split.load(path)
+
+
+def test_something_else_is_no_split(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="is not there"):
+        Split.load(tmp_path / "split.json")
+    for content in (b"", b"{", b"[1]", b"\xff\xfe"):
+        (tmp_path / "split.json").write_bytes(content)
+        with pytest.raises(StudyError, match="is not a split"):
+            Split.load(tmp_path / "split.json")
