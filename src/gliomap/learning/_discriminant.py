@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from pathlib import Path
 from typing import ClassVar
 
@@ -63,8 +62,7 @@ class LinearDiscriminant:
         """Fit in one go; the history has one epoch.
 
         Of `config` only `class_weights` is heeded: 'balanced' gives all classes that occur the same
-        prior probability, 'none' their shares of the training pixels. Bands that are linear
-        combinations of others are left out by scikit-learn, with a note.
+        prior probability, 'none' their shares of the training pixels.
         """
         del checkpoint, track
         started = time.perf_counter()
@@ -78,7 +76,7 @@ class LinearDiscriminant:
                 f"hold {len(training)} labelled pixels for {present.size} classes",
                 "Linear discriminant analysis needs more pixels than classes; add captures.",
             )
-        weight, bias, warned = _fit(spectra, training.labels, balanced=config.class_weights == "balanced")
+        weight, bias = _fit(spectra, training.labels, balanced=config.class_weights == "balanced")
         self._weight = np.zeros((self.n_classes, self.n_bands), np.float32)
         self._bias = np.full(self.n_classes, ABSENT_LOGIT, np.float32)
         self._weight[present - 1] = weight
@@ -88,7 +86,7 @@ class LinearDiscriminant:
         tested = self._scores(validation) if validation is not None and len(validation) else (None, None, None)
         record = EpochRecord(1, time.perf_counter() - started, 0.0, train[0], train[1], *tested)
         observer(record)
-        return History((record,), 1, "fitted in one step", (*notes, *warned))
+        return History((record,), 1, "fitted in one step", notes)
 
     def predict_proba(self, patches: Floats) -> Floats:
         """Probabilities (N, C) of patches (N, B, 1, 1)."""
@@ -150,23 +148,21 @@ class LinearDiscriminant:
         right = probabilities.argmax(axis=1) == labels
         likelihood = np.maximum(probabilities[np.arange(labels.size), labels], np.finfo(np.float32).tiny)
         recalls = [float(right[labels == value].mean()) for value in np.unique(labels)]
-        return float(-np.log(likelihood).mean()), float(right.mean()), float(np.mean(recalls))
+        return abs(float(np.log(likelihood).mean())), float(right.mean()), float(np.mean(recalls))
 
 
 def _fit(
     spectra: npt.NDArray[np.float64], labels: npt.NDArray[np.uint8], *, balanced: bool
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], list[str]]:
-    """Weights (K, B) and biases (K,) of the K classes that occur, and what scikit-learn warned of."""
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Weights (K, B) and biases (K,) of the K classes that occur."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     present = np.unique(labels)
     priors = np.full(present.size, 1 / present.size) if balanced else None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        fitted = LinearDiscriminantAnalysis(priors=priors).fit(spectra, labels)
+    fitted = LinearDiscriminantAnalysis(priors=priors).fit(spectra, labels)
     weight, bias = np.asarray(fitted.coef_), np.asarray(fitted.intercept_)
     if present.size == 2:
         # scikit-learn keeps one row for two classes: its logit is that of the second against the first.
         weight, bias = np.concatenate([np.zeros_like(weight), weight]), np.concatenate([np.zeros_like(bias), bias])
     # Softmax does not see what is common to all rows; without it the numbers are smaller and float32 loses less.
-    return weight - weight.mean(axis=0), bias - bias.mean(), [f"scikit-learn: {item.message}" for item in caught]
+    return weight - weight.mean(axis=0), bias - bias.mean()

@@ -166,7 +166,7 @@ class PatchSource:
         chosen = np.asarray(which, np.intp)
         widths = self._widths[self.index[chosen, 0]]
         steps = np.arange(self.window, dtype=np.intp)
-        taps = (steps[:, np.newaxis] * widths[:, np.newaxis, np.newaxis] + steps).reshape(chosen.size, -1)
+        taps = (steps[:, np.newaxis] * widths[:, np.newaxis, np.newaxis] + steps).reshape(chosen.size, self.window**2)
         rows = self._starts[chosen][:, np.newaxis] + taps
         gathered: Floats = np.take(self._spectra, rows.ravel(), axis=0)
         return gathered.reshape(chosen.size, self.window, self.window, self.n_bands).transpose(0, 3, 1, 2)

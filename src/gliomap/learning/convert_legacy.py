@@ -19,6 +19,7 @@ import argparse
 import bz2
 import io
 import lzma
+import math
 import pickle
 import sys
 import zlib
@@ -134,8 +135,8 @@ def _rebuild_tensor(storage: object, offset: object, size: object, stride: objec
         raise pickle.UnpicklingError(f"a tensor has size {size}, stride {stride} and offset {offset}")
     start = int(str(offset))
     last = start + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if 0 in size or last >= storage.size:
-        raise pickle.UnpicklingError(f"a tensor reaches to number {last} of {storage.size}")
+    if 0 in size or last >= storage.size or math.prod(size) > storage.size:
+        raise pickle.UnpicklingError(f"a tensor of size {size} reaches to number {last} of {storage.size}")
     steps = [step * storage.itemsize for step in stride]
     view: Floats = np.lib.stride_tricks.as_strided(storage[start:], size, steps, writeable=False)
     return view.copy()
@@ -145,7 +146,15 @@ def _rebuild_parameter(data: object, *_ignored: object) -> object:
     return data
 
 
+def _encode(text: object, encoding: object) -> bytes:
+    """The way of protocol 2 to write bytes."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise pickle.UnpicklingError("bytes are not written as Latin-1")
+    return text.encode("latin-1")
+
+
 _CALLABLES: Mapping[tuple[str, str], Callable[..., object]] = {
+    ("_codecs", "encode"): _Callable(_encode),
     ("builtins", "set"): set,
     ("__builtin__", "set"): set,
     ("collections", "OrderedDict"): OrderedDict,
