@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -108,6 +110,21 @@ def test_unreadable_files_are_findings_and_the_check_goes_on(prepared_study: Stu
         str(study.files("ID0001C02").cube),
     }
     assert [row.map_shape for row in check.rows] == [None, (9, 8), (9, 8), (9, 8)]
+
+
+def test_a_file_without_permission_is_a_finding_too(
+    prepared_study: StudyMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = prepared_study()
+    refused = study.files(CAPTURE).map
+
+    def read(path: Path) -> np.ndarray:
+        if path == refused:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return make_codes()
+
+    monkeypatch.setattr("gliomap.studies._study.read_codes", read)
+    assert only(found(study, "error"), f"{refused}: no permission")
 
 
 def test_an_installation_that_cannot_read_a_file_is_not_the_studys_fault(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gliomap.captures import write_frame
 from gliomap.errors import CaptureError, OutputExistsError, StudyError
 from gliomap.preprocessing import PreprocessingConfig, prepare_references, preprocess
 from gliomap.sensors import MosaicSensor, write_sensor_toml
@@ -26,7 +27,7 @@ from gliomap.studies import (
     write_cube,
     write_study_toml,
 )
-from studies.makers import make_codes, make_frames
+from studies.makers import make_codes, make_cube, make_frames
 
 CAPTURES = ("ID0001C01", "ID0002C01")
 SNV = PreprocessingConfig(normalisation="snv")
@@ -174,13 +175,17 @@ def test_filling_without_frames_or_sensor_says_so(raw_study: Study) -> None:
 
 def test_what_a_cube_is_made_with_changes_its_digest(small_sensor: MosaicSensor) -> None:
     crop = CaptureSettings(crop=Crop(row=0, column=0, height=2, width=2))
+    alike = CaptureSettings(exposures=ExposureTimes(raw_ms=40, white_ms=40, dark_ms=40))
+    brighter = CaptureSettings(exposures=ExposureTimes(raw_ms=40, white_ms=20, dark_ms=40))
     digests = {
         chain_of(small_sensor, PreprocessingConfig()).tobytes(),
+        chain_of(small_sensor, SNV, brighter).tobytes(),
         chain_of(small_sensor, SNV).tobytes(),
         chain_of(small_sensor, SNV, crop).tobytes(),
         chain_of(small_sensor.uncorrected(), SNV).tobytes(),
     }
-    assert len(digests) == 4
+    assert len(digests) == 5
+    assert chain_of(small_sensor, SNV, alike).tobytes() in digests
     assert {len(digest) for digest in digests} == {32}
 
 
@@ -223,6 +228,40 @@ def test_a_place_is_not_guessed(raw_study: Study) -> None:
     write_cube(study.root, "ID0001C01", study.full_cube("ID0001C01"))
     with pytest.raises(StudyError, match="neither a cropped cube nor labelled spectra"):
         find_crop(study, "ID0001C01")
+
+
+def test_exposures_for_all_captures_count_for_prepared_cubes(raw_study: Study) -> None:
+    fill_preprocessed(with_settings(raw_study))
+    alike = with_settings(raw_study, exposures=ExposureTimes(raw_ms=40, white_ms=40, dark_ms=40))
+    assert alike.is_prepared("ID0001C01")
+    times = ExposureTimes(raw_ms=40, white_ms=20, dark_ms=40, white_dark_ms=20)
+    assert not with_settings(raw_study, exposures=times).is_prepared("ID0001C01")
+
+
+def test_a_map_that_cannot_lie_in_the_cube_has_no_place(raw_study: Study) -> None:
+    study = with_settings(raw_study)
+    write_capture_files(study.root, "ID0001C01", cube=make_cube(13, 14), codes=make_codes(13, 14))
+    with pytest.raises(StudyError, match="its map has 13×14 pixels and 25 bands, its frames give 12×14 and 25"):
+        find_crop(study, "ID0001C01")
+    study.files("ID0001C01").map.unlink()
+    with pytest.raises(StudyError, match="has no ground-truth map"):
+        find_crop(study, "ID0001C01")
+
+
+def test_frames_of_several_sizes_are_found_even_without_a_sensor(raw_study: Study) -> None:
+    write_frame(raw_study.files("ID0001C01").white, np.full((20, 30), 500, np.uint16))
+    errors = check_study(raw_study).of("error")
+    assert "its frames differ in size" in errors[0].message
+    assert "ID0001CW01.tif 20×30" in errors[0].message
+
+
+def test_a_settings_file_that_cannot_be_added_to_is_left_alone(raw_study: Study) -> None:
+    text = 'sensor = "camera.toml"\nname = """\nno end'
+    study = with_settings(raw_study)
+    (raw_study.root / "study.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(StudyError, match="is not TOML"):
+        fill_preprocessed(study, config=SNV)
+    assert (raw_study.root / "study.toml").read_text(encoding="utf-8") == text
 
 
 def test_broken_frames_are_findings_and_the_check_goes_on(raw_study: Study) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import struct
 import zlib
 from pathlib import Path
@@ -190,6 +191,21 @@ def test_what_matlab_cannot_hold_is_not_written(tmp_path: Path, name: str, array
     with pytest.raises(StudyError, match=fault):
         write_mat(tmp_path / "out.mat", {name: array})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "out.mat"
+    write_mat(path, {"values": np.ones((2, 2))})
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_mat(path, {"values": np.ones((200, 200))})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def header() -> bytes:

@@ -102,7 +102,7 @@ def fill_preprocessed(
     masked: dict[str, int] = {}
     for capture_id in track(todo, "Preprocessing"):
         cube = study.cube_from_frames(capture_id, camera)
-        chain = chain_of(camera, study.preprocessing, study.settings.capture(capture_id))
+        chain = chain_of(camera, study.preprocessing, study.capture_settings(capture_id))
         write_cube(study.root, capture_id, cube, chain=chain)
         masked[capture_id] = int((~cube.mask).sum())
     return FillReport(

@@ -34,12 +34,15 @@ def chain_of(sensor: MosaicSensor, config: PreprocessingConfig, capture: Capture
     config
         The preprocessing.
     capture
-        Crop and exposures of the capture.
+        Its crop and exposures. Exposures that are all alike change nothing and count as none.
     """
+    known = capture or CaptureSettings()
+    times = known.exposures.model_dump(exclude_none=True) if known.exposures else {}
     made_with = {
         "sensor": sensor.fingerprint(),
         "preprocessing": config.as_dict(),
-        "capture": (capture or CaptureSettings()).model_dump(mode="json"),
+        "crop": known.crop.model_dump() if known.crop else None,
+        "exposures": times if len(set(times.values())) > 1 else None,
     }
     digest = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).digest()
     return np.frombuffer(digest, np.uint8).reshape(1, -1)

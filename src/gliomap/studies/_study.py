@@ -18,7 +18,7 @@ from gliomap.sensors import MosaicSensor, get_sensor
 from gliomap.studies._arrays import LabelledSpectra, map_shape, read_codes, read_dataset
 from gliomap.studies._layout import FOLDERS, CaptureFiles, capture_files, capture_of_file, patient_in
 from gliomap.studies._prepared import chain_of, read_chain, read_prepared
-from gliomap.studies._settings import Crop, StudySettings, read_study_toml
+from gliomap.studies._settings import CaptureSettings, Crop, StudySettings, read_study_toml
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 
 __all__ = ["SensorLike", "Study", "open_study"]
@@ -137,13 +137,18 @@ class Study:
         """How this study's cubes are made: as study.toml says, else the default chain, which is the thesis's."""
         return self.settings.preprocessing or PreprocessingConfig()
 
+    def capture_settings(self, capture_id: str) -> CaptureSettings:
+        """What study.toml says of a capture; exposures that it gives for all hold where a capture has none."""
+        own = self.settings.capture(capture_id)
+        return CaptureSettings(crop=own.crop, exposures=own.exposures or self.settings.exposures)
+
     def crop(self, capture_id: str) -> Crop | None:
         """Where the capture's map lies in the full-size cube, if study.toml says so."""
         return self.settings.capture(capture_id).crop
 
     def exposures(self, capture_id: str) -> Exposures | None:
         """Exposure times of a capture, if study.toml has them for it or for all."""
-        times = self.settings.capture(capture_id).exposures or self.settings.exposures
+        times = self.capture_settings(capture_id).exposures
         return None if times is None else Exposures(**times.model_dump())
 
     def sensor(self, override: SensorLike | None = None) -> MosaicSensor:
@@ -248,7 +253,7 @@ class Study:
         named = sensor is not None or self.settings.sensor is not None
         chain = read_chain(self.files(capture_id).cube)
         if chain is not None and named:
-            return np.array_equal(chain, chain_of(self.sensor(sensor), wanted, self.settings.capture(capture_id)))
+            return np.array_equal(chain, chain_of(self.sensor(sensor), wanted, self.capture_settings(capture_id)))
         return wanted == self.preprocessing and self._sensor_agrees(sensor)
 
     def sources(
