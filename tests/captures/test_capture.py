@@ -1,0 +1,189 @@
+"""A capture: raw frame and references, checked against each other."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from gliomap.captures import (
+    Capture,
+    Exposures,
+    check_references,
+    inspect_capture,
+    read_capture,
+    reference_age,
+    write_frame,
+)
+from gliomap.errors import CaptureError, ReferenceFrameError
+from gliomap.sensors import get_sensor, resized
+
+SENSOR = resized(get_sensor("nemesis"), 8, 10)
+SHAPE = SENSOR.frame_shape
+Frames = dict[str, npt.NDArray[np.uint16]]
+
+
+@pytest.fixture
+def frames() -> Frames:
+    rng = np.random.default_rng(0)
+    dark = rng.integers(12, 35, SHAPE)
+    white = rng.integers(500, 900, SHAPE)
+    raw = dark + (white - dark) * rng.uniform(0.2, 0.7, SHAPE)
+    return {"raw": raw.astype(np.uint16), "white": white.astype(np.uint16), "dark": dark.astype(np.uint16)}
+
+
+def stored(folder: Path, frames: Frames, times: dict[str, datetime] | None = None) -> dict[str, Path]:
+    for name, data in frames.items():
+        write_frame(folder / f"{name}.tif", data, (times or {}).get(name))
+    return {name: folder / f"{name}.tif" for name in frames}
+
+
+def test_a_good_capture_has_no_findings(tmp_path: Path, frames: Frames, caplog: pytest.LogCaptureFixture) -> None:
+    capture = read_capture(**stored(tmp_path, frames), sensor=SENSOR)
+    assert capture.findings == ()
+    assert np.array_equal(capture.raw, frames["raw"])
+    assert np.array_equal(capture.white, frames["white"])
+    assert np.array_equal(capture.dark, frames["dark"])
+    assert not caplog.records
+
+
+def test_the_age_of_the_references(tmp_path: Path, frames: Frames) -> None:
+    start = datetime(2021, 5, 4, 9, 0, 0)
+    times = {"dark": start, "white": start + timedelta(minutes=5), "raw": start + timedelta(hours=2)}
+    capture = read_capture(**stored(tmp_path, frames, times), sensor=SENSOR)
+    assert capture.taken_at == times["raw"]
+    assert capture.references_taken_at == start  # the older one counts
+    assert reference_age(capture) == timedelta(hours=2)
+
+
+@pytest.mark.parametrize("unknown", ["raw", "white", "dark"])
+def test_an_unknown_time_gives_an_unknown_age(tmp_path: Path, frames: Frames, unknown: str) -> None:
+    times = {name: datetime(2021, 5, 4) for name in frames if name != unknown}
+    assert reference_age(read_capture(**stored(tmp_path, frames, times), sensor=SENSOR)) is None
+
+
+class TestReferences:
+    def test_swapped_white_and_dark(self, tmp_path: Path, frames: Frames) -> None:
+        paths = stored(tmp_path, frames)
+        paths["white"], paths["dark"] = paths["dark"], paths["white"]
+        with pytest.raises(ReferenceFrameError, match=r"look swapped: the white's mean is 2\d, the dark's 6|7\d\d"):
+            read_capture(**paths, sensor=SENSOR)
+
+    def test_white_equal_to_dark_everywhere(self, frames: Frames) -> None:
+        with pytest.raises(ReferenceFrameError, match=r"2% of full scale above the dark at 100\.0%"):
+            check_references(frames["dark"], frames["dark"], SENSOR)
+
+    def test_white_equal_to_dark_in_places(self, frames: Frames) -> None:
+        frames["white"][:4] = frames["dark"][:4]
+        (finding,) = check_references(frames["white"], frames["dark"], SENSOR)
+        assert finding.severity == "warning"
+        assert "at 10.0% of its pixels" in finding.message
+
+    def test_a_white_with_some_saturated_pixels(self, frames: Frames) -> None:
+        frames["white"][:2] = 1023
+        (finding,) = check_references(frames["white"], frames["dark"], SENSOR)
+        assert finding.severity == "warning"
+        assert "5.0% of its pixels are saturated" in finding.message
+
+    def test_a_saturated_white(self, frames: Frames) -> None:
+        frames["white"][:10] = 1023
+        with pytest.raises(ReferenceFrameError, match=r"25\.0% of its pixels are saturated \(at 1023"):
+            check_references(frames["white"], frames["dark"], SENSOR)
+
+    def test_a_camera_that_clips_below_its_saturation_value(self, frames: Frames) -> None:
+        (finding,) = check_references(np.minimum(frames["white"], 511), frames["dark"], SENSOR)
+        assert "share its highest value 511, below the saturation value 1023" in finding.message
+
+    def test_a_dark_with_light_in_it(self, frames: Frames) -> None:
+        (finding,) = check_references(frames["white"], frames["dark"] + np.uint16(300), SENSOR)
+        assert "light may have entered" in finding.message
+
+    def test_another_shape(self, frames: Frames) -> None:
+        with pytest.raises(CaptureError, match=r"dark reference: is uint16 of shape 42×53, .* gives uint16 43×53"):
+            check_references(frames["white"], frames["dark"][1:], SENSOR)
+
+    def test_margins_without_filters_do_not_count(self, frames: Frames) -> None:
+        frames["white"][40:] = 0
+        frames["white"][:, 50:] = 1023
+        assert check_references(frames["white"], frames["dark"], SENSOR) == ()
+
+
+class TestExposures:
+    def test_no_matching_dark(self, tmp_path: Path, frames: Frames) -> None:
+        with pytest.raises(ReferenceFrameError, match="Record a dark of 5 ms"):
+            read_capture(**stored(tmp_path, frames), sensor=SENSOR, exposures=Exposures(10, 5, 10))
+
+    def test_a_white_of_its_own_exposure_and_dark(self, tmp_path: Path, frames: Frames) -> None:
+        frames["white_dark"] = frames["dark"] + np.uint16(1)
+        capture = read_capture(**stored(tmp_path, frames), sensor=SENSOR, exposures=Exposures(10, 5, 10, 5))
+        assert capture.white_dark is not None
+        assert [finding.thing for finding in capture.findings] == ["exposure"]
+        assert "white 5 ms and raw 10 ms differ" in capture.findings[0].message
+
+
+class TestRaw:
+    def test_saturated_pixels_warn(self, tmp_path: Path, frames: Frames, caplog: pytest.LogCaptureFixture) -> None:
+        frames["raw"][:2] = 1023
+        with caplog.at_level(logging.WARNING):
+            capture = read_capture(**stored(tmp_path, frames), sensor=SENSOR)
+        (finding,) = capture.findings
+        assert finding.thing == str(tmp_path / "raw.tif")
+        assert "5.0% of its pixels are saturated" in finding.message
+        assert "5.0% of its pixels are saturated" in caplog.text
+
+    def test_an_overexposed_frame_is_refused(self, tmp_path: Path, frames: Frames) -> None:
+        frames["raw"][:30] = 1023
+        with pytest.raises(CaptureError, match=r"raw\.tif: 75\.0% of its pixels are saturated"):
+            read_capture(**stored(tmp_path, frames), sensor=SENSOR)
+
+    def test_a_frame_outside_its_references_is_refused(self, tmp_path: Path, frames: Frames) -> None:
+        frames["raw"] = np.maximum(frames["white"], 950) + np.uint16(20)
+        with pytest.raises(CaptureError, match=r"100\.0% brighter than the white"):
+            read_capture(**stored(tmp_path, frames), sensor=SENSOR)
+
+    def test_a_longer_exposure_may_exceed_the_white(self, frames: Frames) -> None:
+        raw = np.minimum(frames["raw"].astype(int) * 3, 1022).astype(np.uint16)
+        frames["white"] = (frames["white"] // 2).astype(np.uint16)
+        capture = Capture(raw, frames["white"], frames["dark"], SENSOR, exposures=Exposures(40, 10, 40))
+        assert not [f for f in inspect_capture(capture) if f.thing == "raw frame"]
+        assert [
+            f for f in inspect_capture(Capture(raw, frames["white"], frames["dark"], SENSOR)) if "white" in f.message
+        ]
+
+    def test_a_reference_given_as_raw_is_refused(self, tmp_path: Path, frames: Frames) -> None:
+        paths = stored(tmp_path, frames) | {"raw": tmp_path / "white.tif"}
+        with pytest.raises(CaptureError, match="same picture as a reference"):
+            read_capture(**paths, sensor=SENSOR)
+
+
+def test_without_strictness_errors_are_findings(tmp_path: Path, frames: Frames) -> None:
+    frames["white"] = frames["dark"].copy()
+    capture = read_capture(**stored(tmp_path, frames), sensor=SENSOR, strict=False)
+    assert {finding.severity for finding in capture.findings} == {"error"}
+    assert capture.findings == tuple(capture.findings)
+
+
+def test_eight_bit_captures_are_usable_with_a_warning(tmp_path: Path, frames: Frames) -> None:
+    for name, data in frames.items():
+        write_frame(tmp_path / f"{name}.tif", (data >> 2).astype(np.uint8))
+    capture = read_capture(**{name: tmp_path / f"{name}.tif" for name in frames}, sensor=SENSOR)
+    assert [finding.message for finding in capture.findings] == ["has 8 bits for a sensor of 10: spectra are coarser"]
+
+
+def test_msb_aligned_captures_are_shifted_together(tmp_path: Path, frames: Frames) -> None:
+    frames["dark"] = (frames["dark"] // 3).astype(np.uint16)
+    capture = read_capture(**stored(tmp_path, {n: f << 6 for n, f in frames.items()}), sensor=SENSOR)
+    assert np.array_equal(capture.raw, frames["raw"])
+    assert np.array_equal(capture.dark, frames["dark"])
+
+
+def test_frames_in_memory_are_checked_too(frames: Frames) -> None:
+    with pytest.raises(CaptureError, match="raw frame: is float64"):
+        Capture(cast("Any", frames["raw"] * 1.0), frames["white"], frames["dark"], SENSOR)
+    with pytest.raises(CaptureError, match="dark reference of the white"):
+        Capture(frames["raw"], frames["white"], frames["dark"], SENSOR, white_dark=frames["dark"][1:])

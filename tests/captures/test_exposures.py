@@ -1,0 +1,56 @@
+"""Which dark belongs to which exposure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gliomap.captures import DarkPlan, Exposures, plan_darks
+from gliomap.errors import CaptureError, ReferenceFrameError
+from gliomap.sensors import get_sensor
+
+BIASED = get_sensor("nemesis")
+UNBIASED = replace(BIASED, has_bias_offset=False)
+SAME, OWN = DarkPlan(False, 1.0), DarkPlan(True, 1.0)
+
+
+def test_equal_exposures_share_one_dark() -> None:
+    assert plan_darks(None, BIASED, has_white_dark=False) == (SAME, SAME)
+    assert plan_darks(Exposures(10, 10, 10), BIASED, has_white_dark=False) == (SAME, SAME)
+    assert plan_darks(Exposures(10, 10.005, 9.995), BIASED, has_white_dark=False) == (SAME, SAME)
+
+
+def test_a_second_dark_belongs_to_the_white() -> None:
+    assert plan_darks(None, BIASED, has_white_dark=True) == (SAME, OWN)
+    assert plan_darks(Exposures(10, 5, 10), BIASED, has_white_dark=True) == (SAME, OWN)
+    assert plan_darks(Exposures(10, 5, 10, 5), BIASED, has_white_dark=True) == (SAME, OWN)
+
+
+def test_whichever_dark_matches_is_taken() -> None:
+    # Only the second dark has the raw frame's exposure.
+    assert plan_darks(Exposures(5, 10, 10, 5), BIASED, has_white_dark=True) == (OWN, SAME)
+
+
+@pytest.mark.parametrize(
+    ("exposures", "what"),
+    [(Exposures(10, 5, 10), "white 5 ms"), (Exposures(10, 5, 5), "raw frame 10 ms"), (Exposures(9, 9, 3), "9 ms")],
+)
+def test_a_biased_camera_needs_matching_darks(exposures: Exposures, what: str) -> None:
+    with pytest.raises(ReferenceFrameError, match=what):
+        plan_darks(exposures, BIASED, has_white_dark=False)
+
+
+def test_an_unbiased_camera_scales_its_dark_by_time() -> None:
+    raw, white = plan_darks(Exposures(10, 5, 20), UNBIASED, has_white_dark=False)
+    assert raw == DarkPlan(False, 0.5)
+    assert white == DarkPlan(False, 0.25)
+    raw, white = plan_darks(Exposures(10, 5, 20, 4), UNBIASED, has_white_dark=True)
+    assert raw == DarkPlan(False, 0.5)
+    assert white == DarkPlan(True, 1.25)
+
+
+@pytest.mark.parametrize("time", [0, -1, float("nan"), float("inf"), 1e9])
+def test_a_time_must_be_one(time: float) -> None:
+    with pytest.raises(CaptureError, match="exposure white_ms"):
+        Exposures(10, time, 10)
