@@ -23,7 +23,7 @@ FULL = StudySettings(
     preprocessing=PreprocessingConfig(normalisation="snv"),
     exposures=ExposureTimes(raw_ms=40, white_ms=20, dark_ms=40, white_dark_ms=20),
     msb_aligned=True,
-    captures={"ID0018C09": CaptureSettings(crop=Crop(row=3, column=7, height=205, width=304))},
+    captures={"ID0018C09": CaptureSettings(crop=Crop(row=3, column=7, height=180, width=300))},
     aliases={"ID0048": "ID0047"},
 )
 
@@ -42,11 +42,11 @@ def test_a_hand_written_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(
         'sensor = "nemesis"\n'
         "[exposures]\nraw_ms = 40\nwhite_ms = 20.5\ndark_ms = 40\n"
-        "[captures]\nID0018C09.crop = { row = 0, column = 7, height = 205, width = 304 }\n",
+        "[captures]\nID0018C09.crop = { row = 0, column = 7, height = 180, width = 300 }\n",
         encoding="utf-8",
     )
     settings = read_study_toml(tmp_path)
-    assert settings.capture("ID0018C09").crop == Crop(row=0, column=7, height=205, width=304)
+    assert settings.capture("ID0018C09").crop == Crop(row=0, column=7, height=180, width=300)
     assert settings.capture("ID0018C10") == CaptureSettings()
     assert settings.exposures == ExposureTimes(raw_ms=40, white_ms=20.5, dark_ms=40)
 
