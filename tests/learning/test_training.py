@@ -221,10 +221,10 @@ def test_a_damaged_checkpoint_is_refused(sides, tmp_path, damage):
         build_model("fourlayer", 25, 5).fit(*sides(1), QUICK, checkpoint=checkpoint)
 
 
-def with_labels(labels):
+def with_labels(labels, names=()):
     labels = np.asarray([labels], np.uint8)
     data = np.random.default_rng(0).normal(size=(*labels.shape, 25)).astype(np.float32)
-    return PatchSource([LabelledCube("ID0001C01", "ID0001", data, labels)], 1)
+    return PatchSource([LabelledCube("ID0001C01", "ID0001", data, labels)], 1, class_names=names)
 
 
 @pytest.mark.parametrize("name", ["fourlayer", "lda"])
@@ -243,9 +243,10 @@ def test_labels_that_teach_nothing_are_refused_by_capture(name, labels, told):
 
 
 def test_class_names_are_used_where_they_are_known():
+    names = ("healthy", "tumour", "venous")
     with pytest.raises(ModelError, match="class 3 'venous' has one"):
-        check_labels(with_labels([1, 1, 3]), 3, ("healthy", "tumour", "venous"))
-    notes = check_labels(with_labels([1] * 20 + [3] * 4), 3, ("healthy", "tumour", "venous"))
+        check_labels(with_labels([1, 1, 3], names), 3)
+    notes = check_labels(with_labels([1] * 20 + [3] * 4, names), 3)
     assert notes == (
         "class 2 'tumour' has no training pixel: do not expect it in a map",
         "class 3 'venous' has only 4 training pixels",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -148,10 +148,8 @@ def check_finite(name: str, tensors: Tensors) -> None:
             )
 
 
-def check_labels(training: PatchSource, n_classes: int, names: Sequence[str] | None = None) -> tuple[str, ...]:
+def check_labels(training: PatchSource, n_classes: int) -> tuple[str, ...]:
     """Refuse labels that nothing can be learned from; return notes on those that are thin.
-
-    `names` are the classes' names for the messages; numbers do without.
 
     Raises
     ------
@@ -168,6 +166,7 @@ def check_labels(training: PatchSource, n_classes: int, names: Sequence[str] | N
             "Map codes to classes 1…C first.",
         )
     counts = training.class_counts(n_classes)
+    names = training.class_names
     called = [f"class {k + 1}" + (f" '{names[k]}'" if names else "") for k in range(n_classes)]
     present = [k for k in range(n_classes) if counts[k]]
     if len(present) < 2:

@@ -90,6 +90,8 @@ class PatchSource:
         Side of the window, odd; 1 for a single pixel. Beyond a cube's edge all is 0.
     pixels
         Per cube a bool array (H, W) of the pixels wanted; by default those with a label.
+    class_names
+        Names of class 1…C, for messages; without them messages give numbers.
 
     Attributes
     ----------
@@ -107,7 +109,12 @@ class PatchSource:
     """
 
     def __init__(
-        self, cubes: Sequence[LabelledCube], window: int, *, pixels: Sequence[npt.NDArray[np.bool_]] | None = None
+        self,
+        cubes: Sequence[LabelledCube],
+        window: int,
+        *,
+        pixels: Sequence[npt.NDArray[np.bool_]] | None = None,
+        class_names: Sequence[str] = (),
     ) -> None:
         if window < 1 or window % 2 == 0:
             raise ModelError(f"window {window}", "is not an odd number", "Use 1, 3, 5, 7, …")
@@ -115,6 +122,7 @@ class PatchSource:
             raise ModelError("patches", "there is no cube to take them from", "Name at least one capture.")
         check_bands(cubes)
         self.window = window
+        self.class_names = tuple(class_names)
         self.n_bands = int(cubes[0].data.shape[2])
         self.captures = tuple(cube.capture for cube in cubes)
         self.patients = tuple(cube.patient for cube in cubes)

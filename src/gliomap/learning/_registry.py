@@ -26,8 +26,6 @@ __all__ = [
     "save_model",
 ]
 
-FORMAT = "gliomap-model-1"
-
 
 class Builder(Protocol):
     """Makes an untrained model."""
@@ -205,8 +203,9 @@ def save_model(model: TissueModel, path: Path) -> None:
     """Write the weights as safetensors, atomically; the file's header names the model."""
     from safetensors.numpy import save_file
 
+    # One field only: safetensors writes several in an order that changes from process to process.
     with atomic_file(path) as temporary:
-        save_file(model.tensors(), temporary, metadata={"format": FORMAT, "model": model.name})
+        save_file(model.tensors(), temporary, metadata={"model": model.name})
 
 
 def load_model(path: Path, name: str | None = None) -> TissueModel:

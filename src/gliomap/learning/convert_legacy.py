@@ -21,7 +21,9 @@ import io
 import lzma
 import math
 import pickle
+import struct
 import sys
+import warnings
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -108,15 +110,19 @@ def _load_storage(content: object) -> Floats:
     if not isinstance(content, bytes):
         raise pickle.UnpicklingError("the content of a tensor is not bytes")
     try:
-        storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (
         pickle.UnpicklingError,
+        AssertionError,
         AttributeError,
         EOFError,
         LookupError,
         RuntimeError,
         TypeError,
         ValueError,
+        struct.error,
     ) as error:
         # torch's own message recommends to load without the safeguard: it is not passed on.
         raise pickle.UnpicklingError("the content of a tensor is damaged or more than numbers") from error

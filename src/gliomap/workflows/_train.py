@@ -169,11 +169,15 @@ def _load(plan: TrainingPlan, track: Track) -> _Data:
             wavelengths = tuple(float(value) for value in cube.wavelengths_nm)
     check_bands(list(cubes.values()))
     sources = {
-        role: PatchSource([cubes[capture] for capture in plan.split.captures_of(role)], plan.kind.window)
+        role: PatchSource(
+            [cubes[capture] for capture in plan.split.captures_of(role)],
+            plan.kind.window,
+            class_names=plan.classes.names,
+        )
         for role in ("train", "validation")
         if plan.split.captures_of(role)
     }
-    check_labels(sources["train"], len(plan.classes), plan.classes.names)
+    check_labels(sources["train"], len(plan.classes))
     if "validation" in sources and len(sources["validation"]) == 0:
         raise StudyError(
             f"validation captures {', '.join(plan.split.validation)}",

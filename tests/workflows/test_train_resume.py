@@ -1,0 +1,128 @@
+"""A training that is killed or interrupted goes on to the very same result."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gliomap.errors import OutputExistsError, RunError
+from gliomap.workflows import open_run, train
+
+OPTIONS = {"test_patients": ["ID0003"], "overrides": {"epochs": 8, "batch_size": 64, "checkpoint_every": 2}}
+
+# Each epoch takes a while, so that the parent can kill between two checkpoints.
+SCRIPT = """
+import sys, time
+from gliomap.workflows import train
+def slowly(record):
+    print(record.epoch, flush=True)
+    time.sleep(0.5 if record.epoch >= 5 else 0)
+train(sys.argv[1], observer=slowly, **eval(sys.argv[2]))
+"""
+
+
+def unfinished(study):
+    return [path.name for path in (study / "runs").glob("running_*")]
+
+
+def test_kill_9_in_the_middle_of_training(study):
+    expected = train(study, out=study / "uninterrupted", **OPTIONS)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(study), repr(OPTIONS)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process.stdout as told:
+        for line in told:
+            if int(line) == 5:
+                os.kill(process.pid, signal.SIGKILL)
+                break
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    assert unfinished(study) == ["running_conv2d_holdout_ID0003_1"]
+    with pytest.raises(RunError, match=r"not finished.*--resume"):
+        open_run(study / "runs" / "running_conv2d_holdout_ID0003_1")
+
+    heard = []
+    folder = train(study, resume=True, observer=heard.append, **OPTIONS)
+    assert folder.name == "conv2d_holdout_ID0003_1"
+    assert [record.epoch for record in heard] == [5, 6, 7, 8]
+    assert (folder / "model.safetensors").read_bytes() == (expected / "model.safetensors").read_bytes()
+    assert open_run(folder).history().best_epoch == open_run(expected).history().best_epoch
+    assert unfinished(study) == []
+    assert not (folder / "checkpoint.safetensors").exists()
+
+
+def interrupt(at):
+    def observe(record):
+        if record.epoch == at:
+            raise KeyboardInterrupt
+
+    return observe
+
+
+def test_ctrl_c_leaves_what_can_go_on_and_says_how(study, caplog):
+    with pytest.raises(KeyboardInterrupt):
+        train(study, observer=interrupt(4), **OPTIONS)
+    assert unfinished(study) == ["running_conv2d_holdout_ID0003_1"]
+    assert "--resume" in caplog.text
+    assert train(study, resume=True, **OPTIONS).name == "conv2d_holdout_ID0003_1"
+
+
+def test_ctrl_c_before_the_first_checkpoint_leaves_nothing(study, caplog):
+    with pytest.raises(KeyboardInterrupt):
+        train(study, observer=interrupt(1), **OPTIONS)
+    assert unfinished(study) == []
+    assert "nothing was kept" in caplog.text
+    with pytest.raises(RunError, match="no unfinished training"):
+        train(study, resume=True, **OPTIONS)
+
+
+def test_resume_names_what_differs(study):
+    with pytest.raises(KeyboardInterrupt):
+        train(study, observer=interrupt(4), **OPTIONS)
+    with pytest.raises(RunError, match="running_conv2d_holdout_ID0003_1 differs in split, settings"):
+        train(study, resume=True, seed=5, **OPTIONS)
+    path = study / "GroundTruthMaps" / "SNAPgtID0001C01_cropped_Pre-processed.mat"
+    path.write_bytes((study / "GroundTruthMaps" / "SNAPgtID0002C01_cropped_Pre-processed.mat").read_bytes())
+    with pytest.raises(RunError, match="differs in study"):
+        train(study, resume=True, **OPTIONS)
+
+
+def test_without_resume_a_new_run_begins_beside_the_unfinished_one(study):
+    with pytest.raises(KeyboardInterrupt):
+        train(study, observer=interrupt(4), **OPTIONS)
+    assert train(study, **OPTIONS).name == "conv2d_holdout_ID0003_2"
+    assert unfinished(study) == ["running_conv2d_holdout_ID0003_1"]
+
+
+def test_resume_at_a_named_output(study, tmp_path):
+    out = tmp_path / "mine"
+    with pytest.raises(KeyboardInterrupt):
+        train(study, out=out, observer=interrupt(4), **OPTIONS)
+    assert not out.exists()
+    with pytest.raises(OutputExistsError, match=r"unfinished training.*--resume"):
+        train(study, out=out, **OPTIONS)
+    assert train(study, out=out, resume=True, **OPTIONS) == out
+    assert open_run(out).record.name == "mine"
+
+
+def test_two_processes_do_not_train_in_one_folder(study):
+    with pytest.raises(KeyboardInterrupt):
+        train(study, observer=interrupt(4), **OPTIONS)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(study), repr(OPTIONS | {"resume": True})], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process.stdout as told:
+        # It is past its checkpoint of epoch 2 and holds the folder.
+        assert told.readline() == "3\n"
+        with pytest.raises(RunError, match="another process"):
+            train(study, resume=True, **OPTIONS)
+        process.kill()
+    process.wait(timeout=60)
+    time.sleep(0.1)
+    assert train(study, resume=True, **OPTIONS).name == "conv2d_holdout_ID0003_1"
