@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,12 @@ def test_an_imported_sensor_is_known_by_name(tmp_path: Path, own_registry: Path)
 def test_a_packaged_name_is_not_replaced() -> None:
     with pytest.raises(UsageError, match="comes with GlioMap"):
         import_sensor(get_sensor("nemesis"), overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["../nemesis", "", "a b", "-x", "x" * 101])
+def test_a_name_must_be_a_file_name(name: str) -> None:
+    with pytest.raises(UsageError, match="no name"):
+        import_sensor(replace(get_sensor("nemesis"), name=name))
 
 
 def test_the_registry_lies_where_configuration_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

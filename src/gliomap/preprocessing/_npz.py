@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import math
+import re
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,7 +20,11 @@ from gliomap.preprocessing._cube import HyperCube
 
 __all__ = ["load_npz", "save_npz"]
 
-_MAX_BYTES = 2**32
+_MAX_BYTES = 2**30
+_MAGIC = b"\x93NUMPY\x01\x00"
+_HEADER = re.compile(rb"\{'descr': '([^']{2,20})', 'fortran_order': (True|False), 'shape': \(([0-9, ]{0,60})\), \} *\n")
+_PLAIN = re.compile(r"[<>|](b1|[ui][1248]|f[248]|U[0-9]{1,4})")
+_DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, RuntimeError, KeyError, struct.error)
 _NEEDED = ("cube", "mask", "reasons")
 _REMEDY = "Write it again with `gliomap preprocess … -o cube.npz`."
 
@@ -49,10 +57,16 @@ def load_npz(path: Path | str) -> HyperCube:
     """
     path = Path(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            arrays = {name.removesuffix(".npy"): _read(archive, name) for name in archive.namelist()}
+        size = path.stat().st_size
+        if size > _MAX_BYTES:
+            raise CubeError(path, f"is {size / 2**20:.0f} MiB; the limit is {_MAX_BYTES // 2**20}", _REMEDY)
+        # Parsed in memory: an OSError then is the disk's, never a broken archive's.
+        content = io.BytesIO(path.read_bytes())
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise CubeError(path, "is not a file", "Check the path.") from error
+    try:
+        with zipfile.ZipFile(content) as archive:
+            arrays = {name.removesuffix(".npy"): _read(archive, name) for name in archive.namelist()}
     except _DAMAGED as error:
         raise CubeError(path, f"is not a readable cube archive ({error})", _REMEDY) from error
     missing = [name for name in _NEEDED if name not in arrays]
@@ -64,28 +78,33 @@ def load_npz(path: Path | str) -> HyperCube:
         raise CubeError(path, f"{error.thing} {error.fault}", error.remedy) from error
 
 
-_DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError, KeyError)
-
-
 def _read(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
-    """One member; its declared shape must fit its size before memory is taken."""
+    """One member in format 1.0; its declared shape must fit its size before memory is taken.
+
+    The header is matched, not evaluated as NumPy does, which is lenient and raises a zoo of errors.
+    """
     size = archive.getinfo(name).file_size
     if size > _MAX_BYTES:
         raise ValueError(f"{name} declares {size:,} bytes")
     with archive.open(name) as stream:
-        version = np.lib.format.read_magic(stream)
-        if version != (1, 0):
-            raise ValueError(f"{name} has array format {version}")
-        shape, fortran, kind = np.lib.format.read_array_header_1_0(stream)
-        count = int(np.prod(shape, dtype=object)) if shape else 1
-        if kind.hasobject or count < 0 or count * kind.itemsize != size - stream.tell():
-            raise ValueError(f"{name} declares {kind} of shape {shape} in {size:,} bytes")
-        values = np.frombuffer(stream.read(count * kind.itemsize), kind) if kind.itemsize else np.zeros(count, kind)
-    return values.reshape(shape, order="F" if fortran else "C")
+        start = stream.read(len(_MAGIC) + 2)
+        length = int.from_bytes(start[-2:], "little")
+        header = _HEADER.fullmatch(stream.read(length))
+        if not start.startswith(_MAGIC) or header is None:
+            raise ValueError(f"{name} is no array of format 1.0")
+        descr, fortran, sizes = (part.decode("ascii") for part in header.groups())
+        shape = tuple(int(part) for part in sizes.replace(",", " ").split())
+        kind = np.dtype(descr) if _PLAIN.fullmatch(descr) else None
+        count = math.prod(shape)
+        if kind is None or count * kind.itemsize != size - len(start) - length:
+            raise ValueError(f"{name} declares {descr} of shape {shape} in {size:,} bytes")
+        values = np.frombuffer(bytearray(stream.read()), kind) if count * kind.itemsize else np.zeros(count, kind)
+    return values.reshape(shape, order="F" if fortran == "True" else "C")
 
 
 def _cube(arrays: dict[str, npt.NDArray[Any]]) -> HyperCube:
     data, mask, reasons = (arrays[name] for name in _NEEDED)
+    data = data.astype(data.dtype.newbyteorder("="), copy=False)
     if mask.dtype != np.bool_ or reasons.dtype != np.uint8:
         raise CubeError("cube", f"has a mask of {mask.dtype} and reasons of {reasons.dtype}", _REMEDY)
     waves = arrays.get("wavelengths", np.zeros(0))

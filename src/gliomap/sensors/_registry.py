@@ -12,7 +12,7 @@ from gliomap._files import refuse_existing
 from gliomap.errors import SensorError, UsageError
 from gliomap.sensors._imec import read_imec_xml
 from gliomap.sensors._sensor import MosaicSensor
-from gliomap.sensors._toml import read_sensor_toml, sensor_from_text, write_sensor_toml
+from gliomap.sensors._toml import NAME_PATTERN, read_sensor_toml, sensor_from_text, write_sensor_toml
 
 __all__ = ["get_sensor", "import_sensor", "list_sensors", "user_registry"]
 
@@ -83,8 +83,14 @@ def import_sensor(sensor: MosaicSensor, *, overwrite: bool = False) -> Path:
     Raises
     ------
     UsageError
-        The name is a packaged sensor's, or is taken and `overwrite` is False.
+        The name has other signs than letters, digits, '.', '-', '_'; is a packaged sensor's; or is taken and `overwrite` is False.
     """
+    if not re.fullmatch(NAME_PATTERN, sensor.name):
+        raise UsageError(
+            f"sensor {sensor.name!r}",
+            "is no name for a registry entry",
+            "Choose letters, digits, dots, dashes and underscores, beginning with a letter or digit.",
+        )
     if sensor.name in _packaged():
         raise UsageError(f"sensor {sensor.name!r}", "comes with GlioMap and cannot be replaced", "Choose another name.")
     path = user_registry() / f"{sensor.name}.toml"

@@ -18,6 +18,7 @@ from gliomap.sensors._sensor import ActiveArea, MosaicSensor, Responses, Spectra
 __all__ = ["read_sensor_toml", "sensor_from_text", "write_sensor_toml"]
 
 FORMAT = 1
+NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 _MAX_BYTES = 8 * 2**20
 _MAX_FRAME_SIDE = 65_535
 _REMEDY = "Correct the file; docs/reference describes the format."
@@ -117,7 +118,7 @@ class _Correction(_Model):
 
 class _Description(_Model):
     format: Literal[1]
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    name: Annotated[str, Field(pattern=rf"^{NAME_PATTERN}$")]
     description: str = ""
     source: str = ""
     frame_shape: tuple[_Side, _Side]

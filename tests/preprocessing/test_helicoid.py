@@ -1,0 +1,78 @@
+"""The push-broom chain on a synthetic cube of 826 bands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from gliomap.errors import CubeError
+from gliomap.preprocessing import Reason, decimate, drop_bands, helicoid_chain, minmax, moving_average
+
+WAVES = np.linspace(400, 1000, 826)
+
+
+@pytest.fixture
+def cube() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    slope = rng.uniform(0.2, 0.8, (4, 6, 1)) * (1 + 0.5 * np.sin(WAVES / rng.uniform(60, 120, (4, 6, 1))))
+    return (slope + 0.01 * rng.standard_normal((4, 6, 826))).astype(np.float32)
+
+
+def test_the_moving_average_shrinks_at_the_ends() -> None:
+    ramp = np.arange(8, dtype=np.float32)
+    assert np.allclose(moving_average(ramp), [1, 1.5, 2, 3, 4, 5, 5.5, 6])
+    assert np.array_equal(moving_average(ramp, 1), ramp)
+    assert np.allclose(moving_average(np.array([1.0, 3.0], np.float32)), [2, 2])  # shorter than its window
+    with pytest.raises(CubeError, match="window of 4"):
+        moving_average(ramp, 4)
+
+
+def test_bands_are_dropped_and_decimated_with_their_wavelengths() -> None:
+    kept = drop_bands(WAVES)
+    assert kept.size == 826 - 56 - 126
+    assert (kept[0], kept[-1]) == (WAVES[56], WAVES[699])
+    few = decimate(kept)
+    assert few.size == 128
+    assert (few[0], few[-1]) == (kept[0], kept[-1])
+    assert set(np.diff(np.searchsorted(kept, few))) == {5, 6}
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: drop_bands(WAVES[:182]), lambda: decimate(WAVES[:100]), lambda: decimate(WAVES, 0)]
+)
+def test_too_few_bands(call: Callable[[], object]) -> None:
+    with pytest.raises(CubeError):
+        call()
+
+
+def test_the_chain(cube: np.ndarray) -> None:
+    result = helicoid_chain(cube, WAVES)
+    assert result.data.shape == (4, 6, 128)
+    assert result.mask.all()
+    assert np.array_equal(result.data.min(axis=2), np.zeros((4, 6)))
+    assert np.allclose(result.data.max(axis=2), 1)
+    by_hand = cube[1, 2].astype(np.float64)
+    by_hand = np.array([by_hand[max(i - 2, 0) : i + 3].mean() for i in range(826)])[56:-126]
+    by_hand = by_hand[np.round(np.linspace(0, 643, 128)).astype(int)]
+    by_hand = (by_hand - by_hand.min()) / np.ptp(by_hand)
+    assert np.allclose(result.data[1, 2], by_hand, atol=1e-5)
+
+
+def test_flat_and_broken_pixels_are_masked(cube: np.ndarray) -> None:
+    cube[0, 0], cube[1, 1] = 0.25, 0
+    cube[2, 2, 400] = np.nan
+    result = helicoid_chain(cube, WAVES)
+    assert result.invalid_counts() == {"zero_brightness": 2, "defective": 1}
+    assert result.reasons[2, 2] == Reason.DEFECTIVE
+    assert not result.data[~result.mask].any()
+
+
+def test_wavelengths_must_fit(cube: np.ndarray) -> None:
+    with pytest.raises(CubeError, match="825 wavelengths"):
+        helicoid_chain(cube, WAVES[1:])
+
+
+def test_minmax_of_a_flat_spectrum_is_zero() -> None:
+    assert not minmax(np.full((2, 5), 0.5, np.float32)).any()
