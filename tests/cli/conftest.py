@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from gliomap.cli import run
+from gliomap.phantom import make_phantom
+from gliomap.sensors import get_sensor, resized
 
 COMMAND = Path(sys.executable).with_name("gliomap")
 
@@ -61,3 +63,19 @@ def installed() -> Run:
         return Result(done.returncode, done.stdout, done.stderr)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three easy synthetic patients before a small camera; not to be changed, copy it."""
+    folder = tmp_path_factory.mktemp("study") / "study"
+    camera = resized(get_sensor("generic-nir-5x5"), 48, 72)
+    return make_phantom(folder, patients=3, difficulty="easy", sensor=camera, label_fraction=0.4)
+
+
+@pytest.fixture(scope="session")
+def small_run(small_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of linear discriminant analysis on `small_study`, ID0003 held out; not to be changed."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    assert run(["train", str(small_study), "--model", "lda", "--test-patient", "ID0003", "-o", str(folder), "-q"]) == 0
+    return folder

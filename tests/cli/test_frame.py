@@ -39,6 +39,7 @@ def call(function: Callable[[Ui], None], *arguments: str, writes: bool = False) 
 
 def raising(error: BaseException) -> Callable[[Ui], None]:
     def function(ui: Ui) -> None:
+        del ui
         raise error
 
     return function
@@ -178,13 +179,13 @@ def test_threads_limit_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == [(1, "1")]
 
 
-def test_overwrite_is_offered_only_by_verbs_that_write(capsys: pytest.CaptureFixture[str]) -> None:
+def test_overwrite_is_offered_only_by_verbs_that_write() -> None:
     seen: list[bool] = []
     call(lambda ui: seen.append(ui.overwrite), "--overwrite", writes=True)
     call(lambda ui: seen.append(ui.overwrite))
     assert seen == [True, False]
     with pytest.raises(typer.BadParameter.__bases__[0], match="overwrite"):
-        call(lambda ui: None, "--overwrite")
+        call(lambda ui: ui.say("x"), "--overwrite")
 
 
 class TestProgress:
@@ -228,7 +229,7 @@ class TestProgress:
         assert said == ["epochs: done, 3 in 9 s"]
 
     @pytest.mark.parametrize("flags", [["--quiet"], ["--json"]])
-    def test_no_progress_where_it_would_disturb(self, flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    def test_no_progress_where_it_would_disturb(self, flags: list[str]) -> None:
         from gliomap._progress import silent
 
         seen: list[object] = []
@@ -284,7 +285,7 @@ class TestCommand:
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
         assert done.stderr.strip() == "[]"
 
-    def test_a_reader_that_leaves_is_no_fault(self, tmp_path: Path) -> None:
+    def test_a_reader_that_leaves_is_no_fault(self) -> None:
         command = Path(sys.executable).with_name("gliomap")
         reader, writer = os.pipe()
         os.close(reader)

@@ -46,6 +46,7 @@ def phantom(
     camera = None if sensor is None else get_sensor(sensor)
     plan = {"folder": str(folder), "patients": patients, "seed": seed, "difficulty": difficulty.value}
     refuse_existing(folder, overwrite=ui.overwrite)
+    _spare_others(folder)
     if not dry_run:
         make_phantom(
             folder,
@@ -64,3 +65,18 @@ def phantom(
         ui.text(f"Would make {told}, in {folder}")
         return
     ui.text(f"Made {told}: {folder}", f"Look at them: gliomap study show {folder} -o study.png")
+
+
+def _spare_others(folder: Path) -> None:
+    """Let --overwrite replace phantoms only: a mistyped path must not cost anybody's patients."""
+    from gliomap.errors import GlioMapError, UsageError
+    from gliomap.studies import open_study
+
+    try:
+        name = open_study(folder).settings.name or ""
+    except GlioMapError:
+        name = ""
+    if folder.exists() and not name.startswith("phantom"):
+        raise UsageError(
+            folder, "is no phantom, and --overwrite would delete it", "Choose another folder, or remove it yourself."
+        )

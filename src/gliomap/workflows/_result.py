@@ -1,0 +1,74 @@
+"""result.json: what a classification found and with what, for scripts and for the record."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gliomap.rendering import DISCLAIMER
+
+__all__ = ["BundleOrigin", "ClassShare", "ClassificationResult", "InputRecord"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BundleOrigin(_Part):
+    """The bundle that made the map."""
+
+    path: str
+    identity: str = Field(description="SHA-256 of its manifest; two bundles with one identity are the same.")
+    name: str
+
+
+class InputRecord(_Part):
+    """What was classified."""
+
+    kind: Literal["frame", "cube", "study frame", "study cube"]
+    files: dict[str, str] = Field(description="Role (raw, white, dark, cube, study) → path as it was given.")
+    capture: str | None = Field(default=None, description="Capture of the study.")
+    taken_at: datetime | None = Field(default=None, description="TIFF DateTime of the raw frame: camera's local time.")
+    references_taken_at: datetime | None = Field(default=None, description="Of the older of white and dark.")
+    reference_age_minutes: float | None = Field(
+        default=None, description="How much older the references are than the raw frame; null where unknown."
+    )
+
+
+class ClassShare(_Part):
+    """One class in the map."""
+
+    index: int = Field(ge=1, description="Value in labels.npy; channel index − 1 of probabilities.npy.")
+    name: str
+    colour: tuple[int, int, int] = Field(description="RGB in map.png.")
+    pixels: int = Field(ge=0, description="0 means 'not found', which is not 'absent'.")
+    share: float | None = Field(description="Of the classified pixels, 0…1; null where none is classified.")
+    mean_confidence: float | None = Field(description="Mean highest probability over its pixels; null where it has none.")
+
+
+class ClassificationResult(_Part):
+    """Content of result.json.
+
+    Pixels that are not classified are no statement about tissue: a map never says 'no tumour'.
+    """
+
+    format: Literal[1] = 1
+    notice: str = DISCLAIMER
+    gliomap: str = Field(description="Version that classified.")
+    created_at: datetime = Field(description="UTC.")
+    bundle: BundleOrigin
+    backend: str
+    sensor: str | None = Field(description="Name of the bundle's sensor; null where it has none.")
+    input: InputRecord
+    shape: tuple[int, int] = Field(description="(H, W) of the map.")
+    classes: tuple[ClassShare, ...]
+    classified: int = Field(ge=0, description="Pixels with a class.")
+    not_classified: int = Field(ge=0, description="Pixels without one: 0 in labels.npy.")
+    invalid: dict[str, int] = Field(description="Reason → pixels; one pixel can have several reasons.")
+    blanked: str | None = Field(description="Why nothing was classified; null where the map stands.")
+    warnings: tuple[str, ...] = Field(description="What a reader of the map must know.")
+    timings_ms: dict[str, float] = Field(description="Stage of the engine → milliseconds.")
+    palette: str
+    files: dict[str, str] = Field(description="What → file beside this one; empty where nothing was written.")
