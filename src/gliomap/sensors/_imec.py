@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import ParseError, fromstring
 
 from gliomap.errors import SensorError
 from gliomap.sensors._sensor import ROW_SUM_TOLERANCE, ActiveArea, MosaicSensor, Responses, SpectralCorrection
@@ -75,6 +73,9 @@ def _parse(path: Path) -> Element:
         ) from error
     if len(content) > _MAX_BYTES:
         raise SensorError(path, f"is larger than {_MAX_BYTES // 2**20} MiB", _REMEDY)
+    from defusedxml.common import DefusedXmlException
+    from defusedxml.ElementTree import ParseError, fromstring
+
     try:
         root: Element = fromstring(content, forbid_dtd=True)
     except DefusedXmlException as error:

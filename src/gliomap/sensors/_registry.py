@@ -11,8 +11,8 @@ from pathlib import Path
 from gliomap._files import refuse_existing
 from gliomap.errors import SensorError, UsageError
 from gliomap.sensors._imec import read_imec_xml
-from gliomap.sensors._sensor import MosaicSensor
-from gliomap.sensors._toml import NAME_PATTERN, read_sensor_toml, sensor_from_text, write_sensor_toml
+from gliomap.sensors._sensor import NAME_PATTERN, MosaicSensor
+from gliomap.sensors._toml import read_sensor_toml, sensor_from_text, write_sensor_toml
 
 __all__ = ["get_sensor", "import_sensor", "list_sensors", "user_registry"]
 

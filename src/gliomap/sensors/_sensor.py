@@ -16,6 +16,9 @@ __all__ = ["ActiveArea", "MosaicSensor", "Responses", "SpectralCorrection", "res
 ROW_SUM_TOLERANCE = 1e-4
 """Correction after the division is allowed only where each row sums to 1 within this."""
 
+NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+"""What a sensor in a registry may be called: its name is a file's name too."""
+
 _CHECK_FILE = "Check the calibration file."
 
 
