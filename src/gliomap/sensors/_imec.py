@@ -226,7 +226,7 @@ def _choose(choice: int | None, names: list[str]) -> int:
             raise SensorError(
                 "correction_matrices",
                 f"has {len(names)} matrices, one for each band-pass filter ({listed})",
-                "Choose the mounted one by its number: FILE.xml#NUMBER wherever a sensor is named.",
+                "Choose the mounted one: `--correction K` of `gliomap sensor`, or FILE.xml#K wherever a sensor is named.",
             )
         return 0
     if not 0 <= choice < len(names):
