@@ -1,1 +1,38 @@
-"""bundles."""
+"""Bundles: a trained model as it travels — graphs, manifest, hashes, card. Write, open, verify."""
+
+from gliomap.bundles._bundle import Bundle, open_bundle, verify_bundle, write_bundle
+from gliomap.bundles._manifest import (
+    FORMAT_VERSION,
+    INTENDED_USE,
+    Backend,
+    FileRecord,
+    GraphRecord,
+    Manifest,
+    Measured,
+    ModelInfo,
+    SensorInfo,
+    TensorRecord,
+    Training,
+    cube_graph_record,
+    frame_graph_record,
+)
+
+__all__ = [
+    "FORMAT_VERSION",
+    "INTENDED_USE",
+    "Backend",
+    "Bundle",
+    "FileRecord",
+    "GraphRecord",
+    "Manifest",
+    "Measured",
+    "ModelInfo",
+    "SensorInfo",
+    "TensorRecord",
+    "Training",
+    "cube_graph_record",
+    "frame_graph_record",
+    "open_bundle",
+    "verify_bundle",
+    "write_bundle",
+]

@@ -1,0 +1,131 @@
+"""The model card: what a person should know before using a bundle, made from its manifest.
+
+Headings follow Mitchell et al. (2019), Model Cards for Model Reporting, https://arxiv.org/abs/1810.03993.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gliomap.bundles._manifest import Manifest
+
+__all__ = ["model_card"]
+
+
+def model_card(manifest: Manifest) -> str:
+    """Markdown, ending in a newline."""
+    parts = [
+        f"# {manifest.name}",
+        "**Research software, not a medical device.** A map never says 'no tumour'.",
+        "## Intended use",
+        manifest.intended_use,
+        "## Model",
+        _model(manifest),
+        "## Classes",
+        _classes(manifest),
+        "## Input",
+        _input(manifest),
+        "## Training data",
+        _training(manifest),
+        "## Metrics",
+        _metrics(manifest),
+        "## Backends",
+        _backends(manifest),
+        "## Limits",
+        _limits(manifest),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _model(manifest: Manifest) -> str:
+    model = manifest.model
+    sees = "single spectra" if model.window == 1 else f"windows of {model.window}×{model.window} pixels"
+    return (
+        f"{model.title} ({model.name}) on {sees} of {model.n_bands} bands, {model.parameters:,} parameters. "
+        f"Made {manifest.created_at:%Y-%m-%d} with GlioMap {manifest.gliomap}."
+    )
+
+
+def _classes(manifest: Manifest) -> str:
+    rows = [(str(one.index), one.name, ", ".join(map(str, one.codes))) for one in manifest.classes.classes]
+    return _table(("class", "name", "codes"), rows)
+
+
+def _input(manifest: Manifest) -> str:
+    config, sensor = manifest.preprocessing, manifest.sensor
+    correction = "with" if config.spectral_correction else "without"
+    lines = [f"- Preprocessing: {correction} spectral correction, normalisation '{config.normalisation}'."]
+    if manifest.wavelengths_nm:
+        nominal = ", nominal: not measured" if manifest.wavelengths_nominal else ""
+        lines.append(f"- Bands: {manifest.wavelengths_nm[0]:.0f}–{manifest.wavelengths_nm[-1]:.0f} nm{nominal}.")
+    else:
+        lines.append("- Wavelengths of the bands are not known.")
+    if sensor is None:
+        lines.append(f"- Preprocessed cubes only, no raw frames: {manifest.no_frame}")
+    else:
+        rows, columns = sensor.frame_shape
+        lines.append(f"- Raw frames of sensor '{sensor.name}', {rows}×{columns} pixels, {sensor.bit_depth} bits.")
+    return "\n".join(lines)
+
+
+def _training(manifest: Manifest) -> str:
+    training = manifest.training
+    if training is None:
+        return "Nothing is known about its training."
+    lines = [f"Study '{training.study}', protocol '{training.protocol}', seed {training.seed}."]
+    for role, patients in training.patients.items():
+        if patients:
+            captures = len(training.captures.get(role, ()))
+            lines.append(f"- {role}: {len(patients)} patients, {captures} captures ({', '.join(patients)})")
+    for role, counts in training.labelled.items():
+        told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+        lines.append(f"- labelled pixels, {role}: {told}")
+    lines += [f"- {note}" for note in training.notes]
+    return "\n".join(lines)
+
+
+def _metrics(manifest: Manifest) -> str:
+    if not manifest.metrics:
+        return "Not measured."
+    rows = [
+        (name, f"{one.value:.3f}", "" if one.low is None or one.high is None else f"{one.low:.3f}–{one.high:.3f}")
+        for name, one in manifest.metrics.items()
+    ]
+    where = f"Measured on {manifest.measured_on}.\n\n" if manifest.measured_on else ""
+    return where + _table(("metric", "value", "interval over patients"), rows)
+
+
+def _backends(manifest: Manifest) -> str:
+    if not manifest.backends:
+        return "Not measured."
+    rows = [
+        (
+            name,
+            one.precision,
+            f"{one.agreement:.4%}",
+            f"{one.largest_difference:.1e}",
+            *("" if cost is None else f"{cost:.1f}" for cost in (one.ms_per_frame, one.ms_per_cube)),
+        )
+        for name, one in manifest.backends.items()
+    ]
+    header = ("backend", "precision", "labels equal", "largest difference", "ms per frame", "ms per cube")
+    return "Compared with the model itself at export, on the machine that exported.\n\n" + _table(header, rows)
+
+
+def _limits(manifest: Manifest) -> str:
+    lines = [
+        "- Cameras, wavelengths, lamps, tissues and patients other than those above: unknown behaviour.",
+        "- Confidence is the highest of the probabilities; it is not calibrated and knows no 'don't know'.",
+        "- Saturated, dark, defective and zero-brightness pixels are not classified.",
+    ]
+    if manifest.training is None or not manifest.training.patients.get("test"):
+        lines.append("- It was not tested on a patient that it had not seen.")
+    elif manifest.training.same_patient:
+        who = ", ".join(manifest.training.same_patient)
+        lines.append(f"- Patients {who} stand in training and test: the metrics overstate.")
+    return "\n".join([*lines, *(f"- {note}" for note in manifest.notes)])
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,114 @@
+"""The files of a bundle as bytes, from a folder or a .zip, and back. Nothing is ever unpacked to disk."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from gliomap._files import atomic_file, atomic_folder, refuse_existing
+from gliomap.errors import BundleError
+
+__all__ = ["CARD", "HASH", "MANIFEST", "read_files", "write_files"]
+
+MANIFEST, HASH, CARD = "manifest.json", "manifest.sha256", "card.md"
+
+_LIMITS = {MANIFEST: 8 * 2**20, HASH: 1024, CARD: 8 * 2**20, "cube.onnx": 512 * 2**20, "frame.onnx": 512 * 2**20}
+"""The only names a bundle can hold, and the most bytes of each."""
+
+_FRESH = "Take a fresh copy of the bundle, or export it again."
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The time in every archive: the same files give the same bytes."""
+
+
+def read_files(path: Path) -> dict[str, bytes]:
+    """Every file of the bundle at `path`, a folder or a .zip.
+
+    Raises
+    ------
+    BundleError
+        Nothing there, no bundle, a damaged archive, or files that no bundle has.
+    """
+    if path.is_dir():
+        return _read_folder(path)
+    if not path.is_file():
+        raise BundleError(path, "is not there", "Check the path; a bundle is a folder or a .zip.")
+    return _read_archive(path)
+
+
+def write_files(path: Path, files: Mapping[str, bytes], *, overwrite: bool) -> None:
+    """Write the files as a folder, or as an archive where the name ends in .zip; atomically.
+
+    Raises
+    ------
+    OutputExistsError
+        `path` is there and `overwrite` is False.
+    """
+    if path.suffix.lower() != ".zip":
+        with atomic_folder(path, overwrite=overwrite) as folder:
+            for name, content in files.items():
+                with atomic_file(folder / name) as temporary:
+                    temporary.write_bytes(content)
+        return
+    refuse_existing(path, overwrite=overwrite)
+    with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in sorted(files.items()):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = (stat.S_IFREG | 0o644) << 16
+            archive.writestr(entry, content)
+
+
+def _read_folder(path: Path) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for entry in sorted(path.iterdir()):
+        limit = _limit(path, entry.name)
+        if entry.is_symlink() or not entry.is_file():
+            raise BundleError(entry, "is no plain file", "A bundle holds plain files only; copy it with its content.")
+        with entry.open("rb") as stream:
+            content = stream.read(limit + 1)
+        files[entry.name] = _within(path, entry.name, content)
+    return _whole(path, files)
+
+
+def _read_archive(path: Path) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                limit = _limit(path, entry.filename)
+                if entry.filename in files:
+                    raise BundleError(path, f"holds {entry.filename} twice", _FRESH)
+                if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
+                    raise BundleError(path, f"its {entry.filename} is no plain file", _FRESH)
+                with archive.open(entry) as stream:
+                    # Reading stops at the limit, whatever size the archive claims.
+                    files[entry.filename] = _within(path, entry.filename, stream.read(limit + 1))
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise BundleError(path, f"is not a readable .zip ({error})", _FRESH) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise BundleError(path, f"is not a readable .zip ({error})", _FRESH) from error
+    return _whole(path, files)
+
+
+def _limit(path: Path, name: str) -> int:
+    if name not in _LIMITS:
+        raise BundleError(path, f"holds {name!r}, which no bundle has", "Remove it, or take a fresh copy.")
+    return _LIMITS[name]
+
+
+def _within(path: Path, name: str, content: bytes) -> bytes:
+    if len(content) > _LIMITS[name]:
+        raise BundleError(path, f"its {name} is larger than {_LIMITS[name]} bytes", _FRESH)
+    return content
+
+
+def _whole(path: Path, files: dict[str, bytes]) -> dict[str, bytes]:
+    for name in (MANIFEST, HASH):
+        if name not in files:
+            raise BundleError(path, f"has no {name}", "Name a bundle as `gliomap bundle create` makes it.")
+    return files

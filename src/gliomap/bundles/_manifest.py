@@ -1,0 +1,332 @@
+"""The manifest: what a bundle says about itself, format version 1.
+
+Old bundles open for ever. A change that a reader of version 1 would misread takes version 2, and the
+reader of version 1 stays.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, ValidationError, model_validator
+
+from gliomap.errors import BundleError, GlioMapError
+from gliomap.preprocessing import PreprocessingConfig, chain_sensor
+from gliomap.sensors import ActiveArea, MosaicSensor, SpectralCorrection
+from gliomap.taxonomy import ClassSet
+
+__all__ = [
+    "CUBE_GRAPH",
+    "FORMAT_VERSION",
+    "FRAME_GRAPH",
+    "INTENDED_USE",
+    "Backend",
+    "FileRecord",
+    "GraphRecord",
+    "Manifest",
+    "Measured",
+    "ModelInfo",
+    "SensorInfo",
+    "TensorRecord",
+    "Training",
+    "cube_graph_record",
+    "frame_graph_record",
+    "parse_manifest",
+]
+
+FORMAT_VERSION = 1
+CUBE_GRAPH, FRAME_GRAPH = "cube.onnx", "frame.onnx"
+OPSET = 18
+
+INTENDED_USE = (
+    "Research on hyperspectral images of the exposed brain. Not a medical device: not for diagnosis, not for deciding "
+    "what to resect. A map marks where spectra resemble those of labelled tissue; it never says 'no tumour'."
+)
+
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Count = Annotated[int, Field(ge=0)]
+_Side = Annotated[int, Field(ge=1, le=65_535)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Dimension = int | str
+
+
+class _Part(BaseModel):
+    # Unknown fields are refused: whoever adds one that matters raises the format version.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileRecord(_Part):
+    """Hash and size of one file of the bundle."""
+
+    sha256: _Sha256
+    bytes: _Count
+
+
+class TensorRecord(_Part):
+    """Input or output of a graph; a dimension that is a word is free, and the same wherever the word stands."""
+
+    name: str
+    dtype: Literal["float32", "uint8", "uint16"]
+    shape: tuple[_Dimension, ...]
+
+
+class GraphRecord(_Part):
+    """One graph: its inputs and outputs in order."""
+
+    opset: int = OPSET
+    inputs: tuple[TensorRecord, ...]
+    outputs: tuple[TensorRecord, ...]
+
+
+class SensorInfo(_Part):
+    """The camera that frames must come from, with all that inference needs of its calibration (no responses)."""
+
+    name: str
+    description: str
+    source: str
+    fingerprint: _Sha256
+    frame_shape: tuple[_Side, _Side]
+    active_area: tuple[_Count, _Count, _Side, _Side] = Field(description="Top, left, height, width.")
+    pattern: tuple[_Side, _Side]
+    bit_depth: int
+    saturation: int
+    has_bias_offset: bool
+    defective_pixels: tuple[tuple[_Count, _Count], ...]
+    wavelengths_nm: tuple[FiniteFloat, ...]
+    wavelengths_nominal: bool
+    band_of_position: tuple[_Count, ...]
+    correction: tuple[tuple[FiniteFloat, ...], ...] | None
+    bandpass: str | None
+    correction_after_division: bool
+
+    @classmethod
+    def of(cls, sensor: MosaicSensor) -> SensorInfo:
+        """What a bundle carries of this sensor."""
+        area, correction = sensor.active_area, sensor.correction
+        return cls(
+            name=sensor.name,
+            description=sensor.description,
+            source=sensor.source,
+            fingerprint=sensor.fingerprint(),
+            frame_shape=sensor.frame_shape,
+            active_area=(area.top, area.left, area.height, area.width),
+            pattern=sensor.pattern,
+            bit_depth=sensor.bit_depth,
+            saturation=sensor.saturation,
+            has_bias_offset=sensor.has_bias_offset,
+            defective_pixels=tuple((int(row), int(column)) for row, column in sensor.defective_pixels),
+            wavelengths_nm=tuple(float(value) for value in sensor.wavelengths_nm),
+            wavelengths_nominal=sensor.wavelengths_nominal,
+            band_of_position=sensor.band_of_position,
+            correction=None if correction is None else tuple(tuple(map(float, row)) for row in correction.matrix),
+            bandpass=None if correction is None else correction.bandpass,
+            correction_after_division=sensor.correction_after_division,
+        )
+
+    def build(self) -> MosaicSensor:
+        """The sensor again.
+
+        Raises
+        ------
+        BundleError
+            Its fingerprint is not the one that stands in the manifest.
+        SensorError
+            The fields contradict each other.
+        """
+        correction = None
+        if self.correction is not None:
+            if len({len(row) for row in self.correction}) != 1:
+                raise BundleError("manifest", "rows of the sensor's matrix differ in length", _REMEDY)
+            matrix = np.array(self.correction, np.float64)
+            correction = SpectralCorrection(matrix, self.bandpass or "unknown", self.correction_after_division)
+        sensor = MosaicSensor(
+            name=self.name,
+            description=self.description,
+            frame_shape=self.frame_shape,
+            active_area=ActiveArea(*self.active_area),
+            pattern=self.pattern,
+            bit_depth=self.bit_depth,
+            saturation=self.saturation,
+            wavelengths_nm=np.array(self.wavelengths_nm, np.float64),
+            wavelengths_nominal=self.wavelengths_nominal,
+            band_of_position=self.band_of_position,
+            correction=correction,
+            has_bias_offset=self.has_bias_offset,
+            defective_pixels=np.array(self.defective_pixels, np.int64).reshape(-1, 2),
+            source=self.source,
+        )
+        if sensor.fingerprint() != self.fingerprint:
+            raise BundleError("manifest", f"sensor {self.name!r} does not have the fingerprint it names", _REMEDY)
+        return sensor
+
+
+class ModelInfo(_Part):
+    """The model behind the graphs."""
+
+    name: str
+    title: str
+    window: Annotated[int, Field(ge=1)]
+    n_bands: Annotated[int, Field(ge=1)]
+    parameters: _Count = 0
+
+
+class Backend(_Part):
+    """One backend on which the graphs were run at export, and what came out.
+
+    `agreement` is the share of pixels whose label is the model's own; `largest_difference` is over all probabilities.
+    """
+
+    version: str
+    precision: Literal["f32", "reduced"]
+    agreement: _Share
+    largest_difference: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    ms_per_frame: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    ms_per_cube: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    pixels: _Count
+    threads: Annotated[int, Field(ge=1)] | None = None
+
+
+class Training(_Part):
+    """Where the weights come from."""
+
+    study: str
+    study_fingerprint: str
+    protocol: str
+    split_fingerprint: str
+    patients: dict[str, tuple[str, ...]] = Field(description="Role (train, validation, test) → patients.")
+    captures: dict[str, tuple[str, ...]] = Field(description="Role → captures.")
+    same_patient: tuple[str, ...] = Field(default=(), description="Patients on both sides: metrics then overstate.")
+    labelled: dict[str, dict[str, _Count]] = Field(default={}, description="Role → class → labelled pixels.")
+    seed: int
+    settings: dict[str, JsonValue] = {}
+    epochs: _Count = 0
+    packages: dict[str, str] = {}
+    python: str = ""
+    platform: str = ""
+    commit: str | None = None
+    finished_at: datetime | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Measured(_Part):
+    """A metric with its interval over patients, where there is one."""
+
+    value: FiniteFloat
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+    patients: _Count | None = None
+
+
+class Manifest(_Part):
+    """What a bundle says about itself. See docs/reference for each field."""
+
+    format_version: Literal[1] = 1
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    created_at: datetime
+    gliomap: str
+    files: dict[str, FileRecord] = Field(default={}, description="Every other file of the bundle.")
+    model: ModelInfo
+    classes: ClassSet
+    preprocessing: PreprocessingConfig
+    wavelengths_nm: tuple[FiniteFloat, ...] | None = Field(description="Of the cube's bands; null where unknown.")
+    wavelengths_nominal: bool = Field(default=False, description="They were not measured.")
+    sensor: SensorInfo | None
+    graphs: dict[Literal["cube", "frame"], GraphRecord]
+    no_frame: str | None = Field(default=None, description="Why there is no frame.onnx.")
+    backends: dict[str, Backend] = {}
+    training: Training | None = Field(default=None, description="null where nothing is known about it.")
+    metrics: dict[str, Measured] = {}
+    measured_on: str | None = Field(default=None, description="What the metrics were measured on.")
+    intended_use: str = INTENDED_USE
+    notes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Manifest:
+        bands, classes = self.model.n_bands, len(self.classes)
+        if not 1 <= classes <= 255:
+            raise ValueError(f"{classes} classes do not fit labels of uint8")
+        if self.wavelengths_nm is not None and len(self.wavelengths_nm) != bands:
+            raise ValueError(f"{len(self.wavelengths_nm)} wavelengths for {bands} bands")
+        if "cube" not in self.graphs:
+            raise ValueError("graphs has no 'cube'")
+        if ("frame" in self.graphs) != (self.sensor is not None) or ("frame" in self.graphs) == bool(self.no_frame):
+            raise ValueError("a frame graph, a sensor and no_frame contradict each other")
+        if self.graphs["cube"] != cube_graph_record(bands, classes):
+            raise ValueError("inputs or outputs of the cube graph are not those of this format")
+        if self.sensor is not None:
+            chain = chain_sensor(self.sensor.build(), self.preprocessing)
+            if chain.n_bands != bands:
+                raise ValueError(f"sensor {chain.name!r} gives {chain.n_bands} bands, the model takes {bands}")
+            if self.graphs["frame"] != frame_graph_record(chain, classes):
+                raise ValueError("inputs or outputs of the frame graph are not those of this format")
+        return self
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON: sorted keys, indented, UTF-8, a final newline."""
+        content = self.model_dump(mode="json")
+        text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+        return (text + "\n").encode("utf-8")
+
+
+def cube_graph_record(n_bands: int, n_classes: int) -> GraphRecord:
+    """Inputs and outputs of every cube graph."""
+    return GraphRecord(
+        inputs=(TensorRecord(name="cube", dtype="float32", shape=("H", "W", n_bands)),),
+        outputs=_outputs("H", "W", n_classes),
+    )
+
+
+def frame_graph_record(chain: MosaicSensor, n_classes: int) -> GraphRecord:
+    """Inputs and outputs of the frame graph for a sensor as the chain sees it."""
+    frame, (height, width) = chain.frame_shape, chain.cube_shape
+    return GraphRecord(
+        inputs=(
+            TensorRecord(name="raw", dtype="uint16", shape=frame),
+            TensorRecord(name="dark", dtype="float32", shape=frame),
+            TensorRecord(name="gain", dtype="float32", shape=frame),
+            TensorRecord(name="scale", dtype="float32", shape=(chain.n_bands, height, width)),
+        ),
+        outputs=_outputs(height, width, n_classes),
+    )
+
+
+def parse_manifest(content: bytes, origin: object) -> Manifest:
+    """Read a manifest; `origin` names it in errors.
+
+    Raises
+    ------
+    BundleError
+        No JSON, a newer format, or fields that are missing, unknown or contradictory.
+    """
+    try:
+        table: Any = json.loads(content.decode("utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise BundleError(origin, f"is not JSON ({error})", _REMEDY) from error
+    version = table.get("format_version") if isinstance(table, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise BundleError(origin, f"has format version {version!r}", _REMEDY)
+    if version > FORMAT_VERSION:
+        raise BundleError(
+            origin, f"has format version {version}, this GlioMap reads up to {FORMAT_VERSION}", "Update GlioMap."
+        )
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}" for fault in error.errors()[:3]]
+        raise BundleError(origin, "; ".join(faults), _REMEDY) from error
+    except GlioMapError as error:
+        raise BundleError(origin, f"{error.thing} {error.fault}", _REMEDY) from error
+
+
+def _outputs(height: _Dimension, width: _Dimension, n_classes: int) -> tuple[TensorRecord, ...]:
+    return (
+        TensorRecord(name="labels", dtype="uint8", shape=(height, width)),
+        TensorRecord(name="confidence", dtype="float32", shape=(height, width)),
+        TensorRecord(name="probabilities", dtype="float32", shape=(n_classes, height, width)),
+    )
+
+
+_REMEDY = "Take a fresh copy of the bundle, or export it again."

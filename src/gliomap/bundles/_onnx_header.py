@@ -1,0 +1,170 @@
+"""Inputs and outputs of an ONNX graph, read from its bytes before anything runs it.
+
+A few fields of the protocol buffer are enough, so that neither the `onnx` package nor a session is
+needed: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (field numbers below are from there).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gliomap.errors import BundleError
+
+__all__ = ["GraphHeader", "TensorHeader", "read_graph_header"]
+
+_TYPES = {1: "float32", 2: "uint8", 4: "uint16", 6: "int32", 7: "int64", 10: "float16", 11: "float64"}
+_EXTERNAL = 1
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_MAX_SHIFT = 63
+
+Field = tuple[int, int | memoryview]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorHeader:
+    """Name, element type and shape; a free dimension is its word."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphHeader:
+    """What a graph takes and gives, by which operators; `external` where it points at other files."""
+
+    opsets: dict[str, int]
+    inputs: tuple[TensorHeader, ...]
+    outputs: tuple[TensorHeader, ...]
+    external: bool
+
+
+def read_graph_header(content: bytes, origin: object) -> GraphHeader:
+    """Read the header of a serialised ONNX model.
+
+    Raises
+    ------
+    BundleError
+        The bytes are no ONNX model.
+    """
+    try:
+        return _model(memoryview(content))
+    except (ValueError, IndexError, UnicodeDecodeError) as error:
+        raise BundleError(
+            origin, f"is not an ONNX graph ({error})", "Take a fresh copy of the bundle, or export it again."
+        ) from error
+
+
+def _model(content: memoryview) -> GraphHeader:
+    opsets: dict[str, int] = {}
+    graph: memoryview | None = None
+    for number, value in _fields(content):
+        if number == 8:  # opset_import
+            domain, version = "", 0
+            for inner, found in _fields(_message(value)):
+                domain = _text(found) if inner == 1 else domain
+                version = _number(found) if inner == 2 else version
+            opsets[domain] = version
+        elif number == 7:
+            graph = _message(value)
+    if graph is None:
+        raise ValueError("it holds no graph")
+    inputs, outputs, external = [], [], False
+    for number, value in _fields(graph):
+        if number == 11:
+            inputs.append(_value_info(_message(value)))
+        elif number == 12:
+            outputs.append(_value_info(_message(value)))
+        elif number == 5:  # initializer
+            external |= _is_external(_message(value))
+    return GraphHeader(opsets, tuple(inputs), tuple(outputs), external)
+
+
+def _value_info(content: memoryview) -> TensorHeader:
+    name, dtype = "", "unknown"
+    shape: tuple[int | str, ...] = ()
+    for number, value in _fields(content):
+        if number == 1:
+            name = _text(value)
+        elif number == 2:
+            for kind, tensor in _fields(_message(value)):
+                if kind == 1:  # tensor_type
+                    dtype, shape = _tensor_type(_message(tensor))
+    return TensorHeader(name, dtype, shape)
+
+
+def _tensor_type(content: memoryview) -> tuple[str, tuple[int | str, ...]]:
+    dtype, shape = "unknown", []
+    for number, value in _fields(content):
+        if number == 1:
+            dtype = _TYPES.get(_number(value), f"type {_number(value)}")
+        elif number == 2:
+            shape = [_dimension(_message(found)) for inner, found in _fields(_message(value)) if inner == 1]
+    return dtype, tuple(shape)
+
+
+def _dimension(content: memoryview) -> int | str:
+    size: int | str = "?"
+    for number, value in _fields(content):
+        if number == 1:
+            size = _number(value)
+        elif number == 2:
+            size = _text(value)
+    return size
+
+
+def _is_external(tensor: memoryview) -> bool:
+    return any(
+        (number == 14 and _number(value) == _EXTERNAL) or number == 13  # data_location, external_data
+        for number, value in _fields(tensor)
+    )
+
+
+def _fields(content: memoryview) -> Iterator[Field]:
+    """Field numbers and values of one message; values are integers or the bytes of what is inside."""
+    position = 0
+    while position < len(content):
+        key, position = _varint(content, position)
+        number, wire = key >> 3, key & 7
+        if wire == _VARINT:
+            value, position = _varint(content, position)
+            yield number, value
+            continue
+        if wire == _BYTES:
+            size, position = _varint(content, position)
+        elif wire in (_FIXED32, _FIXED64):
+            size = 4 if wire == _FIXED32 else 8
+        else:
+            raise ValueError(f"wire type {wire}")
+        if position + size > len(content):
+            raise ValueError("it ends in the middle of a field")
+        yield number, content[position : position + size]
+        position += size
+
+
+def _varint(content: memoryview, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, _MAX_SHIFT + 1, 7):
+        byte = content[position]
+        value |= (byte & 0x7F) << shift
+        position += 1
+        if byte < 0x80:
+            return value, position
+    raise ValueError("a number is too long")
+
+
+def _message(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise ValueError("a number stands where a message belongs")
+    return value
+
+
+def _text(value: int | memoryview) -> str:
+    return bytes(_message(value)).decode("utf-8")
+
+
+def _number(value: int | memoryview) -> int:
+    if not isinstance(value, int):
+        raise ValueError("a message stands where a number belongs")
+    return value
