@@ -13,6 +13,7 @@ import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from gliomap.captures import read_frame, read_frames, write_frame
 from gliomap.errors import CaptureError, GlioMapError
@@ -76,6 +77,30 @@ def test_the_usual_kinds_of_tiff(path: Path, options: dict[str, object]) -> None
     read = read_frame(path, SENSOR)
     assert np.array_equal(read.data, data)
     assert read.data.dtype.isnative
+
+
+def packed(path: Path, data: np.ndarray) -> bytes:
+    """A TIFF with PackBits compression, MATLAB's default; its content."""
+    Image.fromarray(data).save(path, compression="packbits")
+    return path.read_bytes()
+
+
+def test_a_file_as_matlab_packs_it(path: Path) -> None:
+    data = frame()
+    data[:5] = 7
+    packed(path, data)
+    assert np.array_equal(read_frame(path, SENSOR).data, data)
+
+
+def test_a_packed_file_that_unpacks_to_too_little_or_too_much(path: Path) -> None:
+    content = packed(path, frame())
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        start, length = page.dataoffsets[0], page.databytecounts[0]
+    for filler, fault in ((b"\x80", "is truncated"), (b"\x81", "unpacks to more")):
+        path.write_bytes(content[:start] + filler * length + content[start + length :])
+        with pytest.raises(CaptureError, match=fault):
+            read_frame(path, SENSOR)
 
 
 @pytest.mark.parametrize("stamp", ["2021:05:04 13:02:01", "2021-05-04 13:02:01"])

@@ -32,7 +32,7 @@ __all__ = ["RawImage", "read_tiff", "write_tiff"]
 _MAX_FILE_BYTES = 512 * 2**20
 _MAX_PIXELS = 2**27
 _MINISWHITE, _PALETTE = 0, 3
-_NO_COMPRESSION, _DEFLATE = (1,), (8, 32946)
+_NO_COMPRESSION, _DEFLATE, _PACKBITS = (1,), (8, 32946), (32773,)  # MATLAB's imwrite packs bits unless told not to
 _SAVE_AGAIN = "Save it as an uncompressed single-page greyscale TIFF of 8 or 16 bits."
 _COPY_AGAIN = "Copy the file again from the camera's computer."
 
@@ -65,7 +65,7 @@ def read_tiff(path: Path, expected: tuple[int, int] | None = None) -> RawImage:
     Parameters
     ----------
     path
-        The file, uncompressed or deflate-compressed.
+        The file, uncompressed or compressed by deflate or PackBits.
     expected
         (rows, columns) that the frame must have, or None.
 
@@ -135,7 +135,7 @@ def _check_kind(path: Path, page: TiffPage) -> None:
     tag = page.tags.get("PhotometricInterpretation")
     if tag is not None and tag.value in (_MINISWHITE, _PALETTE):
         raise CaptureError(path, "stores inverted or palette colours, not grey values", _SAVE_AGAIN)
-    if page.compression not in (*_NO_COMPRESSION, *_DEFLATE):
+    if page.compression not in (*_NO_COMPRESSION, *_DEFLATE, *_PACKBITS):
         raise CaptureError(path, f"is compressed ({page.compression!r})", _SAVE_AGAIN)
 
 
@@ -163,10 +163,11 @@ def _check_strips(path: Path, page: TiffPage, content: bytes) -> None:
     if page.is_tiled:
         raise CaptureError(path, "is stored in tiles", _SAVE_AGAIN)
     stored = sum(counts)
-    if page.compression in _DEFLATE:
+    if page.compression not in _NO_COMPRESSION:
         stored = 0
         for offset, count in zip(offsets, counts, strict=True):
-            unpacked = len(zlib.decompressobj().decompress(content[offset : offset + count], needed + 1))
+            strip = content[offset : offset + count]
+            unpacked = _unpacked_bits(strip) if page.compression in _PACKBITS else _inflated(strip, needed + 1)
             stored += unpacked
             if unpacked > needed or stored > 2 * needed:  # the last strip may be padded to the others' height
                 raise CaptureError(path, f"unpacks to more than its {needed:,} bytes of pixels", _COPY_AGAIN)
@@ -174,6 +175,23 @@ def _check_strips(path: Path, page: TiffPage, content: bytes) -> None:
         raise CaptureError(
             path, f"is truncated: {needed:,} bytes of pixels are declared, {stored:,} there", _COPY_AGAIN
         )
+
+
+def _inflated(strip: bytes, limit: int) -> int:
+    """Bytes that a deflated strip unpacks to, at most `limit`."""
+    return len(zlib.decompressobj().decompress(strip, limit))
+
+
+def _unpacked_bits(strip: bytes) -> int:
+    """Bytes that a PackBits strip unpacks to (TIFF 6.0, section 9); runs that the strip does not hold count as none."""
+    total = position = 0
+    while position < len(strip):
+        header = strip[position]
+        length = header + 1 if header < 128 else 0 if header == 128 else 257 - header
+        taken = length if header < 128 else int(header != 128)
+        position += 1 + taken
+        total += length if position <= len(strip) else 0
+    return total
 
 
 def _taken_at(page: TiffPage) -> datetime | None:
