@@ -234,7 +234,7 @@ def _claimed(plan: TrainingPlan, out: Path | None, record: RunRecord) -> Path:
                 "Add --resume to go on with it, or delete it, or choose another -o.",
             )
         folder.mkdir(parents=True)
-        write_record(folder, record.model_copy(update={"name": out.name}))
+        _begin(folder, record.model_copy(update={"name": out.name}))
         return folder
     runs, base, number = plan.study.root / RUNS, plan.base_name(), 1
     while True:
@@ -247,8 +247,17 @@ def _claimed(plan: TrainingPlan, out: Path | None, record: RunRecord) -> Path:
             except FileExistsError:
                 logger.info("%s is an unfinished training; --resume goes on with it", folder)
         number += 1
-    write_record(folder, record.model_copy(update={"name": name, "version": number}))
+    _begin(folder, record.model_copy(update={"name": name, "version": number}))
     return folder
+
+
+def _begin(folder: Path, record: RunRecord) -> None:
+    """Write the first record; a folder without one could neither be resumed nor used, so it goes."""
+    try:
+        write_record(folder, record)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _resumed(plan: TrainingPlan, out: Path | None, record: RunRecord) -> Path:

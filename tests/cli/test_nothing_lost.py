@@ -1,0 +1,143 @@
+"""A full disk and Ctrl-C in the middle of a write: the right exit code, and nothing half-written."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.scenes import Files, write_capture
+
+Run = Callable[..., Any]
+COMMAND = str(Path(sys.executable).with_name("gliomap"))
+
+
+def limited(limit: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command where no file may grow over `limit` bytes: the system answers as on a full disk."""
+    return subprocess.run(
+        [COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        check=False,
+    )
+
+
+def assert_environment_fault(done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+    fault = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(fault) == 1, done.stderr
+    assert done.stdout == ""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    (tmp_path / "in").mkdir()
+    return write_capture(tmp_path / "in", tiles=(40, 40))
+
+
+def outputs(small_study: Path, files: Files, out: Path) -> dict[str, tuple[list[object], Path]]:
+    """Verb → its command line and the final name that must not appear."""
+    camera = small_study / "sensor.toml"
+    return {
+        "preprocess": (["preprocess", *files.flags, "--sensor", files.sensor, "-o", out / "c.npz"], out / "c.npz"),
+        "phantom": (["phantom", out / "made", "--patients", "1", "--sensor", camera], out / "made"),
+        "study show": (["study", "show", small_study, "-o", out / "sheet.png"], out / "sheet.png"),
+        "train": (["train", small_study, "--model", "lda", "-o", out / "run"], out / "run"),
+    }
+
+
+VERBS = ("preprocess", "phantom", "study show", "train")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_where_files_may_not_grow_nothing_is_left(verb: str, small_study: Path, files: Files, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    command, final = outputs(small_study, files, out)[verb]
+    done = limited(2048, *command)
+    assert_environment_fault(done)
+    assert not final.exists()
+    assert list(out.iterdir()) == [], "neither a final name nor a temporary one"
+
+
+def test_what_was_there_survives_a_failed_overwrite(files: Files, tmp_path: Path) -> None:
+    out = tmp_path / "cube.npz"
+    out.write_bytes(b"the result of yesterday")
+    done = limited(4096, "preprocess", *files.flags, "--sensor", files.sensor, "-o", out, "--overwrite")
+    assert_environment_fault(done)
+    assert out.read_bytes() == b"the result of yesterday"
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB, where this process may mount one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("may not mount a small disk here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_is_named_as_such(installed: Run, files: Files, tiny_disk: Path) -> None:
+    result = installed("preprocess", *files.flags, "--sensor", files.sensor, "-o", tiny_disk / "cube.npz")
+    assert result.code == 3
+    assert "disk is full" in result.err
+    assert list(tiny_disk.iterdir()) == []
+
+
+def test_a_folder_without_permission(installed: Run, files: Files) -> None:
+    result = installed("preprocess", *files.flags, "--sensor", files.sensor, "-o", "/proc/none/cube.npz")
+    assert result.code in (2, 3)
+    assert "/proc/none" in result.err
+
+
+def interrupt(begun: Callable[[], bool], *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Start the command and send Ctrl-C as soon as `begun`."""
+    process = subprocess.Popen(
+        [COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not begun():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "it never began to write"
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def test_ctrl_c_in_the_middle_of_a_study_leaves_no_study(small_study: Path, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    command = ["phantom", made, "--patients", "100", "--sensor", small_study / "sensor.toml"]
+    done = interrupt(lambda: any(tmp_path.glob(".made-*/tif/*.tif")), *command)
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-1].startswith("interrupted")
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_in_training_keeps_only_what_can_go_on(small_study: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = ["train", small_study, "--test-patient", "ID0003", "--epochs", "5000", "--preset", "thesis", "-o", run]
+    command += ["--model", "fourlayer"]
+    unfinished = tmp_path / "running_run"
+    done = interrupt(lambda: (unfinished / "checkpoint.safetensors").exists(), *command)
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+    assert "--resume" in done.stderr
+    assert not run.exists()
+    assert list(tmp_path.iterdir()) == [unfinished]
