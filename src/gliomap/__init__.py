@@ -3,8 +3,15 @@
 Research software, not a medical device.
 """
 
-from importlib.metadata import version as _version
-
 __all__ = ["__version__"]
 
-__version__ = _version("gliomap")
+__version__: str
+
+
+def __getattr__(name: str) -> str:
+    # Only when asked: reading a distribution's metadata takes longer than importing the engine's own files.
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("gliomap")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
