@@ -1,0 +1,306 @@
+"""The engine: a bundle, applied to frames and cubes."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.bundles import Bundle, Manifest, open_bundle
+from gliomap.captures import Exposures, check_references
+from gliomap.engine._backend import BackendName, Outputs, Precision, Runner, load_graph
+from gliomap.engine._map import TissueMap
+from gliomap.engine._references import DatedReferences, require_references, why_blank
+from gliomap.errors import BundleError, CubeError, ReferenceFrameError
+from gliomap.preprocessing import HyperCube, Reason, References, prepare_references, raw_reasons
+from gliomap.sensors import MosaicSensor
+from gliomap.taxonomy import ClassSet
+
+__all__ = ["Engine"]
+
+_UInt8 = npt.NDArray[np.uint8]
+_Float32 = npt.NDArray[np.float32]
+
+
+class Engine:
+    """Classifies frames and cubes with one bundle. May be used from several threads at once.
+
+    Graphs are loaded when first needed.
+
+    Parameters
+    ----------
+    bundle
+        From `open_bundle`; `Engine.open` takes a path.
+    backend
+        'onnxruntime', or 'openvino' where that is installed.
+    threads
+        For one classification; None takes every core.
+    precision
+        'f32', or with OpenVINO 'reduced': faster where the processor can, some labels differ.
+    max_reference_age
+        A frame taken further from its references than this gives a blank map; None sets no limit.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        backend: BackendName = "onnxruntime",
+        threads: int | None = None,
+        precision: Precision = "f32",
+        max_reference_age: timedelta | None = None,
+    ) -> None:
+        self.bundle = bundle
+        self.backend: BackendName = backend
+        self.threads = threads
+        self.precision: Precision = precision
+        self.max_reference_age = max_reference_age
+        self._sensor = bundle.sensor
+        self._runners: dict[str, Runner] = {}
+        self._lock = threading.Lock()
+        self._scales: weakref.WeakKeyDictionary[References, list[_Float32]] = weakref.WeakKeyDictionary()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        backend: BackendName = "onnxruntime",
+        threads: int | None = None,
+        precision: Precision = "f32",
+        max_reference_age: timedelta | None = None,
+        sensor: MosaicSensor | None = None,
+    ) -> Engine:
+        """Open a bundle, a folder or a .zip; `sensor` is the camera in use, if it is to be checked.
+
+        Raises
+        ------
+        BundleError
+            The bundle is damaged, incomplete, too new, or of another sensor.
+        """
+        bundle = open_bundle(path, sensor)
+        return cls(bundle, backend=backend, threads=threads, precision=precision, max_reference_age=max_reference_age)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says about itself."""
+        return self.bundle.manifest
+
+    @property
+    def classes(self) -> ClassSet:
+        """What labels mean."""
+        return self.bundle.manifest.classes
+
+    @property
+    def sensor(self) -> MosaicSensor:
+        """The camera whose frames it takes.
+
+        Raises
+        ------
+        BundleError
+            The bundle takes preprocessed cubes only.
+        """
+        if self._sensor is None:
+            raise BundleError(
+                self.bundle.path,
+                f"has no frame.onnx: {self.manifest.no_frame}",
+                "Classify preprocessed cubes, or make a bundle with --sensor.",
+            )
+        return self._sensor
+
+    def load(self) -> None:
+        """Load the graphs now, so that the first frame does not wait for it."""
+        self._runner("cube")
+        if self._sensor is not None:
+            self._runner("frame")
+
+    def prepare(
+        self,
+        white: npt.NDArray[np.uint16],
+        dark: npt.NDArray[np.uint16],
+        *,
+        exposures: Exposures | None = None,
+        white_dark: npt.NDArray[np.uint16] | None = None,
+        taken_at: datetime | None = None,
+    ) -> DatedReferences:
+        """Prepare a pair of references, once for all frames that follow.
+
+        References that cannot be right (swapped, hardly any light, saturated) are prepared as well, with their
+        `fault`: every map made with them is blank and says so.
+
+        Parameters
+        ----------
+        white, dark, white_dark
+            uint16 frames; `white_dark` is a second dark of the white's exposure.
+        exposures
+            Exposure times, where they differ.
+        taken_at
+            When the older of them was taken.
+
+        Raises
+        ------
+        CaptureError
+            A frame of another shape or type.
+        ReferenceFrameError
+            No dark fits the exposures.
+        BundleError
+            The bundle takes preprocessed cubes only.
+        """
+        sensor, fault = self.sensor, None
+        prepared = prepare_references(
+            white, dark, sensor, self.manifest.preprocessing, exposures=exposures, white_dark=white_dark
+        )
+        try:
+            check_references(white, dark, sensor, white_dark=white_dark, exposures=exposures)
+        except ReferenceFrameError as error:
+            fault = f"{error.thing}: {error.fault}"
+        known = {field.name: getattr(prepared, field.name) for field in fields(References)}
+        return DatedReferences(**known, taken_at=taken_at, fault=fault)
+
+    def classify_frame(
+        self, raw: npt.NDArray[np.uint16], references: References, *, taken_at: datetime | None = None
+    ) -> TissueMap:
+        """Classify a raw mosaic frame.
+
+        Parameters
+        ----------
+        raw
+            uint16 (frame), digital numbers in the low bits.
+        references
+            From `prepare` of an engine with the same sensor and preprocessing.
+        taken_at
+            When the frame was taken; needed where `max_reference_age` is set.
+
+        Returns
+        -------
+        TissueMap
+            Blank, with the reason, where the references are invalid or too old.
+
+        Raises
+        ------
+        CaptureError
+            A frame of another shape or type.
+        ReferenceFrameError
+            References of another sensor or preprocessing.
+        BundleError
+            The bundle takes preprocessed cubes only.
+        """
+        start = time.perf_counter()
+        require_references(references, self.sensor, self.manifest.preprocessing)
+        reasons = raw_reasons(raw, references)
+        blanked = why_blank(references, taken_at, self.max_reference_age)
+        if blanked is not None:
+            return self._blank(reasons, blanked, start)
+        runner = self._runner("frame")
+        with self._masked_scale(references, reasons) as scale:
+            checked = time.perf_counter()
+            inputs: dict[str, npt.NDArray[np.generic]] = {
+                "raw": np.ascontiguousarray(raw),
+                "dark": references.dark,
+                "gain": references.gain,
+                "scale": scale,
+            }
+            outputs = runner(inputs)
+        return self._finish(outputs, reasons, start, checked)
+
+    def classify_cube(self, cube: HyperCube) -> TissueMap:
+        """Classify a preprocessed cube of any height and width.
+
+        Raises
+        ------
+        CubeError
+            Another number of bands than the model takes, or a cube without pixels.
+        """
+        start = time.perf_counter()
+        wanted = self.manifest.model.n_bands
+        if cube.n_bands != wanted or not cube.mask.size:
+            raise CubeError(
+                "cube",
+                f"is {cube.height}×{cube.width}×{cube.n_bands}, the bundle takes {wanted} bands",
+                "Use a cube of the camera and preprocessing that the bundle was trained for.",
+            )
+        data = np.ascontiguousarray(cube.data)
+        if not cube.mask.all():
+            # Also for its valid neighbours a masked spectrum is 0.
+            data = np.where(cube.mask[..., np.newaxis], data, np.float32(0))
+        runner = self._runner("cube")
+        checked = time.perf_counter()
+        # Masked without a reason: somebody cut it away.
+        why = np.where(cube.reasons != 0, cube.reasons, np.uint8(Reason.OUTSIDE))
+        reasons = np.where(cube.mask, np.uint8(0), why)
+        return self._finish(runner({"cube": data}), reasons, start, checked)
+
+    def _runner(self, kind: str) -> Runner:
+        with self._lock:
+            if kind not in self._runners:
+                content = self.bundle.cube_graph if kind == "cube" else self.bundle.frame_graph or b""
+                origin = self.bundle.path / f"{kind}.onnx"
+                self._runners[kind] = load_graph(content, origin, self.backend, self.threads, self.precision)
+            return self._runners[kind]
+
+    @contextmanager
+    def _masked_scale(self, references: References, reasons: _UInt8) -> Iterator[_Float32]:
+        """The references' scale, 0 also in the tiles that only this frame masks.
+
+        Such tiles must be 0 in the neighbourhood of valid ones too. A scale is 9 MB, so that copies are kept and
+        mended after use rather than made for each frame; each call has its own.
+        """
+        if reasons is references.reasons:
+            yield references.scale
+            return
+        rows, columns = np.nonzero((reasons != 0) & (references.reasons == 0))
+        with self._lock:
+            spare = self._scales.setdefault(references, [])
+            scale = spare.pop() if spare else references.scale.copy()
+        scale[:, rows, columns] = 0
+        try:
+            yield scale
+        finally:
+            scale[:, rows, columns] = references.scale[:, rows, columns]
+            with self._lock:
+                spare.append(scale)
+
+    def _finish(self, outputs: Outputs, reasons: _UInt8, start: float, checked: float) -> TissueMap:
+        """Mask what is not valid; a valid tile to which the graph gives no probability has no brightness."""
+        computed = time.perf_counter()
+        labels, confidence, probabilities = outputs
+        dim = (confidence == 0) & (reasons == 0)
+        reasons = np.where(dim, np.uint8(Reason.ZERO_BRIGHTNESS), reasons)
+        mask = reasons == 0
+        labels *= mask
+        confidence *= mask
+        if not mask.all():
+            probabilities[:, ~mask] = 0
+        end = time.perf_counter()
+        timings = {
+            "check": checked - start,
+            "graph": computed - checked,
+            "finish": end - computed,
+            "total": end - start,
+        }
+        # A view: turning 1.8 MB about costs more than it gives.
+        turned = probabilities.transpose(1, 2, 0)
+        return TissueMap(labels, turned, confidence, mask, reasons, self.classes, timings, None, self.bundle.identity)
+
+    def _blank(self, reasons: _UInt8, why: str, start: float) -> TissueMap:
+        shape = reasons.shape
+        spent = time.perf_counter() - start
+        return TissueMap(
+            labels=np.zeros(shape, np.uint8),
+            probabilities=np.zeros((*shape, len(self.classes)), np.float32),
+            confidence=np.zeros(shape, np.float32),
+            mask=np.zeros(shape, np.bool_),
+            reasons=reasons.copy(),
+            classes=self.classes,
+            timings={"check": spent, "graph": 0.0, "finish": 0.0, "total": spent},
+            blanked=why,
+            bundle=self.bundle.identity,
+        )

@@ -1,0 +1,262 @@
+"""The two graphs of a bundle, built operator by operator (ONNX, opset 18).
+
+What costs time on a CPU besides the network is moving the frame about; hence crop, mosaic → cube and
+spectral correction are one convolution of the tile's size and stride, channels stay in front, and
+softmax is written out so that the confidence (1 / Σ exp(l − max)) falls out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.bundles import GraphRecord, cube_graph_record, frame_graph_record
+from gliomap.errors import MissingExtraError, ModelError
+from gliomap.learning._layers import Conv, DenseNetwork, Layer, MaxPool, Relu
+from gliomap.preprocessing import PreprocessingConfig, chain_sensor
+from gliomap.sensors import MosaicSensor
+
+__all__ = ["Graphs", "build_graphs"]
+
+_OPSET, _IR_VERSION = 18, 8
+_TINY = 1e-30
+"""The chain's own least divisor (preprocessing): its reciprocal is still finite in float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graphs:
+    """Serialised graphs with the record of their inputs and outputs; no frame graph without a sensor."""
+
+    cube: bytes
+    cube_record: GraphRecord
+    frame: bytes | None = None
+    frame_record: GraphRecord | None = None
+
+
+def build_graphs(network: DenseNetwork, sensor: MosaicSensor | None, config: PreprocessingConfig) -> Graphs:
+    """Build `cube.onnx` and, where the sensor is known, `frame.onnx`.
+
+    Raises
+    ------
+    ModelError
+        More classes than labels of uint8 can name, or a sensor that gives another number of bands.
+    MissingExtraError
+        The `onnx` package is not installed.
+    """
+    if network.n_classes > 255:
+        raise ModelError("network", f"has {network.n_classes} classes", "Labels are uint8: use 255 or fewer.")
+    record = cube_graph_record(network.n_bands, network.n_classes)
+    cube = _cube_graph(network, record)
+    if sensor is None:
+        return Graphs(cube, record)
+    chain = chain_sensor(sensor, config)
+    if chain.n_bands != network.n_bands:
+        raise ModelError(
+            "network",
+            f"takes {network.n_bands} bands, sensor {sensor.name!r} gives {chain.n_bands}",
+            "Name the camera that the model was trained for.",
+        )
+    frame_record = frame_graph_record(chain, network.n_classes)
+    return Graphs(cube, record, _frame_graph(network, chain, config, frame_record), frame_record)
+
+
+class _Builder:
+    """Collects nodes and constants; every method returns the name of a tensor."""
+
+    def __init__(self) -> None:
+        try:
+            from onnx import helper, numpy_helper
+        except ImportError as error:
+            raise MissingExtraError("export of a bundle", "train") from error
+        self._helper, self._numpy_helper = helper, numpy_helper
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
+        self._known: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+
+    def constant(self, value: npt.ArrayLike, dtype: type[np.generic]) -> str:
+        """An initialiser; equal ones are shared."""
+        array = np.ascontiguousarray(np.asarray(value, dtype))
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._known:
+            self._known[key] = f"constant_{len(self._known)}"
+            # ascontiguousarray makes scalars one-dimensional.
+            shaped = array.reshape(np.shape(value))
+            self._constants.append(self._numpy_helper.from_array(shaped, self._known[key]))
+        return self._known[key]
+
+    def real(self, value: npt.ArrayLike) -> str:
+        return self.constant(value, np.float32)
+
+    def integers(self, *values: int) -> str:
+        return self.constant(list(values), np.int64)
+
+    def __call__(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
+        name = f"{operator.lower()}_{len(self._nodes)}"
+        result = output or name
+        self._nodes.append(self._helper.make_node(operator, list(inputs), [result], name=name, **attributes))
+        return result
+
+    def serialise(self, name: str, record: GraphRecord) -> bytes:
+        import onnx
+
+        types = {
+            "float32": onnx.TensorProto.FLOAT,
+            "uint8": onnx.TensorProto.UINT8,
+            "uint16": onnx.TensorProto.UINT16,
+        }
+        inputs, outputs = (
+            [self._helper.make_tensor_value_info(one.name, types[one.dtype], list(one.shape)) for one in tensors]
+            for tensors in (record.inputs, record.outputs)
+        )
+        graph = self._helper.make_graph(self._nodes, name, inputs, outputs, self._constants)
+        opset = self._helper.make_opsetid("", _OPSET)
+        model = self._helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION, producer_name="gliomap")
+        onnx.checker.check_model(model, full_check=True)
+        content: bytes = model.SerializeToString(deterministic=True)
+        return content
+
+
+def _cube_graph(network: DenseNetwork, record: GraphRecord) -> bytes:
+    build = _Builder()
+    channels = build("Transpose", "cube", perm=[2, 0, 1])
+    # A spectrum that preprocessing masked is 0 in every band.
+    highest = build("ReduceMax", build("Abs", channels), build.integers(0), keepdims=1)
+    valid = build("Greater", highest, build.real(0))
+    _classify(build, network, build("Unsqueeze", channels, build.integers(0)), valid)
+    return build.serialise("cube", record)
+
+
+def _frame_graph(network: DenseNetwork, chain: MosaicSensor, config: PreprocessingConfig, record: GraphRecord) -> bytes:
+    build = _Builder()
+    tiles = _corrected_tiles(build, chain)
+    scale = "scale"
+    if chain.correction_after_division:
+        # Scale then is 1 in every band of a valid tile and 0 in every band of a masked one: one band tells
+        # all, and it can go into the factor of the normalisation instead of a pass over the cube.
+        scale = build("Slice", scale, build.integers(0), build.integers(1), build.integers(0))
+        scale = build("Unsqueeze", scale, build.integers(0))
+        cube, valid = _normalise(build, tiles, config, chain.n_bands, scale)
+    else:
+        tiles = build("Mul", tiles, build("Unsqueeze", scale, build.integers(0)))
+        cube, valid = _normalise(build, tiles, config, chain.n_bands, None)
+    _classify(build, network, cube, build("Squeeze", valid, build.integers(0)))
+    return build.serialise("frame", record)
+
+
+def _corrected_tiles(build: _Builder, chain: MosaicSensor) -> str:
+    """(raw − dark) · gain, cut out, one pixel per tile, times the matrix: [1, B, h, w]."""
+    signal = build("Sub", build("Cast", "raw", to=1), "dark")
+    mosaic = build("Mul", signal, "gain")
+    area, (rows, columns) = chain.active_area, chain.pattern
+    frame_rows, frame_columns = chain.frame_shape
+    # Tiles that start at the frame's corner come out of the convolution by themselves; it leaves out what
+    # is no whole tile at the far edges.
+    from_corner = (area.top, area.left) == (0, 0)
+    if not from_corner or (frame_rows // rows, frame_columns // columns) != chain.cube_shape:
+        first, last = (area.top, area.left), (area.top + area.height, area.left + area.width)
+        mosaic = build("Slice", mosaic, build.integers(*first), build.integers(*last), build.integers(0, 1))
+    mosaic = build("Unsqueeze", mosaic, build.integers(0, 1))
+    kernel = chain.band_matrix().reshape(chain.n_bands, 1, rows, columns)
+    return build("Conv", mosaic, build.real(kernel), kernel_shape=[rows, columns], strides=[rows, columns])
+
+
+def _normalise(
+    build: _Builder, tiles: str, config: PreprocessingConfig, n_bands: int, unmasked: str | None
+) -> tuple[str, str]:
+    """Normalised cube [1, B, h, w] and where it is valid [1, 1, h, w], as `preprocessing.normalise` does it.
+
+    `unmasked` [1, 1, h, w] is 0 where a tile is masked; None where the tiles themselves are 0 there.
+    """
+    bands = build.integers(1)
+
+    def over_bands(values: str, weight: float) -> str:
+        # A sum over channels is faster as a convolution than as a reduction.
+        kernel = np.full((1, n_bands, 1, 1), weight)
+        return build("Conv", values, build.real(kernel), kernel_shape=[1, 1])
+
+    def root_mean_square(values: str) -> str:
+        return build("Sqrt", over_bands(build("Mul", values, values), 1 / n_bands))
+
+    level = root_mean_square(tiles)
+    shifted, divisor = tiles, level
+    if config.normalisation == "snv":
+        shifted = build("Sub", tiles, over_bands(tiles, 1 / n_bands))
+        divisor = root_mean_square(shifted)
+    elif config.normalisation == "minmax":
+        low = build("ReduceMin", tiles, bands, keepdims=1)
+        shifted, divisor = build("Sub", tiles, low), build("Sub", build("ReduceMax", tiles, bands, keepdims=1), low)
+    elif config.normalisation == "area":
+        divisor = over_bands(build("Abs", tiles), 1.0)
+    floor = build.real(max(config.min_brightness, _TINY))
+    valid = build("Greater", level if unmasked is None else build("Mul", level, unmasked), floor)
+    if divisor != level:
+        valid = build("And", valid, build("Greater", divisor, floor))
+    # Max: what is not selected must not be infinite either.
+    none = config.normalisation == "none"
+    factor = build.real(1) if none else build("Reciprocal", build("Max", divisor, floor))
+    return build("Mul", shifted, build("Where", valid, factor, build.real(0))), valid
+
+
+def _classify(build: _Builder, network: DenseNetwork, cube: str, valid: str) -> None:
+    """The network and the three outputs; `cube` [1, B, h, w], `valid` [1, h, w]."""
+    first = build.integers(0)
+    logits = build("Squeeze", _network(build, network, cube), first)
+    best = build("ReduceMax", logits, first, keepdims=1)
+    powers = build("Exp", build("Sub", logits, best))
+    total = build("ReduceSum", powers, first, keepdims=1)
+    # The best class has power 1; an invalid pixel has no probabilities at all.
+    highest = build("Where", valid, build("Reciprocal", total), build.real(0))
+    index = build("ArgMax", logits, axis=0, keepdims=0)
+    build("Cast", build("Add", index, build.constant(1, np.int64)), to=2, output="labels")
+    build("Squeeze", highest, first, output="confidence")
+    build("Mul", powers, highest, output="probabilities")
+
+
+def _network(build: _Builder, network: DenseNetwork, data: str) -> str:
+    padding, operators = network.padding, _operators(network.layers)
+    if padding and not isinstance(operators[0], Conv):
+        # A pool must see zeros beyond the edge as the patch does; ONNX pads pools with −∞.
+        data = build("Pad", data, build.integers(0, 0, padding, padding, 0, 0, padding, padding))
+        padding = 0
+    for layer in operators:
+        data = _OPERATORS[type(layer)](build, layer, data, padding)
+        padding = 0
+    return data
+
+
+def _operators(layers: Sequence[Layer]) -> list[Layer]:
+    """The same layers with ReLU before a pool, which changes nothing but lets a backend fuse it with the convolution."""
+    ordered = list(layers)
+    for position in range(len(ordered) - 1):
+        if isinstance(ordered[position], MaxPool) and isinstance(ordered[position + 1], Relu):
+            ordered[position], ordered[position + 1] = ordered[position + 1], ordered[position]
+    return ordered
+
+
+def _convolution(build: _Builder, layer: Any, data: str, padding: int) -> str:
+    return build(
+        "Conv",
+        data,
+        build.real(layer.weight),
+        build.real(layer.bias),
+        kernel_shape=list(layer.weight.shape[2:]),
+        dilations=[layer.dilation] * 2,
+        pads=[padding] * 4,
+    )
+
+
+def _pool(build: _Builder, layer: Any, data: str, padding: int) -> str:
+    del padding
+    return build("MaxPool", data, kernel_shape=[layer.size] * 2, strides=[1, 1])
+
+
+def _relu(build: _Builder, layer: Any, data: str, padding: int) -> str:
+    del layer, padding
+    return build("Relu", data)
+
+
+_OPERATORS: dict[type, Callable[[_Builder, Any, str, int], str]] = {Conv: _convolution, MaxPool: _pool, Relu: _relu}
