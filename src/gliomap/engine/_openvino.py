@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import openvino
 
 from gliomap.engine._backend import Inputs, Outputs, Precision, Runner, default_threads, unreadable
@@ -37,11 +39,22 @@ def load(content: bytes, origin: object, threads: int | None, precision: Precisi
         request = getattr(own, "request", None)
         if request is None:
             request = own.request = compiled.create_infer_request()
-        tensors = {name: openvino.Tensor(np.ascontiguousarray(inputs[name]), shared_memory=True) for name in names}
-        for name, tensor in tensors.items():
-            request.set_tensor(name, tensor)
+        for name in names:
+            request.set_tensor(name, openvino.Tensor(_shareable(inputs[name]), shared_memory=True))
         request.infer()
         # Copies: the request's memory is written again by the next frame.
         return Outputs(*(np.array(request.get_tensor(name).data) for name in Outputs._fields))
 
     return run
+
+
+def _shareable(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """A view of the same memory that OpenVINO takes.
+
+    It demands a writable array for an input that it only reads, and prepared references are read-only; copying
+    them would cost more than reading them. The caller keeps `array` alive.
+    """
+    if array.flags.writeable:
+        return array
+    memory = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)
+    return np.ndarray(array.shape, array.dtype, buffer=memory)

@@ -1,0 +1,176 @@
+"""Whether exported graphs compute what the model computes, patch by patch, on every backend there is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap._progress import Track
+from gliomap.bundles import Backend, Bundle
+from gliomap.engine import BackendName, Engine, Precision, TissueMap, backend_version
+from gliomap.errors import ExportMismatchError
+from gliomap.learning._graph_scene import FrameScene, cube_scene, frame_scene
+from gliomap.learning._layers import DenseNetwork
+from gliomap.learning._model import BATCH, TissueModel
+from gliomap.learning._patches import PatchSource
+from gliomap.preprocessing import HyperCube, preprocess
+
+__all__ = ["LABEL_TIE", "PROBABILITY_TOLERANCE", "check_backends"]
+
+LABEL_TIE = 1e-5
+"""Labels may differ only where the two best probabilities are this close."""
+PROBABILITY_TOLERANCE = 1e-4
+
+_REPEATS = 5
+_MOST_PIXELS = 100_000
+"""Pixels that are compared patch by patch; beyond, an even choice of them."""
+
+_Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class _Truth:
+    """What the model itself says: probabilities (N, C) at `rows`, `columns`, and the validity of all pixels."""
+
+    rows: npt.NDArray[np.intp]
+    columns: npt.NDArray[np.intp]
+    probabilities: _Float32
+    reasons: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """Pixels compared, share with equal labels, pixels that differ beyond a tie, largest difference of probability."""
+
+    pixels: int
+    agreement: float
+    wrong: int
+    largest: float
+
+
+def check_backends(
+    model: TissueModel | DenseNetwork, bundle: Bundle, *, reduced: bool, threads: int | None, track: Track
+) -> dict[str, Backend]:
+    """Run the bundle on every installed backend and compare it with the model.
+
+    Parameters
+    ----------
+    reduced
+        Also measure OpenVINO in reduced precision. Its labels may differ: that is recorded, not refused.
+
+    Raises
+    ------
+    ExportMismatchError
+        In float32 a graph gives another label, probability or mask than the model.
+    """
+    scene, cube = _inputs(bundle)
+    truth = _model_itself(model, cube, track)
+    wanted: list[tuple[str, BackendName, Precision]] = [("onnxruntime", "onnxruntime", "f32")]
+    if find_spec("openvino") is not None:
+        wanted.append(("openvino", "openvino", "f32"))
+        if reduced:
+            wanted.append(("openvino-reduced", "openvino", "reduced"))
+    return {
+        name: _measure(Engine(bundle, backend=backend, precision=precision, threads=threads), scene, cube, truth)
+        for name, backend, precision in track(wanted, "Checking the exported graphs", len(wanted))
+    }
+
+
+def _inputs(bundle: Bundle) -> tuple[FrameScene | None, HyperCube]:
+    if bundle.sensor is None:
+        return None, cube_scene(bundle.manifest.model.n_bands, bundle.manifest.preprocessing)
+    scene = frame_scene(bundle.sensor)
+    references = Engine(bundle).prepare(scene.white, scene.dark)
+    return scene, preprocess(scene.raw, references)
+
+
+def _model_itself(model: TissueModel | DenseNetwork, cube: HyperCube, track: Track) -> _Truth:
+    """The model on windows cut one by one, which shares nothing with the dense graph but the weights."""
+    predict: Callable[[_Float32], _Float32]
+    if isinstance(model, DenseNetwork):
+        network = model
+
+        def predict(patches: _Float32) -> _Float32:
+            return _softmax(network.valid_logits(patches.transpose(0, 2, 3, 1))[:, 0, 0])
+    else:
+        predict = model.predict_proba
+    source = PatchSource.every_pixel(cube, model.window)
+    chosen = np.unique(np.linspace(0, len(source) - 1, min(len(source), _MOST_PIXELS)).astype(np.intp))
+    batches = [chosen[first : first + BATCH] for first in range(0, chosen.size, BATCH)]
+    parts = [predict(source.windows(which)) for which in track(batches, "Classifying patch by patch", len(batches))]
+    rows, columns = source.index[chosen, 1].astype(np.intp), source.index[chosen, 2].astype(np.intp)
+    return _Truth(rows, columns, np.concatenate(parts), cube.reasons)
+
+
+def _measure(engine: Engine, scene: FrameScene | None, cube: HyperCube, truth: _Truth) -> Backend:
+    """Compare both graphs on one backend, then time them."""
+    runs: dict[str, Callable[[], TissueMap]] = {"cube": lambda: engine.classify_cube(cube)}
+    if scene is not None:
+        references, raw = engine.prepare(scene.white, scene.dark), scene.raw
+        runs["frame"] = lambda: engine.classify_frame(raw, references)
+    differences, costs = [], {}
+    for kind, run in runs.items():
+        found = _compare(run(), truth)
+        if engine.precision == "f32":
+            _refuse(engine, kind, found)
+        differences.append(found)
+        costs[kind] = _milliseconds(run)
+    return Backend(
+        version=backend_version(engine.backend),
+        precision=engine.precision,
+        agreement=min(found.agreement for found in differences),
+        largest_difference=max(found.largest for found in differences),
+        ms_per_frame=costs.get("frame"),
+        ms_per_cube=costs["cube"],
+        pixels=min(found.pixels for found in differences),
+        threads=engine.threads,
+    )
+
+
+def _compare(found: TissueMap, truth: _Truth) -> _Difference:
+    probabilities = found.probabilities[truth.rows, truth.columns]
+    labels = found.labels[truth.rows, truth.columns]
+    expected = truth.probabilities.argmax(axis=1) + 1
+    best = np.sort(truth.probabilities, axis=1)
+    clear = best[:, -1] - best[:, -2] > LABEL_TIE if best.shape[1] > 1 else np.ones(len(best), np.bool_)
+    differ = labels != expected
+    masks = int(np.count_nonzero((found.reasons != truth.reasons) | (found.mask != (truth.reasons == 0))))
+    return _Difference(
+        pixels=labels.size,
+        agreement=float(1 - differ.mean()),
+        wrong=int(np.count_nonzero(differ & clear)) + masks,
+        largest=float(np.abs(probabilities - truth.probabilities).max()),
+    )
+
+
+def _refuse(engine: Engine, kind: str, found: _Difference) -> None:
+    # Written so that NaN is refused as well.
+    if found.wrong == 0 and found.largest <= PROBABILITY_TOLERANCE:
+        return
+    raise ExportMismatchError(
+        f"{kind}.onnx under {engine.backend}",
+        f"{found.wrong} of {found.pixels} pixels have another label or mask than the model gives, "
+        f"probabilities differ by up to {found.largest:.2g} (allowed {PROBABILITY_TOLERANCE:g})",
+        "Nothing was written. Report this with the versions of onnx and of the backend.",
+    )
+
+
+def _milliseconds(run: Callable[[], TissueMap]) -> float:
+    """Median of a few runs."""
+    times = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return round(float(np.median(times)) * 1e3, 3)
+
+
+def _softmax(logits: _Float32) -> _Float32:
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    result: _Float32 = powers / powers.sum(axis=-1, keepdims=True)
+    return result
