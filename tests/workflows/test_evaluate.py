@@ -1,0 +1,210 @@
+"""A run is tested on what it held out: figures, predictions, pictures, and refusals."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gliomap.errors import OutputExistsError, RunError, SensorError, StudyError
+from gliomap.evaluation import read_evaluation, record_tables
+from gliomap.phantom import make_phantom
+from gliomap.sensors import get_sensor, resized
+from gliomap.studies import open_study, write_map
+from gliomap.workflows import evaluate, open_run, train
+
+TESTED = "ID0003C01"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A small study of three patients and an LDA trained on two of them."""
+    root = tmp_path_factory.mktemp("evaluate")
+    study = make_phantom(
+        root / "study", patients=3, difficulty="easy", sensor=resized(get_sensor("generic-nir-5x5"), 44, 82)
+    )
+    return study, train(study, model="lda", test_patients=["ID0003"])
+
+
+@pytest.fixture(scope="module")
+def evaluated(made: tuple[Path, Path]) -> Path:
+    """The evaluation folder of that run."""
+    return evaluate(made[1]).folder
+
+
+@pytest.fixture
+def copied(made: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """Study and run, free to be changed."""
+    study, run = made
+    shutil.copytree(study, tmp_path / "study")
+    return tmp_path / "study", tmp_path / "study" / run.relative_to(study)
+
+
+@pytest.fixture
+def fresh(copied: tuple[Path, Path]) -> tuple[Path, Path]:
+    """The same, not evaluated yet."""
+    shutil.rmtree(copied[1] / "evaluation", ignore_errors=True)
+    return copied
+
+
+class TestWhatItLeaves:
+    def test_the_record_says_what_was_tested_and_how_well(self, made: tuple[Path, Path], evaluated: Path) -> None:
+        record = read_evaluation(evaluated / "metrics.json")
+        run = open_run(made[1])
+        assert list(record.captures) == [TESTED]
+        assert record.split == run.record.split_fingerprint
+        assert record.model == "LDA"
+        assert record.same_patient == ()
+        assert record.pooled == record.captures[TESTED].metrics == record.patients["ID0003"]
+        labelled = int((run.record.classes.from_codes(open_study(made[0]).codes(TESTED)) > 0).sum())
+        assert record.pooled.n + record.pooled.not_classified == labelled
+        assert record.pooled.overall_accuracy is not None
+        assert record.pooled.overall_accuracy > 0.6
+        assert len(record.graph) == 64
+
+    def test_predictions_give_the_same_figures_again(self, evaluated: Path) -> None:
+        record = read_evaluation(evaluated / "metrics.json")
+        with np.load(evaluated / record.captures[TESTED].predictions) as found:
+            true, predicted, probabilities = found["true"], found["predicted"], found["probabilities"]
+            assert found["rows"].shape == found["columns"].shape == true.shape
+        kept = predicted > 0
+        assert float((true == predicted)[kept].mean()) == pytest.approx(record.pooled.overall_accuracy)
+        assert np.array_equal(probabilities.argmax(axis=1)[kept] + 1, predicted[kept])
+
+    def test_pictures_are_named_as_the_thesis_named_them(self, evaluated: Path) -> None:
+        record = read_evaluation(evaluated / "metrics.json")
+        names = {f"LDA_{TESTED}_noCV_version_1.png", f"LDA_{TESTED}_noCV_version_1_overlay.png"}
+        assert set(record.captures[TESTED].pictures) == names
+        assert record.pictures == (f"LDA_{TESTED}_noCV_version_1_confusion.png",)
+        assert {path.name for path in evaluated.glob("*.png")} == {*names, *record.pictures}
+        for name in names:
+            with Image.open(evaluated / name) as picture:
+                assert min(picture.size) > 300
+
+    def test_tables_can_be_printed(self, evaluated: Path) -> None:
+        tables = record_tables(read_evaluation(evaluated / "metrics.json"))
+        assert tables[0].rows[0][0] == TESTED
+
+    def test_nothing_else_is_left(self, evaluated: Path) -> None:
+        assert {path.name for path in evaluated.iterdir() if path.suffix != ".png"} == {"metrics.json", "predictions"}
+        assert not [path for path in evaluated.parent.iterdir() if path.name.startswith(".")]
+
+
+class TestAgain:
+    def test_an_evaluation_is_not_replaced_unasked(self, made: tuple[Path, Path], evaluated: Path) -> None:
+        before = (evaluated / "metrics.json").read_bytes()
+        with pytest.raises(OutputExistsError):
+            evaluate(made[1])
+        assert (evaluated / "metrics.json").read_bytes() == before
+
+    def test_replacing_it_keeps_the_pictures_and_takes_the_next_version(
+        self, copied: tuple[Path, Path], evaluated: Path
+    ) -> None:
+        study, run = copied
+        again = evaluate(run, study=study, overwrite=True)
+        assert again.record.version == 2
+        first, second = (again.folder / f"LDA_{TESTED}_noCV_version_{n}.png" for n in (1, 2))
+        assert first.read_bytes() == (evaluated / first.name).read_bytes()
+        assert second.read_bytes() == first.read_bytes()
+        old = read_evaluation(evaluated / "metrics.json")
+        assert again.record.pooled == old.pooled
+        assert again.record.graph == old.graph
+
+
+class TestRefusals:
+    def test_a_study_that_changed(self, fresh: tuple[Path, Path]) -> None:
+        study, run = fresh
+        path = open_study(study).files(TESTED).map
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(StudyError, match="1 of"):
+            evaluate(run, study=study)
+        assert not (run / "evaluation").exists()
+
+    def test_a_capture_that_moved_to_a_training_patient(self, fresh: tuple[Path, Path]) -> None:
+        study, run = fresh
+        with (study / "study.toml").open("a", encoding="utf-8") as stream:
+            stream.write('\n[aliases]\nID0003 = "ID0001"\n')
+        with pytest.raises(StudyError, match="other patients"):
+            evaluate(run, study=study)
+
+    def test_a_split_that_was_edited(self, fresh: tuple[Path, Path]) -> None:
+        study, run = fresh
+        split = json.loads((run / "split.json").read_text())
+        split["train"], split["test"] = [*split["train"], TESTED], []
+        (run / "split.json").write_text(json.dumps(split))
+        with pytest.raises(StudyError, match="fingerprint"):
+            evaluate(run, study=study)
+
+    def test_another_camera(self, fresh: tuple[Path, Path]) -> None:
+        study, run = fresh
+        other = replace(get_sensor("nemesis"), name="other")
+        with pytest.raises(SensorError, match="was trained for"):
+            evaluate(run, study=study, sensor=other)
+
+    def test_a_folder_that_is_no_run(self, tmp_path: Path) -> None:
+        with pytest.raises(RunError):
+            evaluate(tmp_path)
+
+    def test_a_full_disk_leaves_nothing(self, fresh: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+        study, run = fresh
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(np, "savez_compressed", full)
+        before = sorted(path.name for path in run.iterdir())
+        with pytest.raises(OSError, match="No space"):
+            evaluate(run, study=study)
+        assert sorted(path.name for path in run.iterdir()) == before
+
+
+class TestOverlap:
+    def test_a_patient_on_both_sides_is_said_on_the_record(self, copied: tuple[Path, Path]) -> None:
+        study, _ = copied
+        for path in study.rglob("*ID0003*"):
+            if path.is_file() and "runs" not in path.parts:
+                shutil.copy(path, path.with_name(re.sub(r"ID0003(C[DW]?)01", r"ID0001\g<1>02", path.name)))
+        run = train(study, model="lda", test_captures=["ID0001C02"], allow_same_patient=True)
+        result = evaluate(run)
+        assert result.record.same_patient == ("ID0001",)
+
+
+class TestSeveralCaptures:
+    """Studies of prepared cubes without a camera, as other people's are."""
+
+    def test_each_capture_each_patient_and_all_together_have_their_figures(self, study: Path) -> None:
+        run = train(study, model="lda", test_patients=["ID0002", "ID0004"])
+        record = evaluate(run).record
+        assert set(record.captures) == {"ID0002C01", "ID0002C02", "ID0004C01"}
+        assert set(record.patients) == {"ID0002", "ID0004"}
+        assert record.patients["ID0002"].n == sum(record.captures[f"ID0002C0{n}"].metrics.n for n in (1, 2))
+        assert record.pooled.n == sum(found.n for found in record.patients.values())
+        assert record.pooled.not_classified == 3 * 3  # each capture's three masked pixels are labelled
+        accuracy = record.intervals["overall accuracy"]
+        assert accuracy is not None
+        assert accuracy.mean == pytest.approx(np.mean([found.overall_accuracy for found in record.patients.values()]))
+        assert record.pictures == ("LDA_3-captures_noCV_version_1_confusion.png",)
+
+    def test_tumour_marked_where_nobody_labelled_any_is_on_the_record(self, study: Path) -> None:
+        codes = open_study(study).codes("ID0004C01")
+        write_map(study, "ID0004C01", np.where(codes == 200, 0, codes).astype(np.uint16))
+        result = evaluate(train(study, model="lda", test_patients=["ID0004"]))
+        found = result.record.captures["ID0004C01"].false_tumour
+        assert found is not None
+        assert found.frame_marked > 0
+        assert result.record.intervals["tumour sensitivity"] is None
+        assert record_tables(result.record)[-1].rows[0][0] == "ID0004C01"
+
+    def test_a_network_has_learning_curves(self, study: Path) -> None:
+        run = train(study, model="fourlayer", test_captures=["ID0004C01"], overrides={"epochs": 3})
+        done = evaluate(run)
+        assert done.record.pictures[1] == "FourLayerNet_ID0004C01_noCV_version_1_curves.png"
+        assert (done.folder / done.record.pictures[1]).is_file()
