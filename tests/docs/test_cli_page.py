@@ -1,0 +1,128 @@
+"""docs/reference/cli.md names every verb, option, default and choice of the command, and no others."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Iterator
+from enum import EnumType
+from pathlib import PurePath
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from docs.pages import named, page, sections
+from gliomap.cli._main import app
+from gliomap.errors import EXIT_CODES
+
+PAGE = sections("reference/cli.md")
+SHARED = "Options of every verb"
+
+
+def verbs(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every verb that does something, by its full name."""
+    for word, inner in command.commands.items():
+        full = f"{name} {word}".strip()
+        if hasattr(inner, "commands"):
+            yield from verbs(inner, full)
+        else:
+            yield full, inner
+
+
+ROOT = get_command(app)
+VERBS = dict(verbs(ROOT))
+
+
+def options(command: Any) -> dict[str, Any]:
+    """Option as it is typed → parameter."""
+    return {
+        spelling: parameter
+        for parameter in command.params
+        if parameter.param_type_name == "option"
+        for spelling in (*parameter.opts, *parameter.secondary_opts)
+    }
+
+
+def told_options(heading: str) -> dict[str, list[str]]:
+    """Option → its row in the page."""
+    return {
+        spelling: row
+        for row in PAGE[heading].rows()
+        for words in named(row[0])
+        for spelling in re.findall(r"(?<!\S)--?[a-z][a-z-]*", words)
+    }
+
+
+def choices(verb: str) -> dict[str, list[str]]:
+    """Parameter → the words that it takes, where they are an enumeration."""
+    *group, word = verb.split()
+    commands = app.registered_commands
+    if group:
+        commands = next(one.typer_instance for one in app.registered_groups if one.name == group[0]).registered_commands
+    function = next(one.callback for one in commands if one.name == word)
+    found = {}
+    for parameter in inspect.signature(function).parameters.values():
+        for kind in _within(parameter.annotation):
+            if isinstance(kind, EnumType):
+                found[parameter.name] = [member.value for member in kind]
+    return found
+
+
+def _within(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for inner in typing.get_args(annotation):
+        yield from _within(inner)
+
+
+SHARED_OPTIONS = {"--json", "--quiet", "-q", "--threads", "--verbose"}
+
+
+def test_the_page_has_a_section_for_each_verb_and_no_other() -> None:
+    parts = page("reference/cli.md").split("\n## Verbs\n")
+    assert len(parts) == 2
+    assert sorted(re.findall(r"^### (.+)$", parts[1], re.M)) == sorted(VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_options_of_a_verb_stand_in_its_table(verb: str) -> None:
+    assert set(told_options(verb)) == set(options(VERBS[verb])) - SHARED_OPTIONS - {"--overwrite"}
+    overwrites = "--overwrite" in options(VERBS[verb])
+    assert overwrites == ("`--overwrite`" in PAGE[verb].text), f"{verb}: say what --overwrite replaces, if it has it"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_defaults_and_choices_are_those_of_the_verb(verb: str) -> None:
+    for spelling, row in told_options(verb).items():
+        parameter = options(VERBS[verb])[spelling]
+        default = parameter.default
+        if default is None or default is False:
+            assert row[1] == "", f"{verb} {spelling} has no default"
+        else:
+            assert isinstance(default, str | int | float | PurePath)
+            assert row[1] == f"`{default}`", f"{verb} {spelling}"
+        for choice in choices(verb).get(parameter.name, ()):
+            assert f"`{choice}`" in row[2], f"{verb} {spelling} takes {choice}"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_usage_names_the_arguments(verb: str) -> None:
+    usage = PAGE[verb].text.split("```text\n")[1].splitlines()[0]
+    arguments = [parameter.metavar for parameter in VERBS[verb].params if parameter.param_type_name == "argument"]
+    assert usage == " ".join(["gliomap", verb, *arguments, "[OPTIONS]"])
+
+
+def test_the_options_of_every_verb_are_told_once() -> None:
+    for verb, command in VERBS.items():
+        assert set(options(command)) >= SHARED_OPTIONS, verb
+    assert set(told_options(SHARED)) == SHARED_OPTIONS | {"--overwrite", "-h", "--help"}
+
+
+def test_the_options_without_a_verb_are_told() -> None:
+    assert set(told_options("Without a verb")) == set(options(ROOT)) | {"-h", "--help"}
+
+
+def test_the_exit_codes_are_those_of_the_errors() -> None:
+    told = {int(named(row[0])[0]) for row in PAGE["Exit codes"].rows()}
+    assert told == {0, 1, *(code for _, code in EXIT_CODES)}
