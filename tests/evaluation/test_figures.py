@@ -79,6 +79,13 @@ class TestConfusionMatrix:
         assert {"75", "25", "100", "3", *THESIS_CLASSES.names} <= set(words)
         assert any("overall accuracy 0.875" in word for word in words)
 
+    def test_a_few_pixels_do_not_vanish_in_rounding(self, tmp_path: Path, words: list[str]) -> None:
+        true = np.array([1] * 1000 + [2, 3, 4, 5])
+        predicted = true.copy()
+        predicted[0] = 2
+        confusion_figure(metrics(true, predicted, 5), THESIS_CLASSES, tmp_path / "confusion.png")
+        assert {"<1", ">99"} <= set(words)
+
     def test_a_class_that_nobody_labelled_shows_no_zeros(self, tmp_path: Path, words: list[str]) -> None:
         table = metrics(np.array([1, 3, 4, 5]), np.array([2, 2, 2, 2]), 5)
         confusion_figure(table, THESIS_CLASSES, tmp_path / "confusion.png")

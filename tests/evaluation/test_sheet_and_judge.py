@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw
 
-from gliomap.errors import RunError, UsageError
+from gliomap.errors import RunError, StudyError, UsageError
 from gliomap.evaluation import (
     CaptureRecord,
     EvaluationRecord,
@@ -24,6 +24,8 @@ from gliomap.evaluation import (
     read_evaluation,
     record_tables,
 )
+from gliomap.phantom import make_phantom
+from gliomap.sensors import get_sensor, resized
 from gliomap.studies import Study, open_study, write_cube, write_map
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 from rendering.scene import Scene, make_scene
@@ -95,6 +97,13 @@ def study(tmp_path: Path) -> Study:
     return open_study(root)
 
 
+@pytest.fixture
+def framed(tmp_path: Path) -> Study:
+    """One synthetic patient with frames, of a camera of few tiles."""
+    sensor = resized(get_sensor("generic-nir-5x5"), 20, 34)
+    return open_study(make_phantom(tmp_path / "framed", patients=1, difficulty="easy", sensor=sensor))
+
+
 class TestContactSheet:
     def test_each_capture_has_its_picture_and_caption(self, study: Study, tmp_path: Path, drawn: list[str]) -> None:
         contact_sheet(study, tmp_path / "sheet.png")
@@ -139,6 +148,28 @@ class TestContactSheet:
 
     def test_the_picture_is_as_large_as_the_cube(self, study: Study) -> None:
         assert picture_of(study, "ID0001C01").shape == (48, 72, 3)
+
+    def test_frames_give_the_picture_its_light_and_shade(self, framed: Study) -> None:
+        with_frames = picture_of(framed, "ID0001C01")
+        for file in (framed.root / "tif").iterdir():
+            file.unlink()
+        assert with_frames.shape == picture_of(framed, "ID0001C01").shape
+        assert not np.array_equal(with_frames, picture_of(framed, "ID0001C01"))
+
+    def test_frames_that_do_not_fit_the_map_leave_the_prepared_cube(self, framed: Study) -> None:
+        cube = framed.cube("ID0001C01")
+        cropped = dataclasses.replace(
+            cube, data=cube.data[2:].copy(), mask=cube.mask[2:].copy(), reasons=cube.reasons[2:].copy()
+        )
+        write_cube(framed.root, "ID0001C01", cropped)
+        write_map(framed.root, "ID0001C01", framed.codes("ID0001C01")[2:])
+        assert picture_of(framed, "ID0001C01").shape == (*cropped.mask.shape, 3)
+
+    def test_frames_that_do_not_fit_and_no_cube_are_told(self, framed: Study) -> None:
+        write_map(framed.root, "ID0001C01", framed.codes("ID0001C01")[2:])
+        framed.files("ID0001C01").cube.unlink()
+        with pytest.raises(StudyError, match="crop"):
+            picture_of(framed, "ID0001C01")
 
 
 class TestJudge:

@@ -155,6 +155,18 @@ class TestBlankedMap:
         pure_green = (picture == (0, 255, 0)).all(axis=2).sum()
         assert (plain_map == (0, 255, 0)).all(axis=2).sum() > 10 * pure_green
 
+    def test_beside_ground_truth_neither_map_is_drawn(self, scene: Scene, drawn: list[str]) -> None:
+        blanked = dataclasses.replace(scene.map, blanked=self.REASON)
+        map_picture(blanked, synthetic_rgb(scene.cube), truth=scene.truth)
+        assert drawn.count("No map") == 2
+
+    def test_the_picture_beside_it_is_still_shown(self, scene: Scene) -> None:
+        nothing = np.zeros_like(scene.map.mask)
+        blanked = dataclasses.replace(scene.map, blanked=self.REASON, mask=nothing)
+        picture = map_picture(blanked, synthetic_rgb(scene.cube))
+        coloured = picture.max(axis=2).astype(int) - picture.min(axis=2) > 20
+        assert coloured.sum() > 0.3 * 8**2 * scene.map.mask.sum()
+
     def test_a_tiny_frame_still_says_that_there_is_no_map(self, drawn: list[str]) -> None:
         panel = blank_panel(40, 72, self.REASON)
         assert panel.shape == (40, 72, 3)

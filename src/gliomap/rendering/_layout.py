@@ -72,7 +72,9 @@ def map_picture(
     if rgb.shape[:2] != (height, width) or (truth is not None and truth.shape != (height, width)):
         raise UsageError("map picture", f"map {height}×{width}, picture {rgb.shape[:2]}", "Give them in one size.")
     factor = scale or fitting_scale(height, width)
-    invalid = upscale(~tissue.mask, factor).astype(bool)
+    # A blanked map has no valid pixel, its picture has.
+    bad = ~tissue.mask if tissue.blanked is None else tissue.reasons != 0
+    invalid = upscale(bad, factor).astype(bool)
     panels = [Panel("Synthetic RGB (false colour)", hatch_where(upscale(rgb, factor).astype(np.uint8), invalid))]
     if truth is not None:
         given = labels_on_picture(truth, tissue.classes, rgb, palette, scale=factor)
