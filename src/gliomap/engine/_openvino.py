@@ -57,4 +57,4 @@ def _shareable(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     if array.flags.writeable:
         return array
     memory = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)
-    return np.ndarray(array.shape, array.dtype, buffer=memory)
+    return np.ndarray(array.shape, array.dtype, buffer=memoryview(memory))

@@ -1,0 +1,38 @@
+"""Bundles of every format version open for ever, and still give the map that they gave when they were made.
+
+The files in archives/ are never made again. A new format version adds its own pair.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gliomap.bundles import open_bundle
+from gliomap.engine import Engine
+
+ARCHIVES = sorted((Path(__file__).parent / "archives").glob("*.zip"))
+
+
+def test_there_is_one_of_each_version() -> None:
+    assert [path.name for path in ARCHIVES] == ["format-1.zip"]
+
+
+@pytest.mark.parametrize("path", ARCHIVES, ids=lambda path: path.stem)
+def test_an_old_bundle_gives_the_map_that_it_gave(path: Path) -> None:
+    expected = json.loads(path.with_suffix(".json").read_text())
+    engine = Engine(open_bundle(path))
+    assert engine.bundle.identity == expected["identity"]
+    rows, columns = np.mgrid[: engine.sensor.frame_shape[0], : engine.sensor.frame_shape[1]]
+    dark = (10 + (3 * columns + 5 * rows) % 7).astype(np.uint16)
+    white = (500 + (11 * columns + 7 * rows) % 200).astype(np.uint16)
+    share = 5 + (13 * columns + 29 * rows + columns**2 * rows + rows**3) % 90
+    raw = (dark + (white - dark) * share // 100).astype(np.uint16)
+    raw[5, 6] = 1023
+    found = engine.classify_frame(raw, engine.prepare(white, dark))
+    np.testing.assert_array_equal(found.labels, expected["labels"])
+    np.testing.assert_array_equal(found.reasons, expected["reasons"])
+    np.testing.assert_allclose(found.confidence, expected["confidence"], atol=2e-5)

@@ -1,0 +1,244 @@
+"""A bundle opens as it was written, or is refused with a reason."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bundles.makers import linear_network, small_bundle, small_manifest, small_sensor
+from gliomap.bundles import Bundle, open_bundle, verify_bundle, write_bundle
+from gliomap.errors import BundleError, OutputExistsError
+from gliomap.sensors import MosaicSensor
+
+FILES = ("manifest.json", "manifest.sha256", "cube.onnx", "frame.onnx", "card.md")
+
+
+@pytest.fixture
+def sensor() -> MosaicSensor:
+    return small_sensor()
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, sensor: MosaicSensor) -> Bundle:
+    return small_bundle(tmp_path / "bundle", sensor=sensor)
+
+
+def rewrite(bundle: Bundle, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the manifest and give it a hash that fits."""
+    manifest = bundle.path / "manifest.json"
+    table = json.loads(manifest.read_text())
+    change(table)
+    content = json.dumps(table).encode()
+    manifest.write_bytes(content)
+    (bundle.path / "manifest.sha256").write_text(f"{hashlib.sha256(content).hexdigest()}  manifest.json\n")
+
+
+@pytest.mark.parametrize("name", ["bundle", "bundle.zip"])
+def test_a_bundle_opens_as_it_was_written(tmp_path: Path, sensor: MosaicSensor, name: str) -> None:
+    written = small_bundle(tmp_path / "other" / name, sensor=sensor)
+    opened = open_bundle(written.path, sensor)
+    assert opened.identity == written.identity
+    assert opened.manifest == written.manifest
+    assert (opened.cube_graph, opened.frame_graph) == (written.cube_graph, written.frame_graph)
+    assert opened.sensor is not None
+    assert opened.sensor.fingerprint() == sensor.fingerprint()
+
+
+def test_the_identity_is_the_hash_of_the_manifest_and_tools_can_check_it(bundle: Bundle) -> None:
+    content = (bundle.path / "manifest.json").read_bytes()
+    assert bundle.identity == hashlib.sha256(content).hexdigest()
+    checked = subprocess.run(["sha256sum", "-c", "manifest.sha256"], cwd=bundle.path, capture_output=True, check=False)
+    assert checked.returncode == 0
+
+
+def test_folder_and_archive_of_one_manifest_are_one_bundle(
+    tmp_path: Path, sensor: MosaicSensor, bundle: Bundle
+) -> None:
+    archive = small_bundle(tmp_path / "same.zip", sensor=sensor)
+    assert archive.identity == bundle.identity
+    again = small_bundle(tmp_path / "again.zip", sensor=sensor)
+    assert again.path.read_bytes() == archive.path.read_bytes()
+
+
+def test_a_bundle_for_cubes_only_says_why(tmp_path: Path) -> None:
+    bundle = small_bundle(tmp_path / "bundle")
+    assert bundle.frame_graph is None
+    assert open_bundle(bundle.path).manifest.no_frame
+    assert "Preprocessed cubes only" in bundle.card
+
+
+def test_the_card_says_what_it_is_not(bundle: Bundle) -> None:
+    assert "not a medical device" in bundle.card
+    assert "never says 'no tumour'" in bundle.card
+    assert "Nothing is known about its training" in bundle.card
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("place", [0.0, 0.5, 1.0])
+def test_a_flipped_byte_in_any_file_is_refused(bundle: Bundle, name: str, place: float) -> None:
+    path = bundle.path / name
+    content = bytearray(path.read_bytes())
+    content[int(place * (len(content) - 1))] ^= 0x20
+    path.write_bytes(bytes(content))
+    with pytest.raises(BundleError, match="damaged"):
+        open_bundle(bundle.path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(bundle: Bundle, name: str) -> None:
+    (bundle.path / name).unlink()
+    with pytest.raises(BundleError, match=name):
+        open_bundle(bundle.path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_truncated_file_is_refused(bundle: Bundle, name: str) -> None:
+    path = bundle.path / name
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(BundleError):
+        open_bundle(bundle.path)
+
+
+def test_a_file_that_no_bundle_has_is_refused(bundle: Bundle) -> None:
+    (bundle.path / "model.bin").write_bytes(b"x")
+    with pytest.raises(BundleError, match=r"model\.bin"):
+        open_bundle(bundle.path)
+
+
+def test_a_graph_that_the_manifest_does_not_name_is_refused(tmp_path: Path, bundle: Bundle) -> None:
+    cubes = small_bundle(tmp_path / "cubes")
+    (cubes.path / "frame.onnx").write_bytes(bundle.frame_graph or b"")
+    with pytest.raises(BundleError, match=r"frame\.onnx, which its manifest does not name"):
+        open_bundle(cubes.path)
+
+
+def test_a_link_is_refused(tmp_path: Path, bundle: Bundle) -> None:
+    (tmp_path / "elsewhere").write_bytes((bundle.path / "card.md").read_bytes())
+    (bundle.path / "card.md").unlink()
+    (bundle.path / "card.md").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BundleError, match="no plain file"):
+        open_bundle(bundle.path)
+
+
+def test_a_newer_format_is_refused_as_such(bundle: Bundle) -> None:
+    rewrite(bundle, lambda table: table.update(format_version=2))
+    with pytest.raises(BundleError, match=r"format version 2.*Update GlioMap"):
+        open_bundle(bundle.path)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda table: table.update(format_version="1"), "format version"),
+        (lambda table: table.update(surprise=1), "surprise"),
+        (lambda table: table.pop("classes"), "classes"),
+        (lambda table: table["graphs"].pop("cube"), "cube"),
+        (lambda table: table["graphs"]["cube"]["outputs"][0].update(dtype="uint16"), "cube graph"),
+        (lambda table: table["graphs"]["frame"]["inputs"][0].update(shape=[3, 3]), "frame graph"),
+        (lambda table: table["model"].update(n_bands=5), "5 bands"),
+        (lambda table: table["sensor"].update(saturation=1000), "fingerprint"),
+        (lambda table: table["sensor"]["correction"].pop(), "3 wavelengths"),
+        (lambda table: table["sensor"]["correction"][0].pop(), "differ in length"),
+        (lambda table: table["classes"]["classes"][0].update(codes=[1]), "taxonomy"),
+        (lambda table: table["preprocessing"].update(normalisation="magic"), "normalisation"),
+        (lambda table: table["files"].pop("card.md"), "names files"),
+        (lambda table: table.update(sensor=None), "contradict"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(
+    bundle: Bundle, change: Callable[[dict[str, Any]], None], fault: str
+) -> None:
+    rewrite(bundle, change)
+    with pytest.raises(BundleError, match=fault):
+        open_bundle(bundle.path)
+
+
+def test_a_graph_with_other_inputs_than_the_manifest_is_refused_before_it_runs(tmp_path: Path) -> None:
+    from gliomap.learning.export import build_graphs
+    from gliomap.preprocessing import PreprocessingConfig
+
+    config = PreprocessingConfig()
+    right, wrong = (build_graphs(linear_network(bands), None, config) for bands in (4, 6))
+    manifest = small_manifest(right, linear_network(4), None, config)
+    with pytest.raises(BundleError, match="inputs are"):
+        write_bundle(tmp_path / "bundle", manifest, wrong.cube)
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_number_of_bands_than_the_sensor_gives_is_refused(bundle: Bundle) -> None:
+    from gliomap.sensors import get_sensor
+
+    with pytest.raises(BundleError, match="takes 4 bands, sensor 'nemesis' gives 25"):
+        open_bundle(bundle.path, get_sensor("nemesis"))
+
+
+def test_another_calibration_of_the_sensor_is_refused(bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match="calibration"):
+        verify_bundle(bundle.path, small_sensor(offset=(0, 0)))
+
+
+def test_nothing_is_replaced_unless_asked(bundle: Bundle, sensor: MosaicSensor) -> None:
+    before = (bundle.path / "manifest.json").read_bytes()
+    with pytest.raises(OutputExistsError):
+        small_bundle(bundle.path, sensor=sensor)
+    assert (bundle.path / "manifest.json").read_bytes() == before
+    replaced = write_bundle(bundle.path, bundle.manifest, bundle.cube_graph, bundle.frame_graph, overwrite=True)
+    assert open_bundle(bundle.path).identity == replaced.identity
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 nonsense", b"manifest.json"])
+def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bundle.zip"
+    path.write_bytes(content)
+    with pytest.raises(BundleError):
+        open_bundle(path)
+
+
+def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="is not there"):
+        open_bundle(tmp_path / "nothing")
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        open_bundle(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../card.md", "/card.md", "folder/card.md", "card.md/"])
+def test_an_archive_that_points_outside_itself_is_refused(tmp_path: Path, sensor: MosaicSensor, name: str) -> None:
+    path = small_bundle(tmp_path / "bundle.zip", sensor=sensor).path
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, b"x")
+    with pytest.raises(BundleError, match="no bundle has"):
+        open_bundle(path)
+
+
+def test_an_archive_with_a_file_twice_is_refused(tmp_path: Path, sensor: MosaicSensor) -> None:
+    path = small_bundle(tmp_path / "bundle.zip", sensor=sensor).path
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("card.md", b"x")
+    with pytest.raises(BundleError, match="twice"):
+        open_bundle(path)
+
+
+def test_an_archive_with_a_link_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bundle.zip"
+    entry = zipfile.ZipInfo("card.md")
+    entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(entry, "/etc/hostname")
+    with pytest.raises(BundleError, match="no plain file"):
+        open_bundle(path)
+
+
+def test_an_archive_that_would_unpack_to_gigabytes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bundle.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", b"\0" * (9 * 2**20))
+    with pytest.raises(BundleError, match="larger than"):
+        open_bundle(path)

@@ -1,0 +1,86 @@
+"""Whatever the bytes are, opening gives a bundle or a BundleError."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bundles.makers import small_bundle, small_sensor
+from gliomap.bundles import open_bundle
+from gliomap.bundles._manifest import parse_manifest
+from gliomap.bundles._onnx_header import read_graph_header
+from gliomap.errors import BundleError
+
+
+@cache
+def archive_bytes() -> bytes:
+    with TemporaryDirectory() as folder:
+        return small_bundle(Path(folder) / "bundle.zip", sensor=small_sensor()).path.read_bytes()
+
+
+@cache
+def part(name: str) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(archive_bytes())) as archive:
+        return archive.read(name)
+
+
+def garbled(content: bytes, place: float, value: int, cut: float) -> bytes:
+    """One byte replaced, and the end cut off."""
+    changed = bytearray(content)
+    changed[int(place * (len(changed) - 1))] = value
+    return bytes(changed[: int(cut * len(changed))])
+
+
+places = st.floats(0, 1)
+values = st.integers(0, 255)
+cuts = st.one_of(st.just(1.0), st.floats(0, 1))
+
+
+@given(places, values, cuts)
+@settings(max_examples=50, deadline=None)
+def test_a_garbled_archive(place: float, value: int, cut: float) -> None:
+    content = garbled(archive_bytes(), place, value, cut)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "bundle.zip"
+        path.write_bytes(content)
+        try:
+            opened = open_bundle(path)
+        except BundleError:
+            return
+    # Some bytes of an archive mean nothing (times, attributes); then its content is untouched.
+    assert opened.cube_graph == part("cube.onnx")
+
+
+@given(places, values, cuts)
+@settings(max_examples=50, deadline=None)
+def test_a_garbled_graph(place: float, value: int, cut: float) -> None:
+    try:
+        header = read_graph_header(garbled(part("frame.onnx"), place, value, cut), "graph")
+    except BundleError:
+        return
+    assert isinstance(header.inputs, tuple)
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=50, deadline=None)
+def test_any_bytes_as_a_graph(content: bytes) -> None:
+    with suppress(BundleError):
+        assert read_graph_header(content, "graph").outputs == ()
+
+
+@given(places, values, cuts)
+@settings(max_examples=50, deadline=None)
+def test_a_garbled_manifest(place: float, value: int, cut: float) -> None:
+    content = garbled(part("manifest.json"), place, value, cut)
+    try:
+        manifest = parse_manifest(content, "manifest")
+    except BundleError:
+        return
+    assert manifest.format_version == 1

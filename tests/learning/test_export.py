@@ -1,0 +1,166 @@
+"""Exported graphs compute what the model and the chain compute, or nothing is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from bundles.makers import linear_network, small_sensor, window_network
+from gliomap.bundles import Measured, open_bundle
+from gliomap.engine import BACKENDS, BackendName, Engine
+from gliomap.errors import ExportMismatchError, ModelError, OutputExistsError
+from gliomap.learning import Conv, DenseNetwork, LinearDiscriminant, MaxPool, Relu, build_model, predict_map
+from gliomap.learning._graph_scene import cube_scene, frame_scene
+from gliomap.learning.export import BundleInfo, build_graphs, checked_bundle, export_bundle
+from gliomap.preprocessing import Normalisation, PreprocessingConfig, preprocess
+from gliomap.sensors import get_sensor, resized
+from gliomap.taxonomy import THESIS_CLASSES, ClassSet
+
+
+@pytest.mark.parametrize("normalisation", get_args(Normalisation))
+@pytest.mark.parametrize("after_division", [True, False])
+@pytest.mark.parametrize("spectral_correction", [True, False])
+def test_every_chain_is_in_the_graph(
+    normalisation: Normalisation, after_division: bool, spectral_correction: bool
+) -> None:
+    config = PreprocessingConfig(normalisation=normalisation, spectral_correction=spectral_correction)
+    sensor = small_sensor(after_division=after_division)
+    bundle = checked_bundle(window_network(), BundleInfo("test", preprocessing=config, sensor=sensor))
+    assert {one.agreement for one in bundle.manifest.backends.values()} == {1.0}
+    assert set(bundle.manifest.backends) == set(BACKENDS)
+
+
+@pytest.mark.parametrize("offset", [(0, 0), (1, 0), (0, 3), (5, 7)])
+@pytest.mark.parametrize("tiles", [(3, 4), (9, 11)])
+def test_every_active_area_is_cut_out(offset: tuple[int, int], tiles: tuple[int, int]) -> None:
+    checked_bundle(window_network(), BundleInfo("test", sensor=small_sensor(offset=offset, tiles=tiles)))
+
+
+@pytest.mark.parametrize("name", ["conv2d", "fourlayer"])
+def test_a_network_of_the_thesis_for_its_camera(tmp_path: Path, name: str) -> None:
+    sensor = resized(get_sensor("nemesis"), 24, 31)
+    bundle = export_bundle(build_model(name, 25, 5, seed=1), tmp_path / "bundle", BundleInfo("test", sensor=sensor))
+    opened = open_bundle(bundle.path, sensor)
+    assert opened.identity == bundle.identity
+    assert opened.manifest.model.name == name
+    assert opened.manifest.backends["onnxruntime"].pixels > 700
+    assert opened.manifest.wavelengths_nominal
+    assert "nominal" in opened.card
+
+
+def test_linear_discriminants_are_one_convolution(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    weight = generator.normal(0, 20, (5, 25)).astype(np.float32)
+    model = LinearDiscriminant.from_tensors({"weight": weight, "bias": np.zeros(5, np.float32)})
+    bundle = export_bundle(model, tmp_path / "bundle", BundleInfo("test"))
+    cube = cube_scene(25, PreprocessingConfig())
+    found = Engine.open(bundle.path).classify_cube(cube)
+    np.testing.assert_allclose(found.probabilities, predict_map(model, cube), atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_layers_in_any_order_equal_the_reference(backend: BackendName) -> None:
+    generator = np.random.default_rng(5)
+
+    def conv(outputs: int, inputs: int, size: int, dilation: int = 1) -> Conv:
+        weight = generator.normal(0, 0.4, (outputs, inputs, size, size)).astype(np.float32)
+        return Conv(weight, generator.normal(0, 1, outputs).astype(np.float32), dilation)
+
+    # A pool first must see the zeros beyond the edge; spectra below zero show whether it does.
+    network = DenseNetwork((MaxPool(2), Relu(), conv(3, 4, 2), conv(2, 3, 1)), 1, 4, 2)
+    classes = ClassSet("two", THESIS_CLASSES.classes[:2])
+    bundle = checked_bundle(
+        network, BundleInfo("test", classes=classes, preprocessing=PreprocessingConfig(normalisation="snv"))
+    )
+    cube = cube_scene(4, PreprocessingConfig(normalisation="snv"), seed=4)
+    found = Engine(bundle, backend=backend).classify_cube(cube)
+    expected = network.logits(cube.data).argmax(axis=2) + 1
+    np.testing.assert_array_equal(found.labels, np.where(cube.mask, expected, 0))
+
+
+class _Liar:
+    """A model whose dense form is another network: what a wrong export looks like."""
+
+    name, window, n_bands, n_classes = "liar", 7, 4, 5
+
+    def __init__(self, shown: DenseNetwork, real: DenseNetwork) -> None:
+        self._shown, self._real = shown, real
+
+    def dense(self) -> DenseNetwork:
+        return self._shown
+
+    def predict_proba(self, patches: np.ndarray) -> np.ndarray:
+        logits = self._real.valid_logits(patches.transpose(0, 2, 3, 1))[:, 0, 0]
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+
+def test_a_graph_that_disagrees_with_the_model_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    model = _Liar(window_network(seed=0), window_network(seed=1))
+    with pytest.raises(ExportMismatchError, match="another label"):
+        export_bundle(model, tmp_path / "bundle", BundleInfo("test", sensor=small_sensor()))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_frame_graph_that_disagrees_with_the_chain_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gliomap.learning import export
+
+    def wrong(network: DenseNetwork, *_: object) -> object:
+        # Right inputs and outputs, another normalisation.
+        return build_graphs(network, small_sensor(), PreprocessingConfig(normalisation="none"))
+
+    monkeypatch.setattr(export, "build_graphs", wrong)
+    with pytest.raises(ExportMismatchError, match=r"frame\.onnx"):
+        checked_bundle(window_network(), BundleInfo("test", sensor=small_sensor()))
+
+
+def test_a_network_that_gives_nan_is_refused() -> None:
+    weight = np.full((5, 4, 1, 1), 3e38, np.float32)
+    network = DenseNetwork((Conv(weight, np.zeros(5, np.float32)),), 0, 4, 5)
+    with pytest.raises(ExportMismatchError), np.errstate(all="ignore"):
+        checked_bundle(network, BundleInfo("test", sensor=small_sensor()))
+
+
+def test_what_is_there_is_not_replaced(tmp_path: Path) -> None:
+    export_bundle(linear_network(), tmp_path / "bundle", BundleInfo("test"))
+    with pytest.raises(OutputExistsError):
+        export_bundle(linear_network(), tmp_path / "bundle", BundleInfo("test"))
+    export_bundle(linear_network(seed=1), tmp_path / "bundle", BundleInfo("again"), overwrite=True)
+    assert open_bundle(tmp_path / "bundle").manifest.name == "again"
+
+
+def test_bands_and_classes_must_fit() -> None:
+    with pytest.raises(ModelError, match="4 bands"):
+        checked_bundle(linear_network(4), BundleInfo("test", sensor=get_sensor("nemesis")))
+    with pytest.raises(ModelError, match="5 are named"):
+        checked_bundle(linear_network(4, n_classes=3), BundleInfo("test"))
+
+
+def test_metrics_and_notes_stand_in_the_card(tmp_path: Path) -> None:
+    info = BundleInfo(
+        "test", metrics={"macro F1": Measured(value=0.5, low=0.4, high=0.6)}, measured_on="a study", notes=("careful",)
+    )
+    card = export_bundle(linear_network(), tmp_path / "bundle.zip", info).card
+    assert "0.400–0.600" in card
+    assert "Measured on a study" in card
+    assert "careful" in card
+
+
+def test_reduced_precision_is_measured_only_when_asked_for() -> None:
+    plain = checked_bundle(linear_network(), BundleInfo("test"))
+    asked = checked_bundle(linear_network(), BundleInfo("test"), reduced_precision=True)
+    assert "openvino-reduced" not in plain.manifest.backends
+    assert asked.manifest.backends["openvino-reduced"].precision == "reduced"
+
+
+def test_the_scene_has_every_fault_and_no_two_frames_are_alike() -> None:
+    sensor = small_sensor()
+    scene = frame_scene(sensor)
+    assert not np.array_equal(scene.raw, scene.white)
+    assert (scene.white > scene.dark).mean() > 0.9
+    bundle = checked_bundle(linear_network(), BundleInfo("test", sensor=sensor))
+    cube = preprocess(scene.raw, Engine(bundle).prepare(scene.white, scene.dark))
+    assert set(np.unique(cube.reasons)) == {0, 1, 2, 4, 16}
