@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,15 @@ def test_no_picture_or_page_says_that_there_is_no_tumour() -> None:
     for source in sources:
         for line in source.read_text(encoding="utf-8").splitlines():
             assert not re.search(r"['\"](?:[^'\"]*\b)?(no tumou?r found|tumou?r[- ]free)\b", line, re.I), source
+
+
+def test_no_patient_is_in_the_repository() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    patients = [
+        name
+        for name in listed.stdout.splitlines()
+        if re.search(r"ID\d{4}C\w*\.(tif|mat)$|\.(mat|tiff?|hdr|raw)$", name)
+    ]
+    assert patients == []
