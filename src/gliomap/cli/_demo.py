@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gliomap.cli._app import app
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
+
+if TYPE_CHECKING:
+    from gliomap.workflows import Demo
+
+_COLOURS = {
+    (0, 255, 0): "green",
+    (255, 0, 0): "red",
+    (0, 0, 255): "blue",
+    (0, 255, 255): "cyan",
+    (255, 0, 255): "magenta",
+}
 
 
 @verb(app, "demo", writes=True, examples=("gliomap demo", "gliomap demo --out /tmp/first-look --threads 2"))
@@ -28,4 +39,58 @@ def demo(
     """
     from gliomap.workflows import demo as run_demo
 
-    outcome = run_demo(out, seed=seed, threads=ui.threads, overwrite=ui.overwrite, track=ui.track)
+    made = run_demo(out, seed=seed, threads=ui.threads, overwrite=ui.overwrite, track=ui.track)
+    _tell(ui, made)
+
+
+def _tell(ui: Ui, made: Demo) -> None:
+    from gliomap.evaluation import summary_line
+
+    record, result = made.evaluation, made.classification.result
+    summary = summary_line(record.pooled, record.classes)
+    if ui.as_json:
+        ui.result(
+            {
+                "folder": str(made.folder),
+                "study": str(made.study),
+                "run": str(made.run),
+                "bundle": str(made.bundle),
+                "result": str(made.result),
+                "contact_sheet": str(made.sheet),
+                "pictures": [str(path) for path in made.pictures],
+                "patient": made.patient,
+                "capture": made.capture,
+                "pooled": record.pooled.as_dict(),
+                "classification": result.model_dump(mode="json"),
+                "seconds": made.seconds,
+                "notice": result.notice,
+            }
+        )
+        return
+    truth = made.pictures[0]
+    frame_ms = result.timings_ms["total"]
+    height, width = result.shape
+    ui.text(
+        "",
+        f"Patient {made.patient}, whom the network never saw: {summary}",
+        f"The raw frame became a map of {width}×{height} pixels in {frame_ms:.0f} ms.",
+        "",
+    )
+    pictures = {
+        "Its map beside what the surgeon labelled": truth,
+        "The map over the frame, paler where the network is less sure": made.result / result.files["overlay"],
+        "All patients with their labels": made.sheet,
+        "More of the evaluation": truth.parent,
+        "The bundle, which is all that a camera's computer needs": made.bundle,
+    }
+    for what, path in pictures.items():
+        ui.text(f"{what}:", f"  {path}")
+    colours = ", ".join(f"{kind.name} {_COLOURS.get(kind.colour, kind.colour)}" for kind in result.classes)
+    ui.text(
+        "",
+        f"Colours: {colours}; hatched: not classified.",
+        "These are synthetic patients, easier than real ones, and one patient is no measurement.",
+        f"{result.notice}. A map never says 'no tumour'.",
+        "",
+        f"Try: gliomap classify {made.bundle} --study {made.study} --capture {made.capture}",
+    )

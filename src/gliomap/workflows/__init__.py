@@ -1,19 +1,69 @@
-"""Workflows: what composes the rooms."""
+"""Workflows: what composes the rooms.
 
-from gliomap.workflows._evaluate import Evaluated, evaluate
-from gliomap.workflows._plan import TrainingOptions, TrainingPlan, plan_training
-from gliomap.workflows._runs import Run, RunRecord, open_run
-from gliomap.workflows._train import run_training, train
+Each is imported when it is first used, so that classifying a frame loads nothing that only training needs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gliomap.workflows._bundle import bundle_from_weights, make_bundle
+    from gliomap.workflows._classify import DEFAULT_REFERENCE_AGE, Classification, ClassifyOptions, classify
+    from gliomap.workflows._demo import Demo, demo
+    from gliomap.workflows._evaluate import Evaluated, evaluate
+    from gliomap.workflows._inputs import CubeFile, FrameFiles, Source, StudyCapture
+    from gliomap.workflows._plan import TrainingOptions, TrainingPlan, plan_training
+    from gliomap.workflows._result import BundleOrigin, ClassificationResult, ClassShare, InputRecord
+    from gliomap.workflows._runs import Run, RunRecord, open_run
+    from gliomap.workflows._train import run_training, train
 
 __all__ = [
+    "DEFAULT_REFERENCE_AGE",
+    "BundleOrigin",
+    "ClassShare",
+    "Classification",
+    "ClassificationResult",
+    "ClassifyOptions",
+    "CubeFile",
+    "Demo",
     "Evaluated",
+    "FrameFiles",
+    "InputRecord",
     "Run",
     "RunRecord",
+    "Source",
+    "StudyCapture",
     "TrainingOptions",
     "TrainingPlan",
+    "bundle_from_weights",
+    "classify",
+    "demo",
     "evaluate",
+    "make_bundle",
     "open_run",
     "plan_training",
     "run_training",
     "train",
 ]
+
+_HOME = {
+    "_bundle": ("bundle_from_weights", "make_bundle"),
+    "_classify": ("DEFAULT_REFERENCE_AGE", "Classification", "ClassifyOptions", "classify"),
+    "_demo": ("Demo", "demo"),
+    "_evaluate": ("Evaluated", "evaluate"),
+    "_inputs": ("CubeFile", "FrameFiles", "Source", "StudyCapture"),
+    "_plan": ("TrainingOptions", "TrainingPlan", "plan_training"),
+    "_result": ("BundleOrigin", "ClassShare", "ClassificationResult", "InputRecord"),
+    "_runs": ("Run", "RunRecord", "open_run"),
+    "_train": ("run_training", "train"),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -45,7 +45,9 @@ class ClassShare(_Part):
     colour: tuple[int, int, int] = Field(description="RGB in map.png.")
     pixels: int = Field(ge=0, description="0 means 'not found', which is not 'absent'.")
     share: float | None = Field(description="Of the classified pixels, 0…1; null where none is classified.")
-    mean_confidence: float | None = Field(description="Mean highest probability over its pixels; null where it has none.")
+    mean_confidence: float | None = Field(
+        description="Mean highest probability over its pixels; null where it has none."
+    )
 
 
 class ClassificationResult(_Part):
@@ -60,6 +62,7 @@ class ClassificationResult(_Part):
     created_at: datetime = Field(description="UTC.")
     bundle: BundleOrigin
     backend: str
+    precision: str
     sensor: str | None = Field(description="Name of the bundle's sensor; null where it has none.")
     input: InputRecord
     shape: tuple[int, int] = Field(description="(H, W) of the map.")

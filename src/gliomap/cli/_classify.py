@@ -1,0 +1,178 @@
+"""`gliomap classify`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gliomap.cli._app import app
+from gliomap.cli._options import (
+    Backend,
+    DarkFrame,
+    ExposureTimes,
+    MsbAligned,
+    PaletteName,
+    RawFrame,
+    SensorName,
+    WhiteDarkFrame,
+    WhiteFrame,
+    parse_exposures,
+)
+from gliomap.cli._ui import Ui
+from gliomap.cli._verb import verb
+from gliomap.errors import UsageError
+
+if TYPE_CHECKING:
+    from gliomap.workflows import Classification, Source
+
+_WAYS = "Give --raw R --white W --dark D, or --cube FILE, or --study DIR --capture ID."
+
+
+@verb(
+    app,
+    "classify",
+    writes=True,
+    examples=(
+        "gliomap classify bundle --raw raw.tif --white white.tif --dark dark.tif -o map",
+        "gliomap classify bundle --cube cube.npz -o map --palette safe",
+        "gliomap classify bundle --study study --capture ID0003C01 --json",
+        "gliomap classify bundle.zip --study study --capture ID0003C01 \\\n      --backend openvino --max-reference-age 30",
+    ),
+)
+def classify(
+    ui: Ui,
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip.")],
+    raw: RawFrame = None,
+    white: WhiteFrame = None,
+    dark: DarkFrame = None,
+    white_dark: WhiteDarkFrame = None,
+    cube: Annotated[
+        Path | None, typer.Option("--cube", metavar="FILE", help="A preprocessed cube, .mat or .npz.")
+    ] = None,
+    study: Annotated[Path | None, typer.Option("--study", metavar="DIR", help="A study, with --capture.")] = None,
+    capture: Annotated[str | None, typer.Option("--capture", metavar="ID", help="A capture of the study.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for map, arrays and result.json.")
+    ] = None,
+    palette: PaletteName = PaletteName.classic,
+    backend: Annotated[Backend, typer.Option("--backend", help="What runs the bundle.")] = Backend.onnxruntime,
+    reduced: Annotated[
+        bool, typer.Option("--reduced-precision", help="Faster with openvino; some labels differ.")
+    ] = False,
+    max_reference_age: Annotated[
+        float | None,
+        typer.Option(
+            "--max-reference-age",
+            metavar="MINUTES",
+            min=0,
+            help="Blank the map if the references are further from the frame, or of unknown age. If not given: 60,"
+            " and an unknown age is only a warning.",
+        ),
+    ] = None,
+    exposures: ExposureTimes = None,
+    msb_aligned: MsbAligned = None,
+    sensor: SensorName = None,
+) -> None:
+    """Make a tissue map of one frame, cube or capture.
+
+    Frames are read as the bundle's sensor writes them; --sensor only checks that
+    the bundle is for that camera. -o DIR writes labels.npy (0 = not classified),
+    probabilities.npy, map.png, overlay.png and result.json.
+
+    Research software, not a medical device: a map never says 'no tumour'.
+    """
+    from gliomap.workflows import ClassifyOptions
+    from gliomap.workflows import classify as run_classify
+
+    camera = None
+    if sensor is not None:
+        from gliomap.sensors import get_sensor
+
+        camera = get_sensor(sensor)
+    frames = (raw, white, dark)
+    _refuse_misplaced(frames, cube, study, {"--white-dark": white_dark, "--exposures": exposures})
+    options = ClassifyOptions(
+        backend=backend.value,
+        precision="reduced" if reduced else "f32",
+        threads=ui.threads,
+        palette=palette.value,
+        sensor=camera,
+        max_reference_age=None if max_reference_age is None else timedelta(minutes=max_reference_age),
+    )
+    source = _source(frames, white_dark, cube, study, capture, exposures, msb_aligned=msb_aligned)
+    done = run_classify(bundle, source, out=out, options=options, overwrite=ui.overwrite)
+    _tell(ui, done)
+
+
+def _refuse_misplaced(
+    frames: tuple[Path | None, ...], cube: Path | None, study: Path | None, only_frames: dict[str, object]
+) -> None:
+    ways = [any(path is not None for path in frames), cube is not None, study is not None]
+    if sum(ways) != 1:
+        raise UsageError("classify", "nothing to classify" if not any(ways) else "more than one input", _WAYS)
+    misplaced = [flag for flag, value in only_frames.items() if value is not None and not ways[0]]
+    if misplaced:
+        raise UsageError("classify", f"{', '.join(misplaced)} belongs to --raw, --white and --dark", _WAYS)
+
+
+def _source(
+    frames: tuple[Path | None, Path | None, Path | None],
+    white_dark: Path | None,
+    cube: Path | None,
+    study: Path | None,
+    capture: str | None,
+    exposures: str | None,
+    *,
+    msb_aligned: bool | None,
+) -> Source:
+    from gliomap.workflows import CubeFile, FrameFiles, StudyCapture
+
+    if cube is not None:
+        return CubeFile(cube)
+    if study is not None:
+        if capture is None:
+            raise UsageError(
+                f"study {study}", "no capture is named", "Add --capture ID (`gliomap study check` lists them)."
+            )
+        return StudyCapture(study, capture)
+    raw, white, dark = frames
+    if raw is None or white is None or dark is None:
+        missing = [flag for flag, path in zip(("--raw", "--white", "--dark"), frames, strict=True) if path is None]
+        raise UsageError("classify", f"{', '.join(missing)} not given", _WAYS)
+    return FrameFiles(raw, white, dark, white_dark, parse_exposures(exposures), msb_aligned)
+
+
+def _tell(ui: Ui, done: Classification) -> None:
+    result = done.result
+    for warning in result.warnings:
+        ui.warn(warning)
+    if result.blanked is not None:
+        ui.warn(f"the map is blank: {result.blanked}")
+    if ui.as_json:
+        folder = None if done.folder is None else str(done.folder)
+        ui.result({"folder": folder, **result.model_dump(mode="json")})
+        return
+    rows = [
+        (
+            kind.name,
+            f"{kind.pixels:,}" if kind.pixels else "not found",
+            "" if kind.share is None or not kind.pixels else f"{kind.share:.1%}",
+            "" if kind.mean_confidence is None else f"{kind.mean_confidence:.2f}",
+        )
+        for kind in result.classes
+    ]
+    rows.append(("not classified", f"{result.not_classified:,}", "", ""))
+    height, width = result.shape
+    title = f"{width}×{height} pixels in {result.timings_ms['total']:.0f} ms"
+    ui.table(["class", "pixels", "share of map", "confidence"], rows, title=title, numbers=" rrr")
+    if result.invalid:
+        listed = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in result.invalid.items())
+        ui.text(f"Not classified because: {listed}")
+    if done.folder is None:
+        ui.text("Nothing was written: add -o DIR to keep map and numbers.")
+    else:
+        ui.text(f"Map: {done.folder / result.files['map']}", f"Overlay: {done.folder / result.files['overlay']}")
+    ui.text(f"{result.notice}. 'Not found' is not 'absent': a map cannot rule tumour out.")

@@ -1,0 +1,260 @@
+"""Bundle: a run, or weights that came without one, become a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gliomap._files import refuse_existing
+from gliomap._progress import Track, silent
+from gliomap.bundles import Bundle, Measured, Training
+from gliomap.errors import GlioMapError, ModelError, SensorError, UsageError
+from gliomap.evaluation import EvaluationRecord, Interval, read_evaluation, tumour_indices
+from gliomap.learning import load_model
+from gliomap.learning.export import BundleInfo, export_bundle
+from gliomap.preprocessing import PreprocessingConfig
+from gliomap.sensors import MosaicSensor, get_sensor
+from gliomap.studies import SensorLike, Split
+from gliomap.taxonomy import THESIS_CLASSES, ClassSet
+from gliomap.workflows._evaluate import EVALUATION, METRICS
+from gliomap.workflows._runs import ROLES, Run, open_run
+
+__all__ = ["BUNDLE", "bundle_from_weights", "make_bundle"]
+
+BUNDLE = "bundle"
+"""Folder of a run's own bundle."""
+
+
+def make_bundle(
+    run_folder: str | Path,
+    out: Path | None = None,
+    *,
+    sensor: SensorLike | None = None,
+    reduced_precision: bool = False,
+    threads: int | None = None,
+    overwrite: bool = False,
+    track: Track = silent,
+) -> Bundle:
+    """Make a bundle of a finished run; its evaluation, where there is one, goes into the manifest.
+
+    Parameters
+    ----------
+    run_folder
+        The run.
+    out
+        Folder, or archive if it ends in .zip; by default RUN/bundle.
+    sensor
+        The camera, for a run whose study named none, or where its description has gone. A run that was
+        trained for one takes no other.
+    reduced_precision
+        Also measure OpenVINO in reduced precision and record how far it agrees.
+    threads
+        For the checks.
+    overwrite
+        Replace an earlier bundle.
+    track
+        Told how the work advances.
+
+    Raises
+    ------
+    OutputExistsError
+        `out` is there.
+    RunError, ModelError
+        A run that is unfinished or damaged.
+    SensorError
+        The run's camera cannot be found, or `sensor` is another.
+    ExportMismatchError
+        A graph does not compute what the model computes.
+    """
+    run = open_run(run_folder)
+    target = run.path / BUNDLE if out is None else out
+    _refuse(target, overwrite=overwrite)
+    record, split = run.record, run.split()
+    evaluation = _evaluation(run)
+    info = BundleInfo(
+        name=f"{record.model.title} · {record.study.name}"[:200],
+        classes=record.classes,
+        preprocessing=record.preprocessing,
+        sensor=_sensor_of(run, sensor),
+        wavelengths_nm=record.wavelengths_nm,
+        training=_training(run, split),
+        metrics={} if evaluation is None else _metrics(evaluation),
+        measured_on=None if evaluation is None else _measured_on(evaluation),
+        notes=() if evaluation is not None else ("It was never evaluated.",),
+    )
+    return export_bundle(
+        run.model(),
+        target,
+        info,
+        reduced_precision=reduced_precision,
+        threads=threads,
+        overwrite=overwrite,
+        track=track,
+    )
+
+
+def bundle_from_weights(
+    architecture: str,
+    weights: Path,
+    out: Path,
+    *,
+    sensor: SensorLike | None = None,
+    preprocessing: PreprocessingConfig | None = None,
+    classes: ClassSet = THESIS_CLASSES,
+    name: str | None = None,
+    reduced_precision: bool = False,
+    threads: int | None = None,
+    overwrite: bool = False,
+    track: Track = silent,
+) -> Bundle:
+    """Make a bundle of weights alone, such as those of the thesis.
+
+    Parameters
+    ----------
+    architecture
+        'conv2d' or 'fourlayer'.
+    weights
+        safetensors with the thesis's names and shapes.
+    out
+        Folder, or archive if it ends in .zip.
+    sensor
+        The camera; without one the bundle takes preprocessed cubes only.
+    preprocessing
+        The chain of its training cubes; the thesis's by default.
+    classes
+        What the outputs mean; the thesis's five by default.
+    name
+        Of the bundle; by default after the file.
+
+    Raises
+    ------
+    ModelError
+        Weights that do not fit the architecture, or give another number of classes.
+    OutputExistsError, SensorError, ExportMismatchError
+        As `make_bundle`.
+    """
+    _refuse(out, overwrite=overwrite)
+    model = load_model(weights, architecture)
+    if model.n_classes != len(classes):
+        raise ModelError(
+            weights,
+            f"tells {model.n_classes} classes apart, class set {classes.name!r} has {len(classes)}",
+            "Use weights that were trained on these classes.",
+        )
+    info = BundleInfo(
+        name=name or f"{architecture} from {weights.name}",
+        classes=classes,
+        preprocessing=preprocessing or PreprocessingConfig(),
+        sensor=_described(sensor),
+        notes=("Made from weights alone: nothing is known about their training, and nothing was measured.",),
+    )
+    return export_bundle(
+        model, out, info, reduced_precision=reduced_precision, threads=threads, overwrite=overwrite, track=track
+    )
+
+
+def _described(sensor: SensorLike | None) -> MosaicSensor | None:
+    return sensor if sensor is None or isinstance(sensor, MosaicSensor) else get_sensor(sensor)
+
+
+def _sensor_of(run: Run, asked: SensorLike | None) -> MosaicSensor | None:
+    """The camera that the run was trained for, wherever its description is found; else the one asked for."""
+    trained, given = run.record.sensor, _described(asked)
+    if trained is None:
+        return given
+    found = given or _from_study(run) or _from_registry(trained.name)
+    if found is None:
+        raise SensorError(
+            f"sensor {trained.name!r}",
+            f"of run {run.path} is neither in its study nor in the registry",
+            "Name its description with --sensor FILE.",
+        )
+    if found.fingerprint() != trained.fingerprint:
+        raise SensorError(
+            f"sensor {found.name!r}",
+            f"is not the {trained.name!r} that run {run.path} was trained for: its calibration differs",
+            "Name that one's description with --sensor FILE.",
+        )
+    return found
+
+
+def _from_study(run: Run) -> MosaicSensor | None:
+    try:
+        study = run.study()
+        return study.sensor() if study.settings.sensor is not None else None
+    except GlioMapError:
+        return None
+
+
+def _from_registry(name: str) -> MosaicSensor | None:
+    try:
+        return get_sensor(name)
+    except SensorError:
+        return None
+
+
+def _training(run: Run, split: Split) -> Training:
+    record = run.record
+    known = {*split.patients_of("train"), *split.patients_of("validation")}
+    return Training(
+        study=record.study.name,
+        study_fingerprint=record.study.fingerprint,
+        protocol=record.protocol,
+        split_fingerprint=record.split_fingerprint,
+        patients={role: tuple(split.patients_of(role)) for role in ROLES},
+        captures={role: tuple(split.captures_of(role)) for role in ROLES},
+        same_patient=tuple(patient for patient in split.patients_of("test") if patient in known),
+        labelled=record.labelled,
+        seed=record.training.seed,
+        settings=record.training.as_dict(),
+        epochs=record.epochs,
+        packages=record.environment.packages,
+        python=record.environment.python,
+        platform=record.environment.platform,
+        commit=record.environment.commit,
+        finished_at=record.finished_at,
+        notes=(*record.hints, *record.notes),
+    )
+
+
+def _evaluation(run: Run) -> EvaluationRecord | None:
+    path = run.path / EVALUATION / METRICS
+    return read_evaluation(path) if path.exists() else None
+
+
+def _metrics(evaluation: EvaluationRecord) -> dict[str, Measured]:
+    """The figures that matter most; over patients where there are any, else over all labelled pixels."""
+    pooled = evaluation.pooled
+    plain: dict[str, float | None] = {
+        "overall accuracy": pooled.overall_accuracy,
+        "balanced accuracy": pooled.balanced_accuracy,
+        "macro F1": pooled.macro_f1,
+        "MCC": pooled.mcc,
+        "calibration error": pooled.calibration_error,
+    }
+    for index in tumour_indices(evaluation.classes):
+        tumour, name = pooled.classes[index - 1], evaluation.classes.names[index - 1]
+        plain |= {f"{name} sensitivity": tumour.sensitivity, f"{name} specificity": tumour.specificity}
+    found = {name: Measured(value=value) for name, value in plain.items() if value is not None}
+    return found | {name: _measured(one) for name, one in evaluation.intervals.items() if one is not None}
+
+
+def _measured(interval: Interval) -> Measured:
+    return Measured(value=interval.mean, low=interval.low, high=interval.high, patients=interval.patients)
+
+
+def _measured_on(evaluation: EvaluationRecord) -> str:
+    told = f"{evaluation.pooled.n:,} labelled pixels of captures {', '.join(evaluation.captures)}"
+    if evaluation.same_patient:
+        return f"{told}; {', '.join(evaluation.same_patient)} also trained, so these figures overstate"
+    return f"{told}; their patients did not train"
+
+
+def _refuse(out: Path, *, overwrite: bool) -> None:
+    """Refuse an output that is there, and with `overwrite` a folder that is no bundle."""
+    refuse_existing(out, overwrite=overwrite)
+    if out.is_dir() and not (out / "manifest.json").is_file():
+        raise UsageError(
+            out,
+            "holds no manifest.json, so it is no bundle, and overwriting would delete it",
+            "Choose another folder, or remove it yourself.",
+        )

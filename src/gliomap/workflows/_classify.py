@@ -1,0 +1,252 @@
+"""Classify: a bundle on one frame, cube or capture → map, pictures and result.json."""
+
+from __future__ import annotations
+
+import io
+import logging
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap import __version__
+from gliomap._files import atomic_folder, refuse_existing, write_json
+from gliomap.engine import BackendName, DatedReferences, Engine, Precision, TissueMap
+from gliomap.errors import UsageError
+from gliomap.preprocessing import HyperCube, Reason, preprocess
+from gliomap.rendering import Picture, map_picture, overlay_picture, save_png, synthetic_rgb
+from gliomap.sensors import MosaicSensor
+from gliomap.workflows._inputs import Loaded, Source, load_input
+from gliomap.workflows._result import BundleOrigin, ClassificationResult, ClassShare
+
+__all__ = ["DEFAULT_REFERENCE_AGE", "Classification", "ClassifyOptions", "classify"]
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_REFERENCE_AGE = timedelta(minutes=60)
+"""Lamps drift and cameras warm up; nobody has measured how fast here, so this is a cautious guess."""
+
+LABELS, PROBABILITIES, MAP, OVERLAY, RESULT = "labels.npy", "probabilities.npy", "map.png", "overlay.png", "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyOptions:
+    """How to classify.
+
+    Attributes
+    ----------
+    backend, precision, threads
+        See `gliomap.engine.Engine`.
+    palette
+        'classic' or 'safe'.
+    sensor
+        The camera in use: a bundle of another is refused.
+    max_reference_age
+        References that are further from the frame than this blank the map, and so do references whose
+        age is unknown. None keeps to `DEFAULT_REFERENCE_AGE`, and an unknown age is only a warning.
+    """
+
+    backend: BackendName = "onnxruntime"
+    precision: Precision = "f32"
+    threads: int | None = None
+    palette: str = "classic"
+    sensor: MosaicSensor | None = None
+    max_reference_age: timedelta | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """A map with what is drawn of it and written about it.
+
+    Attributes
+    ----------
+    tissue
+        Labels, probabilities, confidence, reasons.
+    rgb
+        (H, W, 3) synthetic false-colour picture of the same pixels.
+    truth
+        (H, W) classes of the ground truth where the source has one.
+    result
+        The content of result.json.
+    folder
+        Where it was written, or None.
+    """
+
+    tissue: TissueMap
+    rgb: Picture
+    truth: npt.NDArray[np.uint8] | None
+    result: ClassificationResult
+    folder: Path | None
+
+
+def classify(
+    bundle: str | Path,
+    source: Source,
+    *,
+    out: Path | None = None,
+    options: ClassifyOptions | None = None,
+    overwrite: bool = False,
+) -> Classification:
+    """Classify one frame, cube or capture.
+
+    Parameters
+    ----------
+    bundle
+        Folder or .zip.
+    source
+        `FrameFiles`, `CubeFile` or `StudyCapture`.
+    out
+        Folder to write: labels.npy (uint8 H×W, 0 = not classified), probabilities.npy (float32 H×W×C),
+        map.png, overlay.png, result.json. It appears when all of it is there.
+    options
+        See `ClassifyOptions`.
+    overwrite
+        Replace an earlier result at `out`.
+
+    Raises
+    ------
+    OutputExistsError
+        `out` is there.
+    BundleError
+        A bundle that is damaged, too new, of another sensor, or takes cubes only and got frames.
+    CaptureError, ReferenceFrameError, CubeError, StudyError
+        An input that cannot be used.
+    """
+    asked = options or ClassifyOptions()
+    if out is not None:
+        _refuse(out, overwrite=overwrite)
+    engine = Engine.open(
+        bundle,
+        backend=asked.backend,
+        precision=asked.precision,
+        threads=asked.threads,
+        sensor=asked.sensor,
+        max_reference_age=asked.max_reference_age or DEFAULT_REFERENCE_AGE,
+    )
+    loaded = load_input(source, engine)
+    engine.load()  # before the clock of the first frame runs
+    tissue, rgb, warnings = _classified(engine, loaded, asked)
+    result = _result(engine, bundle, loaded, tissue, (*loaded.warnings, *warnings), asked)
+    done = Classification(tissue, rgb, loaded.truth, result, None)
+    return done if out is None else _write(done, out, asked.palette, overwrite=overwrite)
+
+
+def _classified(engine: Engine, loaded: Loaded, asked: ClassifyOptions) -> tuple[TissueMap, Picture, list[str]]:
+    """The map, its picture, and what must be said about both."""
+    warnings: list[str] = []
+    if loaded.capture is None:
+        if loaded.cube is None:
+            raise UsageError("input", "is empty", "Give frames or a cube.")
+        return engine.classify_cube(loaded.cube), synthetic_rgb(loaded.cube), warnings
+    capture = loaded.capture
+    references = engine.prepare(
+        capture.white,
+        capture.dark,
+        exposures=capture.exposures,
+        white_dark=capture.white_dark,
+        taken_at=capture.references_taken_at,
+    )
+    if loaded.record.reference_age_minutes is None and asked.max_reference_age is None:
+        engine.max_reference_age = None
+        warnings.append(
+            "the age of the references is unknown: raw, white or dark have no DateTime. Old references make wrong maps"
+        )
+    tissue = engine.classify_frame(capture.raw, references, taken_at=capture.taken_at)
+    return tissue, synthetic_rgb(_reflectance(capture.raw, references)), warnings
+
+
+def _reflectance(raw: npt.NDArray[np.uint16], references: DatedReferences) -> HyperCube:
+    """The cube before normalisation: it shows light and shade, which normalised brightness has lost."""
+    plain = replace(references.config, normalisation="none")
+    return preprocess(raw, replace(references, config=plain))
+
+
+def _result(
+    engine: Engine,
+    bundle: str | Path,
+    loaded: Loaded,
+    tissue: TissueMap,
+    warnings: tuple[str, ...],
+    asked: ClassifyOptions,
+) -> ClassificationResult:
+    classified = int(np.count_nonzero(tissue.labels))
+    colours = tissue.classes.colours(asked.palette)
+    shares = []
+    for kind in tissue.classes.classes:
+        mine = tissue.labels == kind.index
+        pixels = int(np.count_nonzero(mine))
+        red, green, blue = (int(value) for value in colours[kind.index])
+        shares.append(
+            ClassShare(
+                index=kind.index,
+                name=kind.name,
+                colour=(red, green, blue),
+                pixels=pixels,
+                share=pixels / classified if classified else None,
+                mean_confidence=float(tissue.confidence[mine].mean()) if pixels else None,
+            )
+        )
+    return ClassificationResult(
+        gliomap=__version__,
+        created_at=datetime.now(UTC).replace(microsecond=0),
+        bundle=BundleOrigin(path=str(bundle), identity=tissue.bundle, name=engine.manifest.name),
+        backend=engine.backend,
+        precision=engine.precision,
+        sensor=None if engine.bundle.sensor is None else engine.bundle.sensor.name,
+        input=loaded.record,
+        shape=(tissue.height, tissue.width),
+        classes=tuple(shares),
+        classified=classified,
+        not_classified=tissue.labels.size - classified,
+        invalid={
+            reason.name.lower(): count
+            for reason in Reason
+            if reason.name and (count := int(np.count_nonzero(tissue.reasons & reason)))
+        },
+        blanked=tissue.blanked,
+        warnings=warnings,
+        timings_ms={stage: round(1000 * seconds, 3) for stage, seconds in tissue.timings.items()},
+        palette=asked.palette,
+        files={},
+    )
+
+
+def _refuse(out: Path, *, overwrite: bool) -> None:
+    """Refuse an output that is there, and with `overwrite` one that is no earlier result."""
+    refuse_existing(out, overwrite=overwrite)
+    if out.exists() and not (out / RESULT).is_file():
+        raise UsageError(
+            out,
+            f"holds no {RESULT}, so it is no earlier result, and overwriting would delete it",
+            "Choose another folder, or remove it yourself.",
+        )
+
+
+def _write(done: Classification, out: Path, palette: str, *, overwrite: bool) -> Classification:
+    tissue, result = done.tissue, done.result
+    title = f"Tissue map · {result.input.capture or _stem(result)}"
+    subtitle = f"bundle {result.bundle.name} ({result.bundle.identity[:12]})"
+    files = {"labels": LABELS, "probabilities": PROBABILITIES, "map": MAP, "overlay": OVERLAY}
+    written = replace(done, result=result.model_copy(update={"files": files}), folder=out)
+    with atomic_folder(out, overwrite=overwrite) as folder:
+        _save_array(folder / LABELS, tissue.labels)
+        _save_array(folder / PROBABILITIES, tissue.probabilities)
+        picture = map_picture(tissue, done.rgb, truth=done.truth, palette=palette, title=title, subtitle=subtitle)
+        save_png(picture, folder / MAP)
+        over = overlay_picture(tissue, done.rgb, palette=palette, by_confidence=True, title=title, subtitle=subtitle)
+        save_png(over, folder / OVERLAY)
+        write_json(folder / RESULT, written.result.model_dump(mode="json"))
+    return written
+
+
+def _stem(result: ClassificationResult) -> str:
+    return Path(result.input.files.get("raw") or result.input.files.get("cube", "")).stem
+
+
+def _save_array(path: Path, array: npt.NDArray[np.generic]) -> None:
+    # Through memory: NumPy's own writing to a file tells a full disk without saying so.
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array))
+    path.write_bytes(buffer.getbuffer())

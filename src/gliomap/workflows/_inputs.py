@@ -1,0 +1,189 @@
+"""What can be classified: frames, a cube file, a capture of a study; read for one bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.captures import Capture, Exposures, read_capture, reference_age
+from gliomap.engine import Engine
+from gliomap.errors import BundleError, CubeError, TaxonomyError
+from gliomap.preprocessing import HyperCube, load_npz
+from gliomap.workflows._result import InputRecord
+
+__all__ = ["CubeFile", "FrameFiles", "Loaded", "Source", "StudyCapture", "load_input"]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFiles:
+    """A raw frame with its references, as TIFF files.
+
+    Attributes
+    ----------
+    raw, white, dark, white_dark
+        Paths; `white_dark` is a second dark of the white's exposure.
+    exposures
+        Exposure times, where they differ.
+    msb_aligned
+        See `gliomap.captures.read_frame`.
+    """
+
+    raw: Path
+    white: Path
+    dark: Path
+    white_dark: Path | None = None
+    exposures: Exposures | None = None
+    msb_aligned: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CubeFile:
+    """A preprocessed cube: .mat of the thesis's layout, or .npz of `gliomap preprocess`."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class StudyCapture:
+    """One capture of a study: its frames where bundle and study have what that needs, else its cube."""
+
+    study: Path
+    capture: str
+
+
+Source = FrameFiles | CubeFile | StudyCapture
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """An input, read: either a capture or a cube.
+
+    Attributes
+    ----------
+    truth
+        (H, W) classes 0…C of the ground truth, in the size of the map, or None.
+    warnings
+        For result.json.
+    record
+        What it was.
+    """
+
+    record: InputRecord
+    capture: Capture | None = None
+    cube: HyperCube | None = None
+    truth: npt.NDArray[np.uint8] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def load_input(source: Source, engine: Engine) -> Loaded:
+    """Read an input for this engine's bundle.
+
+    Raises
+    ------
+    CaptureError, CubeError, StudyError, SensorError
+        Files that cannot be used.
+    BundleError
+        The bundle takes cubes only and got frames, or is of another sensor.
+    """
+    if isinstance(source, FrameFiles):
+        return _load_frames(source, engine)
+    if isinstance(source, CubeFile):
+        record = InputRecord(kind="cube", files={"cube": str(source.path)})
+        return _with_cube(_read_cube(source.path, engine), source.path, record, engine)
+    return _load_from_study(source, engine)
+
+
+def _load_frames(source: FrameFiles, engine: Engine) -> Loaded:
+    capture = read_capture(
+        source.raw,
+        source.white,
+        source.dark,
+        engine.sensor,
+        white_dark=source.white_dark,
+        exposures=source.exposures,
+        msb_aligned=source.msb_aligned,
+    )
+    paths = {"raw": source.raw, "white": source.white, "dark": source.dark, "white_dark": source.white_dark}
+    files = {role: str(path) for role, path in paths.items() if path is not None}
+    return _with_capture(capture, InputRecord(kind="frame", files=files))
+
+
+def _load_from_study(source: StudyCapture, engine: Engine) -> Loaded:
+    from gliomap.studies import open_study
+
+    study = open_study(source.study)
+    bundle = engine.bundle
+    if study.settings.sensor is not None and bundle.sensor is not None:
+        named = study.sensor()
+        if named.fingerprint() != bundle.sensor.fingerprint():
+            raise BundleError(
+                bundle.path,
+                f"is for sensor {bundle.sensor.name!r}; the calibration of {named.name!r} in {study.root} differs",
+                "Use a bundle that was trained for this camera.",
+            )
+    given = {"files": {"study": str(source.study)}, "capture": source.capture}
+    if bundle.sensor is not None and study.has_raw(source.capture):
+        capture = study.capture(source.capture, bundle.sensor)
+        loaded = _with_capture(capture, InputRecord.model_validate({"kind": "study frame", **given}))
+        shape = bundle.sensor.cube_shape
+    else:
+        cube = study.cube(source.capture, bundle.sensor, engine.manifest.preprocessing)
+        path = study.files(source.capture).cube
+        loaded = _with_cube(cube, path, InputRecord.model_validate({"kind": "study cube", **given}), engine)
+        shape = (cube.height, cube.width)
+    if not study.has_map(source.capture):
+        return loaded
+    codes = study.codes(source.capture)
+    crop = study.crop(source.capture)
+    if codes.shape != shape and crop is not None and crop.shape == codes.shape:
+        whole = np.zeros(shape, codes.dtype)
+        whole[crop.row : crop.row + crop.height, crop.column : crop.column + crop.width] = codes
+        codes = whole
+    if codes.shape != shape:
+        return _warned(loaded, f"the ground-truth map is {codes.shape}, the map {shape}: it is not shown beside it")
+    try:
+        return replace(loaded, truth=engine.classes.from_codes(codes))
+    except TaxonomyError as error:
+        return _warned(loaded, f"the ground truth is not shown: {error.thing}: {error.fault}")
+
+
+def _read_cube(path: Path, engine: Engine) -> HyperCube:
+    if path.suffix.lower() == ".npz":
+        return load_npz(path)
+    from gliomap.studies import read_prepared
+
+    return read_prepared(path, None, engine.manifest.preprocessing)
+
+
+def _with_cube(cube: HyperCube, path: Path, record: InputRecord, engine: Engine) -> Loaded:
+    wanted, config = engine.manifest.model.n_bands, engine.manifest.preprocessing
+    if cube.n_bands != wanted:
+        raise CubeError(
+            path,
+            f"has {cube.n_bands} bands, the bundle takes {wanted}",
+            "Use a cube of the camera and preprocessing that the bundle was trained for.",
+        )
+    loaded = Loaded(record, cube=cube)
+    if cube.units != config.units:
+        return _warned(loaded, f"the cube holds {cube.units}, the bundle was trained on {config.units}")
+    return loaded
+
+
+def _with_capture(capture: Capture, record: InputRecord) -> Loaded:
+    age = reference_age(capture)
+    dated = record.model_copy(
+        update={
+            "taken_at": capture.taken_at,
+            "references_taken_at": capture.references_taken_at,
+            "reference_age_minutes": None if age is None else age.total_seconds() / 60,
+        }
+    )
+    warnings = tuple(f"{finding.thing}: {finding.message}" for finding in capture.findings)
+    return Loaded(dated, capture=capture, warnings=warnings)
+
+
+def _warned(loaded: Loaded, warning: str) -> Loaded:
+    return replace(loaded, warnings=(*loaded.warnings, warning))
