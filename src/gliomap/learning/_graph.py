@@ -65,9 +65,13 @@ def build_graphs(network: DenseNetwork, sensor: MosaicSensor | None, config: Pre
 
 
 class _Builder:
-    """Collects nodes and constants; every method returns the name of a tensor."""
+    """Collects nodes and constants; every method returns the name of a tensor.
+
+    Names begin with the stage, so that a backend's profile can be read.
+    """
 
     def __init__(self) -> None:
+        self.stage = "input"
         try:
             from onnx import helper, numpy_helper
         except ImportError as error:
@@ -95,7 +99,7 @@ class _Builder:
         return self.constant(list(values), np.int64)
 
     def __call__(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        name = f"{operator.lower()}_{len(self._nodes)}"
+        name = f"{self.stage}/{operator.lower()}_{len(self._nodes)}"
         result = output or name
         self._nodes.append(self._helper.make_node(operator, list(inputs), [result], name=name, **attributes))
         return result
@@ -132,8 +136,8 @@ def _cube_graph(network: DenseNetwork, record: GraphRecord) -> bytes:
 
 def _frame_graph(network: DenseNetwork, chain: MosaicSensor, config: PreprocessingConfig, record: GraphRecord) -> bytes:
     build = _Builder()
-    tiles = _corrected_tiles(build, chain)
-    scale = "scale"
+    tiles, scale = _corrected_tiles(build, chain), "scale"
+    build.stage = "normalise"
     if chain.correction_after_division:
         # Scale then is 1 in every band of a valid tile and 0 in every band of a masked one: one band tells
         # all, and it can go into the factor of the normalisation instead of a pass over the cube.
@@ -149,6 +153,7 @@ def _frame_graph(network: DenseNetwork, chain: MosaicSensor, config: Preprocessi
 
 def _corrected_tiles(build: _Builder, chain: MosaicSensor) -> str:
     """(raw − dark) · gain, cut out, one pixel per tile, times the matrix: [1, B, h, w]."""
+    build.stage = "calibrate"
     signal = build("Sub", build("Cast", "raw", to=1), "dark")
     mosaic = build("Mul", signal, "gain")
     area, (rows, columns) = chain.active_area, chain.pattern
@@ -159,6 +164,7 @@ def _corrected_tiles(build: _Builder, chain: MosaicSensor) -> str:
     if not from_corner or (frame_rows // rows, frame_columns // columns) != chain.cube_shape:
         first, last = (area.top, area.left), (area.top + area.height, area.left + area.width)
         mosaic = build("Slice", mosaic, build.integers(*first), build.integers(*last), build.integers(0, 1))
+    build.stage = "tiles"
     mosaic = build("Unsqueeze", mosaic, build.integers(0, 1))
     kernel = chain.band_matrix().reshape(chain.n_bands, 1, rows, columns)
     return build("Conv", mosaic, build.real(kernel), kernel_shape=[rows, columns], strides=[rows, columns])
@@ -204,7 +210,9 @@ def _normalise(
 def _classify(build: _Builder, network: DenseNetwork, cube: str, valid: str) -> None:
     """The network and the three outputs; `cube` [1, B, h, w], `valid` [1, h, w]."""
     first = build.integers(0)
+    build.stage = "network"
     logits = build("Squeeze", _network(build, network, cube), first)
+    build.stage = "outputs"
     best = build("ReduceMax", logits, first, keepdims=1)
     powers = build("Exp", build("Sub", logits, best))
     total = build("ReduceSum", powers, first, keepdims=1)
