@@ -16,8 +16,8 @@ Research software, not a medical device.
 
 \b
 Start with:
-  gliomap demo               the whole job on a phantom study, in a few minutes
-  gliomap VERB --help        what a verb does, with examples
+  gliomap demo            the whole job on a phantom study, in a few minutes
+  gliomap VERB --help     what a verb does, with examples
 """
 
 _EXIT_CODES = """\b

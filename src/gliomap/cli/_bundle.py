@@ -36,7 +36,7 @@ _TWO_WAYS = "Give a run (gliomap bundle create RUN), or --architecture and --wei
 )
 def create(
     ui: Ui,
-    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="A run folder of `gliomap train`.")] = None,
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run folder of `gliomap train`.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="BUNDLE", help="Folder or .zip; RUN/bundle if not given.")
     ] = None,

@@ -14,6 +14,7 @@ from gliomap.cli._options import (
     DarkFrame,
     ExposureTimes,
     MsbAligned,
+    PaletteChoice,
     PaletteName,
     RawFrame,
     SensorName,
@@ -36,7 +37,7 @@ _WAYS = "Give --raw R --white W --dark D, or --cube FILE, or --study DIR --captu
     "classify",
     writes=True,
     examples=(
-        "gliomap classify bundle --raw raw.tif --white white.tif --dark dark.tif -o map",
+        "gliomap classify bundle --raw raw.tif --white white.tif \\\n      --dark dark.tif -o map",
         "gliomap classify bundle --cube cube.npz -o map --palette safe",
         "gliomap classify bundle --study study --capture ID0003C01 --json",
         "gliomap classify bundle.zip --study study --capture ID0003C01 \\\n      --backend openvino --max-reference-age 30",
@@ -57,7 +58,7 @@ def classify(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for map, arrays and result.json.")
     ] = None,
-    palette: PaletteName = PaletteName.classic,
+    palette: PaletteChoice = PaletteName.classic,
     backend: Annotated[Backend, typer.Option("--backend", help="What runs the bundle.")] = Backend.onnxruntime,
     reduced: Annotated[
         bool, typer.Option("--reduced-precision", help="Faster with openvino; some labels differ.")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gliomap.cli._app import app
-from gliomap.cli._options import PaletteName, SensorName
+from gliomap.cli._options import PaletteChoice, PaletteName, SensorName
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
 
@@ -30,7 +30,7 @@ def evaluate(
         Path | None, typer.Option("--study", metavar="DIR", help="Where the study is now, if it was moved.")
     ] = None,
     sensor: SensorName = None,
-    palette: PaletteName = PaletteName.classic,
+    palette: PaletteChoice = PaletteName.classic,
 ) -> None:
     """Test a run on what it held out: metrics, maps, curves.
 

@@ -21,6 +21,7 @@ __all__ = [
     "ExposureTimes",
     "MsbAligned",
     "NormalisationName",
+    "PaletteChoice",
     "PaletteName",
     "RawFrame",
     "SensorName",
@@ -85,6 +86,10 @@ SensorName = Annotated[
         autocompletion=sensor_names,
         help="Camera: a name from `gliomap sensor list`, a .toml or a vendor's .xml file.",
     ),
+]
+PaletteChoice = Annotated[
+    PaletteName,
+    typer.Option("--palette", help="Colours of the classes; safe can be told apart by people with colour blindness."),
 ]
 RawFrame = Annotated[Path | None, typer.Option("--raw", metavar="FILE", help="Raw frame, TIFF of uint8 or uint16.")]
 WhiteFrame = Annotated[Path | None, typer.Option("--white", metavar="FILE", help="White reference of the same camera.")]

@@ -42,7 +42,7 @@ _TWO_WAYS = "Give one capture (--raw R --white W --dark D --sensor NAME) or a st
 )
 def preprocess(
     ui: Ui,
-    study: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="Fill its preProcessedImages/.")] = None,
+    study: Annotated[Path | None, typer.Argument(metavar="STUDY", help="Fill its preProcessedImages/.")] = None,
     raw: RawFrame = None,
     white: WhiteFrame = None,
     dark: DarkFrame = None,

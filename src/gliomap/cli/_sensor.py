@@ -126,9 +126,9 @@ def import_one(
     ] = None,
     correction: CorrectionIndex = None,
 ) -> None:
-    """Add a camera to your own registry, so that --sensor finds it by name.
+    """Add a camera to your own registry.
 
-    The registry is the folder ~/.config/gliomap/sensors, or $GLIOMAP_SENSORS.
+    From then on --sensor finds it by its name. The registry is the folder ~/.config/gliomap/sensors, or $GLIOMAP_SENSORS.
     """
     from gliomap.sensors import import_sensor
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gliomap.cli._app import app
-from gliomap.cli._options import PaletteName, SensorName
+from gliomap.cli._options import PaletteChoice, PaletteName, SensorName
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import group, verb
 
@@ -22,9 +22,9 @@ StudyFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The study fold
 
 @verb(study_app, "check", within="study", examples=("gliomap study check study", "gliomap study check study --json"))
 def check(ui: Ui, folder: StudyFolder) -> None:
-    """Find what is missing or does not fit; exit code 2 on errors.
+    """Find what is missing or does not fit.
 
-    Errors must be mended, warnings should be known, notes are as they may be.
+    Errors must be mended and give exit code 2, warnings should be known, notes are as they may be.
     """
     from gliomap.studies import check_study, open_study
 
@@ -51,9 +51,12 @@ def show(
         "contact-sheet.png"
     ),
     sensor: SensorName = None,
-    palette: PaletteName = PaletteName.classic,
+    palette: PaletteChoice = PaletteName.classic,
 ) -> None:
-    """Draw a contact sheet: each capture in false colour beside its labels."""
+    """Draw a contact sheet of all captures.
+
+    Each stands in false colour beside its labels.
+    """
     from gliomap._files import refuse_existing
     from gliomap.evaluation import contact_sheet
     from gliomap.studies import open_study

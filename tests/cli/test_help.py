@@ -1,0 +1,97 @@
+"""What `--help` says: readable in 80 columns, with examples that parse."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from gliomap.cli import _main
+from gliomap.cli._app import app
+from gliomap.cli._verb import EXAMPLES
+
+Run = Callable[..., Any]
+
+VERBS = [
+    "bundle create",
+    "bundle show",
+    "bundle verify",
+    "classify",
+    "demo",
+    "evaluate",
+    "phantom",
+    "preprocess",
+    "sensor import",
+    "sensor list",
+    "sensor show",
+    "study check",
+    "study show",
+    "train",
+]
+LATER = ["report", "runs", "models", "serve", "score", "archive", "bench", "deploy", "azure"]
+
+
+def parse(command: str) -> None:
+    """Read a command line as the application does, without running the verb."""
+    words = shlex.split(command.replace("\\\n", " "))
+    assert words[0] == "gliomap"
+    current: Any = get_command(app)
+    context = current.make_context("gliomap", words[1:])
+    while hasattr(current, "resolve_command"):
+        # What a group leaves to its verbs; newer and older versions keep it under two names.
+        left = [*context._protected_args, *context.args]
+        name, current, rest = current.resolve_command(context, left)
+        context = current.make_context(name, rest, parent=context)
+
+
+def test_every_verb_of_this_version_is_there_and_no_other() -> None:
+    assert sorted(EXAMPLES) == VERBS
+    assert len(_main.VERBS) == len({verb.split()[0] for verb in VERBS})
+
+
+@pytest.mark.parametrize("verb", LATER)
+def test_no_stub_stands_for_a_later_verb(gliomap: Run, verb: str) -> None:
+    result = gliomap(verb)
+    assert result.code == 2
+    assert "no such command" in result.err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_examples_parse_and_stand_in_the_help(gliomap: Run, verb: str) -> None:
+    shown = gliomap(*verb.split(), "--help").out
+    assert EXAMPLES[verb]
+    for example in EXAMPLES[verb]:
+        assert example.startswith(f"gliomap {verb}")
+        parse(example)
+        assert all(line.strip() in shown for line in example.splitlines())
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["sensor"], ["study"], ["bundle"], *(verb.split() for verb in VERBS)], ids=" ".join
+)
+def test_help_fits_80_columns_and_names_the_shared_options(
+    gliomap: Run, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    result = gliomap(*words, "--help")
+    assert (result.code, result.err) == (0, "")
+    assert max(map(len, result.out.splitlines())) <= 80
+    assert "..." not in result.out.replace("...]", ""), "a first line that is cut short"
+    if " ".join(words) in VERBS:
+        for option in ("--json", "--quiet", "--threads", "--verbose"):
+            assert option in result.out
+        # A word in capitals that stands for a value never stands alone for what it means.
+        assert "\n\n  " in result.out
+
+
+@pytest.mark.parametrize("noun", ["sensor", "study", "bundle"])
+def test_a_noun_alone_prints_its_help(gliomap: Run, noun: str) -> None:
+    assert gliomap(noun).out == gliomap(noun, "--help").out
+
+
+def test_an_example_that_does_not_parse_would_be_found() -> None:
+    with pytest.raises(Exception, match="No such option"):
+        parse("gliomap classify bundle --fast")
