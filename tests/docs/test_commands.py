@@ -1,7 +1,8 @@
 """Every command of the README and of the documentation runs as it stands there.
 
-The `bash` blocks of a page run one after the other in one empty folder, as a reader would type them. `make` targets
-are checked with `make --dry-run` (they would call this very suite), `pip install` lines against `pyproject.toml`.
+The `bash` and `python` blocks of a page run one after the other in one empty folder, as a reader would type them. `make`
+targets are checked with `make --dry-run` (they would call this very suite), `pip install` lines against
+`pyproject.toml`. A page that names `calibration.xml` or `model.pkl` finds such a file in its folder.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
@@ -25,10 +27,16 @@ PAGES = sorted(
 
 
 def commands(page: Path) -> list[str]:
-    """The commands of a page's bash blocks, one per logical line; comments left out."""
-    blocks = re.findall(r"^```bash[^\n]*\n(.*?)^```", (PROJECT / page).read_text(encoding="utf-8"), re.M | re.S)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    """The commands of a page's bash blocks, one per logical line, comments left out; a python block is one command."""
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    found = []
+    for language, block in re.findall(r"^```(bash|python)[^\n]*\n(.*?)^```", text, re.M | re.S):
+        if language == "python":
+            found.append(f"python -c {shlex.quote(block)}")
+            continue
+        lines = block.replace("\\\n", " ").splitlines()
+        found += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return found
 
 
 def run(command: str, folder: Path) -> None:
@@ -65,8 +73,9 @@ def test_no_page_hides_a_command_in_another_kind_of_block() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=str)
 def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
-    if "calibration.xml" in (PROJECT / page).read_text(encoding="utf-8"):
-        vendor_file(tmp_path / "calibration.xml")
+    for name, write in FILES.items():
+        if name in (PROJECT / page).read_text(encoding="utf-8"):
+            write(tmp_path / name)
     for command in commands(page):
         if command.startswith(("git clone", "cd ")):
             continue
@@ -108,3 +117,27 @@ def vendor_file(path: Path) -> None:
         + "".join(bands)
         + "</bands></filter_info></sensor_calibration>"
     )
+
+
+def thesis_model(path: Path) -> None:
+    """A module as the thesis's code left it, whose class stands in no module that a reader has."""
+    import joblib
+    from torch import nn
+
+    class Conv2DNet(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Sequential(nn.Conv2d(25, 16, 2), nn.MaxPool2d(2), nn.ReLU())
+            self.fc = nn.Sequential(nn.Linear(144, 64), nn.ReLU(), nn.Linear(64, 5))
+
+    original = types.ModuleType("neural_networks_of_the_thesis")
+    Conv2DNet.__module__, Conv2DNet.__qualname__ = original.__name__, "Conv2DNet"
+    original.__dict__["Conv2DNet"] = Conv2DNet
+    sys.modules[original.__name__] = original
+    try:
+        joblib.dump(Conv2DNet(), path)
+    finally:
+        del sys.modules[original.__name__]
+
+
+FILES = {"calibration.xml": vendor_file, "model.pkl": thesis_model}

@@ -1,0 +1,133 @@
+"""What `--json` prints has the keys that docs/reference/cli.md names."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docs.pages import named, sections
+from gliomap.cli import run
+from gliomap.evaluation import EvaluationRecord
+from gliomap.phantom import make_phantom
+from gliomap.sensors import get_sensor, resized, write_sensor_toml
+from gliomap.workflows import ClassificationResult
+
+pytestmark = pytest.mark.slow
+
+PAGE = sections("reference/cli.md")
+
+COMMANDS = {
+    "phantom": "phantom other --patients 1 --dry-run",
+    "sensor import": "sensor import camera.toml --name small",
+    "sensor list": "sensor list",
+    "sensor show": "sensor show camera.toml",
+    "study check": "study check study",
+    "study show": "study show study -o sheet.png",
+    "preprocess": "preprocess --raw study/tif/ID0001C01.tif --white study/tif/ID0001CW01.tif"
+    " --dark study/tif/ID0001CD01.tif --sensor camera.toml",
+    "preprocess study": "preprocess study --dry-run",
+    "train dry run": "train study --model lda --dry-run",
+    "train": "train study --model lda -o run",
+    "evaluate": "evaluate run",
+    "bundle create": "bundle create run -o bundle",
+    "bundle show": "bundle show bundle",
+    "bundle verify": "bundle verify bundle",
+    "classify": "classify bundle --study study --capture ID0003C01 -o result",
+}
+"""A session, in order."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A folder in which the commands ran, and what each printed."""
+
+    folder: Path
+    printed: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """All commands, one after the other, on three small synthetic patients."""
+    folder = tmp_path_factory.mktemp("session")
+    camera = resized(get_sensor("generic-nir-5x5"), 48, 72)
+    write_sensor_toml(camera, folder / "camera.toml")
+    make_phantom(folder / "study", patients=3, difficulty="easy", sensor=camera, label_fraction=0.4)
+    (folder / "study" / "datasets" / "ID0001C01_dataset.mat").unlink()
+    printed = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLIOMAP_SENSORS", str(folder / "sensors"))
+        patch.chdir(folder)
+        for name, command in COMMANDS.items():
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out):
+                assert run([*command.split(), "--json", "--quiet"]) == 0, command
+            printed[name] = json.loads(out.getvalue())
+    return Session(folder, printed)
+
+
+def told(verb: str, which: int = 0) -> set[str]:
+    """Keys that the page names for a verb, of its one JSON line or the one that is meant."""
+    lines = re.findall(r"^JSON[^:]*: (.+?\.)$", PAGE[verb].text, re.M | re.S)
+    return set(named(re.sub(r"\([^)]*\)|\(\[.*?\)\)", "", lines[which])))
+
+
+@pytest.mark.parametrize(
+    ("name", "verb", "which"),
+    [
+        ("phantom", "phantom", 0),
+        ("sensor import", "sensor import", 0),
+        ("study check", "study check", 0),
+        ("study show", "study show", 0),
+        ("preprocess", "preprocess", 0),
+        ("preprocess study", "preprocess", 1),
+        ("train", "train", 0),
+        ("train dry run", "train", 1),
+        ("bundle create", "bundle create", 0),
+        ("bundle show", "bundle show", 0),
+        ("bundle verify", "bundle verify", 0),
+    ],
+)
+def test_a_verb_prints_the_keys_that_the_page_names(session: Session, name: str, verb: str, which: int) -> None:
+    assert told(verb, which) == set(session.printed[name])
+
+
+def test_a_listed_and_a_shown_sensor_have_the_keys_of_an_imported_one(session: Session) -> None:
+    keys = told("sensor import") - {"file"}
+    assert set(session.printed["sensor list"]["sensors"][0]) == keys
+    assert set(session.printed["sensor show"]) == keys | {"bands", "plot"}
+
+
+def test_findings_have_the_keys_that_the_page_names(session: Session) -> None:
+    (keys,) = re.findall(r"`findings` \(each with ([^)]*)\)", " ".join(PAGE["study check"].text.split()))
+    findings = session.printed["study check"]["findings"]
+    assert findings
+    assert all(set(finding) == set(named(keys)) for finding in findings)
+
+
+def test_evaluation_and_classification_print_their_files(session: Session) -> None:
+    assert set(session.printed["evaluate"]) == {"folder", *EvaluationRecord.model_fields}
+    assert set(session.printed["classify"]) == {"folder", *ClassificationResult.model_fields}
+
+
+def test_a_run_folder_has_the_files_that_the_page_names(session: Session) -> None:
+    names = {name for row in sections("reference/files.md")["Run folder"].rows() for name in named(row[0])}
+    found = {path.name + "/" * path.is_dir() for path in (session.folder / "run").iterdir()}
+    assert found == names - {"checkpoint.safetensors", ".lock"}
+
+
+def test_a_bundle_has_the_files_that_the_page_names(session: Session) -> None:
+    names = {named(row[0])[0] for row in sections("reference/files.md")["Bundle"].rows()}
+    assert names == {path.name for path in (session.folder / "bundle").iterdir()}
+
+
+def test_a_result_folder_has_the_files_that_the_page_names(session: Session) -> None:
+    names = {named(row[0])[0] for row in sections("reference/files.md")["Classification"].rows()}
+    assert names == {path.name for path in (session.folder / "result").iterdir()}
+    assert set(session.printed["classify"]["files"].values()) | {"result.json"} == names
