@@ -1,0 +1,48 @@
+"""Run every measurement, print one table, and write it to benchmarks/results.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.table import Record, report
+
+HERE = Path(__file__).parent
+
+MISLEADING = ("OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Such variables slow NumPy down, and with it the limit that everything is measured against."""
+
+
+def main() -> int:
+    """Exit code: that of pytest, or 1 where a target is missed."""
+    environment = {name: value for name, value in os.environ.items() if name not in MISLEADING}
+    with tempfile.TemporaryDirectory() as folder:
+        record = Path(folder) / "record.json"
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            str(HERE),
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            f"--benchmark-json={record}",
+        ]
+        done = subprocess.run(
+            [*command, "--benchmark-quiet", *sys.argv[1:]], cwd=HERE.parent, env=environment, check=False
+        )
+        if not record.is_file():
+            return done.returncode or 1
+        measured: dict[str, Record] = {one["name"]: one for one in json.loads(record.read_text())["benchmarks"]}
+    text, reached = report(measured)
+    print(text)
+    (HERE / "results.md").write_text(text, encoding="utf-8")
+    return done.returncode or (0 if reached else 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
