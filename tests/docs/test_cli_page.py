@@ -109,7 +109,11 @@ def test_defaults_and_choices_are_those_of_the_verb(verb: str) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_usage_names_the_arguments(verb: str) -> None:
     usage = PAGE[verb].text.split("```text\n")[1].splitlines()[0]
-    arguments = [parameter.metavar for parameter in VERBS[verb].params if parameter.param_type_name == "argument"]
+    arguments = [
+        parameter.metavar if parameter.required else f"[{parameter.metavar}]"
+        for parameter in VERBS[verb].params
+        if parameter.param_type_name == "argument"
+    ]
     assert usage == " ".join(["gliomap", verb, *arguments, "[OPTIONS]"])
 
 

@@ -36,10 +36,10 @@ COMMANDS = {
     "train dry run": "train study --model lda --dry-run",
     "train": "train study --model lda -o run",
     "evaluate": "evaluate run",
-    "bundle create": "bundle create run -o bundle",
-    "bundle show": "bundle show bundle",
-    "bundle verify": "bundle verify bundle",
-    "classify": "classify bundle --study study --capture ID0003C01 -o result",
+    "bundle create": "bundle create run",
+    "bundle show": "bundle show run/bundle",
+    "bundle verify": "bundle verify run/bundle",
+    "classify": "classify run/bundle --study study --capture ID0003C01 -o result",
 }
 """A session, in order."""
 
@@ -124,7 +124,7 @@ def test_a_run_folder_has_the_files_that_the_page_names(session: Session) -> Non
 
 def test_a_bundle_has_the_files_that_the_page_names(session: Session) -> None:
     names = {named(row[0])[0] for row in sections("reference/files.md")["Bundle"].rows()}
-    assert names == {path.name for path in (session.folder / "bundle").iterdir()}
+    assert names == {path.name for path in (session.folder / "run" / "bundle").iterdir()}
 
 
 def test_a_result_folder_has_the_files_that_the_page_names(session: Session) -> None:
