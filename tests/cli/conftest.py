@@ -79,3 +79,11 @@ def small_run(small_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("run") / "run"
     assert run(["train", str(small_study), "--model", "lda", "--test-patient", "ID0003", "-o", str(folder), "-q"]) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_bundle(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of `small_run`; not to be changed."""
+    folder = tmp_path_factory.mktemp("bundle") / "bundle"
+    assert run(["bundle", "create", str(small_run), "-o", str(folder), "-q"]) == 0
+    return folder

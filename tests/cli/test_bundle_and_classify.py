@@ -29,14 +29,10 @@ Run = Callable[..., Any]
 OUTPUTS = ["labels.npy", "map.png", "overlay.png", "probabilities.npy", "result.json"]
 
 
-@pytest.fixture(scope="module")
-def made(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of `small_run`; not to be changed."""
-    from gliomap.cli import run
-
-    folder = tmp_path_factory.mktemp("bundle") / "bundle"
-    assert run(["bundle", "create", str(small_run), "-o", str(folder), "-q"]) == 0
-    return folder
+@pytest.fixture
+def made(small_bundle: Path) -> Path:
+    """Not to be changed."""
+    return small_bundle
 
 
 @pytest.fixture

@@ -279,7 +279,7 @@ class TestCommand:
             "import sys; sys.argv = ['gliomap', '--help']\n"
             "from gliomap.cli import run\n"
             "code = run(['--help']) or run(['classify', '--help'])\n"
-            "heavy = {'torch', 'sklearn', 'scipy', 'matplotlib', 'h5py', 'onnxruntime', 'numpy', 'pydantic', 'rich'}\n"
+            "heavy = {'torch', 'sklearn', 'scipy', 'matplotlib', 'h5py', 'onnxruntime', 'numpy', 'rich'}\n"
             "print(sorted(heavy & set(sys.modules)), file=sys.stderr); sys.exit(code)"
         )
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,29 +46,43 @@ def files(tmp_path: Path) -> Files:
     return write_capture(tmp_path / "in", tiles=(40, 40))
 
 
-def outputs(small_study: Path, files: Files, out: Path) -> dict[str, tuple[list[object], Path]]:
+def outputs(
+    small_study: Path, small_run: Path, small_bundle: Path, files: Files, out: Path
+) -> dict[str, tuple[list[object], Path]]:
     """Verb → its command line and the final name that must not appear."""
-    camera = small_study / "sensor.toml"
+    camera, capture = small_study / "sensor.toml", ["--capture", "ID0003C01"]
     return {
         "preprocess": (["preprocess", *files.flags, "--sensor", files.sensor, "-o", out / "c.npz"], out / "c.npz"),
         "phantom": (["phantom", out / "made", "--patients", "1", "--sensor", camera], out / "made"),
         "study show": (["study", "show", small_study, "-o", out / "sheet.png"], out / "sheet.png"),
         "train": (["train", small_study, "--model", "lda", "-o", out / "run"], out / "run"),
+        "bundle": (["bundle", "create", small_run, "-o", out / "bundle"], out / "bundle"),
+        "classify": (["classify", small_bundle, "--study", small_study, *capture, "-o", out / "map"], out / "map"),
     }
 
 
-VERBS = ("preprocess", "phantom", "study show", "train")
+VERBS = ("preprocess", "phantom", "study show", "train", "bundle", "classify")
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_where_files_may_not_grow_nothing_is_left(verb: str, small_study: Path, files: Files, tmp_path: Path) -> None:
+def test_where_files_may_not_grow_nothing_is_left(
+    verb: str, small_study: Path, small_run: Path, small_bundle: Path, files: Files, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    command, final = outputs(small_study, files, out)[verb]
+    command, final = outputs(small_study, small_run, small_bundle, files, out)[verb]
     done = limited(2048, *command)
     assert_environment_fault(done)
     assert not final.exists()
     assert list(out.iterdir()) == [], "neither a final name nor a temporary one"
+
+
+def test_a_disk_that_fills_up_with_weights_leaves_no_run(small_study: Path, tmp_path: Path) -> None:
+    """Records fit, the weights do not."""
+    out = tmp_path / "out"
+    done = limited(20_000, "train", small_study, "--epochs", "1", "-o", out / "run")
+    assert_environment_fault(done)
+    assert list(out.iterdir()) == []
 
 
 def test_what_was_there_survives_a_failed_overwrite(files: Files, tmp_path: Path) -> None:
@@ -97,6 +112,13 @@ def test_a_full_disk_is_named_as_such(installed: Run, files: Files, tiny_disk: P
     assert result.code == 3
     assert "disk is full" in result.err
     assert list(tiny_disk.iterdir()) == []
+
+
+def test_an_evaluation_that_does_not_fit_leaves_the_run_as_it_was(small_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(small_run, tmp_path / "run"))
+    before = sorted(run.iterdir())
+    assert_environment_fault(limited(20_000, "evaluate", run))
+    assert sorted(run.iterdir()) == before
 
 
 def test_a_folder_without_permission(installed: Run, files: Files) -> None:

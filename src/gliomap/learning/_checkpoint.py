@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from gliomap._files import atomic_file
@@ -38,12 +38,13 @@ def write_checkpoint(
     slots = optimiser.state_dict()["state"]
     for number, (name, _) in enumerate(network.named_parameters()):
         tensors |= {f"adam/{name}/{slot}": value for slot, value in slots[number].items()}
+    content = save(
+        {name: value.detach().contiguous().clone() for name, value in tensors.items()},
+        metadata={"format": FORMAT, "state": json.dumps(dict(state), allow_nan=False)},
+    )
+    # Not save_file: it tells a full disk as a SafetensorError without a number.
     with atomic_file(path) as temporary:
-        save_file(
-            {name: value.detach().contiguous().clone() for name, value in tensors.items()},
-            temporary,
-            metadata={"format": FORMAT, "state": json.dumps(dict(state), allow_nan=False)},
-        )
+        temporary.write_bytes(content)
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:

@@ -201,11 +201,13 @@ def model_from_tensors(name: str, tensors: Tensors) -> TissueModel:
 
 def save_model(model: TissueModel, path: Path) -> None:
     """Write the weights as safetensors, atomically; the file's header names the model."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     # One field only: safetensors writes several in an order that changes from process to process.
+    content = save(model.tensors(), metadata={"model": model.name})
+    # Not save_file: it tells a full disk as a SafetensorError without a number.
     with atomic_file(path) as temporary:
-        save_file(model.tensors(), temporary, metadata={"model": model.name})
+        temporary.write_bytes(content)
 
 
 def load_model(path: Path, name: str | None = None) -> TissueModel:
