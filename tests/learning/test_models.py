@@ -207,6 +207,8 @@ def test_lda_weights_that_do_not_fit_are_refused():
 def test_files_that_are_no_weights_are_refused(tmp_path):
     with pytest.raises(ModelError, match="not there"):
         load_model(tmp_path / "none.safetensors")
+    with pytest.raises(ModelError, match="is a folder"):
+        load_model(tmp_path)
     garbage = tmp_path / "garbage.safetensors"
     garbage.write_bytes(b"\x80\x04garbage that is long enough for a header")
     with pytest.raises(ModelError, match="convert_legacy"):

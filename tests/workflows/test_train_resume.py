@@ -126,3 +126,23 @@ def test_two_processes_do_not_train_in_one_folder(study):
     process.wait(timeout=60)
     time.sleep(0.1)
     assert train(study, resume=True, **OPTIONS).name == "conv2d_holdout_ID0003_1"
+
+
+FULL = """
+import resource, sys
+from gliomap.errors import machine_error
+from gliomap.workflows import train
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+try:
+    train(sys.argv[1], **eval(sys.argv[2]))
+except OSError as error:
+    sys.exit(0 if machine_error(error) else 1)
+sys.exit(2)
+"""
+
+
+@pytest.mark.parametrize("limit", [20_000, 60_000], ids=["the record fits", "the weights fit"])
+def test_a_disk_that_fills_up_is_the_machine_s_fault_and_leaves_nothing_half_written(study, limit):
+    # The checkpoint, of about 180 kB, is what does not fit.
+    subprocess.run([sys.executable, "-c", FULL, str(study), repr(OPTIONS), str(limit)], check=True)
+    assert list((study / "runs").iterdir()) == []

@@ -243,6 +243,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Floats], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
     tensors: dict[str, Floats] = {}
+    if not path.is_file():
+        raise ModelError(path, "is a folder" if path.is_dir() else "is not there", "Give a .safetensors file.")
     try:
         with safe_open(path, framework="np") as stream:
             metadata: dict[str, str] = dict(stream.metadata() or {})
@@ -254,8 +256,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Floats], dict[str, str]]:
                         path, f"its tensor {name!r} is {value.dtype}", "Weights are floating-point numbers."
                     )
                 tensors[name] = value.astype(np.float32)
-    except FileNotFoundError as error:
-        raise ModelError(path, "is not there", "Check the path.") from error
     except (SafetensorError, TypeError) as error:
         raise ModelError(
             path,
