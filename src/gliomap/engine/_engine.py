@@ -66,6 +66,7 @@ class Engine:
         self._sensor = bundle.sensor
         self._runners: dict[str, Runner] = {}
         self._lock = threading.Lock()
+        self._fitting: weakref.WeakSet[References] = weakref.WeakSet()
         self._scales: weakref.WeakKeyDictionary[References, list[_Float32]] = weakref.WeakKeyDictionary()
 
     @classmethod
@@ -194,7 +195,7 @@ class Engine:
             The bundle takes preprocessed cubes only.
         """
         start = time.perf_counter()
-        require_references(references, self.sensor, self.manifest.preprocessing)
+        self._require(references)
         reasons = raw_reasons(raw, references)
         blanked = why_blank(references, taken_at, self.max_reference_age)
         if blanked is not None:
@@ -246,6 +247,13 @@ class Engine:
                 self._runners[kind] = load_graph(content, origin, self.backend, self.threads, self.precision)
             return self._runners[kind]
 
+    def _require(self, references: References) -> None:
+        """Check once that references fit; fingerprints of sensors take longer than they may for each frame."""
+        sensor = self.sensor
+        if references not in self._fitting:
+            require_references(references, sensor, self.manifest.preprocessing)
+            self._fitting.add(references)
+
     @contextmanager
     def _masked_scale(self, references: References, reasons: _UInt8) -> Iterator[_Float32]:
         """The references' scale, 0 also in the tiles that only this frame masks.
@@ -256,7 +264,7 @@ class Engine:
         if reasons is references.reasons:
             yield references.scale
             return
-        rows, columns = np.nonzero((reasons != 0) & (references.reasons == 0))
+        rows, columns = np.divmod(np.flatnonzero(reasons != references.reasons), reasons.shape[1])
         with self._lock:
             spare = self._scales.setdefault(references, [])
             scale = spare.pop() if spare else references.scale.copy()

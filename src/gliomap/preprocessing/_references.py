@@ -20,6 +20,7 @@ __all__ = ["References", "chain_sensor", "prepare_references", "raw_reasons"]
 _UInt16 = npt.NDArray[np.uint16]
 _Float32 = npt.NDArray[np.float32]
 _Bool = npt.NDArray[np.bool_]
+_Indices = npt.NDArray[np.int64]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 _SMALLEST_FRACTION = 1e-6
@@ -172,10 +173,11 @@ def raw_reasons(raw: _UInt16, references: References) -> npt.NDArray[np.uint8]:
     # Over the whole frame, which is contiguous: faster than over the active area, and almost always enough.
     if int(raw.max()) < sensor.saturation:
         return references.reasons
-    rows, columns = sensor.pattern
-    row, column = np.nonzero(_active(raw, sensor) >= sensor.saturation)
+    # Flat: NumPy finds what is not zero in two dimensions ten times slower.
+    places = np.stack(np.divmod(np.flatnonzero(raw >= sensor.saturation), raw.shape[1]), axis=1)
     reasons = references.reasons.copy()
-    reasons[row // rows, column // columns] |= np.uint8(Reason.SATURATED)
+    row, column = _tiles_of(places, sensor)
+    reasons[row, column] |= np.uint8(Reason.SATURATED)
     return reasons
 
 
@@ -184,12 +186,18 @@ def _tile_reasons(white: _UInt16, lit: _Bool, sensor: MosaicSensor) -> npt.NDArr
     reasons = np.zeros(sensor.cube_shape, np.uint8)
     reasons[_any_in_tile(~_active(lit, sensor), sensor)] |= np.uint8(Reason.DARK)
     reasons[_any_in_tile(_active(white, sensor) >= sensor.saturation, sensor)] |= np.uint8(Reason.SATURATED)
-    area, (rows, columns) = sensor.active_area, sensor.pattern
-    offsets = sensor.defective_pixels - (area.top, area.left)
-    inside = ((offsets >= 0) & (offsets < (area.height, area.width))).all(axis=1)
-    row, column = (offsets[inside] // (rows, columns)).T
+    row, column = _tiles_of(sensor.defective_pixels, sensor)
     reasons[row, column] |= np.uint8(Reason.DEFECTIVE)
     return reasons
+
+
+def _tiles_of(pixels: npt.NDArray[np.int64], sensor: MosaicSensor) -> tuple[_Indices, _Indices]:
+    """Rows and columns of the tiles of pixels (n, 2) of the frame; those outside the active area are left out."""
+    area = sensor.active_area
+    offsets = pixels - (area.top, area.left)
+    inside = ((offsets >= 0) & (offsets < (area.height, area.width))).all(axis=1)
+    row, column = (offsets[inside] // sensor.pattern).T
+    return row, column
 
 
 def _reciprocal_white(light: _Float32, chain: MosaicSensor, fraction: float) -> tuple[_Float32, _Bool]:
