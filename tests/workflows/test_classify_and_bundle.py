@@ -1,0 +1,221 @@
+"""Classifying and bundling from Python, and what the command line does not reach."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gliomap.workflows as workflows
+from gliomap.errors import BundleError, ModelError, OutputExistsError, RunError, SensorError, UsageError
+from gliomap.phantom import make_phantom
+from gliomap.preprocessing import load_npz, preprocess_capture, save_npz
+from gliomap.sensors import get_sensor, resized
+from gliomap.studies import capture_files, open_study, read_mat, write_map, write_mat
+from gliomap.taxonomy import THESIS_CLASSES, ClassSet
+from gliomap.workflows import (
+    ClassificationResult,
+    ClassifyOptions,
+    CubeFile,
+    FrameFiles,
+    StudyCapture,
+    bundle_from_weights,
+    classify,
+    make_bundle,
+    open_run,
+    train,
+)
+
+CAMERA = resized(get_sensor("generic-nir-5x5"), 48, 72)
+CAPTURE = "ID0003C01"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study") / "study"
+    return make_phantom(folder, patients=3, difficulty="easy", sensor=CAMERA, label_fraction=0.4)
+
+
+@pytest.fixture(scope="module")
+def run(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(study, out=tmp_path_factory.mktemp("run") / "run", model="lda", test_patients=["ID0003"])
+
+
+@pytest.fixture(scope="module")
+def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(run, tmp_path_factory.mktemp("bundle") / "bundle").path
+
+
+@pytest.fixture
+def copy(study: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(study, tmp_path / "copy"))
+
+
+def frames(study: Path) -> FrameFiles:
+    files = capture_files(study, CAPTURE)
+    return FrameFiles(files.raw, files.white, files.dark)
+
+
+def test_every_public_name_is_found_and_no_other() -> None:
+    assert all(getattr(workflows, name) is not None for name in workflows.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'trainn'"):
+        getattr(workflows, "train" + "n")
+
+
+def test_a_frame_in_memory(bundle: Path, study: Path) -> None:
+    done = classify(bundle, frames(study))
+    assert done.folder is None
+    assert done.result.files == {}
+    assert done.rgb.shape == (48, 72, 3)
+    assert done.truth is None
+    assert done.result.input.kind == "frame"
+    assert done.result.sensor == CAMERA.name
+    assert sum(one.share or 0 for one in done.result.classes) == pytest.approx(1)
+    assert set(done.result.timings_ms) == {"check", "graph", "finish", "total"}
+    assert ClassificationResult.model_validate_json(done.result.model_dump_json()) == done.result
+
+
+def test_a_capture_of_a_study_brings_its_ground_truth(bundle: Path, study: Path) -> None:
+    done = classify(bundle, StudyCapture(study, CAPTURE))
+    assert done.result.input.kind == "study frame"
+    np.testing.assert_array_equal(done.truth, THESIS_CLASSES.from_codes(open_study(study).codes(CAPTURE)))
+    labelled = done.truth > 0
+    assert (done.tissue.labels[labelled] == done.truth[labelled]).mean() > 0.5, "easy patients are easy"
+
+
+def test_a_cropped_ground_truth_is_put_in_its_place(bundle: Path, copy: Path) -> None:
+    codes = open_study(copy).codes(CAPTURE)
+    write_map(copy, CAPTURE, codes[5:45, 7:67].copy())
+    with (copy / "study.toml").open("a") as stream:
+        stream.write(f"\n[captures.{CAPTURE}.crop]\nrow = 5\ncolumn = 7\nheight = 40\nwidth = 60\n")
+    done = classify(bundle, StudyCapture(copy, CAPTURE))
+    assert done.truth is not None
+    assert done.truth.shape == (48, 72)
+    np.testing.assert_array_equal(done.truth[5:45, 7:67], THESIS_CLASSES.from_codes(codes[5:45, 7:67]))
+
+
+@pytest.mark.parametrize("fault", ["size", "code"])
+def test_a_ground_truth_that_does_not_fit_is_left_out_and_this_is_said(bundle: Path, copy: Path, fault: str) -> None:
+    codes = open_study(copy).codes(CAPTURE).copy()
+    if fault == "code":
+        codes[0, 0] = 999
+    write_map(copy, CAPTURE, codes[:-3] if fault == "size" else codes)
+    done = classify(bundle, StudyCapture(copy, CAPTURE))
+    assert done.truth is None
+    assert len(done.result.warnings) == 1
+    assert "ground" in done.result.warnings[0]
+
+
+def test_a_study_without_frames_is_classified_by_its_cube(bundle: Path, copy: Path) -> None:
+    by_frame = classify(bundle, StudyCapture(copy, CAPTURE))
+    shutil.rmtree(copy / "tif")
+    by_cube = classify(bundle, StudyCapture(copy, CAPTURE))
+    assert by_cube.result.input.kind == "study cube"
+    assert (by_cube.tissue.labels == by_frame.tissue.labels).mean() > 0.999
+
+
+def test_a_cube_of_other_units_is_classified_with_a_warning(bundle: Path, study: Path, tmp_path: Path) -> None:
+    capture = open_study(study).capture(CAPTURE)
+    path = tmp_path / "cube.npz"
+    save_npz(preprocess_capture(capture, replace(open_study(study).preprocessing, normalisation="snv")), path)
+    assert "trained on" in classify(bundle, CubeFile(path)).result.warnings[0]
+    assert load_npz(path).n_bands == 25
+
+
+def test_masked_pixels_are_counted_by_reason_and_have_no_class(bundle: Path, copy: Path) -> None:
+    path = capture_files(copy, CAPTURE).cube
+    found = read_mat(path, ["preProcessedImage"])["preProcessedImage"].copy()
+    found[10:20, 10:20] = 0
+    write_mat(path, {"preProcessedImage": found})
+    done = classify(bundle, CubeFile(path))
+    assert done.result.invalid["zero_brightness"] >= 100
+    assert not done.tissue.labels[10:20, 10:20].any()
+    assert done.result.classified + done.result.not_classified == 48 * 72
+
+
+def test_a_limit_of_age_can_be_set(bundle: Path, study: Path) -> None:
+    done = classify(bundle, frames(study), options=ClassifyOptions(max_reference_age=timedelta(days=1000)))
+    assert done.result.blanked is None
+
+
+def test_what_is_there_is_found_before_anything_is_computed(study: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(OutputExistsError):
+        classify(tmp_path / "no bundle", frames(study), out=tmp_path / "out")
+    with pytest.raises(UsageError, match="no earlier result"):
+        classify(tmp_path / "no bundle", frames(study), out=tmp_path / "out", overwrite=True)
+
+
+def test_another_camera_is_refused(bundle: Path, study: Path) -> None:
+    with pytest.raises(BundleError, match="nemesis"):
+        classify(bundle, frames(study), options=ClassifyOptions(sensor=get_sensor("nemesis")))
+
+
+class TestMakeBundle:
+    def test_the_run_s_own_place_is_the_default(self, run: Path, tmp_path: Path) -> None:
+        copied = Path(shutil.copytree(run, tmp_path / "run"))
+        made = make_bundle(copied)
+        assert made.path == copied / "bundle"
+        training = made.manifest.training
+        assert training is not None
+        assert training.split_fingerprint == open_run(run).record.split_fingerprint
+        assert training.patients == {"train": ("ID0001", "ID0002"), "validation": (), "test": ("ID0003",)}
+        assert training.same_patient == ()
+        with pytest.raises(OutputExistsError):
+            make_bundle(copied)
+
+    def test_the_camera_is_found_in_the_study_named_or_refused(
+        self, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GLIOMAP_SENSORS", str(tmp_path / "registry"))
+        run = train(copy, out=tmp_path / "run", model="lda")
+        (copy / "study.toml").write_text('name = "the sensor is no longer named"\n')
+        # The phantom's small camera has the name of the packaged one, which is of another size.
+        with pytest.raises(SensorError, match="calibration differs"):
+            make_bundle(run, tmp_path / "a")
+        assert make_bundle(run, tmp_path / "b", sensor=CAMERA).sensor is not None
+        record = open_run(run).record
+        assert record.sensor is not None
+        renamed = record.model_copy(update={"sensor": record.sensor.model_copy(update={"name": "gone"})})
+        (run / "run.json").write_text(renamed.model_dump_json())
+        with pytest.raises(SensorError, match="--sensor FILE"):
+            make_bundle(run, tmp_path / "c")
+
+    def test_a_folder_that_is_no_run(self, tmp_path: Path) -> None:
+        with pytest.raises(RunError):
+            make_bundle(tmp_path)
+
+
+class TestFromWeights:
+    @pytest.fixture
+    def weights(self, tmp_path: Path) -> Path:
+        from gliomap.learning import build_model, save_model
+
+        path = tmp_path / "weights.safetensors"
+        save_model(build_model("fourlayer", 25, 5), path)
+        return path
+
+    def test_cubes_only_without_a_sensor(self, weights: Path, tmp_path: Path) -> None:
+        made = bundle_from_weights("fourlayer", weights, tmp_path / "bundle")
+        assert made.frame_graph is None
+        assert made.manifest.training is None
+        assert "nothing is known" in made.manifest.notes[0]
+
+    def test_frames_with_one(self, weights: Path, tmp_path: Path) -> None:
+        made = bundle_from_weights("fourlayer", weights, tmp_path / "bundle.zip", sensor=CAMERA, name="mine")
+        assert made.frame_graph is not None
+        assert made.manifest.name == "mine"
+
+    def test_another_number_of_classes(self, weights: Path, tmp_path: Path) -> None:
+        two = ClassSet("two", THESIS_CLASSES.classes[:2])
+        with pytest.raises(ModelError, match="5 classes"):
+            bundle_from_weights("fourlayer", weights, tmp_path / "bundle", classes=two)
+
+    def test_another_architecture(self, weights: Path, tmp_path: Path) -> None:
+        with pytest.raises(ModelError):
+            bundle_from_weights("conv2d", weights, tmp_path / "bundle")
+        assert not (tmp_path / "bundle").exists()

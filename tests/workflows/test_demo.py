@@ -1,0 +1,117 @@
+"""The demo, on three small and easy patients and with two epochs."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+import gliomap.workflows
+import gliomap.workflows._demo as workflow
+from gliomap.cli import run
+from gliomap.errors import OutputExistsError, UsageError
+from gliomap.sensors import get_sensor, resized
+from gliomap.workflows import Demo, demo
+
+SMALL = {
+    "patients": 3,
+    "difficulty": "easy",
+    "sensor": resized(get_sensor("generic-nir-5x5"), 48, 72),
+    "settings": {"epochs": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    return demo(tmp_path_factory.mktemp("demo") / "gliomap-demo", **SMALL)
+
+
+def test_everything_lies_where_it_says(made: Demo) -> None:
+    assert sorted(path.name for path in made.folder.iterdir()) == [
+        "bundle",
+        "demo.json",
+        "patients.png",
+        "result",
+        "run",
+        "study",
+    ]
+    assert all(path.is_file() for path in (*made.pictures, made.sheet))
+    assert made.pictures[0].name == f"Conv2DNet_{made.capture}_noCV_version_1.png"
+    record = json.loads((made.folder / "demo.json").read_text())
+    assert record["status"] == "done"
+    assert set(record["seconds"]) == {"phantom", "train", "evaluate", "bundle", "classify"}
+    assert all((made.folder / name).is_file() for name in record["pictures"])
+
+
+def test_the_classified_patient_is_one_whom_nobody_trained_on(made: Demo) -> None:
+    assert made.patient == "ID0003"
+    assert list(made.evaluation.patients) == ["ID0003"]
+    assert made.evaluation.same_patient == ()
+    assert made.classification.result.input.kind == "study frame"
+    assert made.classification.result.bundle.identity == json.loads((made.folder / "demo.json").read_text())["bundle"]
+
+
+def test_what_was_tested_is_what_was_bundled(made: Demo) -> None:
+    from gliomap.bundles import open_bundle
+
+    manifest = open_bundle(made.bundle).manifest
+    assert manifest.files["cube.onnx"].sha256 == made.evaluation.graph
+
+
+def test_an_earlier_demo_is_kept_unless_overwriting_and_other_folders_are_spared(tmp_path: Path) -> None:
+    (tmp_path / "letters").mkdir()
+    with pytest.raises(OutputExistsError):
+        demo(tmp_path / "letters")
+    with pytest.raises(UsageError, match="no demo made it"):
+        demo(tmp_path / "letters", overwrite=True)
+    assert (tmp_path / "letters").is_dir()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), UsageError("thing", "fault", "Remedy.")])
+def test_a_demo_that_is_stopped_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(workflow, "train", stop)
+    with pytest.raises(type(error)):
+        demo(tmp_path / "out", **SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_says_where_the_pictures_lie_and_what_they_mean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], made: Demo
+) -> None:
+    asked: dict[str, object] = {}
+
+    def short(out: Path, **given: object) -> Demo:
+        asked.update(given, out=out)
+        logging.getLogger("gliomap.workflows._demo").info("1/5 as the real one does")
+        return made
+
+    monkeypatch.setattr(gliomap.workflows, "demo", short)
+    assert run(["demo", "--out", str(tmp_path / "d"), "--threads", "1", "--overwrite"]) == 0
+    assert (asked["out"], asked["threads"], asked["overwrite"]) == (tmp_path / "d", 1, True)
+    told = capsys.readouterr()
+    assert "1/5" in told.err
+    for path in (made.pictures[0], made.sheet, made.result / "overlay.png", made.bundle):
+        assert str(path) in told.out
+    assert "not a medical device" in told.out
+    assert "tumour: sensitivity" in told.out
+    assert "healthy green, tumour red" in told.out
+    assert "in 1 s" not in told.out
+    assert run(["demo", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["capture"] == made.capture
+
+
+@pytest.mark.slow
+def test_a_new_demo_takes_the_place_of_an_old_one(tmp_path: Path) -> None:
+    make = functools.partial(demo, tmp_path / "d", **SMALL)
+    first = make()
+    (first.folder / "old").touch()
+    second = make(overwrite=True)
+    assert not (second.folder / "old").exists()
