@@ -7,7 +7,7 @@ PubMed 28380934 (grey matter in vivo) and Journal of Biomedical Optics 22:027002
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 from gliomap.errors import UsageError
@@ -62,22 +62,27 @@ class TumourSpread:
     ----------
     blood, amplitude
         Factors.
-    saturation, power
-        Differences.
+    saturation, power, water
+        Differences; more water where tissue is oedematous (assumed).
     difference
         A draw is repeated until the RMS difference of the two normalised spectra lies in this
         range (assumed: neither a tumour nobody sees nor one that everybody sees).
     brighter_share
         Share of patients whose tumour is brighter than grey matter at the short end after
-        normalisation.
+        normalisation; None leaves it to chance.
+    alternatives
+        Of so many draws the one is taken whose difference from grey matter points least along
+        those of the patients before: directions are stratified as other draws are. 1 takes the first.
     """
 
     blood: Spread
     saturation: Spread
     amplitude: Spread
     power: Spread
+    water: Spread
     difference: tuple[float, float]
-    brighter_share: float
+    brighter_share: float | None
+    alternatives: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +128,7 @@ class SurfaceSpread:
     amplitude: float = 0.06
     power: float = 0.05
     film_um: Spread = Spread(10.0, 0.6, logarithmic=True, high=60.0)
-    film_variation: float = 0.6
+    film_variation: float = 0.5
     haze: float = 0.05
     texture: float = 0.02
 
@@ -143,6 +148,10 @@ class CameraSpread:
         Share of a filter's area that is a flat pedestal.
     leak
         Light of the short end that the longest band lets through, in shares of its own peak.
+    unevenness
+        Standard deviation of the logarithm of each filter's signal from the scene over that from
+        the white reference. A filter's pass-band depends on the angle of the light, which a folded
+        wet surface sends differently from a flat white tile; this is why means of real classes are jagged.
     exposure
         Brightness of the lamp relative to a white of `white_electrons`.
     white_electrons
@@ -153,11 +162,12 @@ class CameraSpread:
         Electrons.
     """
 
-    light_tilt: float = 0.03
-    light_bend: float = 0.02
+    light_tilt: float = 0.045
+    light_bend: float = 0.03
     peak_shift_nm: float = 2.0
     pedestal: tuple[float, float] = (0.05, 0.20)
     leak: tuple[float, float] = (0.0, 0.4)
+    unevenness: float = 0.03
     exposure: tuple[float, float] = (0.6, 1.0)
     white_electrons: float = 9_000.0
     full_well: float = 11_000.0
@@ -186,26 +196,88 @@ def _share(centre: float, spread: float) -> Spread:
     return Spread(centre, spread, low=0.02, high=0.99)
 
 
+def _difference(centre: float, spread: float) -> Spread:
+    return Spread(centre, spread, low=-float("inf"))
+
+
 _REALISTIC = Difficulty(
     name="realistic",
     # Blood 3.9 %, saturation 52 % in vivo; a = 10.9–11.6 cm⁻¹, b = 0.334–0.601.
     grey=TissueSpread(_log(0.039, 0.25), _share(0.50, 0.07), _log(11.2, 0.08), Spread(0.47, 0.15), 0.75),
     tumour=TumourSpread(
         blood=_log(1.2, 0.5),
-        saturation=Spread(0.0, 0.15, low=-1.0),
+        saturation=_difference(0.0, 0.15),
         amplitude=_log(1.3, 0.4),
-        power=Spread(0.3, 0.6, low=-0.4),
-        difference=(0.05, 0.09),
+        power=_difference(0.3, 0.6),
+        water=_difference(0.02, 0.04),
+        difference=(0.045, 0.085),
         brighter_share=5 / 13,
+        alternatives=4,
     ),
-    vein=VesselSpread(_log(0.30, 0.5), _share(0.58, 0.12), (0.55, 0.95)),
-    artery=VesselSpread(_log(0.30, 0.5), _share(0.92, 0.05), (0.55, 0.95)),
+    vein=VesselSpread(_log(0.35, 0.4), _share(0.58, 0.12), (0.65, 0.95)),
+    artery=VesselSpread(_log(0.35, 0.4), _share(0.92, 0.05), (0.65, 0.95)),
     # No dura published: fibrous tissue a = 27.1, b = 1.2–1.6; blood and saturation assumed.
     dura=TissueSpread(_log(0.035, 0.4), _share(0.90, 0.05), _log(27.1, 0.15), Spread(1.2, 0.25), 0.60),
+    surface=SurfaceSpread(),
+    camera=CameraSpread(),
 )
 
-_MODERATE = replace(_REALISTIC, name="moderate")
-_EASY = replace(_REALISTIC, name="easy")
+_MODERATE = Difficulty(
+    name="moderate",
+    grey=TissueSpread(_log(0.039, 0.15), _share(0.50, 0.04), _log(11.2, 0.06), Spread(0.47, 0.10), 0.75),
+    tumour=TumourSpread(
+        blood=_log(1.6, 0.25),
+        saturation=_difference(-0.10, 0.06),
+        amplitude=_log(1.4, 0.2),
+        power=_difference(0.7, 0.3),
+        water=_difference(0.03, 0.03),
+        difference=(0.04, 0.11),
+        brighter_share=0.0,
+    ),
+    vein=VesselSpread(_log(0.35, 0.25), _share(0.58, 0.07), (0.70, 0.95)),
+    artery=VesselSpread(_log(0.35, 0.25), _share(0.93, 0.03), (0.70, 0.95)),
+    dura=TissueSpread(_log(0.035, 0.2), _share(0.90, 0.03), _log(27.1, 0.10), Spread(1.2, 0.15), 0.60),
+    surface=SurfaceSpread(film_um=Spread(10.0, 0.3, logarithmic=True), film_variation=0.4, haze=0.03),
+    camera=CameraSpread(
+        light_tilt=0.015,
+        light_bend=0.010,
+        peak_shift_nm=1.0,
+        pedestal=(0.08, 0.15),
+        leak=(0.1, 0.2),
+        unevenness=0.010,
+        white_electrons=18_000.0,
+        full_well=22_000.0,
+    ),
+)
+
+_EASY = Difficulty(
+    name="easy",
+    grey=TissueSpread(_log(0.039, 0.08), _share(0.50, 0.02), _log(11.2, 0.05), Spread(0.47, 0.05), 0.75),
+    tumour=TumourSpread(
+        blood=_log(2.0, 0.1),
+        saturation=_difference(-0.20, 0.02),
+        amplitude=_log(1.5, 0.1),
+        power=_difference(0.2, 0.1),
+        water=_difference(0.03, 0.01),
+        difference=(0.03, 0.20),
+        brighter_share=None,
+    ),
+    vein=VesselSpread(_log(0.40, 0.1), _share(0.58, 0.03), (0.85, 0.95)),
+    artery=VesselSpread(_log(0.40, 0.1), _share(0.94, 0.02), (0.85, 0.95)),
+    dura=TissueSpread(_log(0.035, 0.1), _share(0.90, 0.02), _log(27.1, 0.05), Spread(1.2, 0.08), 0.60),
+    surface=SurfaceSpread(film_um=Spread(10.0, 0.1, logarithmic=True), film_variation=0.2, haze=0.02),
+    camera=CameraSpread(
+        light_tilt=0.005,
+        light_bend=0.003,
+        peak_shift_nm=0.3,
+        pedestal=(0.10, 0.12),
+        leak=(0.10, 0.13),
+        unevenness=0.002,
+        exposure=(0.8, 1.0),
+        white_electrons=36_000.0,
+        full_well=44_000.0,
+    ),
+)
 
 DIFFICULTIES: dict[str, Difficulty] = {preset.name: preset for preset in (_REALISTIC, _MODERATE, _EASY)}
 """The presets by name."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap.errors import UsageError
-from gliomap.phantom._difficulty import Difficulty, Spread, TissueSpread, get_difficulty
+from gliomap.phantom._difficulty import Difficulty, Spread, TissueSpread, TumourSpread, get_difficulty
 from gliomap.phantom._optics import WAVELENGTHS_NM, Optics, tissue_reflectance
 
 __all__ = ["CameraDraw", "Patient", "SurfaceDraw", "Tissue", "draw_patients", "normalised_difference"]
@@ -22,7 +22,11 @@ TUMOUR_CODES = (200, 220, 221)
 """One of these per patient: glioblastoma, oligodendroglial and astroglial glioma of grade III."""
 
 MAX_PATIENTS = 1000
+TUMOUR_SATURATION = (0.2, 0.75)
+"""Limits of a tumour's oxygen saturation; not published, assumed from fits to patients."""
+
 _MAX_REDRAWS = 4000
+_SHORT_END = 8  # samples of 5 nm, 655–690 nm
 _VISIBLE_NM = (655.0, 955.0)
 """Range over which tumour and grey matter are compared before a camera is known."""
 
@@ -127,12 +131,12 @@ class _Cohort:
         ]
 
 
-def _from_uniform(spread: Spread, uniform: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _from_uniform(spread: Spread, uniform: npt.ArrayLike) -> npt.NDArray[np.float64]:
     from scipy.special import ndtri
 
     # Beyond 2.3 standard deviations nobody has measured anything, and one such patient of thirteen
     # would decide a cohort.
-    score = np.clip(ndtri(uniform), -2.3, 2.3)
+    score = np.clip(ndtri(np.asarray(uniform, np.float64)), -2.3, 2.3)
     if spread.logarithmic:
         drawn = spread.centre * np.exp(spread.spread * score)
     else:
@@ -149,32 +153,62 @@ def normalised_difference(tumour: Tissue, grey: Tissue) -> npt.NDArray[np.float6
     return np.asarray(first - second)
 
 
-def _draw_tumour(grey: Tissue, difficulty: Difficulty, brighter: bool, rng: np.random.Generator) -> Tissue:
-    """Repeat draws until the difference from grey matter has the size and sign that are wanted."""
+def _candidate(grey: Tissue, spread: TumourSpread, rng: np.random.Generator) -> Tissue:
+    parts = (spread.blood, spread.saturation, spread.amplitude, spread.power, spread.water)
+    blood, saturation, amplitude, power, water = (
+        float(_from_uniform(part, value)) for part, value in zip(parts, rng.random(len(parts)), strict=True)
+    )
+    return Tissue(
+        blood=grey.blood * blood,
+        saturation=min(max(grey.saturation + saturation, TUMOUR_SATURATION[0]), TUMOUR_SATURATION[1]),
+        amplitude=grey.amplitude * amplitude,
+        power=min(max(grey.power + power, 0.1), 3.3),
+        water=min(max(grey.water + water, 0.5), 0.95),
+    )
+
+
+def _draw_tumours(greys: list[Tissue], difficulty: Difficulty, rng: np.random.Generator) -> list[Tissue]:
+    """One tumour for each patient whose difference from grey matter has the size and sign that are wanted."""
+    spread = difficulty.tumour
+    patients = len(greys)
+    wanted: list[bool | None] = [None] * patients
+    if spread.brighter_share is not None:
+        share = np.arange(patients) < round(spread.brighter_share * patients)
+        wanted = [bool(brighter) for brighter in rng.permutation(share)]
+    chosen: list[Tissue] = []
+    directions: list[npt.NDArray[np.float64]] = []
+    for grey, brighter in zip(greys, wanted, strict=True):
+        found = _fitting(grey, difficulty, brighter, rng)
+        units = [_unit(normalised_difference(tumour, grey)) for tumour in found]
+        alike = [sum(float(unit @ other) ** 2 for other in directions) for unit in units]
+        best = int(np.argmin(alike))
+        chosen.append(found[best])
+        directions.append(units[best])
+    return chosen
+
+
+def _fitting(grey: Tissue, difficulty: Difficulty, brighter: bool | None, rng: np.random.Generator) -> list[Tissue]:
+    """As many fitting tumours as the difficulty has alternatives."""
     spread = difficulty.tumour
     low, high = spread.difference
+    found: list[Tissue] = []
     for _ in range(_MAX_REDRAWS):
-        uniform = rng.random(4)
-        parts = (spread.blood, spread.saturation, spread.amplitude, spread.power)
-        blood, saturation, amplitude, power = (
-            float(_from_uniform(part, uniform[index : index + 1])[0]) for index, part in enumerate(parts)
-        )
-        tumour = Tissue(
-            blood=grey.blood * blood,
-            saturation=float(np.clip(grey.saturation + saturation, 0.2, 0.75)),
-            amplitude=grey.amplitude * amplitude,
-            power=float(np.clip(grey.power + power, 0.1, 3.3)),
-            water=grey.water,
-        )
+        tumour = _candidate(grey, spread, rng)
         difference = normalised_difference(tumour, grey)
         size = float(np.sqrt(np.mean(difference**2)))
-        if low <= size <= high and bool(difference[:8].mean() > 0) == brighter:
-            return tumour
+        if low <= size <= high and brighter in (None, bool(difference[:_SHORT_END].mean() > 0)):
+            found.append(tumour)
+            if len(found) == spread.alternatives:
+                return found
     raise UsageError(
         f"difficulty {difficulty.name!r}",
-        f"no tumour in {_MAX_REDRAWS} draws differed from grey matter by {low}–{high}",
+        f"only {len(found)} tumours in {_MAX_REDRAWS} draws differed from grey matter by {low}–{high}",
         "Widen the spreads of its tumour or the range of the difference.",
     )
+
+
+def _unit(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(vector / np.linalg.norm(vector))
 
 
 def draw_patients(patients: int, *, seed: int = 0, difficulty: str | Difficulty = "realistic") -> tuple[Patient, ...]:
@@ -202,8 +236,7 @@ def draw_patients(patients: int, *, seed: int = 0, difficulty: str | Difficulty 
     ]
     cameras, surfaces = _draw_cameras(cohort, preset), _draw_surfaces(cohort, preset)
     codes = [TUMOUR_CODES[index] for index in _dealt(len(TUMOUR_CODES), patients, rng)]
-    brighter = rng.permutation(np.arange(patients) < round(preset.tumour.brighter_share * patients))
-    tumours = [_draw_tumour(grey[i], preset, bool(brighter[i]), rng) for i in range(patients)]
+    tumours = _draw_tumours(grey, preset, rng)
     return tuple(
         Patient(
             number=i + 1,

@@ -112,7 +112,8 @@ def _expose(
     weights = filter_weights(sensor, draw)
     white_level = white_weights(weights)
     scale = spread.white_electrons / white_level.max()
-    bands = band_images(patient, scene, weights * light_change(draw))
+    uneven = np.exp(spread.unevenness * rng.standard_normal(len(weights)))
+    bands = band_images(patient, scene, weights * light_change(draw) * uneven[:, None])
     seen = mosaic(bands, sensor.pattern)
     texture = rng.standard_normal(seen.shape, dtype=np.float32)
     seen *= 1 + np.float32(patient.difficulty.surface.texture) * texture
