@@ -42,7 +42,8 @@ def parse(command: str) -> None:
     context = current.make_context("gliomap", words[1:])
     while hasattr(current, "resolve_command"):
         # What a group leaves to its verbs; newer and older versions keep it under two names.
-        left = [*context._protected_args, *context.args]
+        known = vars(context)
+        left = [*(known.get("_protected_args") or known.get("protected_args") or ()), *context.args]
         name, current, rest = current.resolve_command(context, left)
         context = current.make_context(name, rest, parent=context)
 
