@@ -40,7 +40,9 @@ def main() -> int:
         measured: dict[str, Record] = {one["name"]: one for one in json.loads(record.read_text())["benchmarks"]}
     text, reached = report(measured)
     print(text)
-    (HERE / "results.md").write_text(text, encoding="utf-8")
+    if not sys.argv[1:]:
+        # A part of the measurements, as `-k` picks it, must not replace the whole.
+        (HERE / "results.md").write_text(text, encoding="utf-8")
     return done.returncode or (0 if reached else 1)
 
 

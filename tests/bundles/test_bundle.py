@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import stat
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from bundles.makers import linear_network, small_bundle, small_manifest, small_sensor
-from gliomap.bundles import Bundle, open_bundle, verify_bundle, write_bundle
+from gliomap.bundles import Bundle, Training, open_bundle, verify_bundle, write_bundle
 from gliomap.errors import BundleError, OutputExistsError
 from gliomap.sensors import MosaicSensor
 
@@ -242,3 +243,52 @@ def test_an_archive_that_would_unpack_to_gigabytes_is_refused(tmp_path: Path) ->
         archive.writestr("manifest.json", b"\0" * (9 * 2**20))
     with pytest.raises(BundleError, match="larger than"):
         open_bundle(path)
+
+
+def test_the_card_tells_who_trained_and_that_metrics_overstate(bundle: Bundle, tmp_path: Path) -> None:
+    training = Training(
+        study="pilot",
+        study_fingerprint="0" * 64,
+        protocol="holdout",
+        split_fingerprint="1" * 64,
+        patients={"train": ("ID0001", "ID0002"), "validation": (), "test": ("ID0002",)},
+        captures={"train": ("ID0001C01", "ID0002C01"), "test": ("ID0002C02",)},
+        same_patient=("ID0002",),
+        labelled={"train": {"healthy": 1200, "tumour": 300}},
+        seed=7,
+        settings={"epochs": 3, "schedule": "cosine"},
+        notes=("tumour has few pixels",),
+    )
+    manifest = bundle.manifest.model_copy(update={"training": training})
+    card = write_bundle(tmp_path / "told", manifest, bundle.cube_graph, bundle.frame_graph).card
+    assert "train: 2 patients, 2 captures (ID0001, ID0002)" in card
+    assert "healthy 1,200, tumour 300" in card
+    assert "Patients ID0002 stand in training and test: the metrics overstate." in card
+    assert "tumour has few pixels" in card
+    assert open_bundle(tmp_path / "told").manifest.training == training
+
+
+def test_a_broken_disk_is_not_the_bundles_fault(
+    tmp_path: Path, sensor: MosaicSensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = small_bundle(tmp_path / "bundle.zip", sensor=sensor).path
+
+    def broken(*_: object, **__: object) -> bytes:
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", broken)
+    with pytest.raises(OSError, match="input/output"):
+        open_bundle(path)
+
+
+def test_a_write_that_fails_leaves_nothing(
+    tmp_path: Path, sensor: MosaicSensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr("gliomap._files.os.fsync", full)
+    for name in ("bundle", "bundle.zip"):
+        with pytest.raises(OSError, match="no space"):
+            small_bundle(tmp_path / name, sensor=sensor)
+    assert not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gliomap._files import atomic_file, atomic_folder, refuse_existing
-from gliomap.errors import BundleError
+from gliomap.errors import BundleError, machine_error
 
 __all__ = ["CARD", "HASH", "MANIFEST", "read_files", "write_files"]
 
@@ -89,7 +89,8 @@ def _read_archive(path: Path) -> dict[str, bytes]:
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise BundleError(path, f"is not a readable .zip ({error})", _FRESH) from error
     except OSError as error:
-        if error.errno is not None:
+        # The machine's own faults pass; a garbled archive can send the reader to impossible places.
+        if machine_error(error) is not None:
             raise
         raise BundleError(path, f"is not a readable .zip ({error})", _FRESH) from error
     return _whole(path, files)
