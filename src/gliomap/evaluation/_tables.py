@@ -103,14 +103,14 @@ def class_table(result: Metrics, classes: ClassSet, title: str = "By class, one 
         )
         for name, found in zip(classes.names, result.classes, strict=True)
     )
-    heads = ("class", "pixels", "accuracy", "sensitivity", "specificity", "precision", "F1", "ROC AUC")
+    heads = ("class", "pixels", "accuracy", "sens.", "spec.", "precision", "F1", "ROC AUC")
     return Table(title, heads, rows, " rrrrrrr")
 
 
 def overall_table(groups: Mapping[str, Metrics], classes: ClassSet, title: str = "Overall") -> Table:
     """One row per group (a capture, a patient, all together)."""
     tumour = tumour_indices(classes)
-    names = tuple(f"{classes.names[index - 1]} sensitivity" for index in tumour)
+    names = tuple(f"{classes.names[index - 1]} sens." for index in tumour)
     rows = tuple(
         (
             group,
