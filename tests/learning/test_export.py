@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from bundles.makers import linear_network, small_sensor, window_network
+from gliomap._progress import silent
 from gliomap.bundles import Measured, open_bundle
 from gliomap.engine import BACKENDS, BackendName, Engine
 from gliomap.errors import ExportMismatchError, ModelError, OutputExistsError
 from gliomap.learning import Conv, DenseNetwork, LinearDiscriminant, MaxPool, Relu, build_model, predict_map
+from gliomap.learning._graph_check import MOST_WOBBLE, PROBABILITY_TOLERANCE, _model_itself
 from gliomap.learning._graph_scene import cube_scene, frame_scene
 from gliomap.learning.export import BundleInfo, build_graphs, checked_bundle, export_bundle
 from gliomap.preprocessing import Normalisation, PreprocessingConfig, preprocess
@@ -51,14 +53,28 @@ def test_a_network_of_the_thesis_for_its_camera(tmp_path: Path, name: str) -> No
     assert "nominal" in opened.card
 
 
-def test_linear_discriminants_are_one_convolution(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [20, 500])
+def test_linear_discriminants_are_convolutions_also_with_large_weights(tmp_path: Path, size: float) -> None:
     generator = np.random.default_rng(0)
-    weight = generator.normal(0, 20, (5, 25)).astype(np.float32)
-    model = LinearDiscriminant.from_tensors({"weight": weight, "bias": np.zeros(5, np.float32)})
+    weight = generator.normal(0, size, (5, 25)).astype(np.float32)
+    mean = generator.uniform(0.8, 1.2, 25).astype(np.float32)
+    model = LinearDiscriminant.from_tensors({"mean": mean, "weight": weight, "bias": np.zeros(5, np.float32)})
     bundle = export_bundle(model, tmp_path / "bundle", BundleInfo("test"))
     cube = cube_scene(25, PreprocessingConfig())
     found = Engine.open(bundle.path).classify_cube(cube)
-    np.testing.assert_allclose(found.probabilities, predict_map(model, cube), atol=1e-4)
+    np.testing.assert_allclose(found.probabilities, predict_map(model, cube), atol=5e-6 * size)
+
+
+def test_a_model_that_wobbles_is_not_held_closer_than_it_stands_and_others_are() -> None:
+    generator = np.random.default_rng(0)
+    cube = cube_scene(25, PreprocessingConfig())
+    wobbles = []
+    for size in (1, 1000, 1_000_000):
+        weight = generator.normal(0, size, (5, 25)).astype(np.float32)
+        tensors = {"mean": np.ones(25, np.float32), "weight": weight, "bias": np.zeros(5, np.float32)}
+        wobbles.append(_model_itself(LinearDiscriminant.from_tensors(tensors), cube, silent).wobble)
+    assert wobbles[0] < PROBABILITY_TOLERANCE / 20 < wobbles[1] < MOST_WOBBLE
+    assert wobbles[2] == MOST_WOBBLE
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -196,12 +196,17 @@ def test_weights_that_do_not_fit_are_refused(change, told):
 
 
 def test_lda_weights_that_do_not_fit_are_refused():
-    weight, bias = np.zeros((5, 25), np.float32), np.zeros(5, np.float32)
-    for tensors in ({"weight": weight}, {"weight": weight, "bias": bias[:4]}, {"weight": bias, "bias": bias}):
-        with pytest.raises(ModelError, match="wanted weight"):
+    mean, weight, bias = np.zeros(25, np.float32), np.zeros((5, 25), np.float32), np.zeros(5, np.float32)
+    for tensors in (
+        {"weight": weight},
+        {"weight": weight, "bias": bias},
+        {"mean": mean, "weight": weight, "bias": bias[:4]},
+        {"mean": mean, "weight": bias, "bias": bias},
+    ):
+        with pytest.raises(ModelError, match="wanted mean"):
             model_from_tensors("lda", tensors)
     with pytest.raises(ModelError, match="NaN or infinite"):
-        model_from_tensors("lda", {"weight": weight, "bias": np.full(5, np.inf, np.float32)})
+        model_from_tensors("lda", {"mean": mean, "weight": weight, "bias": np.full(5, np.inf, np.float32)})
 
 
 def test_files_that_are_no_weights_are_refused(tmp_path):

@@ -26,9 +26,13 @@ ABSENT_LOGIT = -1e4
 class LinearDiscriminant:
     """Linear discriminant analysis on single spectra.
 
-    Gaussian classes with one covariance; the posterior is softmax(W·x + b). Fitted by
+    Gaussian classes with one covariance; the posterior is softmax(W·(x − m) + b), m the mean spectrum. Fitted by
     `sklearn.discriminant_analysis.LinearDiscriminantAnalysis` (singular value decomposition, so that
-    collinear bands do no harm), and persisted as W and b.
+    collinear bands do no harm), and persisted as m, W and b.
+
+    Neighbouring bands are nearly collinear, so that weights reach some hundreds while spectra differ by hundredths.
+    Without m, logits would be small differences of large numbers, and float32 would lose probabilities in the fourth
+    decimal.
 
     Parameters
     ----------
@@ -46,8 +50,7 @@ class LinearDiscriminant:
             )
         self.n_bands = n_bands
         self.n_classes = n_classes
-        self._weight: Floats | None = None
-        self._bias: Floats | None = None
+        self._fitted: dict[str, Floats] | None = None
 
     def fit(
         self,
@@ -76,11 +79,15 @@ class LinearDiscriminant:
                 f"hold {len(training)} labelled pixels for {present.size} classes",
                 "Linear discriminant analysis needs more pixels than classes; add captures.",
             )
-        weight, bias = _fit(spectra, training.labels, balanced=config.class_weights == "balanced")
-        self._weight = np.zeros((self.n_classes, self.n_bands), np.float32)
-        self._bias = np.full(self.n_classes, ABSENT_LOGIT, np.float32)
-        self._weight[present - 1] = weight
-        self._bias[present - 1] = bias
+        mean = spectra.mean(axis=0).astype(np.float32)
+        weight, bias = _fit(spectra - mean, training.labels, balanced=config.class_weights == "balanced")
+        self._fitted = {
+            "mean": mean,
+            "weight": np.zeros((self.n_classes, self.n_bands), np.float32),
+            "bias": np.full(self.n_classes, ABSENT_LOGIT, np.float32),
+        }
+        self._fitted["weight"][present - 1] = weight
+        self._fitted["bias"][present - 1] = bias
         check_finite(self.name, self.tensors())
         train = self._scores(training)
         tested = self._scores(validation) if validation is not None and len(validation) else (None, None, None)
@@ -92,28 +99,29 @@ class LinearDiscriminant:
         """Probabilities (N, C) of patches (N, B, 1, 1)."""
         check_patches(patches, self.n_bands, self.window)
         tensors = self.tensors()
-        logits = patches[:, :, 0, 0] @ tensors["weight"].T + tensors["bias"]
+        logits = (patches[:, :, 0, 0] - tensors["mean"]) @ tensors["weight"].T + tensors["bias"]
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities: Floats = exponentials / exponentials.sum(axis=1, keepdims=True)
         return probabilities
 
     def dense(self) -> DenseNetwork:
-        """One 1×1 convolution."""
+        """Two 1×1 convolutions: the mean spectrum is taken away, then the weights are applied."""
         tensors = self.tensors()
-        layer = Conv(tensors["weight"][:, :, np.newaxis, np.newaxis], tensors["bias"])
-        return DenseNetwork((layer,), padding=0, n_bands=self.n_bands, n_classes=self.n_classes)
+        centre = Conv(np.eye(self.n_bands, dtype=np.float32)[:, :, np.newaxis, np.newaxis], -tensors["mean"])
+        weigh = Conv(tensors["weight"][:, :, np.newaxis, np.newaxis], tensors["bias"])
+        return DenseNetwork((centre, weigh), padding=0, n_bands=self.n_bands, n_classes=self.n_classes)
 
     def tensors(self) -> dict[str, Floats]:
-        """'weight' (C, B) and 'bias' (C,).
+        """'mean' (B,), 'weight' (C, B) and 'bias' (C,).
 
         Raises
         ------
         ModelError
             Not fitted yet.
         """
-        if self._weight is None or self._bias is None:
+        if self._fitted is None:
             raise ModelError(self.name, "is not trained yet", "Call fit first, or load weights.")
-        return {"weight": self._weight.copy(), "bias": self._bias.copy()}
+        return {name: tensor.copy() for name, tensor in self._fitted.items()}
 
     @classmethod
     def from_tensors(cls, tensors: Tensors) -> LinearDiscriminant:
@@ -122,23 +130,19 @@ class LinearDiscriminant:
         Raises
         ------
         ModelError
-            Tensors other than 'weight' (C, B) and 'bias' (C,), or not finite.
+            Tensors other than 'mean' (B,), 'weight' (C, B) and 'bias' (C,), or not finite.
         """
         shapes = {name: value.shape for name, value in tensors.items()}
-        weight = tensors.get("weight")
-        if (
-            set(shapes) != {"weight", "bias"}
-            or weight is None
-            or weight.ndim != 2
-            or shapes["bias"] != shapes["weight"][:1]
-        ):
+        classes, bands = shapes.get("weight", ()) if len(shapes.get("weight", ())) == 2 else (0, 0)
+        if shapes != {"mean": (bands,), "weight": (classes, bands), "bias": (classes,)}:
             raise ModelError(
-                f"weights of {cls.name}", f"are {shapes}, wanted weight (C, B) and bias (C)", "Check the architecture."
+                f"weights of {cls.name}",
+                f"are {shapes}, wanted mean (B), weight (C, B) and bias (C)",
+                "Check the architecture.",
             )
         check_finite(cls.name, tensors)
-        model = cls(n_bands=weight.shape[1], n_classes=weight.shape[0])
-        model._weight = np.array(weight, np.float32)
-        model._bias = np.array(tensors["bias"], np.float32)
+        model = cls(n_bands=bands, n_classes=classes)
+        model._fitted = {name: np.array(tensor, np.float32) for name, tensor in tensors.items()}
         return model
 
     def _scores(self, source: PatchSource) -> tuple[float, float, float]:
