@@ -19,7 +19,9 @@ from rich.console import Console
 from typer.main import get_command
 
 from gliomap.cli._faults import report, translate
+from gliomap.cli._options import sensor_names
 from gliomap.cli._progress_bars import Bars, Lines
+from gliomap.cli._train import _models
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import EXAMPLES, new_app, verb
 from gliomap.errors import BundleError, ExportMismatchError, MachineError, MissingExtraError, UsageError
@@ -235,6 +237,21 @@ class TestProgress:
         seen: list[object] = []
         call(lambda ui: seen.append(ui.track), *flags)
         assert seen == [silent]
+
+    def test_a_terminal_has_bars(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        assert isinstance(Ui().track, Bars)
+        assert isinstance(Ui(as_json=True).track, Bars)
+
+
+def test_an_interruption_is_told_in_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(raising(KeyboardInterrupt()), "--json") == 130
+    assert json.loads(capsys.readouterr().err)["error"]["exit_code"] == 130
+
+
+def test_names_are_completed() -> None:
+    assert sensor_names("nem") == ["nemesis"]
+    assert _models("f") == ["fourlayer"]
 
 
 class TestCommand:

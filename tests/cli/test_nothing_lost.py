@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import signal
@@ -22,8 +23,11 @@ COMMAND = str(Path(sys.executable).with_name("gliomap"))
 
 def limited(limit: int, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the command where no file may grow over `limit` bytes: the system answers as on a full disk."""
+    # Without the measurement of coverage: it could not write its own file either.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     return subprocess.run(
         [COMMAND, *map(str, arguments)],
+        env=environment,
         capture_output=True,
         text=True,
         timeout=120,
@@ -130,7 +134,12 @@ def test_a_folder_without_permission(installed: Run, files: Files) -> None:
 def interrupt(begun: Callable[[], bool], *arguments: object) -> subprocess.CompletedProcess[str]:
     """Start the command and send Ctrl-C as soon as `begun`."""
     process = subprocess.Popen(
-        [COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [COMMAND, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A job in the background inherits 'ignore'.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not begun():

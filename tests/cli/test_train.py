@@ -122,12 +122,12 @@ def test_what_cannot_be_trained_is_refused(gliomap: Run, study: Path, flags: lis
 @pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["conv2d", "fourlayer", "lda"])
-def test_one_real_patient_trains_and_the_other_is_tested(installed: Run, tmp_path: Path, model: str) -> None:
+def test_one_real_patient_trains_and_the_other_is_tested(gliomap: Run, tmp_path: Path, model: str) -> None:
     run = tmp_path / "run"
     flags = ["--model", model, "--epochs", "2", "--test-patient", "ID0070", "-o", run]
-    trained = installed("train", shared("data", "real"), *flags)
+    trained = gliomap("train", shared("data", "real"), *flags)
     assert trained.code == 0, trained.err
-    evaluated = installed("evaluate", run, "--json")
+    evaluated = gliomap("evaluate", run, "--json")
     assert evaluated.code == 0, evaluated.err
     assert json.loads(evaluated.out)["captures"]["ID0070C02"]["pictures"]
 
