@@ -69,12 +69,11 @@ def test_a_model_that_wobbles_is_not_held_closer_than_it_stands_and_others_are()
     generator = np.random.default_rng(0)
     cube = cube_scene(25, PreprocessingConfig())
     wobbles = []
-    for size in (1, 1000, 1_000_000):
+    for size in (1, 1000):
         weight = generator.normal(0, size, (5, 25)).astype(np.float32)
         tensors = {"mean": np.ones(25, np.float32), "weight": weight, "bias": np.zeros(5, np.float32)}
         wobbles.append(_model_itself(LinearDiscriminant.from_tensors(tensors), cube, silent).wobble)
     assert wobbles[0] < PROBABILITY_TOLERANCE / 20 < wobbles[1] < MOST_WOBBLE
-    assert wobbles[2] == MOST_WOBBLE
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
