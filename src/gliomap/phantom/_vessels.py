@@ -47,8 +47,8 @@ class VesselStyle:
     pull: float
 
 
-VEIN = VesselStyle(trunks=(3, 4), radius=(0.55, 0.90), least_radius=0.16, wander=0.10, branch_every=8.0, pull=0.45)
-ARTERY = VesselStyle(trunks=(5, 7), radius=(0.36, 0.60), least_radius=0.13, wander=0.24, branch_every=5.5, pull=0.15)
+VEIN = VesselStyle(trunks=(2, 4), radius=(0.55, 0.90), least_radius=0.16, wander=0.10, branch_every=9.5, pull=0.45)
+ARTERY = VesselStyle(trunks=(4, 6), radius=(0.36, 0.60), least_radius=0.13, wander=0.24, branch_every=6.5, pull=0.15)
 
 
 class _Segment(NamedTuple):
