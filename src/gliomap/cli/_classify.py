@@ -148,10 +148,6 @@ def _source(
 
 def _tell(ui: Ui, done: Classification) -> None:
     result = done.result
-    for warning in result.warnings:
-        ui.warn(warning)
-    if result.blanked is not None:
-        ui.warn(f"the map is blank: {result.blanked}")
     if ui.as_json:
         folder = None if done.folder is None else str(done.folder)
         ui.result({"folder": folder, **result.model_dump(mode="json")})

@@ -55,4 +55,4 @@ def evaluate(
     for table in record_tables(done.record):
         ui.table(table.columns, table.rows, title=table.title, numbers=table.numbers)
     pictures = [*(name for one in done.record.captures.values() for name in one.pictures), *done.record.pictures]
-    ui.text(*(str(done.folder / name) for name in pictures), done.record.notice)
+    ui.text(*(str(done.folder / name) for name in pictures), done.record.notice, f"Next: gliomap bundle create {run}")

@@ -128,6 +128,10 @@ def classify(
     loaded = load_input(source, engine)
     engine.load()  # before the clock of the first frame runs
     tissue, rgb, warnings = _classified(engine, loaded, asked)
+    for warning in warnings:
+        logger.warning(warning)
+    if tissue.blanked is not None:
+        logger.warning("the map is blank: %s", tissue.blanked)
     result = _result(engine, bundle, loaded, tissue, (*loaded.warnings, *warnings), asked)
     done = Classification(tissue, rgb, loaded.truth, result, None)
     return done if out is None else _write(done, out, asked.palette, overwrite=overwrite)

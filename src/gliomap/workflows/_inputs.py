@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,6 +55,8 @@ class StudyCapture:
     capture: str
 
 
+logger = logging.getLogger(__name__)
+
 Source = FrameFiles | CubeFile | StudyCapture
 
 
@@ -66,7 +69,7 @@ class Loaded:
     truth
         (H, W) classes 0…C of the ground truth, in the size of the map, or None.
     warnings
-        For result.json.
+        For result.json; already logged.
     record
         What it was.
     """
@@ -186,4 +189,5 @@ def _with_capture(capture: Capture, record: InputRecord) -> Loaded:
 
 
 def _warned(loaded: Loaded, warning: str) -> Loaded:
+    logger.warning(warning)
     return replace(loaded, warnings=(*loaded.warnings, warning))
