@@ -13,10 +13,10 @@ __all__ = [
     "BundleError",
     "CaptureError",
     "CubeError",
-    "MachineError",
     "ExportMismatchError",
     "GlioMapError",
     "LeakageError",
+    "MachineError",
     "MissingExtraError",
     "ModelError",
     "OutputExistsError",
@@ -26,8 +26,8 @@ __all__ = [
     "StudyError",
     "TaxonomyError",
     "UsageError",
-    "machine_error",
     "exit_code",
+    "machine_error",
 ]
 
 
