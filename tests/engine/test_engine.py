@@ -14,6 +14,7 @@ import pytest
 from bundles.makers import linear_network, small_bundle, small_sensor, window_network
 from gliomap.bundles import Bundle
 from gliomap.engine import BACKENDS, BackendName, Engine
+from gliomap.engine._backend import Outputs
 from gliomap.errors import BundleError, CaptureError, CubeError, MissingExtraError, ReferenceFrameError, UsageError
 from gliomap.learning._graph_scene import FrameScene, cube_scene, frame_scene
 from gliomap.preprocessing import HyperCube, PreprocessingConfig, Reason, prepare_references, preprocess
@@ -271,3 +272,22 @@ def test_a_graph_that_a_backend_cannot_load_is_the_bundles_fault(bundle: Bundle,
     broken = Bundle(bundle.path, bundle.manifest, bundle.identity, b"\x08\x0a not a graph", None, "")
     with pytest.raises(BundleError, match=r"cube\.onnx: cannot be loaded by " + backend):
         Engine(broken, backend=backend).classify_cube(cube_scene(4, PreprocessingConfig()))
+
+
+def test_a_graph_that_classifies_masked_pixels_is_overruled(
+    bundle: Bundle, scene: FrameScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(bundle)
+    references = engine.prepare(scene.white, scene.dark)
+    shape = small_sensor().cube_shape
+
+    def careless(_: object) -> Outputs:
+        return Outputs(
+            np.full(shape, 2, np.uint8), np.full(shape, 0.9, np.float32), np.full((5, *shape), 0.2, np.float32)
+        )
+
+    monkeypatch.setattr(engine, "_runner", lambda _: careless)
+    found = engine.classify_frame(scene.raw, references)
+    assert not found.mask.all()
+    for array in (found.labels, found.confidence, found.probabilities.max(axis=2)):
+        np.testing.assert_array_equal(array > 0, found.mask)

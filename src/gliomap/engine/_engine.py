@@ -277,16 +277,18 @@ class Engine:
                 spare.append(scale)
 
     def _finish(self, outputs: Outputs, reasons: _UInt8, start: float, checked: float) -> TissueMap:
-        """Mask what is not valid; a valid tile to which the graph gives no probability has no brightness."""
+        """Mask what is not valid; a pixel that the graph gives no probability for no other reason has no brightness."""
         computed = time.perf_counter()
         labels, confidence, probabilities = outputs
-        dim = (confidence == 0) & (reasons == 0)
-        reasons = np.where(dim, np.uint8(Reason.ZERO_BRIGHTNESS), reasons)
+        sure = confidence > 0
+        reasons = np.where(sure | (reasons != 0), reasons, np.uint8(Reason.ZERO_BRIGHTNESS))
         mask = reasons == 0
         labels *= mask
-        confidence *= mask
-        if not mask.all():
-            probabilities[:, ~mask] = 0
+        # Masked spectra are 0, and the graph gives those no probability: this is for graphs that do.
+        stray = sure & ~mask
+        if stray.any():
+            confidence[stray] = 0
+            probabilities[:, stray] = 0
         end = time.perf_counter()
         timings = {
             "check": checked - start,
