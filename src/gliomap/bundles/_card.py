@@ -76,7 +76,10 @@ def _training(manifest: Manifest) -> str:
     for role, patients in training.patients.items():
         if patients:
             captures = len(training.captures.get(role, ()))
-            lines.append(f"- {role}: {len(patients)} patients, {captures} captures ({', '.join(patients)})")
+            many, several = "s" * (len(patients) != 1), "s" * (captures != 1)
+            lines.append(
+                f"- {role}: {len(patients)} patient{many}, {captures} capture{several} ({', '.join(patients)})"
+            )
     for role, counts in training.labelled.items():
         told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
         lines.append(f"- labelled pixels, {role}: {told}")

@@ -114,7 +114,7 @@ class SpectralCorrection:
             raise SensorError(
                 "correction matrix",
                 f"its rows sum to 1 only within {worst:.2g}, and correction_after_division needs {ROW_SUM_TOLERANCE:g}",
-                "Set correction_after_division to false.",
+                "Set after_division to false under [correction].",
             )
         _freeze(self, "matrix")
 
