@@ -99,6 +99,23 @@ def test_validation_is_by_patient_and_said(study):
     assert set(run.record.labelled) == {"train", "validation", "test"}
 
 
+def test_once_validation_has_chosen_the_epochs_all_patients_train_for_as_many(study):
+    folder = train(study, test_patients=["ID0003"], overrides=QUICK)
+    run = open_run(folder)
+    history = run.history()
+    assert len(history.refit) == history.best_epoch
+    assert all(record.validation_loss is None for record in history.refit)
+    assert "trained afresh on all 3 patients" in run.record.stopped
+
+    # The same as training on all of them for that many epochs from the start.
+    fixed = {"epochs": history.best_epoch, "batch_size": 64, "patience": None}
+    direct = train(study, test_patients=["ID0003"], overrides=fixed)
+    assert (direct / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    kept = train(study, test_patients=["ID0003"], overrides=QUICK | {"refit": False})
+    assert (kept / "model.safetensors").read_bytes() != (folder / "model.safetensors").read_bytes()
+    assert open_run(kept).history().refit == ()
+
+
 def test_validation_patients_can_be_named_counted_and_left_out(study):
     def validating(**options):
         return plan_training(study, {"test_patients": ["ID0001"], **options}).split.patients_of("validation")

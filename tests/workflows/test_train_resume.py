@@ -81,6 +81,36 @@ def test_ctrl_c_before_the_first_checkpoint_leaves_nothing(study, caplog):
         train(study, resume=True, **OPTIONS)
 
 
+def test_ctrl_c_during_the_second_training_on_all_patients(study):
+    options = {**OPTIONS, "overrides": OPTIONS["overrides"] | {"checkpoint_every": 1}}
+    expected = train(study, out=study / "uninterrupted", **options)
+    trainings = []
+
+    def track(items, description, total=None):
+        del total
+        trainings.append(description.startswith("training"))
+        for number, item in enumerate(items):
+            if sum(trainings) == 2 and number == 3:
+                raise KeyboardInterrupt
+            yield item
+
+    with pytest.raises(KeyboardInterrupt):
+        train(study, track=track, **options)
+    heard = []
+    folder = train(study, resume=True, observer=heard.append, **options)
+    assert heard == []
+    assert (folder / "model.safetensors").read_bytes() == (expected / "model.safetensors").read_bytes()
+    assert [r.train_loss for r in open_run(folder).history().refit] == [
+        r.train_loss for r in open_run(expected).history().refit
+    ]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "history.json",
+        "model.safetensors",
+        "run.json",
+        "split.json",
+    ]
+
+
 def test_resume_names_what_differs(study):
     with pytest.raises(KeyboardInterrupt):
         train(study, observer=interrupt(4), **OPTIONS)

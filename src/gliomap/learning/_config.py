@@ -47,11 +47,15 @@ class TrainingConfig:
     class_weights
         'balanced' weighs the loss of class c by N / (classes · N_c), at most 10; 'none' by 1.
     patience
-        Stop after this many epochs in which the validation patients gained nothing, and keep the
-        weights of the best epoch. None trains all epochs and keeps the last weights.
+        Stop after this many epochs in which the validation patients gained nothing; the best epoch
+        counts. None trains all epochs and keeps the last weights.
     monitor
         What is watched on the validation patients: 'macro_recall', the mean recall of the classes
         they have (ties go to the lower loss), or 'loss'.
+    refit
+        Once validation has chosen the number of epochs, train afresh for that many on all patients,
+        those of the validation included: with few patients each of them counts. False keeps the
+        weights that were validated.
     checkpoint_every
         Epochs between checkpoints.
     seed
@@ -68,14 +72,15 @@ class TrainingConfig:
     """
 
     preset: str = "default"
-    epochs: int = 40
-    batch_size: int = 256
-    learning_rate: float = 0.003
+    epochs: int = 20
+    batch_size: int = 64
+    learning_rate: float = 0.002
     schedule: Schedule = "cosine"
     weight_decay: float = 0.0
     class_weights: ClassWeights = "balanced"
-    patience: int | None = 10
+    patience: int | None = 8
     monitor: Monitor = "macro_recall"
+    refit: bool = True
     checkpoint_every: int = 5
     seed: int = 0
     threads: int = 1
@@ -122,6 +127,7 @@ PRESETS: Mapping[str, TrainingConfig] = MappingProxyType(
             schedule="constant",
             class_weights="none",
             patience=None,
+            refit=False,
         ),
     }
 )

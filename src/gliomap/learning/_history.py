@@ -47,17 +47,20 @@ class History:
     epochs
         In order.
     best_epoch
-        The epoch whose weights were kept.
+        The epoch whose weights were kept, or whose number was trained again on all patients.
     stopped
         Why training ended, for people.
     notes
-        What a reader of the result should know: missing classes, collinear bands, …
+        What a reader of the result should know, such as classes without training pixels.
+    refit
+        The second training, on training and validation patients together; empty without one.
     """
 
     epochs: tuple[EpochRecord, ...]
     best_epoch: int
     stopped: str
     notes: tuple[str, ...] = ()
+    refit: tuple[EpochRecord, ...] = ()
 
 
 Observer = Callable[[EpochRecord], None]

@@ -2,7 +2,7 @@
 
 `RUN/run.json` says what was done, `split.json` on whom, `history.json` how it went; `model.safetensors`
 holds the weights. While training goes on the folder is called `running_NAME` and also holds
-`checkpoint.safetensors`.
+`checkpoint.safetensors` and, from the second training on all patients, `checkpoint-refit.safetensors`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ __all__ = [
     "HISTORY",
     "MODEL",
     "RECORD",
+    "REFIT_CHECKPOINT",
     "ROLES",
     "RUNNING",
     "RUNS",
@@ -56,6 +57,7 @@ RUNNING = "running_"
 """Prefix of a folder in which a training is not finished."""
 
 CHECKPOINT = "checkpoint.safetensors"
+REFIT_CHECKPOINT = "checkpoint-refit.safetensors"
 RUNS = "runs"
 ROLES = ("train", "validation", "test")
 RECORD, SPLIT, HISTORY, MODEL, LOCK = "run.json", "split.json", "history.json", "model.safetensors", ".lock"
@@ -133,7 +135,7 @@ class RunRecord(_Record):
     notes
         What a reader of the result should know.
     epochs, best_epoch, stopped
-        Epochs done, the one whose weights were kept, and why training ended.
+        Epochs done with validation, the best of them, and why training ended.
     seconds
         Wall time of the process that finished it, reading included.
     environment
@@ -298,7 +300,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 def finish_folder(running: Path, final: Path, *, overwrite: bool) -> None:
     """Give a running folder its final name; what only training needed goes."""
-    for name in (CHECKPOINT, LOCK):
+    for name in (CHECKPOINT, REFIT_CHECKPOINT, LOCK):
         (running / name).unlink(missing_ok=True)
     if final.exists() and not overwrite:
         raise OutputExistsError(final, f"appeared during training; the result is in {running}", "Rename it by hand.")

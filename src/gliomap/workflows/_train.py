@@ -5,31 +5,29 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Unpack
 
 from gliomap._files import refuse_existing
 from gliomap._progress import Track, silent
-from gliomap.errors import OutputExistsError, RunError, StudyError
+from gliomap.errors import OutputExistsError, RunError
 from gliomap.learning import (
     History,
-    LabelledCube,
     Observer,
-    PatchSource,
     TissueModel,
     build_model,
-    check_bands,
-    check_labels,
     no_observer,
     save_model,
 )
+from gliomap.workflows._pixels import TrainingPixels, read_pixels
 from gliomap.workflows._plan import TrainingOptions, TrainingPlan, plan_training
 from gliomap.workflows._runs import (
     CHECKPOINT,
     MODEL,
     RECORD,
+    REFIT_CHECKPOINT,
     ROLES,
     RUNNING,
     RUNS,
@@ -74,7 +72,7 @@ def train(
     overwrite
         Replace a finished run at `out`, once this one has ended well.
     observer
-        Called after each epoch.
+        Called after each epoch of the first training, not of a second one on all patients.
     track
         Told how the work advances.
     **options
@@ -115,24 +113,15 @@ def run_training(
     started, begun = time.monotonic(), datetime.now(UTC)
     if out is not None:
         refuse_existing(out, overwrite=overwrite)
-    data = _load(plan, track)
-    model = build_model(
-        plan.kind.name, data.training.n_bands, len(plan.classes), seed=plan.config.seed, hidden=plan.hidden
-    )
+    data = read_pixels(plan, track)
+    model = _untrained(plan, data)
     record = _record(plan, data, begun)
     folder = _resumed(plan, out, record) if resume else _claimed(plan, out, record)
     record = read_record(folder)
     with lock_folder(folder):
         try:
             plan.split.save(folder / SPLIT)
-            history = model.fit(
-                data.training,
-                data.validation,
-                plan.config,
-                checkpoint=folder / CHECKPOINT,
-                observer=observer,
-                track=track,
-            )
+            model, history = _fit(plan, data, model, folder, observer, track)
             _write_result(folder, model, history, record, time.monotonic() - started)
         except BaseException:
             _leave(folder)
@@ -145,54 +134,42 @@ def run_training(
     return final
 
 
-@dataclass(frozen=True, eq=False)
-class _Data:
-    """Pixels to train and validate on."""
-
-    training: PatchSource
-    validation: PatchSource | None
-    used: dict[str, dict[str, int]]
-    masked: dict[str, int]
-    wavelengths_nm: tuple[float, ...] | None
+def _untrained(plan: TrainingPlan, data: TrainingPixels) -> TissueModel:
+    return build_model(
+        plan.kind.name, data.training.n_bands, len(plan.classes), seed=plan.config.seed, hidden=plan.hidden
+    )
 
 
-def _load(plan: TrainingPlan, track: Track) -> _Data:
-    """Read the cubes of all training and validation captures; those of the test stay closed."""
-    roles = {capture: role for role in ("train", "validation") for capture in plan.split.captures_of(role)}
-    cubes: dict[str, LabelledCube] = {}
-    wavelengths: tuple[float, ...] | None = None
-    for capture in track(roles, "reading cubes", len(roles)):
-        cube = plan.study.cube(capture, plan.sensor)
-        codes = plan.study.codes(capture)
-        cubes[capture] = LabelledCube.from_cube(capture, plan.split.patients[capture], cube, codes, plan.classes)
-        if cube.wavelengths_nm is not None:
-            wavelengths = tuple(float(value) for value in cube.wavelengths_nm)
-    check_bands(list(cubes.values()))
-    sources = {
-        role: PatchSource(
-            [cubes[capture] for capture in plan.split.captures_of(role)],
-            plan.kind.window,
-            class_names=plan.classes.names,
-        )
-        for role in ("train", "validation")
-        if plan.split.captures_of(role)
-    }
-    check_labels(sources["train"], len(plan.classes))
-    if "validation" in sources and len(sources["validation"]) == 0:
-        raise StudyError(
-            f"validation captures {', '.join(plan.split.validation)}",
-            "hold no valid labelled pixel",
-            "Name other validation patients (--validation-patient).",
-        )
-    used = {
-        role: dict(zip(plan.classes.names, map(int, source.class_counts(len(plan.classes))), strict=True))
-        for role, source in sources.items()
-    }
-    masked = {role: sum(plan.counts(role).values()) - len(source) for role, source in sources.items()}
-    return _Data(sources["train"], sources.get("validation"), used, masked, wavelengths)
+def _fit(
+    plan: TrainingPlan, data: TrainingPixels, model: TissueModel, folder: Path, observer: Observer, track: Track
+) -> tuple[TissueModel, History]:
+    """Train; where validation patients chose the number of epochs, train afresh for that many on all patients."""
+    history = model.fit(
+        data.training,
+        data.validation,
+        plan.config,
+        checkpoint=folder / CHECKPOINT,
+        observer=observer,
+        track=track,
+    )
+    config = plan.config
+    if not plan.kind.iterative or not config.refit or config.patience is None or data.validation is None:
+        return model, history
+    patients = {*plan.split.patients_of("train"), *plan.split.patients_of("validation")}
+    stopped = f"{history.stopped}; trained afresh on all {len(patients)} patients for {history.best_epoch} epochs"
+    logger.info(stopped)
+    model = _untrained(plan, data)
+    again = model.fit(
+        data.everything(),
+        None,
+        config.with_overrides({"epochs": history.best_epoch, "patience": None}),
+        checkpoint=folder / REFIT_CHECKPOINT,
+        track=track,
+    )
+    return model, replace(history, refit=again.epochs, notes=again.notes, stopped=stopped)
 
 
-def _record(plan: TrainingPlan, data: _Data, begun: datetime) -> RunRecord:
+def _record(plan: TrainingPlan, data: TrainingPixels, begun: datetime) -> RunRecord:
     sensor = plan.sensor
     return RunRecord(
         name="",
@@ -216,8 +193,8 @@ def _record(plan: TrainingPlan, data: _Data, begun: datetime) -> RunRecord:
         training=plan.config,
         split_fingerprint=plan.split.fingerprint,
         hints=plan.hints,
-        labelled={**data.used, "test": plan.counts("test")},
-        masked=data.masked,
+        labelled={**{role: dict(counts) for role, counts in data.used.items()}, "test": plan.counts("test")},
+        masked=dict(data.masked),
         ignored_codes={role: codes for role in ROLES if (codes := plan.ignored_codes(role))},
         environment=environment(),
     )
