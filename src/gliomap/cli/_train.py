@@ -189,7 +189,7 @@ def _tell_run(ui: Ui, plan: TrainingPlan, run: Run) -> None:
         return
     _table_of_roles(ui, plan)
     how = (
-        f" {record.epochs} epochs, the weights of epoch {record.best_epoch} kept ({record.stopped}),"
+        f" {record.epochs} epochs, epoch {record.best_epoch} the best ({record.stopped}),"
         if plan.kind.iterative
         else ""
     )

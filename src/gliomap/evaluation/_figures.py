@@ -67,7 +67,7 @@ def learning_curves(history: History, path: Path, *, title: str = "Learning curv
     for axes in (left, right):
         axes.set_xlabel("epoch", fontsize=9, color=INK)
         axes.set_xlim(records[0].epoch, records[-1].epoch)
-        axes.axvline(history.best_epoch, color=SOFT_INK, linewidth=1, linestyle=":", label="epoch kept")
+        axes.axvline(history.best_epoch, color=SOFT_INK, linewidth=1, linestyle=":", label="best epoch")
         axes.legend(
             fontsize=7.5, frameon=False, labelcolor=INK, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.17)
         )
