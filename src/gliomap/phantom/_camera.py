@@ -34,17 +34,25 @@ RESPONSE_SPREAD = 0.006
 VIGNETTING = 0.38
 """Light lost in the corners (assumed)."""
 
+LEAST_TILES = 24
+
 Weights = npt.NDArray[np.float64]
 
 
 def check_phantom_sensor(sensor: MosaicSensor) -> None:
-    """Refuse a sensor whose filters are unknown: without them there is nothing to simulate.
+    """Refuse a sensor whose filters are unknown, or whose frame is too small for a scene.
 
     Raises
     ------
     SensorError
-        No responses, or none between 600 and 1000 nm.
+        No responses, none between 600 and 1000 nm, or fewer than 24×24 tiles.
     """
+    if min(sensor.cube_shape) < LEAST_TILES:
+        raise SensorError(
+            f"sensor {sensor.name!r}",
+            "has {}×{} tiles".format(*sensor.cube_shape),
+            f"The phantom draws a brain on {LEAST_TILES}×{LEAST_TILES} tiles or more.",
+        )
     if sensor.responses is None:
         raise SensorError(
             f"sensor {sensor.name!r}",

@@ -19,6 +19,10 @@ HEALTHY_CODE, VEIN_CODE, ARTERY_CODE, DURA_CODE = 101, 301, 302, 320
 SHARES = {"healthy": 0.45, "tumour": 0.15, "vein": 0.05, "artery": 0.08, "dura": 0.27}
 """Shares of the classes among labelled pixels, as in data of real patients."""
 
+_WIDE_TILE_MM = 0.4
+
+_LEAST_PIXELS = 6  # of a class, where there are as many; a frame of few tiles would else miss the thin ones
+
 _DENSITY = 0.45
 """Share of the pixels of a marked patch that keep their label: surgeons' tools keep those whose
 spectrum is near a clicked one, which leaves a patch speckled."""
@@ -53,9 +57,13 @@ def draw_labels(
 
 def _sure(patient: Patient, scene: Scene) -> dict[str, tuple[int, npt.NDArray[np.bool_]]]:
     """Where one tissue is beyond doubt: no border, no vessel, no deep sulcus."""
+    from scipy.ndimage import maximum_filter, minimum_filter
+
     vessel = np.maximum(scene.vein.cover, scene.artery.cover)
     brain = scene.exposed & (scene.dura + scene.rim < 0.01)
-    clear = brain & (_grown(vessel) < 0.05)
+    # A tile's margin to the next vessel or border, unless a tile is wide enough to be its own.
+    margin = 3 if scene.canvas.pitch_mm < _WIDE_TILE_MM else 1
+    clear = brain & (maximum_filter(vessel, margin) < 0.05)
     flat = clear & (scene.valley < 0.25)
     vein = brain & _vessel_core(scene.vein.cover, scene.artery.cover, patient.difficulty.vein.cover)
     artery = brain & _vessel_core(scene.artery.cover, scene.vein.cover, patient.difficulty.artery.cover)
@@ -63,25 +71,13 @@ def _sure(patient: Patient, scene: Scene) -> dict[str, tuple[int, npt.NDArray[np
         "vein": (VEIN_CODE, vein),
         "artery": (ARTERY_CODE, artery),
         "tumour": (patient.tumour_code, clear & (scene.tumour > 0.93)),
-        "dura": (DURA_CODE, scene.exposed & (_shrunk(scene.dura) > 0.99)),
+        "dura": (DURA_CODE, scene.exposed & (minimum_filter(scene.dura, margin) > 0.99)),
         "healthy": (HEALTHY_CODE, flat & (scene.tumour < 0.02)),
     }
 
 
 def _vessel_core(cover: Floats, other: Floats, limits: tuple[float, float]) -> npt.NDArray[np.bool_]:
     return np.asarray((cover > 0.92 * limits[0]) & (other < 0.02))
-
-
-def _grown(field: Floats) -> Floats:
-    from scipy.ndimage import maximum_filter
-
-    return np.asarray(maximum_filter(field, 3), np.float32)
-
-
-def _shrunk(field: Floats) -> Floats:
-    from scipy.ndimage import minimum_filter
-
-    return np.asarray(minimum_filter(field, 3), np.float32)
 
 
 def _patches(
@@ -91,6 +87,7 @@ def _patches(
     where = np.flatnonzero(sure.ravel())
     liking = smooth_noise(rng, canvas, patch_mm).ravel()[where]
     order = where[np.argsort(-liking, kind="stable")]
-    marked = order[: max(round(amount / _DENSITY), 1)]
-    kept = rng.permutation(marked)[: max(amount, 1)]
+    amount = max(amount, _LEAST_PIXELS)
+    marked = order[: round(amount / _DENSITY)]
+    kept = rng.permutation(marked)[:amount]
     return np.unravel_index(kept, canvas.shape)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 from gliomap._files import atomic_folder, refuse_existing
@@ -94,8 +95,10 @@ def make_phantom(
     with atomic_folder(target, overwrite=overwrite) as folder:
         if settings.sensor == SENSOR_FILE:
             write_sensor_toml(camera, folder / SENSOR_FILE)
-        for _ in track(_written(folder, cohort, camera, label_fraction), "Synthetic patients", patients):
-            pass
+        # Closed before the folder is cleared away: an interrupted worker still writes into it until it is joined.
+        with closing(_written(folder, cohort, camera, label_fraction)) as written:
+            for _ in track(written, "Synthetic patients", patients):
+                pass
         write_study_toml(folder, settings)
     return target
 
@@ -113,7 +116,7 @@ def _sensor_entry(camera: MosaicSensor) -> str:
 
 def _written(
     folder: Path, cohort: tuple[Patient, ...], camera: MosaicSensor, label_fraction: float | None
-) -> Iterator[str]:
+) -> Generator[str, None, None]:
     """Render and write every patient, two at a time; capture identifiers in order as they are done."""
     from threadpoolctl import threadpool_limits
 

@@ -112,6 +112,8 @@ class _Garden:
         cover: tuple[float, float],
     ) -> None:
         self._rng, self._canvas, self._style, self._valley, self._cover = rng, canvas, style, valley, cover
+        # On a coarse grid thin vessels, which are drawn a tile wide at least, would cover everything.
+        self._least_radius = max(style.least_radius, 0.35 * canvas.pitch_mm)
         self._owner = np.zeros(canvas.shape, np.int32)
         self._points: list[tuple[float, float, float, float]] = []
 
@@ -120,7 +122,7 @@ class _Garden:
         rng, style = self._rng, self._style
         trunks = min(int(rng.integers(style.trunks[0], style.trunks[1] + 1)), len(starts))
         waiting = [
-            _Segment(row, column, heading, float(rng.uniform(*style.radius)), float(rng.random()), 0)
+            _Segment(row, column, heading, self._trunk(), float(rng.random()), 0)
             for row, column, heading in starts[:trunks].tolist()
         ]
         grown = 0
@@ -128,6 +130,9 @@ class _Garden:
             grown += 1
             waiting.extend(self._walk(waiting.pop(0), grown))
         return np.asarray(self._points, np.float32).reshape(-1, 4)
+
+    def _trunk(self) -> float:
+        return max(float(self._rng.uniform(*self._style.radius)), 1.3 * self._least_radius)
 
     def _walk(self, start: _Segment, number: int) -> list[_Segment]:
         """Follow one vessel to its next split or end; returns its branches."""
@@ -148,7 +153,7 @@ class _Garden:
             column += step * np.cos(heading)
             depth = min(max(depth + drifts[index], 0.0), 1.0)
             radius *= 1 - 0.012 * step_mm
-            if not (0 <= row < canvas.height and 0 <= column < canvas.width) or radius < style.least_radius:
+            if not (0 <= row < canvas.height and 0 <= column < canvas.width) or radius < self._least_radius:
                 return []
             met = int(owner[int(row), int(column)])
             if met not in (0, number, parent) and index * step_mm > 2 * start.radius:
