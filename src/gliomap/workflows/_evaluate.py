@@ -234,7 +234,10 @@ def _test_capture(test: _Test, capture: str, folder: Path) -> tuple[Judged, tupl
 
 
 def _trained_on(test: _Test, patient: str) -> str:
-    told = f"trained on {_patients(len(test.split.patients_of('train')))}"
+    learned = {*test.split.patients_of("train")}
+    if test.run.history().refit:
+        learned |= {*test.split.patients_of("validation")}
+    told = f"trained on {_patients(len(learned))}"
     if patient in test.overlapping:
         return f"{told}, {patient} among them: these figures overstate"
     return f"{told}, without {patient}"
