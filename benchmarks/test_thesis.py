@@ -27,7 +27,7 @@ def test_thesis_procedure(
 ) -> None:
     torch.set_num_threads(THREADS)
     labels = benchmark.pedantic(
-        lambda: thesis_map(frame.raw, frame.white, frame.dark, sensor, model.predict_proba), rounds=3
+        lambda: thesis_map(frame.raw, frame.white, frame.dark, sensor, model.predict_proba), rounds=2
     )
     found = Engine(bundle).classify_frame(frame.raw, references)
     # It classified saturated pixels too, and their light reaches 3 pixels far in a 7×7 window.
