@@ -16,7 +16,7 @@ from gliomap.errors import ModelError, RunError, UsageError
 from gliomap.learning import LabelledCube, PatchSource, TrainingConfig, build_model, check_labels, predict, preset
 from gliomap.learning._loop import class_weights, stratified_batches
 
-QUICK = TrainingConfig(epochs=6, batch_size=64, patience=3, checkpoint_every=2)
+QUICK = TrainingConfig(epochs=6, batch_size=64, patience=3, min_epochs=1, checkpoint_every=2)
 
 
 def same(one, other):
@@ -98,6 +98,19 @@ def test_training_stops_when_validation_gains_nothing(sides):
     watched = build_model("conv2d", 25, 5).fit(training, validation, config.with_overrides({"monitor": "loss"}))
     losses = [record.validation_loss for record in watched.epochs]
     assert watched.best_epoch == 1 + int(np.argmin(losses))
+
+
+def test_early_epochs_do_not_count_as_the_best(sides):
+    training, validation = sides()
+    config = QUICK.with_overrides({"learning_rate": 0.05, "epochs": 12, "patience": 12})
+    lucky = build_model("conv2d", 25, 5).fit(training, validation, config).best_epoch
+    assert lucky < 12
+    later = build_model("conv2d", 25, 5).fit(training, validation, config.with_overrides({"min_epochs": lucky + 1}))
+    recalls = [record.validation_macro_recall for record in later.epochs]
+    assert later.best_epoch == lucky + 1 + int(np.argmax(recalls[lucky:]))
+    assert int(np.argmax(recalls)) == lucky - 1
+    fewer = build_model("conv2d", 25, 5).fit(training, validation, QUICK.with_overrides({"epochs": 3, "min_epochs": 6}))
+    assert fewer.best_epoch == 3
 
 
 @pytest.mark.parametrize("validated", [True, False])

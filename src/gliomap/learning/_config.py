@@ -49,6 +49,10 @@ class TrainingConfig:
     patience
         Stop after this many epochs in which the validation patients gained nothing; the best epoch
         counts. None trains all epochs and keeps the last weights.
+    min_epochs
+        Only from this epoch on does an epoch count as the best. One patient's recall jumps about from
+        epoch to epoch, most of all while the learning rate is high; a lucky early epoch would else
+        decide.
     monitor
         What is watched on the validation patients: 'macro_recall', the mean recall of the classes
         they have (ties go to the lower loss), or 'loss'.
@@ -78,7 +82,8 @@ class TrainingConfig:
     schedule: Schedule = "cosine"
     weight_decay: float = 0.0
     class_weights: ClassWeights = "balanced"
-    patience: int | None = 8
+    patience: int | None = 6
+    min_epochs: int = 10
     monitor: Monitor = "macro_recall"
     refit: bool = True
     checkpoint_every: int = 5
@@ -86,7 +91,7 @@ class TrainingConfig:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "checkpoint_every", "threads"):
+        for name in ("epochs", "batch_size", "min_epochs", "checkpoint_every", "threads"):
             _require(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
         _require("patience", self.patience, self.patience is None or self.patience >= 1, "1 or more, or none")
         _require("seed", self.seed, 0 <= self.seed < 2**32, f"0…{2**32 - 1}")

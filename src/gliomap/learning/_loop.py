@@ -281,7 +281,7 @@ class _Session:
 
     def _remember(self, record: EpochRecord) -> None:
         recall, loss = record.validation_macro_recall, record.validation_loss
-        if recall is None or loss is None:
+        if recall is None or loss is None or record.epoch < min(self.config.min_epochs, self.config.epochs):
             return
         score = (recall, -loss) if self.config.monitor == "macro_recall" else (-loss, recall)
         if self.best is None or score > self.best.score:
