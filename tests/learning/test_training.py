@@ -102,13 +102,13 @@ def test_training_stops_when_validation_gains_nothing(sides):
 
 def test_early_epochs_do_not_count_as_the_best(sides):
     training, validation = sides()
-    config = QUICK.with_overrides({"learning_rate": 0.05, "epochs": 12, "patience": 12})
+    config = QUICK.with_overrides({"learning_rate": 0.05, "epochs": 12, "patience": 12, "monitor": "loss"})
     lucky = build_model("conv2d", 25, 5).fit(training, validation, config).best_epoch
     assert lucky < 12
     later = build_model("conv2d", 25, 5).fit(training, validation, config.with_overrides({"min_epochs": lucky + 1}))
-    recalls = [record.validation_macro_recall for record in later.epochs]
-    assert later.best_epoch == lucky + 1 + int(np.argmax(recalls[lucky:]))
-    assert int(np.argmax(recalls)) == lucky - 1
+    losses = [record.validation_loss for record in later.epochs]
+    assert later.best_epoch == lucky + 1 + int(np.argmin(losses[lucky:]))
+    assert int(np.argmin(losses)) == lucky - 1
     fewer = build_model("conv2d", 25, 5).fit(training, validation, QUICK.with_overrides({"epochs": 3, "min_epochs": 6}))
     assert fewer.best_epoch == 3
 
