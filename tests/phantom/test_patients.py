@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from gliomap.errors import UsageError
+from gliomap.errors import MissingExtraError, UsageError
 from gliomap.phantom import DIFFICULTIES, Patient, draw_patients, get_difficulty
 from gliomap.phantom._patient import TUMOUR_CODES, normalised_difference
 
@@ -81,3 +81,9 @@ def test_a_difficulty_cannot_be_changed_in_place() -> None:
 def test_one_patient_is_a_cohort() -> None:
     (patient,) = draw_patients(1, difficulty="moderate")
     assert patient.number == 1
+
+
+def test_without_scipy_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gliomap.phantom._patient.find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=r"gliomap\[train\]"):
+        draw_patients(1)

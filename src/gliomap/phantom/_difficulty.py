@@ -151,7 +151,8 @@ class CameraSpread:
     unevenness
         Standard deviation of the logarithm of each filter's signal from the scene over that from
         the white reference. A filter's pass-band depends on the angle of the light, which a folded
-        wet surface sends differently from a flat white tile; this is why means of real classes are jagged.
+        wet surface sends differently from a flat white tile. It makes class means as jagged as real
+        ones are, and is most of what keeps one patient's classifier from another patient.
     exposure
         Brightness of the lamp relative to a white of `white_electrons`.
     white_electrons

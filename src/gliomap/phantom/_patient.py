@@ -8,11 +8,12 @@ differ too much from one seed to the next to say how hard a cohort is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 import numpy.typing as npt
 
-from gliomap.errors import UsageError
+from gliomap.errors import MissingExtraError, UsageError
 from gliomap.phantom._difficulty import Difficulty, Spread, TissueSpread, TumourSpread, get_difficulty
 from gliomap.phantom._optics import WAVELENGTHS_NM, Optics, tissue_reflectance
 
@@ -220,7 +221,11 @@ def draw_patients(patients: int, *, seed: int = 0, difficulty: str | Difficulty 
     ------
     UsageError
         Fewer than 1 or more than 1000 patients, a negative seed, an unknown difficulty.
+    MissingExtraError
+        Without the 'train' part of GlioMap there is no SciPy.
     """
+    if find_spec("scipy") is None:
+        raise MissingExtraError("the phantom", "train")
     if not 1 <= patients <= MAX_PATIENTS:
         raise UsageError("patients", f"{patients} were asked for", f"Ask for 1 to {MAX_PATIENTS}.")
     if seed < 0:

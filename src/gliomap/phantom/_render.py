@@ -78,12 +78,13 @@ def render_patient(
     sensor
         Needs responses; None is 'generic-nir-5x5'.
     label_fraction
-        Share of the exposed brain that is labelled, 0…1; None draws 0.05…0.12.
+        Share of the exposed brain that is labelled, over 0…1; None draws 0.05…0.12. A frame of few
+        tiles gets at least six pixels of a class, where there are as many.
 
     Raises
     ------
     SensorError
-        A sensor without responses between 600 and 1000 nm.
+        A sensor without responses between 600 and 1000 nm, or with fewer than 24×24 tiles.
     UsageError
         A `label_fraction` outside 0…1.
     """

@@ -78,7 +78,9 @@ def make_phantom(
     OutputExistsError
         `directory` exists and `overwrite` is False.
     SensorError
-        A sensor that is unknown, or has no responses between 600 and 1000 nm.
+        A sensor that is unknown, has no responses between 600 and 1000 nm, or fewer than 24×24 tiles.
+    MissingExtraError
+        Without the 'train' part of GlioMap there is no SciPy.
     """
     target = Path(directory)
     refuse_existing(target, overwrite=overwrite)
