@@ -2,7 +2,8 @@
 
 Spectral correction is a matrix product per pixel in a Python loop. Then, while pixels remain: find all
 that remain with nonzero over the mask, draw 16 of them at random, cut their padded 7×7 patches one by
-one in float64, mark them done. Then predict batch by batch. Where it leaves a choice, the faster is taken.
+one in float64, mark them done. Then predict batch by batch. The original draws with `np.random.choice` without
+replacement, which shuffles all that remain; so does this.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def _batches(cube: Floats) -> tuple[list[Floats], list[tuple[npt.NDArray[np.intp
     batches, places = [], []
     while remaining.any():
         rows, columns = np.nonzero(remaining)
-        drawn = generator.choice(rows.size, min(BATCH, rows.size), replace=False, shuffle=False)
+        drawn = generator.permutation(rows.size)[:BATCH]
         batch = np.zeros((drawn.size, WINDOW, WINDOW, cube.shape[2]))
         for number, index in enumerate(drawn):
             row, column = rows[index], columns[index]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from gliomap.sensors import MosaicSensor
 __all__ = ["Graphs", "build_graphs"]
 
 _OPSET, _IR_VERSION = 18, 8
+_BLOCK = 8
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 _TINY = 1e-30
 """The chain's own least divisor (preprocessing): its reciprocal is still finite in float32."""
 
@@ -136,23 +138,54 @@ def _cube_graph(network: DenseNetwork, record: GraphRecord) -> bytes:
 
 def _frame_graph(network: DenseNetwork, chain: MosaicSensor, config: PreprocessingConfig, record: GraphRecord) -> bytes:
     build = _Builder()
-    tiles, scale = _corrected_tiles(build, chain), "scale"
-    build.stage = "normalise"
-    if chain.correction_after_division:
-        # Scale then is 1 in every band of a valid tile and 0 in every band of a masked one: one band tells
-        # all, and it can go into the factor of the normalisation instead of a pass over the cube.
-        scale = build("Slice", scale, build.integers(0), build.integers(1), build.integers(0))
-        scale = build("Unsqueeze", scale, build.integers(0))
-        cube, valid = _normalise(build, tiles, config, chain.n_bands, scale)
+    if not chain.correction_after_division:
+        tiles = _corrected_tiles(build, chain, chain.n_bands)
+        build.stage = "normalise"
+        tiles = build("Mul", tiles, build("Unsqueeze", "scale", build.integers(0)))
+        cube, valid = _normalise(build, tiles, config, chain.n_bands, chain.n_bands, None)
     else:
-        tiles = build("Mul", tiles, build("Unsqueeze", scale, build.integers(0)))
-        cube, valid = _normalise(build, tiles, config, chain.n_bands, None)
+        channels = _channels(network, config)
+        tiles = _corrected_tiles(build, chain, channels)
+        build.stage = "normalise"
+        # Scale here is 1 in every band of a valid tile and 0 in every band of a masked one: one band tells
+        # all, and it can go into the factor of the normalisation instead of a pass over the cube.
+        scale = build("Slice", "scale", build.integers(0), build.integers(1), build.integers(0))
+        scale = build("Unsqueeze", scale, build.integers(0))
+        cube, valid = _normalise(build, tiles, config, chain.n_bands, channels, scale)
+        network = _widened(network, channels)
     _classify(build, network, cube, build("Squeeze", valid, build.integers(0)))
     return build.serialise("frame", record)
 
 
-def _corrected_tiles(build: _Builder, chain: MosaicSensor) -> str:
-    """(raw − dark) · gain, cut out, one pixel per tile, times the matrix: [1, B, h, w]."""
+def _channels(network: DenseNetwork, config: PreprocessingConfig) -> int:
+    """Channels of the cube inside the graph: the bands, and channels of zeros up to a multiple of 8 where they may be.
+
+    ONNX Runtime keeps whole blocks of 8 channels in its own layout, and changing layouts costs more than the zeros.
+    """
+    if isinstance(network.layers[0], Conv) and config.normalisation in ("brightness", "area", "none"):
+        return -(-network.n_bands // _BLOCK) * _BLOCK
+    return network.n_bands
+
+
+def _widened(network: DenseNetwork, channels: int) -> DenseNetwork:
+    """The same network on a cube with further channels, which it does not look at."""
+    first = network.layers[0]
+    if channels == network.n_bands or not isinstance(first, Conv):
+        return network
+    weight = _filled(first.weight, 1, channels)
+    return DenseNetwork(
+        (Conv(weight, first.bias, first.dilation), *network.layers[1:]), network.padding, channels, network.n_classes
+    )
+
+
+def _filled(array: npt.NDArray[_Scalar], axis: int, size: int) -> npt.NDArray[_Scalar]:
+    """Zeros appended along one axis."""
+    more = [(0, size - array.shape[axis] if one == axis else 0) for one in range(array.ndim)]
+    return np.pad(array, more)
+
+
+def _corrected_tiles(build: _Builder, chain: MosaicSensor, channels: int) -> str:
+    """(raw − dark) · gain, cut out, one pixel per tile, times the matrix: [1, channels, h, w]."""
     build.stage = "calibrate"
     signal = build("Sub", build("Cast", "raw", to=1), "dark")
     mosaic = build("Mul", signal, "gain")
@@ -167,21 +200,23 @@ def _corrected_tiles(build: _Builder, chain: MosaicSensor) -> str:
     build.stage = "tiles"
     mosaic = build("Unsqueeze", mosaic, build.integers(0, 1))
     kernel = chain.band_matrix().reshape(chain.n_bands, 1, rows, columns)
+    kernel = _filled(kernel, 0, channels)
     return build("Conv", mosaic, build.real(kernel), kernel_shape=[rows, columns], strides=[rows, columns])
 
 
 def _normalise(
-    build: _Builder, tiles: str, config: PreprocessingConfig, n_bands: int, unmasked: str | None
+    build: _Builder, tiles: str, config: PreprocessingConfig, n_bands: int, channels: int, unmasked: str | None
 ) -> tuple[str, str]:
-    """Normalised cube [1, B, h, w] and where it is valid [1, 1, h, w], as `preprocessing.normalise` does it.
+    """Normalised cube [1, channels, h, w] and where it is valid [1, 1, h, w], as `preprocessing.normalise` does it.
 
-    `unmasked` [1, 1, h, w] is 0 where a tile is masked; None where the tiles themselves are 0 there.
+    `unmasked` [1, 1, h, w] is 0 where a tile is masked; None where the tiles themselves are 0 there. Channels beyond
+    the bands are 0 and stay so.
     """
     bands = build.integers(1)
 
     def over_bands(values: str, weight: float) -> str:
         # A sum over channels is faster as a convolution than as a reduction.
-        kernel = np.full((1, n_bands, 1, 1), weight)
+        kernel = np.full((1, channels, 1, 1), weight)
         return build("Conv", values, build.real(kernel), kernel_shape=[1, 1])
 
     def root_mean_square(values: str) -> str:
@@ -204,7 +239,11 @@ def _normalise(
     # Max: what is not selected must not be infinite either.
     none = config.normalisation == "none"
     factor = build.real(1) if none else build("Reciprocal", build("Max", divisor, floor))
-    return build("Mul", shifted, build("Where", valid, factor, build.real(0))), valid
+    factor = build("Where", valid, factor, build.real(0))
+    if channels != n_bands:
+        # Spread over the channels by a convolution, which leaves it in the layout of the tiles.
+        factor = build("Conv", factor, build.real(np.ones((channels, 1, 1, 1))), kernel_shape=[1, 1])
+    return build("Mul", shifted, factor), valid
 
 
 def _classify(build: _Builder, network: DenseNetwork, cube: str, valid: str) -> None:
