@@ -14,6 +14,9 @@ from gliomap.engine._backend import Inputs, Outputs, Precision, Runner, default_
 
 __all__ = ["load"]
 
+_SPREAD = "normalise/spread_"
+"""Such nodes of a frame graph multiply one channel by ones (`gliomap.learning.export`)."""
+
 
 def load(content: bytes, origin: object, threads: int | None, precision: Precision) -> Runner:
     """A compiled model as a function; every calling thread has its own request."""
@@ -29,7 +32,9 @@ def load(content: bytes, origin: object, threads: int | None, precision: Precisi
     else:
         settings["EXECUTION_MODE_HINT"] = "PERFORMANCE"
     try:
-        compiled = core.compile_model(core.read_model(content), "CPU", settings)
+        model = core.read_model(content)
+        _broadcast_spreads(model)
+        compiled = core.compile_model(model, "CPU", settings)
     except RuntimeError as error:
         raise unreadable(origin, "openvino", error) from error
     names = [node.get_any_name() for node in compiled.inputs]
@@ -46,6 +51,19 @@ def load(content: bytes, origin: object, threads: int | None, precision: Precisi
         return Outputs(*(np.array(request.get_tensor(name).data) for name in Outputs._fields))
 
     return run
+
+
+def _broadcast_spreads(model: Any) -> None:
+    """Take out the convolutions with ones that spread a factor over channels.
+
+    They keep ONNX Runtime in its own layout; OpenVINO multiplies a factor with all channels by itself.
+    """
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "Convolution" or _SPREAD not in node.get_friendly_name():
+            continue
+        kernel = node.input_value(1).get_node()
+        if kernel.get_type_name() == "Constant" and (kernel.get_data() == 1).all():
+            node.output(0).replace(node.input_value(0))
 
 
 def _shareable(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:

@@ -100,8 +100,10 @@ class _Builder:
     def integers(self, *values: int) -> str:
         return self.constant(list(values), np.int64)
 
-    def __call__(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        name = f"{self.stage}/{operator.lower()}_{len(self._nodes)}"
+    def __call__(
+        self, operator: str, *inputs: str, output: str | None = None, named: str | None = None, **attributes: Any
+    ) -> str:
+        name = f"{self.stage}/{named or operator.lower()}_{len(self._nodes)}"
         result = output or name
         self._nodes.append(self._helper.make_node(operator, list(inputs), [result], name=name, **attributes))
         return result
@@ -241,8 +243,10 @@ def _normalise(
     factor = build.real(1) if none else build("Reciprocal", build("Max", divisor, floor))
     factor = build("Where", valid, factor, build.real(0))
     if channels != n_bands:
-        # Spread over the channels by a convolution, which leaves it in the layout of the tiles.
-        factor = build("Conv", factor, build.real(np.ones((channels, 1, 1, 1))), kernel_shape=[1, 1])
+        # Spread over the channels by a convolution, which leaves it in the layout of the tiles. The engine takes
+        # nodes of this name out where the backend is faster without.
+        ones = build.real(np.ones((channels, 1, 1, 1)))
+        factor = build("Conv", factor, ones, kernel_shape=[1, 1], named="spread")
     return build("Mul", shifted, factor), valid
 
 
