@@ -150,7 +150,7 @@ def test_labels_are_as_many_and_as_shared_as_surgeons_labels(difficulty: str) ->
 
 
 def forest() -> ClassifierMixin:
-    return RandomForestClassifier(40, n_jobs=1, random_state=0)
+    return RandomForestClassifier(25, n_jobs=1, random_state=0)
 
 
 def radial() -> ClassifierMixin:
