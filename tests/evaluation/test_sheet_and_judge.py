@@ -100,7 +100,7 @@ def study(tmp_path: Path) -> Study:
 @pytest.fixture
 def framed(tmp_path: Path) -> Study:
     """One synthetic patient with frames, of a camera of few tiles."""
-    sensor = resized(get_sensor("generic-nir-5x5"), 20, 34)
+    sensor = resized(get_sensor("generic-nir-5x5"), 24, 34)
     return open_study(make_phantom(tmp_path / "framed", patients=1, difficulty="easy", sensor=sensor))
 
 
