@@ -14,7 +14,8 @@ from safetensors import safe_open
 
 from gliomap.errors import ModelError, RunError, UsageError
 from gliomap.learning import LabelledCube, PatchSource, TrainingConfig, build_model, check_labels, predict, preset
-from gliomap.learning._loop import class_weights, stratified_batches
+from gliomap.learning._loop import class_weights
+from gliomap.learning._stratified import stratified_batches
 
 QUICK = TrainingConfig(epochs=6, batch_size=64, patience=3, min_epochs=1, checkpoint_every=2)
 

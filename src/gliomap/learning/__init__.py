@@ -24,6 +24,7 @@ from gliomap.learning._registry import (
     read_tensors,
     save_model,
 )
+from gliomap.learning._stratified import pixel_parts
 
 if TYPE_CHECKING:
     from gliomap.learning._networks import Conv2DNet, FourLayerNet
@@ -54,6 +55,7 @@ __all__ = [
     "model_from_tensors",
     "model_kind",
     "no_observer",
+    "pixel_parts",
     "predict",
     "predict_map",
     "preset",

@@ -25,8 +25,9 @@ from gliomap.learning._history import EpochRecord, History, Observer, no_observe
 from gliomap.learning._model import BATCH, check_labels
 from gliomap.learning._module import PatchModule
 from gliomap.learning._patches import PatchSource
+from gliomap.learning._stratified import stratified_batches
 
-__all__ = ["WEIGHT_LIMIT", "class_weights", "repeatable", "stratified_batches", "train_network"]
+__all__ = ["WEIGHT_LIMIT", "class_weights", "repeatable", "train_network"]
 
 logger = logging.getLogger(__name__)
 
@@ -121,34 +122,6 @@ def class_weights(counts: npt.NDArray[np.int64], kind: str) -> npt.NDArray[np.fl
         return np.ones(counts.size, np.float32)
     weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
     return np.where(counts > 0, np.minimum(weights, WEIGHT_LIMIT), 0).astype(np.float32)
-
-
-def stratified_batches(
-    labels: npt.NDArray[np.uint8], size: int, generator: np.random.Generator
-) -> list[npt.NDArray[np.intp]]:
-    """Deal all pixels into batches of `size` (the last may be smaller), each pixel once, at random.
-
-    Each batch takes from every class its share of what is left, rounded so that the batch is full
-    (largest remainder), as the thesis's batches did.
-    """
-    _, classes = np.unique(labels, return_inverse=True)
-    left = np.bincount(classes)
-    shares = []
-    for _ in range(-(-labels.size // size)):
-        exact = left * min(1.0, size / left.sum())
-        taken = np.floor(exact).astype(np.int64)
-        missing = min(size, int(left.sum())) - int(taken.sum())
-        taken[np.argsort(taken - exact, kind="stable")[:missing]] += 1
-        left = left - taken
-        shares.append(taken)
-    table = np.stack(shares)
-    order = np.argsort(classes, kind="stable")
-    members = np.split(order, np.cumsum(np.bincount(classes))[:-1])
-    numbers = np.arange(len(table))
-    pixels = np.concatenate([generator.permutation(member) for member in members])
-    batch_of = np.concatenate([np.repeat(numbers, table[:, column]) for column in range(table.shape[1])])
-    sorted_pixels = pixels[np.argsort(batch_of, kind="stable")]
-    return np.split(sorted_pixels.astype(np.intp), np.cumsum(table.sum(axis=1))[:-1])
 
 
 @dataclass

@@ -18,11 +18,14 @@ from gliomap.studies._check import check_study
 from gliomap.studies._fill import FillReport, fill_preprocessed
 from gliomap.studies._find_crop import find_crop
 from gliomap.studies._findings import CaptureRow, Finding, StudyCheck
+from gliomap.studies._folds import PROTOCOLS, Folds, Protocol
 from gliomap.studies._holdout import make_holdout
 from gliomap.studies._layout import CaptureFiles, capture_files
 from gliomap.studies._mat import list_mat, read_mat, write_mat
 from gliomap.studies._mat5 import MatVariable
+from gliomap.studies._pixel_parts import PixelParts
 from gliomap.studies._prepared import chain_of, read_prepared
+from gliomap.studies._protocols import deal_patients, make_folds
 from gliomap.studies._settings import (
     CaptureSettings,
     Crop,
@@ -43,6 +46,7 @@ from gliomap.studies._write import (
 )
 
 __all__ = [
+    "PROTOCOLS",
     "CaptureFiles",
     "CaptureRow",
     "CaptureSettings",
@@ -51,8 +55,11 @@ __all__ = [
     "ExposureTimes",
     "FillReport",
     "Finding",
+    "Folds",
     "LabelledSpectra",
     "MatVariable",
+    "PixelParts",
+    "Protocol",
     "SensorLike",
     "Split",
     "Study",
@@ -62,10 +69,12 @@ __all__ = [
     "chain_of",
     "check_study",
     "class_map",
+    "deal_patients",
     "fill_preprocessed",
     "find_crop",
     "labelled_spectra",
     "list_mat",
+    "make_folds",
     "make_holdout",
     "open_study",
     "read_codes",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,15 +16,16 @@ from gliomap._files import sha256_of, write_json
 from gliomap._progress import Track, silent
 from gliomap.errors import LeakageError, StudyError
 from gliomap.preprocessing import PreprocessingConfig
+from gliomap.studies._pixel_parts import PixelParts
 from gliomap.studies._study import SensorLike, Study
 
-__all__ = ["Split", "hash_sources"]
+__all__ = ["Split", "SplitFile", "hash_sources", "listed"]
 
 ROLES = ("train", "validation", "test")
 _MAX_BYTES = 64 << 20
 
 
-class _SplitFile(BaseModel):
+class SplitFile(BaseModel):
     """split.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +39,7 @@ class _SplitFile(BaseModel):
     allow_same_patient: bool
     patients: dict[str, str]
     files: dict[str, str]
+    pixels: PixelParts | None = None
     fingerprint: str
 
 
@@ -48,17 +50,20 @@ class Split:
     Attributes
     ----------
     protocol
-        'holdout', the only one so far.
+        'holdout', 'lopo', 'kfold-patient', 'pooled' or 'double-cv'.
     train, validation, test
-        Capture identifiers, sorted; no capture has two roles.
+        Capture identifiers, sorted; no capture has two roles, unless `pixels` divides them.
     seed
-        With which validation patients were drawn.
+        With which validation patients, or the parts of the pixels, were drawn.
     allow_same_patient
         True where somebody asked that a patient may stand on both sides; then results overstate.
     patients
         Capture → patient, aliases followed.
     files
         File, relative to the study → SHA-256 of what it held; crops of study.toml stand beside them.
+    pixels
+        Where the protocol divides pixels and not patients, how; then captures have several roles, and every
+        result overstates. None where patients are kept apart.
 
     Raises
     ------
@@ -76,20 +81,21 @@ class Split:
     allow_same_patient: bool
     patients: Mapping[str, str]
     files: Mapping[str, str]
+    pixels: PixelParts | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "patients", MappingProxyType(dict(self.patients)))
         object.__setattr__(self, "files", MappingProxyType(dict(self.files)))
         captures = [*self.train, *self.validation, *self.test]
         doubled = sorted({capture for capture in captures if captures.count(capture) > 1})
-        if doubled:
-            raise StudyError("split", f"{_listed(doubled)} stand twice in it", "Give each capture one role.")
+        if doubled and self.pixels is None:
+            raise StudyError("split", f"{listed(doubled)} stand twice in it", "Give each capture one role.")
         if not self.train:
             raise StudyError("split", "has no training capture", "Leave some captures to train on.")
         unknown = sorted(set(captures) - self.patients.keys())
         if unknown:
-            raise StudyError("split", f"the patients of {_listed(unknown)} are not said", "Make the split again.")
-        if not self.allow_same_patient:
+            raise StudyError("split", f"the patients of {listed(unknown)} are not said", "Make the split again.")
+        if not self.allow_same_patient and self.pixels is None:
             self._refuse_leaks()
 
     @property
@@ -98,12 +104,15 @@ class Split:
         roles = [
             [role, capture, self.patients[capture]] for role in ROLES for capture in sorted(self.captures_of(role))
         ]
-        content = {
+        content: dict[str, Any] = {
             "protocol": self.protocol,
             "allow_same_patient": self.allow_same_patient,
             "roles": roles,
             "files": sorted([digest, name] for name, digest in self.files.items()),
         }
+        if self.pixels is not None:
+            # Only here: which pixel is where depends on the seed.
+            content |= {"pixels": asdict(self.pixels), "seed": self.seed}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -123,7 +132,7 @@ class Split:
 
     def save(self, path: Path) -> None:
         """Write the split as JSON."""
-        content = _SplitFile(
+        content = SplitFile(
             protocol=self.protocol,
             train=self.train,
             validation=self.validation,
@@ -132,6 +141,7 @@ class Split:
             allow_same_patient=self.allow_same_patient,
             patients=dict(self.patients),
             files=dict(self.files),
+            pixels=self.pixels,
             fingerprint=self.fingerprint,
         )
         write_json(path, content.model_dump(mode="json"))
@@ -153,12 +163,14 @@ class Split:
         except FileNotFoundError as error:
             raise StudyError(path, "is not there", "Check the run folder.") from error
         try:
-            kept = _SplitFile.model_validate_json(content)
+            kept = SplitFile.model_validate_json(content)
         except ValidationError as error:
             fault = error.errors()[0]
             place = ".".join(str(step) for step in fault["loc"]) or "file"
             raise StudyError(path, f"is not a split: {place}: {fault['msg']}", "Train again to make one.") from error
-        split = cls(**kept.model_dump(exclude={"format", "fingerprint"}))
+        split = cls(
+            **{name: getattr(kept, name) for name in SplitFile.model_fields if name not in ("format", "fingerprint")}
+        )
         if split.fingerprint != kept.fingerprint:
             raise StudyError(path, "does not carry its own fingerprint: it was edited", "Train again to make one.")
         return split
@@ -173,17 +185,17 @@ class Split:
         """
         gone = sorted(set(self.patients) - set(study.capture_ids))
         if gone:
-            raise self._differs(study, f"captures {_listed(gone)} are not there any more")
+            raise self._differs(study, f"captures {listed(gone)} are not there any more")
         moved = [capture for capture, patient in sorted(self.patients.items()) if study.patient_of(capture) != patient]
         if moved:
-            raise self._differs(study, f"captures {_listed(moved)} belong to other patients now")
+            raise self._differs(study, f"captures {listed(moved)} belong to other patients now")
         changed = [
             name
             for name, digest in track(sorted(self.files.items()), "Comparing files")
             if _hash_of(study, name) != digest
         ]
         if changed:
-            raise self._differs(study, f"{len(changed)} of {len(self.files)} files differ: {_listed(changed)}")
+            raise self._differs(study, f"{len(changed)} of {len(self.files)} files differ: {listed(changed)}")
 
     def _differs(self, study: Study, fault: str) -> StudyError:
         return StudyError(
@@ -198,8 +210,8 @@ class Split:
             if shared:
                 captures = [capture for capture in self.captures_of(first) if self.patients[capture] in shared]
                 raise LeakageError(
-                    f"patient {_listed(shared)}",
-                    f"stands in {second} and, with {_listed(captures)}, in {first}",
+                    f"patient {listed(shared)}",
+                    f"stands in {second} and, with {listed(captures)}, in {first}",
                     "Hold out the whole patient (--test-patient), name other training captures (--train-capture),"
                     " or add --allow-same-patient, which is recorded.",
                 )
@@ -234,6 +246,6 @@ def _hash_of(study: Study, name: str) -> str | None:
     return sha256_of(path) if path.is_file() else None
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
     names = list(names)
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

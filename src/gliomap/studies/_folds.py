@@ -1,0 +1,218 @@
+"""The folds of a protocol in one file: who trains, validates and tests in each, with a fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gliomap._files import write_json
+from gliomap._progress import Track, silent
+from gliomap.errors import StudyError
+from gliomap.studies._pixel_parts import PixelParts
+from gliomap.studies._split import Split
+from gliomap.studies._study import Study
+
+__all__ = ["PROTOCOLS", "Folds", "Protocol"]
+
+_MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A way of dividing a study.
+
+    Attributes
+    ----------
+    name
+        As the command line takes it.
+    description
+        One line.
+    warning
+        Why its figures overstate; None where no patient stands on both sides.
+    """
+
+    name: str
+    description: str
+    warning: str | None = None
+
+
+PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
+    {
+        one.name: one
+        for one in (
+            Protocol("holdout", "hold out named patients or captures; the thesis's 'no CV'"),
+            Protocol("lopo", "leave one patient out: each patient is tested by a model of all others"),
+            Protocol(
+                "kfold-patient",
+                "k folds over patients: one tests, one validates, the others train; with 5 folds the 60/20/20 of the"
+                " 34-patient benchmark",
+            ),
+            Protocol(
+                "double-cv",
+                "the thesis's double cross-validation over batches of pixels; it mixes patients",
+                "Double cross-validation divides batches of pixels, not patients: every patient who is tested was also"
+                " trained on. Its figures overstate what happens on a new patient; compare with lopo.",
+            ),
+            Protocol(
+                "pooled",
+                "random pixels of all patients are tested; it mixes patients",
+                "Pooled testing draws random pixels of all patients: next to every tested pixel lies one that was"
+                " trained on. Its figures overstate what happens on a new patient; compare with lopo.",
+            ),
+        )
+    }
+)
+"""Every protocol, by name."""
+
+
+class _Fold(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[\w-]+$")]
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+    pixels: PixelParts | None = None
+
+
+class _FoldsFile(BaseModel):
+    """splits.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    protocol: Annotated[str, Field(min_length=1)]
+    seed: int
+    allow_same_patient: bool
+    patients: dict[str, str]
+    files: dict[str, str]
+    folds: Annotated[tuple[_Fold, ...], Field(min_length=1)]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Folds:
+    """The splits of one protocol over one study.
+
+    Attributes
+    ----------
+    protocol
+        A name of `PROTOCOLS`.
+    splits
+        Fold → its split, in order. All have the protocol, the seed and the files in common.
+
+    Raises
+    ------
+    StudyError
+        No fold, or splits of another protocol.
+    """
+
+    protocol: str
+    splits: Mapping[str, Split]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "splits", MappingProxyType(dict(self.splits)))
+        if not self.splits:
+            raise StudyError("folds", "there are none", "Give a study with patients to divide.")
+        if any(split.protocol != self.protocol for split in self.splits.values()):
+            raise StudyError("folds", f"are not all of protocol {self.protocol!r}", "Make them again.")
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hexadecimal) over names and fingerprints of the folds, in order."""
+        content = [self.protocol, *([name, split.fingerprint] for name, split in self.splits.items())]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    @property
+    def first(self) -> Split:
+        """Any one of them, for what they have in common."""
+        return next(iter(self.splits.values()))
+
+    @property
+    def patients(self) -> Mapping[str, str]:
+        """Capture → patient, of all folds."""
+        return {capture: patient for split in self.splits.values() for capture, patient in split.patients.items()}
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """File → SHA-256, of all folds."""
+        return {name: digest for split in self.splits.values() for name, digest in split.files.items()}
+
+    def save(self, path: Path) -> None:
+        """Write the folds as JSON, atomically."""
+        content = _FoldsFile(
+            protocol=self.protocol,
+            seed=self.first.seed,
+            allow_same_patient=self.first.allow_same_patient,
+            patients=dict(self.patients),
+            files=dict(self.files),
+            folds=tuple(
+                _Fold(name=name, train=split.train, validation=split.validation, test=split.test, pixels=split.pixels)
+                for name, split in self.splits.items()
+            ),
+            fingerprint=self.fingerprint,
+        )
+        write_json(path, content.model_dump(mode="json"))
+
+    @classmethod
+    def load(cls, path: Path) -> Folds:
+        """Read folds and compare them with their own fingerprint; a single split.json is one fold.
+
+        Raises
+        ------
+        StudyError
+            No such file, no splits, or one that was changed after it was made.
+        LeakageError
+            A patient in two roles.
+        """
+        try:
+            with path.open("rb") as stream:
+                content = stream.read(_MAX_BYTES)
+        except FileNotFoundError as error:
+            raise StudyError(path, "is not there", "Give a file of `gliomap study split`.") from error
+        except IsADirectoryError as error:
+            raise StudyError(path, "is a folder", "Give a file of `gliomap study split`.") from error
+        try:
+            kept = _FoldsFile.model_validate_json(content)
+        except ValidationError as error:
+            if b'"folds"' not in content:
+                single = Split.load(path)
+                return cls(single.protocol, {"holdout": single})
+            fault = error.errors()[0]
+            place = ".".join(str(step) for step in fault["loc"]) or "file"
+            raise StudyError(path, f"holds no folds: {place}: {fault['msg']}", "Make them again.") from error
+        folds = cls(kept.protocol, {fold.name: _split_of(kept, fold) for fold in kept.folds})
+        if folds.fingerprint != kept.fingerprint:
+            raise StudyError(path, "does not carry its own fingerprint: it was edited", "Make it again.")
+        return folds
+
+    def verify(self, study: Study, track: Track = silent) -> None:
+        """Compare the study with what the folds were made on.
+
+        Raises
+        ------
+        StudyError
+            Captures, patients or files that are not what they were, named.
+        """
+        self.first.verify(study, track)
+
+
+def _split_of(kept: _FoldsFile, fold: _Fold) -> Split:
+    return Split(
+        protocol=kept.protocol,
+        train=fold.train,
+        validation=fold.validation,
+        test=fold.test,
+        seed=kept.seed,
+        allow_same_patient=kept.allow_same_patient,
+        patients=kept.patients,
+        files=kept.files,
+        pixels=fold.pixels,
+    )

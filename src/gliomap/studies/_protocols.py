@@ -1,0 +1,204 @@
+"""The protocols with several folds: over patients, and over pixels of all patients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap._progress import Track, silent
+from gliomap.errors import UsageError
+from gliomap.preprocessing import PreprocessingConfig
+from gliomap.studies._folds import Folds
+from gliomap.studies._pixel_parts import PixelParts
+from gliomap.studies._split import Split, hash_sources
+from gliomap.studies._study import SensorLike, Study
+
+__all__ = ["THESIS_BATCH", "deal_patients", "make_folds"]
+
+THESIS_BATCH = 16
+"""Pixels of the stratified batches that the thesis's double cross-validation deals out."""
+
+
+def make_folds(
+    study: Study,
+    protocol: str,
+    classes_of: Mapping[str, npt.NDArray[np.int64]],
+    *,
+    folds: int = 5,
+    captures: Sequence[str] = (),
+    seed: int = 0,
+    sensor: SensorLike | None = None,
+    config: PreprocessingConfig | None = None,
+    track: Track = silent,
+) -> Folds:
+    """Divide a study.
+
+    Parameters
+    ----------
+    study
+        An open study.
+    protocol
+        'lopo': one fold per patient. 'kfold-patient': patients dealt into `folds` groups alike in the classes that
+        they have; one tests, the next one validates, the others train. 'double-cv': as in the thesis, `folds` outer
+        times `folds` inner folds over stratified batches of pixels; it mixes patients. 'pooled': one part in `folds`
+        of all pixels tests; it mixes patients.
+    classes_of
+        Capture → (C,) labelled pixels per class.
+    folds
+        How many; `lopo` has as many as there are patients.
+    captures
+        Those that take part; all labelled ones by default.
+    seed
+        Of all that is drawn.
+    sensor, config
+        As for `Study.cube`; they decide which files the fingerprint covers.
+
+    Raises
+    ------
+    UsageError
+        An unknown protocol, too few patients or folds.
+    """
+    used = sorted(captures or study.labelled)
+    patients = {capture: study.patient_of(capture) for capture in used}
+    groups: dict[str, list[str]] = {}
+    for capture in used:
+        groups.setdefault(patients[capture], []).append(capture)
+    makers = {"lopo": _lopo, "kfold-patient": _kfold, "double-cv": _double, "pooled": _pooled}
+    if protocol not in makers:
+        raise UsageError(f"protocol {protocol!r}", "has no folds", f"Choose one of: {', '.join(makers)}.")
+    if protocol != "lopo" and folds < 2:
+        raise UsageError("folds", f"{folds} divide nothing", "Give at least 2.")
+    counts = {
+        patient: np.sum([classes_of[capture] for capture in members], axis=0) for patient, members in groups.items()
+    }
+    assigned = makers[protocol](groups, counts, folds, seed)
+    files = hash_sources(study, used, sensor, config, track)
+    return Folds(
+        protocol,
+        {
+            name: Split(
+                protocol=protocol,
+                train=tuple(sorted(train)),
+                validation=tuple(sorted(validation)),
+                test=tuple(sorted(test)),
+                seed=seed,
+                allow_same_patient=False,
+                patients=patients,
+                files=files,
+                pixels=parts,
+            )
+            for name, (train, validation, test, parts) in assigned.items()
+        },
+    )
+
+
+_Groups = Mapping[str, Sequence[str]]
+_Counts = Mapping[str, npt.NDArray[np.int64]]
+_Assigned = dict[str, tuple[Sequence[str], Sequence[str], Sequence[str], PixelParts | None]]
+
+
+def _lopo(groups: _Groups, counts: _Counts, folds: int, seed: int) -> _Assigned:
+    del counts, folds, seed
+    _require_patients(groups, 2, "lopo")
+    return {
+        patient: (_members(groups, (one for one in groups if one != patient)), (), tuple(groups[patient]), None)
+        for patient in sorted(groups)
+    }
+
+
+def _kfold(groups: _Groups, counts: _Counts, folds: int, seed: int) -> _Assigned:
+    if folds < 3:
+        raise UsageError("folds", f"{folds} leave none to train on", "One tests and one validates: give 3 or more.")
+    _require_patients(groups, folds, f"kfold-patient with {folds} folds")
+    dealt = deal_patients(counts, folds, np.random.default_rng(seed))
+    result: _Assigned = {}
+    for number in range(folds):
+        test, validation = dealt[number], dealt[(number + 1) % folds]
+        train = [patient for patient in groups if patient not in {*test, *validation}]
+        result[f"fold-{number + 1}"] = (
+            _members(groups, train),
+            _members(groups, validation),
+            _members(groups, test),
+            None,
+        )
+    return result
+
+
+def _double(groups: _Groups, counts: _Counts, folds: int, seed: int) -> _Assigned:
+    """Part `folds` · outer + inner: an outer fold tests all its parts, an inner one validates its part of the others."""
+    del counts, seed
+    everybody = _members(groups, groups)
+    return {
+        f"outer-{outer + 1}-inner-{inner + 1}": (
+            everybody,
+            everybody,
+            everybody,
+            PixelParts(
+                count=folds * folds,
+                test=tuple(range(outer * folds, (outer + 1) * folds)),
+                validation=tuple(other * folds + inner for other in range(folds) if other != outer),
+                unit=THESIS_BATCH,
+            ),
+        )
+        for outer in range(folds)
+        for inner in range(folds)
+    }
+
+
+def _pooled(groups: _Groups, counts: _Counts, folds: int, seed: int) -> _Assigned:
+    del counts, seed
+    everybody = _members(groups, groups)
+    return {"pooled": (everybody, (), everybody, PixelParts(count=folds, test=(folds - 1,)))}
+
+
+def deal_patients(
+    counts: Mapping[str, npt.NDArray[np.int64]], groups: int, generator: np.random.Generator
+) -> tuple[tuple[str, ...], ...]:
+    """Deal patients into groups of equal size so that every class is spread over as many groups as it can be.
+
+    The rarest class is dealt first, each of its patients to the group that has the fewest with it, as in iterative
+    stratification (Sechidis, Tsoumakas and Vlahavas 2011).
+
+    Parameters
+    ----------
+    counts
+        Patient → (C,) labelled pixels per class.
+    groups
+        How many; no more than patients.
+    generator
+        Breaks ties.
+    """
+    patients = [sorted(counts)[index] for index in generator.permutation(len(counts))]
+    has = {patient: counts[patient] > 0 for patient in patients}
+    room = [len(patients) // groups + (number < len(patients) % groups) for number in range(groups)]
+    dealt: list[list[str]] = [[] for _ in range(groups)]
+    left = list(patients)
+    while left:
+        frequency = np.sum([has[patient] for patient in left], axis=0)
+        present = np.flatnonzero(frequency)
+        rarest = int(present[np.argmin(frequency[present])]) if present.size else None
+        patient = next(one for one in left if rarest is None or has[one][rarest])
+
+        def cost(number: int, wanted: int | None = rarest) -> tuple[int, int]:
+            same = 0 if wanted is None else sum(bool(has[one][wanted]) for one in dealt[number])
+            return same, len(dealt[number])
+
+        target = min((number for number in range(groups) if len(dealt[number]) < room[number]), key=cost)
+        dealt[target].append(patient)
+        left.remove(patient)
+    return tuple(tuple(sorted(group)) for group in dealt)
+
+
+def _members(groups: _Groups, patients: Iterable[str]) -> list[str]:
+    return [capture for patient in patients for capture in groups[patient]]
+
+
+def _require_patients(groups: _Groups, least: int, protocol: str) -> None:
+    if len(groups) < least:
+        raise UsageError(
+            f"protocol {protocol}",
+            f"needs {least} patients, the study has {len(groups)} with labels ({', '.join(sorted(groups))})",
+            "Add patients, or train with --protocol pooled, which mixes pixels of one patient and says so.",
+        )
