@@ -63,6 +63,8 @@ class ModelKind:
         The package that it is trained with.
     build, load
         Make an untrained model, or one from its tensors. They import what they need.
+    calibrates
+        Learns its probabilities from the patients who validate.
     """
 
     name: str
@@ -73,6 +75,7 @@ class ModelKind:
     needs: str
     build: Builder
     load: Loader
+    calibrates: bool = False
 
 
 def _build_conv2d(n_bands: int, n_classes: int, *, hidden: int | None) -> TissueModel:

@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from gliomap.workflows._classify import DEFAULT_REFERENCE_AGE, Classification, ClassifyOptions, classify
     from gliomap.workflows._demo import Demo, demo
     from gliomap.workflows._evaluate import Evaluated, evaluate
+    from gliomap.workflows._folds_plan import FoldsPlan, plan_folds, plan_protocol
     from gliomap.workflows._inputs import CubeFile, FrameFiles, Source, StudyCapture
-    from gliomap.workflows._plan import TrainingOptions, TrainingPlan, plan_training
+    from gliomap.workflows._options import TrainingOptions
+    from gliomap.workflows._plan import TrainingPlan, plan_training
     from gliomap.workflows._result import BundleOrigin, ClassificationResult, ClassShare, InputRecord
     from gliomap.workflows._runs import Run, RunRecord, open_run
-    from gliomap.workflows._train import run_training, train
+    from gliomap.workflows._train import run_plan, train
+    from gliomap.workflows._train_folds import run_folds
+    from gliomap.workflows._train_one import run_training
 
 __all__ = [
     "DEFAULT_REFERENCE_AGE",
@@ -29,6 +33,7 @@ __all__ = [
     "CubeFile",
     "Demo",
     "Evaluated",
+    "FoldsPlan",
     "FrameFiles",
     "InputRecord",
     "Run",
@@ -43,7 +48,11 @@ __all__ = [
     "evaluate",
     "make_bundle",
     "open_run",
+    "plan_folds",
+    "plan_protocol",
     "plan_training",
+    "run_folds",
+    "run_plan",
     "run_training",
     "train",
 ]
@@ -53,11 +62,15 @@ _HOME = {
     "_classify": ("DEFAULT_REFERENCE_AGE", "Classification", "ClassifyOptions", "classify"),
     "_demo": ("Demo", "demo"),
     "_evaluate": ("Evaluated", "evaluate"),
+    "_folds_plan": ("FoldsPlan", "plan_folds", "plan_protocol"),
     "_inputs": ("CubeFile", "FrameFiles", "Source", "StudyCapture"),
-    "_plan": ("TrainingOptions", "TrainingPlan", "plan_training"),
+    "_options": ("TrainingOptions",),
+    "_plan": ("TrainingPlan", "plan_training"),
     "_result": ("BundleOrigin", "ClassShare", "ClassificationResult", "InputRecord"),
     "_runs": ("Run", "RunRecord", "open_run"),
-    "_train": ("run_training", "train"),
+    "_train": ("run_plan", "train"),
+    "_train_folds": ("run_folds",),
+    "_train_one": ("run_training",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 
-from gliomap._progress import Track
+import numpy as np
+import numpy.typing as npt
+
+from gliomap._progress import Track, silent
 from gliomap.errors import StudyError
-from gliomap.learning import LabelledCube, PatchSource, check_bands, check_labels
+from gliomap.learning import LabelledCube, PatchSource, check_bands, check_labels, pixel_parts
+from gliomap.studies import Split
 from gliomap.workflows._plan import TrainingPlan
 
-__all__ = ["TrainingPixels", "read_pixels"]
+__all__ = ["CachedCube", "TrainingPixels", "read_cube", "read_pixels", "role_pixels"]
+
+
+@dataclass(frozen=True, eq=False)
+class CachedCube:
+    """A capture as training sees it, and its wavelengths (nm) where they are known."""
+
+    cube: LabelledCube
+    wavelengths_nm: tuple[float, ...] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +39,8 @@ class TrainingPixels:
         Role → labelled pixels whose spectrum is invalid.
     wavelengths_nm
         Of the bands; None where unknown.
-    cubes, class_names
-        What they are made of.
+    cubes, pixels, class_names
+        What they are made of; `pixels` are bool (H, W), those that train or validate.
     """
 
     training: PatchSource
@@ -37,15 +49,23 @@ class TrainingPixels:
     masked: Mapping[str, int]
     wavelengths_nm: tuple[float, ...] | None
     cubes: tuple[LabelledCube, ...]
+    pixels: tuple[npt.NDArray[np.bool_], ...]
     class_names: tuple[str, ...]
 
     def everything(self) -> PatchSource:
         """Training and validation pixels together."""
-        return PatchSource(self.cubes, self.training.window, class_names=self.class_names)
+        return PatchSource(self.cubes, self.training.window, pixels=self.pixels, class_names=self.class_names)
 
 
-def read_pixels(plan: TrainingPlan, track: Track) -> TrainingPixels:
+def read_pixels(
+    plan: TrainingPlan, track: Track = silent, cache: MutableMapping[str, CachedCube] | None = None
+) -> TrainingPixels:
     """Read the cubes of all training and validation captures; those of the test stay closed.
+
+    Parameters
+    ----------
+    cache
+        Cubes that were read for other folds of the same study; what is read is put there.
 
     Raises
     ------
@@ -54,23 +74,25 @@ def read_pixels(plan: TrainingPlan, track: Track) -> TrainingPixels:
     StudyError, CubeError, CaptureError, SensorError
         Captures that cannot be used, or validation patients without a valid labelled pixel.
     """
-    names = plan.classes.names
-    roles = {capture: role for role in ("train", "validation") for capture in plan.split.captures_of(role)}
-    cubes: dict[str, LabelledCube] = {}
-    wavelengths: tuple[float, ...] | None = None
-    for capture in track(roles, "reading cubes", len(roles)):
-        cube = plan.study.cube(capture, plan.sensor)
-        codes = plan.study.codes(capture)
-        cubes[capture] = LabelledCube.from_cube(capture, plan.split.patients[capture], cube, codes, plan.classes)
-        if cube.wavelengths_nm is not None:
-            wavelengths = tuple(float(value) for value in cube.wavelengths_nm)
+    names, split = plan.classes.names, plan.split
+    roles = [role for role in ("train", "validation") if split.captures_of(role)]
+    captures = sorted({capture for role in roles for capture in split.captures_of(role)})
+    known = {} if cache is None else cache
+    missing = [capture for capture in captures if capture not in known]
+    for capture in track(missing, "reading cubes", len(missing)):
+        known[capture] = read_cube(plan, capture)
+    cubes = {capture: known[capture].cube for capture in captures}
+    wavelengths = next((known[one].wavelengths_nm for one in captures if known[one].wavelengths_nm is not None), None)
     check_bands(list(cubes.values()))
+    wanted = {role: role_pixels(split, cubes, role) for role in roles}
     sources = {
         role: PatchSource(
-            [cubes[capture] for capture in plan.split.captures_of(role)], plan.kind.window, class_names=names
+            [cubes[capture] for capture in split.captures_of(role)],
+            plan.kind.window,
+            pixels=[wanted[role][capture] for capture in split.captures_of(role)],
+            class_names=names,
         )
-        for role in ("train", "validation")
-        if plan.split.captures_of(role)
+        for role in roles
     }
     check_labels(sources["train"], len(names))
     if "validation" in sources and len(sources["validation"]) == 0:
@@ -83,7 +105,46 @@ def read_pixels(plan: TrainingPlan, track: Track) -> TrainingPixels:
         role: dict(zip(names, map(int, source.class_counts(len(names))), strict=True))
         for role, source in sources.items()
     }
-    masked = {role: sum(plan.counts(role).values()) - len(source) for role, source in sources.items()}
+    masked = (
+        {role: sum(plan.counts(role).values()) - len(source) for role, source in sources.items()}
+        if split.pixels is None
+        else {}
+    )
     # Sorted: the same patients give the same training, whoever of them validated first.
-    together = tuple(cubes[capture] for capture in sorted(cubes))
-    return TrainingPixels(sources["train"], sources.get("validation"), used, masked, wavelengths, together, names)
+    together = tuple(cubes[capture] for capture in captures)
+    either = tuple(np.any([chosen[one] for chosen in wanted.values() if one in chosen], axis=0) for one in captures)
+    return TrainingPixels(
+        sources["train"], sources.get("validation"), used, masked, wavelengths, together, either, names
+    )
+
+
+def read_cube(plan: TrainingPlan, capture: str) -> CachedCube:
+    """One capture with its classes."""
+    cube = plan.study.cube(capture, plan.sensor)
+    patient = plan.split.patients[capture]
+    labelled = LabelledCube.from_cube(capture, patient, cube, plan.study.codes(capture), plan.classes)
+    waves = cube.wavelengths_nm
+    return CachedCube(labelled, None if waves is None else tuple(float(value) for value in waves))
+
+
+def role_pixels(split: Split, cubes: Mapping[str, LabelledCube], role: str) -> dict[str, npt.NDArray[np.bool_]]:
+    """Capture → bool (H, W), the labelled pixels that train, validate or test.
+
+    All of a capture, unless the split divides pixels: then `cubes` must hold all its captures, since pixels are dealt
+    out over all of them together.
+    """
+    captures = split.captures_of(role)
+    if split.pixels is None:
+        return {capture: cubes[capture].classes > 0 for capture in captures}
+    together = [cubes[capture].classes for capture in sorted(split.patients)]
+    labels = np.concatenate([classes[classes > 0] for classes in together])
+    parts = pixel_parts(labels, split.pixels.count, unit=split.pixels.unit, seed=split.seed)
+    mine = np.isin(parts, split.pixels.of_role(role))
+    result, first = {}, 0
+    for capture, classes in zip(sorted(split.patients), together, strict=True):
+        chosen = classes > 0
+        count = int(np.count_nonzero(chosen))
+        chosen[chosen] = mine[first : first + count]
+        first += count
+        result[capture] = chosen
+    return {capture: result[capture] for capture in captures}

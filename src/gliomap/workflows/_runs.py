@@ -3,6 +3,9 @@
 `RUN/run.json` says what was done, `split.json` on whom, `history.json` how it went; `model.safetensors`
 holds the weights. While training goes on the folder is called `running_NAME` and also holds
 `checkpoint.safetensors` and, from the second training on all patients, `checkpoint-refit.safetensors`.
+
+A protocol of several folds has `splits.json` instead of `split.json`, and a run folder of this kind for each fold in
+`folds/`.
 """
 
 from __future__ import annotations
@@ -25,11 +28,12 @@ from gliomap._files import write_json
 from gliomap.errors import GlioMapError, OutputExistsError, RunError
 from gliomap.learning import History, TissueModel, TrainingConfig, load_model
 from gliomap.preprocessing import PreprocessingConfig
-from gliomap.studies import Split, Study, open_study
+from gliomap.studies import Folds, Split, Study, open_study
 from gliomap.taxonomy import ClassSet
 
 __all__ = [
     "CHECKPOINT",
+    "FOLDS",
     "HISTORY",
     "MODEL",
     "RECORD",
@@ -38,6 +42,7 @@ __all__ = [
     "RUNNING",
     "RUNS",
     "SPLIT",
+    "SPLITS",
     "Environment",
     "ModelRecord",
     "Run",
@@ -61,6 +66,7 @@ REFIT_CHECKPOINT = "checkpoint-refit.safetensors"
 RUNS = "runs"
 ROLES = ("train", "validation", "test")
 RECORD, SPLIT, HISTORY, MODEL, LOCK = "run.json", "split.json", "history.json", "model.safetensors", ".lock"
+SPLITS, FOLDS = "splits.json", "folds"
 
 PACKAGES = ("gliomap", "numpy", "torch", "scikit-learn", "scipy", "safetensors")
 
@@ -138,6 +144,12 @@ class RunRecord(_Record):
         Epochs done with validation, the best of them, and why training ended.
     seconds
         Wall time of the process that finished it, reading included.
+    folds
+        Of a protocol of several folds: their names, each a run folder of its own in `folds/`; else empty.
+    chosen
+        Of those, the folds whose models are tested: all, or in double-cv the best inner one of each outer fold.
+    kept
+        The fold whose model the run stands for.
     environment
         See `Environment`.
     """
@@ -166,6 +178,9 @@ class RunRecord(_Record):
     best_epoch: int = 0
     stopped: str = ""
     seconds: float = 0.0
+    folds: tuple[str, ...] = ()
+    chosen: tuple[str, ...] = ()
+    kept: str | None = None
     environment: Environment
 
 
@@ -183,6 +198,46 @@ class Run:
 
     path: Path
     record: RunRecord
+
+    def fold(self, name: str) -> Run:
+        """One fold of a run that has several, or the model on all patients ('final').
+
+        Raises
+        ------
+        RunError
+            It is not there or not finished.
+        """
+        return open_run(self.path / FOLDS / name)
+
+    def tested(self) -> dict[str, Run]:
+        """Fold → the run whose model its test captures are tested with; one without a name where there are no folds."""
+        return {name: self.fold(name) for name in self.record.chosen} if self.record.folds else {"": self}
+
+    @property
+    def model_run(self) -> Run:
+        """The run folder that holds the model: this one, or the fold that is kept.
+
+        Raises
+        ------
+        RunError
+            Trained without a final model.
+        """
+        if not self.record.folds:
+            return self
+        if self.record.kept is None:
+            raise RunError(
+                self.path,
+                "has a model for each fold but none on all patients",
+                "Train without --no-final, or name a fold: RUN/folds/NAME.",
+            )
+        return self.fold(self.record.kept)
+
+    def folds(self) -> Folds:
+        """Who trained, validated and tested in every fold."""
+        folds = Folds.load(self.path / (SPLITS if self.record.folds else SPLIT))
+        if self.record.folds and folds.fingerprint != self.record.split_fingerprint:
+            raise RunError(self.path / SPLITS, "holds not the folds that run.json names", "Train again.")
+        return folds
 
     def split(self) -> Split:
         """Who trained, validated and tested."""
@@ -221,9 +276,12 @@ class Run:
         """
         if path is not None:
             return open_study(path)
-        around = self.path.resolve().parent.parent
-        for place in (around, Path(self.record.study.path)):
-            if place.is_dir() and (place != around or self.path.resolve().parent.name == "runs"):
+        folder = self.path.resolve()
+        # A fold lies in its run's folder `folds`.
+        run = folder.parent.parent if folder.parent.name == FOLDS else folder
+        around = [run.parent.parent] if run.parent.name == RUNS else []
+        for place in (*around, Path(self.record.study.path)):
+            if place.is_dir():
                 return open_study(place)
         raise RunError(self.path, f"its study is not at {self.record.study.path} any more", "Name it with --study.")
 

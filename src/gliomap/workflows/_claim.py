@@ -1,0 +1,96 @@
+"""The folder of a training that is not finished: taken, or found again."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from gliomap.errors import OutputExistsError, RunError
+from gliomap.workflows._runs import RECORD, RUNNING, RunRecord, read_record, write_record
+
+__all__ = ["claimed", "differences", "unfinished"]
+
+logger = logging.getLogger(__name__)
+
+
+def claimed(runs: Path, base: str, out: Path | None, record: RunRecord) -> Path:
+    """A new running folder with its record: beside `out`, or in `runs` with the next free number.
+
+    Raises
+    ------
+    OutputExistsError
+        An unfinished training stands in the way of `out`.
+    """
+    if out is not None:
+        folder = out.with_name(RUNNING + out.name)
+        if folder.exists():
+            raise OutputExistsError(
+                folder,
+                "is an unfinished training",
+                "Add --resume to go on with it, or delete it, or choose another -o.",
+            )
+        folder.mkdir(parents=True)
+        _begin(folder, record.model_copy(update={"name": out.name}))
+        return folder
+    number = 1
+    while True:
+        name = f"{base}_{number}"
+        folder = runs / f"{RUNNING}{name}"
+        if not (runs / name).exists():
+            try:
+                folder.mkdir(parents=True)
+                break
+            except FileExistsError:
+                logger.info("%s is an unfinished training; --resume goes on with it", folder)
+        number += 1
+    _begin(folder, record.model_copy(update={"name": name, "version": number}))
+    return folder
+
+
+def _begin(folder: Path, record: RunRecord) -> None:
+    """Write the first record; a folder without one could neither be resumed nor used, so it goes."""
+    try:
+        write_record(folder, record)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def unfinished(runs: Path, base: str, out: Path | None, record: RunRecord) -> Path:
+    """The unfinished folder of exactly this training.
+
+    Raises
+    ------
+    RunError
+        There is none; with what those that there are differ in.
+    """
+    found = [out.with_name(RUNNING + out.name)] if out is not None else sorted(runs.glob(f"{RUNNING}{base}_*"))
+    others = []
+    for folder in found:
+        if not (folder / RECORD).exists():
+            continue
+        differing = differences(read_record(folder), record)
+        if not differing:
+            return folder
+        others.append(f"{folder.name} differs in {', '.join(differing)}")
+    raise RunError(
+        runs if out is None else out,
+        f"there is no unfinished training of these options to resume ({'; '.join(others) or 'none is unfinished'})",
+        "Leave out --resume to train from the start.",
+    )
+
+
+def differences(old: RunRecord, new: RunRecord) -> list[str]:
+    """What makes two records those of different trainings."""
+    pairs = {
+        "study": (old.study.fingerprint, new.study.fingerprint),
+        "split": (old.split_fingerprint, new.split_fingerprint),
+        "sensor": (old.sensor, new.sensor),
+        "preprocessing": (old.preprocessing, new.preprocessing),
+        "model": (old.model, new.model),
+        "classes": (old.classes, new.classes),
+        "settings": (old.training, new.training),
+        "package versions": (old.environment.packages, new.environment.packages),
+    }
+    return [name for name, (one, other) in pairs.items() if one != other]

@@ -1,0 +1,153 @@
+"""What a training in several folds will do, worked out before anything is trained or written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gliomap._progress import Track, silent
+from gliomap.errors import UsageError
+from gliomap.studies import PROTOCOLS, Folds, Study, make_folds
+from gliomap.workflows._options import TrainingOptions
+from gliomap.workflows._plan import Ground, TrainingPlan, files_fingerprint, lay_ground, plan_training
+
+__all__ = ["FINAL", "FoldsPlan", "plan_folds", "plan_protocol"]
+
+logger = logging.getLogger(__name__)
+
+FINAL = "final"
+"""Name of the model that is trained on all patients once the folds have shown how good its like are."""
+
+_HOLDING_OUT = ("test_patients", "test_captures", "train_captures", "allow_same_patient")
+
+
+@dataclass(frozen=True, eq=False)
+class FoldsPlan:
+    """A training in several folds that could begin.
+
+    Attributes
+    ----------
+    folds
+        Who trains, validates and tests in each.
+    plans
+        Fold → its training.
+    final
+        The training on all patients for use; None where none is asked for or the protocol keeps one of its folds.
+    hints
+        Choices that were made by default, and what is odd about the study, for people.
+    """
+
+    folds: Folds
+    plans: Mapping[str, TrainingPlan]
+    final: TrainingPlan | None
+    hints: tuple[str, ...]
+
+    @property
+    def any(self) -> TrainingPlan:
+        """Any one of them, for what all have in common."""
+        return next(iter(self.plans.values()))
+
+    @property
+    def study(self) -> Study:
+        """The study that is divided."""
+        return self.any.study
+
+    @property
+    def warning(self) -> str | None:
+        """Why figures of this protocol overstate; None where no patient stands on both sides."""
+        return PROTOCOLS[self.folds.protocol].warning
+
+    def study_fingerprint(self) -> str:
+        """SHA-256 over names and hashes of the files that are used."""
+        return files_fingerprint(self.folds.files)
+
+    def base_name(self) -> str:
+        """Name of a run without its number."""
+        return f"{self.any.kind.name}_{self.folds.protocol}"
+
+
+def plan_protocol(
+    study_path: str | Path, options: TrainingOptions | None = None, track: Track = silent
+) -> TrainingPlan | FoldsPlan:
+    """Work out a training of any protocol; one of a single fold is a `TrainingPlan`.
+
+    Raises
+    ------
+    GlioMapError
+        As `plan_training` and `plan_folds`.
+    """
+    asked: TrainingOptions = options or {}
+    if asked.get("split") is None and asked.get("protocol", "holdout") == "holdout":
+        return plan_training(study_path, asked, track)
+    return plan_folds(study_path, asked, track)
+
+
+def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = silent) -> TrainingPlan | FoldsPlan:
+    """Work out the folds of a protocol, or take them from a file.
+
+    Raises
+    ------
+    UsageError
+        An unknown protocol; options that this protocol does not have; too few patients.
+    StudyError
+        A file of folds that were made on another study.
+    ModelError, SensorError, TaxonomyError
+        As `plan_training`.
+    """
+    asked = options
+    protocol, given = asked.get("protocol", "holdout"), asked.get("split")
+    if given is None and protocol not in PROTOCOLS:
+        raise UsageError(f"protocol {protocol!r}", "is not known", f"Choose one of: {', '.join(PROTOCOLS)}.")
+    held = [name for name in _HOLDING_OUT if asked.get(name)]
+    if held:
+        what = "a file of folds" if given is not None else f"protocol {protocol}"
+        raise UsageError(
+            what,
+            f"says itself who trains and tests; {', '.join(name.replace('_', ' ') for name in held)} cannot be named",
+            "Leave these out, or use --protocol holdout.",
+        )
+    ground = lay_ground(study_path, asked, track)
+    if given is None:
+        folds = _drawn(ground, protocol, track)
+    else:
+        folds = Folds.load(Path(given))
+        folds.verify(ground.study, track)
+    if folds.protocol == "holdout":
+        return ground.plan(folds.first)
+    if folds.protocol == "double-cv":
+        # The pixels that validate choose among the inner models; trained on, they could not.
+        ground = replace(ground, config=ground.config.with_overrides({"refit": False}))
+    plans = {name: ground.plan(split) for name, split in folds.splits.items()}
+    hints = tuple(dict.fromkeys(hint for plan in plans.values() for hint in plan.hints if "(validation)" not in hint))
+    for hint in hints:
+        logger.info(hint)
+    if PROTOCOLS[folds.protocol].warning is not None:
+        logger.warning(PROTOCOLS[folds.protocol].warning)
+    return FoldsPlan(folds, plans, _final(ground, folds), hints)
+
+
+def _drawn(ground: Ground, protocol: str, track: Track) -> Folds:
+    folds = make_folds(
+        ground.study,
+        protocol,
+        ground.labelled,
+        folds=ground.asked.get("folds", 5),
+        seed=ground.seed,
+        sensor=ground.sensor,
+        track=track,
+    )
+    if protocol != "lopo":
+        return folds
+    return Folds(protocol, {name: ground.with_validation(split)[0] for name, split in folds.splits.items()})
+
+
+def _final(ground: Ground, folds: Folds) -> TrainingPlan | None:
+    """The training on all patients; protocols that mix patients keep one of their own models, as the thesis did."""
+    if not ground.asked.get("final", True) or PROTOCOLS[folds.protocol].warning is not None:
+        return None
+    first = folds.first
+    everybody = tuple(sorted(first.patients))
+    split = replace(first, protocol=FINAL, train=everybody, validation=(), test=())
+    return ground.plan(ground.with_validation(split)[0])

@@ -1,0 +1,203 @@
+"""A training in several folds: each is a run folder inside the run's own; what is finished is never trained again."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from gliomap._files import refuse_existing
+from gliomap._progress import Track, silent
+from gliomap.errors import RunError
+from gliomap.learning import Observer, PatchSource, no_observer, predict
+from gliomap.workflows._claim import claimed, unfinished
+from gliomap.workflows._folds_plan import FINAL, FoldsPlan
+from gliomap.workflows._pixels import CachedCube, read_pixels, role_pixels
+from gliomap.workflows._plan import TrainingPlan
+from gliomap.workflows._runs import (
+    FOLDS,
+    RECORD,
+    RUNNING,
+    RUNS,
+    SPLITS,
+    Run,
+    RunRecord,
+    finish_folder,
+    lock_folder,
+    open_run,
+    read_record,
+    write_record,
+)
+from gliomap.workflows._train_one import first_record, run_training
+
+__all__ = ["run_folds"]
+
+logger = logging.getLogger(__name__)
+
+
+def run_folds(
+    plan: FoldsPlan,
+    *,
+    out: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    observer: Observer = no_observer,
+    track: Track = silent,
+) -> Path:
+    """Train every fold of a plan, and the model on all patients where there is to be one.
+
+    While it trains, the folder is called `running_…`; `resume` goes on with the first fold that is not
+    finished, and inside it at its checkpoint.
+
+    Raises
+    ------
+    OutputExistsError
+        `out` is there.
+    RunError
+        Nothing to resume, or the folder is being trained by another process.
+    ModelError, StudyError, CubeError, CaptureError
+        Captures that nothing can be learned from.
+    """
+    started, begun = time.monotonic(), datetime.now(UTC)
+    if out is not None:
+        refuse_existing(out, overwrite=overwrite)
+    cache: dict[str, CachedCube] = {}
+    record = _record(plan, begun, track, cache)
+    runs, base = plan.study.root / RUNS, plan.base_name()
+    folder = unfinished(runs, base, out, record) if resume else claimed(runs, base, out, record)
+    record = read_record(folder)
+    with lock_folder(folder):
+        try:
+            plan.folds.save(folder / SPLITS)
+            trained = _train_all(plan, folder, observer, track, cache)
+            chosen, kept, notes = _choose(plan, trained, cache)
+            done = {
+                "status": "done",
+                "finished_at": datetime.now(UTC),
+                "chosen": chosen,
+                "kept": kept,
+                "notes": notes,
+                "stopped": f"{len(plan.plans)} folds trained",
+                "seconds": round(time.monotonic() - started, 3),
+            }
+            write_record(folder, record.model_copy(update=done))
+        except BaseException:
+            _leave(folder)
+            raise
+        final = folder.with_name(record.name) if out is None else out
+        finish_folder(folder, final, overwrite=overwrite)
+    logger.info("%s: %d folds", final, len(plan.plans))
+    return final
+
+
+def _record(plan: FoldsPlan, begun: datetime, track: Track, cache: MutableMapping[str, CachedCube]) -> RunRecord:
+    data = read_pixels(plan.any, track, cache)
+    record = first_record(plan.any, data, begun)
+    fingerprint = record.study.model_copy(update={"fingerprint": plan.study_fingerprint()})
+    return record.model_copy(
+        update={
+            "study": fingerprint,
+            "protocol": plan.folds.protocol,
+            "split_fingerprint": plan.folds.fingerprint,
+            "hints": plan.hints,
+            "labelled": {},
+            "masked": {},
+            "ignored_codes": {},
+            "folds": tuple(plan.plans),
+        }
+    )
+
+
+def _train_all(
+    plan: FoldsPlan, folder: Path, observer: Observer, track: Track, cache: MutableMapping[str, CachedCube]
+) -> dict[str, Run]:
+    plans = {**plan.plans, **({} if plan.final is None else {FINAL: plan.final})}
+    trained = {}
+    for name in track(plans, "training folds", len(plans)):
+        place = folder / FOLDS / name
+        if place.exists():
+            trained[name] = _finished(place, plans[name])
+            continue
+        running = place.with_name(RUNNING + name)
+        if running.exists() and not (running / RECORD).exists():
+            # The process ended between making the folder and its first record.
+            shutil.rmtree(running)
+        run_training(plans[name], out=place, resume=running.exists(), observer=observer, track=track, cache=cache)
+        trained[name] = open_run(place)
+    return trained
+
+
+def _finished(place: Path, plan: TrainingPlan) -> Run:
+    run = open_run(place)
+    if run.record.split_fingerprint != plan.split.fingerprint:
+        raise RunError(place, "is another split than this training's", "Delete it, or train without --resume.")
+    return run
+
+
+def _choose(
+    plan: FoldsPlan, trained: dict[str, Run], cache: MutableMapping[str, CachedCube]
+) -> tuple[tuple[str, ...], str | None, tuple[str, ...]]:
+    """Which folds are tested, which model is kept, and what is to be said of that."""
+    protocol = plan.folds.protocol
+    if protocol == "double-cv":
+        return _choose_double(plan, trained, cache)
+    if protocol == "pooled":
+        return ("pooled",), "pooled", ()
+    return tuple(plan.plans), None if plan.final is None else FINAL, ()
+
+
+def _choose_double(
+    plan: FoldsPlan, trained: dict[str, Run], cache: MutableMapping[str, CachedCube]
+) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
+    """The thesis's choice: of each outer fold the inner model that validated best; of those, the best on its test.
+
+    It mixes patients twice over: the pixels that choose and those that test lie beside the pixels that train.
+    """
+    outers = sorted({name.split("-inner-")[0] for name in plan.plans})
+    best = {
+        outer: max(
+            (name for name in plan.plans if name.startswith(f"{outer}-inner-")), key=lambda n: _validated(trained[n])
+        )
+        for outer in outers
+    }
+    scores = {name: _tested(plan.plans[name], trained[name], cache) for name in best.values()}
+    kept = max(scores, key=lambda name: scores[name])
+    note = (
+        f"{kept} is kept because it was right on {scores[kept]:.1%} of its own test pixels, the most of"
+        f" {len(scores)} outer folds: chosen by its test, and by pixels of patients it was trained on"
+    )
+    return tuple(best.values()), kept, (note,)
+
+
+def _validated(run: Run) -> float:
+    """Accuracy on the pixels that validated, at the epoch whose weights were kept."""
+    history = run.history()
+    found = next(epoch for epoch in history.epochs if epoch.epoch == history.best_epoch)
+    return -1.0 if found.validation_accuracy is None else found.validation_accuracy
+
+
+def _tested(plan: TrainingPlan, run: Run, cache: MutableMapping[str, CachedCube]) -> float:
+    """Accuracy on the pixels that test the fold."""
+    cubes = {capture: cache[capture].cube for capture in plan.split.test}
+    chosen = role_pixels(plan.split, cubes, "test")
+    source = PatchSource(
+        [cubes[one] for one in plan.split.test],
+        plan.kind.window,
+        pixels=[chosen[one] for one in plan.split.test],
+    )
+    labels = predict(run.model(), source).argmax(axis=1) + 1
+    return float(np.mean(labels == source.labels))
+
+
+def _leave(folder: Path) -> None:
+    """Keep what can go on; remove a folder in which nothing was trained yet."""
+    if any((folder / FOLDS).glob("*")):
+        logger.warning("stopped; finished folds are kept in %s: give the same command with --resume", folder)
+    else:
+        logger.warning("stopped before anything was trained; nothing was kept")
+        shutil.rmtree(folder, ignore_errors=True)

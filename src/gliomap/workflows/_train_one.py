@@ -1,0 +1,189 @@
+"""One training: a plan becomes a run folder."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import MutableMapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gliomap._files import refuse_existing
+from gliomap._progress import Track, silent
+from gliomap.learning import (
+    History,
+    Observer,
+    TissueModel,
+    build_model,
+    no_observer,
+    save_model,
+)
+from gliomap.workflows._claim import claimed, unfinished
+from gliomap.workflows._pixels import CachedCube, TrainingPixels, read_pixels
+from gliomap.workflows._plan import TrainingPlan
+from gliomap.workflows._runs import (
+    CHECKPOINT,
+    MODEL,
+    REFIT_CHECKPOINT,
+    ROLES,
+    RUNS,
+    SPLIT,
+    ModelRecord,
+    RunRecord,
+    SensorRecord,
+    StudyRecord,
+    environment,
+    finish_folder,
+    lock_folder,
+    read_record,
+    write_history,
+    write_record,
+)
+
+__all__ = ["first_record", "run_training"]
+
+logger = logging.getLogger(__name__)
+
+
+def run_training(
+    plan: TrainingPlan,
+    *,
+    out: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    observer: Observer = no_observer,
+    track: Track = silent,
+    cache: MutableMapping[str, CachedCube] | None = None,
+) -> Path:
+    """Carry out the plan of a single fold; parameters as of `train`, `cache` as of `read_pixels`.
+
+    While it trains, the folder is called `running_…`. When the process is interrupted or killed, that
+    folder stays if it holds a checkpoint, and `resume` goes on from there to the same result.
+
+    Raises
+    ------
+    OutputExistsError
+        `out` is there.
+    RunError
+        Nothing to resume, or the folder is being trained by another process.
+    ModelError, StudyError, CubeError, CaptureError
+        Captures that nothing can be learned from.
+    """
+    started, begun = time.monotonic(), datetime.now(UTC)
+    if out is not None:
+        refuse_existing(out, overwrite=overwrite)
+    data = read_pixels(plan, track, cache)
+    model = _untrained(plan, data)
+    record = first_record(plan, data, begun)
+    name, runs = plan.base_name(), plan.study.root / RUNS
+    folder = unfinished(runs, name, out, record) if resume else claimed(runs, name, out, record)
+    record = read_record(folder)
+    with lock_folder(folder):
+        try:
+            plan.split.save(folder / SPLIT)
+            model, history = _fit(plan, data, model, folder, observer, track)
+            _write_result(folder, model, history, record, time.monotonic() - started)
+        except BaseException:
+            _leave(folder)
+            raise
+        final = folder.with_name(record.name) if out is None else out
+        finish_folder(folder, final, overwrite=overwrite)
+    for note in history.notes:
+        logger.warning(note)
+    logger.info("%s after %d epochs: %s", final, len(history.epochs), history.stopped)
+    return final
+
+
+def _untrained(plan: TrainingPlan, data: TrainingPixels) -> TissueModel:
+    return build_model(
+        plan.kind.name, data.training.n_bands, len(plan.classes), seed=plan.config.seed, hidden=plan.hidden
+    )
+
+
+def _fit(
+    plan: TrainingPlan, data: TrainingPixels, model: TissueModel, folder: Path, observer: Observer, track: Track
+) -> tuple[TissueModel, History]:
+    """Train; where validation patients chose the number of epochs, train afresh for that many on all patients."""
+    history = model.fit(
+        data.training,
+        data.validation,
+        plan.config,
+        checkpoint=folder / CHECKPOINT,
+        observer=observer,
+        track=track,
+    )
+    config = plan.config
+    if not plan.kind.iterative or not config.refit or config.patience is None or data.validation is None:
+        return model, history
+    patients = {*plan.split.patients_of("train"), *plan.split.patients_of("validation")}
+    stopped = f"{history.stopped}; trained afresh on all {len(patients)} patients for {history.best_epoch} epochs"
+    logger.info(stopped)
+    model = _untrained(plan, data)
+    again = model.fit(
+        data.everything(),
+        None,
+        config.with_overrides({"epochs": history.best_epoch, "patience": None}),
+        checkpoint=folder / REFIT_CHECKPOINT,
+        track=track,
+    )
+    return model, replace(history, refit=again.epochs, notes=again.notes, stopped=stopped)
+
+
+def first_record(plan: TrainingPlan, data: TrainingPixels, begun: datetime) -> RunRecord:
+    """What is known when training begins; without a name."""
+    sensor = plan.sensor
+    return RunRecord(
+        name="",
+        version=1,
+        protocol=plan.split.protocol,
+        started_at=begun,
+        study=StudyRecord(
+            name=plan.study.name, path=str(plan.study.root.resolve()), fingerprint=plan.study_fingerprint()
+        ),
+        sensor=None if sensor is None else SensorRecord(name=sensor.name, fingerprint=sensor.fingerprint()),
+        preprocessing=plan.study.preprocessing,
+        wavelengths_nm=data.wavelengths_nm,
+        model=ModelRecord(
+            name=plan.kind.name,
+            title=plan.kind.title,
+            window=plan.kind.window,
+            n_bands=data.training.n_bands,
+            hidden=plan.hidden,
+        ),
+        classes=plan.classes,
+        training=plan.config,
+        split_fingerprint=plan.split.fingerprint,
+        hints=plan.hints,
+        labelled={**{role: dict(counts) for role, counts in data.used.items()}, "test": plan.counts("test")},
+        masked=dict(data.masked),
+        ignored_codes={role: codes for role in ROLES if (codes := plan.ignored_codes(role))},
+        environment=environment(),
+    )
+
+
+def _write_result(folder: Path, model: TissueModel, history: History, record: RunRecord, seconds: float) -> None:
+    save_model(model, folder / MODEL)
+    write_history(folder, history)
+    done = record.model_copy(
+        update={
+            "status": "done",
+            "finished_at": datetime.now(UTC),
+            "notes": history.notes,
+            "epochs": len(history.epochs),
+            "best_epoch": history.best_epoch,
+            "stopped": history.stopped,
+            "seconds": round(seconds, 3),
+        }
+    )
+    write_record(folder, done)
+
+
+def _leave(folder: Path) -> None:
+    """Keep an interrupted training that can go on; remove one that has nothing to go on from."""
+    if (folder / CHECKPOINT).exists():
+        logger.warning("stopped; what was trained so far is in %s: give the same command with --resume", folder)
+    else:
+        logger.warning("stopped before the first checkpoint; nothing was kept")
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,100 @@
+"""Which training patients are kept aside to stop training by, or to learn probabilities by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.errors import UsageError
+from gliomap.learning import ModelKind, TrainingConfig
+from gliomap.studies import Split
+
+__all__ = ["choose_validation", "with_validation"]
+
+VALIDATION_SHARE = 0.2
+"""Of the training patients, at least one, where there are two or more."""
+
+
+def choose_validation(
+    counts: Mapping[str, npt.NDArray[np.int64]], number: int, generator: np.random.Generator
+) -> tuple[str, ...]:
+    """Draw validation patients so that training keeps all classes and validation sees many.
+
+    Parameters
+    ----------
+    counts
+        Patient → (C,) labelled pixels per class.
+    number
+        How many to draw; fewer than there are patients.
+    generator
+        Breaks ties.
+
+    Returns
+    -------
+    tuple of str
+        Sorted.
+    """
+    patients = sorted(counts)
+    rank = dict(zip(patients, generator.permutation(len(patients)).tolist(), strict=True))
+    chosen: list[str] = []
+    for _ in range(number):
+        left = [patient for patient in patients if patient not in chosen]
+
+        def cost(candidate: str, left: Sequence[str] = left) -> tuple[int, int, int]:
+            kept = sum(counts[patient] for patient in left if patient != candidate)
+            lost = int(np.count_nonzero((counts[candidate] > 0) & (kept == 0)))
+            return lost, -int(np.count_nonzero(counts[candidate])), rank[candidate]
+
+        chosen.append(min(left, key=cost))
+    return tuple(sorted(chosen))
+
+
+def with_validation(
+    split: Split,
+    wanted: int | None,
+    config: TrainingConfig,
+    labelled: Mapping[str, npt.NDArray[np.int64]],
+    kind: ModelKind,
+) -> tuple[Split, list[str]]:
+    """The split with validation patients taken out of its training patients, and why these or none.
+
+    Parameters
+    ----------
+    split
+        Without validation patients.
+    wanted
+        How many; None for a fifth, at least one, where the model stops early or learns its probabilities by them.
+    labelled
+        Capture → (C,) labelled pixels per class.
+
+    Raises
+    ------
+    UsageError
+        More than there are, or none left to train on.
+    """
+    training = split.patients_of("train")
+    stops = kind.iterative and config.patience is not None
+    needed = stops or kind.calibrates
+    if wanted is None:
+        wanted = max(1, round(VALIDATION_SHARE * len(training))) if needed and len(training) > 1 else 0
+    if not 0 <= wanted < len(training):
+        raise UsageError(
+            "validation",
+            f"{wanted} of {len(training)} training patients cannot be kept for it",
+            "Leave at least one to train on.",
+        )
+    if not wanted:
+        reason = f"{training[0]} is the only training patient" if len(training) == 1 else "no patient validates"
+        if stops:
+            return split, [f"{reason}: no early stopping, all {config.epochs} epochs are trained"]
+        return split, [f"{reason}: probabilities are learned from training pixels"] if kind.calibrates else []
+    counts = {patient: np.zeros_like(labelled[split.train[0]]) for patient in training}
+    for capture in split.train:
+        counts[split.patients[capture]] += labelled[capture]
+    chosen = choose_validation(counts, wanted, np.random.default_rng(split.seed))
+    kept = tuple(capture for capture in split.train if split.patients[capture] not in chosen)
+    validation = tuple(capture for capture in split.train if split.patients[capture] in chosen)
+    return replace(split, train=kept, validation=validation), [f"patients who validate: {', '.join(chosen)}"]
