@@ -12,6 +12,9 @@ from gliomap.cli._options import PaletteChoice, PaletteName, SensorName
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
 
+_LISTED = 6
+"""Pictures that are listed by name."""
+
 
 @verb(
     app,
@@ -52,7 +55,11 @@ def evaluate(
     if ui.as_json:
         ui.result({"folder": str(done.folder), **done.record.model_dump(mode="json")})
         return
+    if done.record.warning is not None:
+        ui.text(f"Mind: {done.record.warning}")
     for table in record_tables(done.record):
         ui.table(table.columns, table.rows, title=table.title, numbers=table.numbers)
     pictures = [*(name for one in done.record.captures.values() for name in one.pictures), *done.record.pictures]
-    ui.text(*(str(done.folder / name) for name in pictures), done.record.notice, f"Next: gliomap bundle create {run}")
+    listed = [str(done.folder / name) for name in pictures[:_LISTED]]
+    more = [f"and {len(pictures) - _LISTED} more in {done.folder}"] if len(pictures) > _LISTED else []
+    ui.text(*listed, *more, done.record.notice, f"Next: gliomap bundle create {run}")

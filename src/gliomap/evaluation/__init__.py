@@ -7,7 +7,7 @@ from gliomap.evaluation._figures import confusion_figure, learning_curves
 from gliomap.evaluation._judge import FalseTumour, Judged, false_tumour, judge, pooled_metrics
 from gliomap.evaluation._metrics import ClassMetrics, Interval, Metrics, interval_over_patients, metrics
 from gliomap.evaluation._names import next_version, picture_name, picture_stem
-from gliomap.evaluation._record import CaptureRecord, EvaluationRecord, read_evaluation, record_tables
+from gliomap.evaluation._record import CaptureRecord, EvaluationRecord, FoldRecord, read_evaluation, record_tables
 from gliomap.evaluation._responses import plot_responses
 from gliomap.evaluation._sheet import contact_sheet, picture_of
 from gliomap.evaluation._tables import (
@@ -26,6 +26,7 @@ __all__ = [
     "ClassMetrics",
     "EvaluationRecord",
     "FalseTumour",
+    "FoldRecord",
     "Interval",
     "Judged",
     "Metrics",

@@ -23,7 +23,7 @@ from gliomap.evaluation._tables import (
 from gliomap.rendering import DISCLAIMER
 from gliomap.taxonomy import ClassSet
 
-__all__ = ["CaptureRecord", "EvaluationRecord", "read_evaluation", "record_tables"]
+__all__ = ["CaptureRecord", "EvaluationRecord", "FoldRecord", "read_evaluation", "record_tables"]
 
 _MAX_BYTES = 64 << 20
 
@@ -40,6 +40,21 @@ class CaptureRecord(BaseModel):
     pictures: tuple[str, ...] = Field(description="Files beside metrics.json.")
 
 
+class FoldRecord(BaseModel):
+    """One fold of the protocol, tested by its own model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="Empty where there is one fold only.")
+    trained: tuple[str, ...] = Field(description="Patients whose pixels the weights were learned from.")
+    validated: tuple[str, ...] = Field(description="Patients who decided when to stop, or whose pixels calibrated.")
+    tested: tuple[str, ...]
+    graph: str = Field(description="SHA-256 of the cube.onnx that was tested.")
+    metrics: Metrics
+    seconds: float = Field(description="Wall time of the training.")
+    notes: tuple[str, ...] = ()
+
+
 class EvaluationRecord(BaseModel):
     """Content of RUN/evaluation/metrics.json.
 
@@ -53,8 +68,12 @@ class EvaluationRecord(BaseModel):
     gliomap: str = Field(description="Version that evaluated.")
     run: str = Field(description="Name of the run.")
     model: str = Field(description="As the thesis names it, 'Conv2DNet'.")
-    graph: str = Field(description="SHA-256 of the cube.onnx that was tested; a bundle of this run holds the same.")
+    graph: str | None = Field(
+        description="SHA-256 of the cube.onnx that was tested; a bundle of this run holds the same. Null where each"
+        " fold has its own."
+    )
     protocol: str
+    warning: str | None = Field(default=None, description="Why figures of this protocol overstate.")
     split: str = Field(description="Fingerprint of the split, verified against the study before testing.")
     same_patient: tuple[str, ...] = Field(description="Patients in training and test: then figures overstate.")
     classes: ClassSet
@@ -62,6 +81,7 @@ class EvaluationRecord(BaseModel):
     pooled: Metrics = Field(description="Over all test captures together.")
     patients: dict[str, Metrics]
     intervals: dict[str, Interval | None] = Field(description="Metric → mean and interval over the test patients.")
+    folds: tuple[FoldRecord, ...] = Field(description="Who trained and who was tested, fold by fold.")
     captures: dict[str, CaptureRecord]
     pictures: tuple[str, ...] = Field(description="Of all captures together: confusion matrix, learning curves.")
     notice: str = DISCLAIMER

@@ -13,9 +13,10 @@ from gliomap.learning import load_model
 from gliomap.learning.export import BundleInfo, export_bundle
 from gliomap.preprocessing import PreprocessingConfig
 from gliomap.sensors import MosaicSensor, get_sensor
-from gliomap.studies import SensorLike, Split
+from gliomap.studies import SensorLike
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 from gliomap.workflows._evaluate import EVALUATION, METRICS
+from gliomap.workflows._folds_plan import FINAL
 from gliomap.workflows._runs import ROLES, Run, open_run
 
 __all__ = ["BUNDLE", "bundle_from_weights", "make_bundle"]
@@ -68,21 +69,21 @@ def make_bundle(
     run = open_run(run_folder)
     target = run.path / BUNDLE if out is None else out
     _refuse(target, overwrite=overwrite)
-    record, split = run.record, run.split()
-    evaluation = _evaluation(run)
+    source = run.model_run
+    record, evaluation = source.record, _evaluation(run)
     info = BundleInfo(
         name=f"{record.model.title} · {record.study.name}"[:200],
         classes=record.classes,
         preprocessing=record.preprocessing,
-        sensor=_sensor_of(run, sensor),
+        sensor=_sensor_of(source, sensor),
         wavelengths_nm=record.wavelengths_nm,
-        training=_training(run, split),
+        training=_training(run, source),
         metrics={} if evaluation is None else _metrics(evaluation),
-        measured_on=None if evaluation is None else _measured_on(evaluation),
-        notes=() if evaluation is not None else ("It was never evaluated.",),
+        measured_on=None if evaluation is None else _measured_on(evaluation, run),
+        notes=_notes(run, evaluation),
     )
     return export_bundle(
-        run.model(),
+        source.model(),
         target,
         info,
         reduced_precision=reduced_precision,
@@ -192,14 +193,27 @@ def _from_registry(name: str) -> MosaicSensor | None:
         return None
 
 
-def _training(run: Run, split: Split) -> Training:
-    record = run.record
+def _notes(run: Run, evaluation: EvaluationRecord | None) -> tuple[str, ...]:
+    """What who reads the card must know about where the figures come from."""
+    if evaluation is None:
+        return ("It was never evaluated.",)
+    if run.record.kept == FINAL:
+        return (
+            f"Trained on all patients. Its figures are those of {len(evaluation.folds)} models trained in the same way"
+            " without the patients they were tested on; nobody is left to test this one on.",
+        )
+    return () if evaluation.warning is None else (evaluation.warning,)
+
+
+def _training(run: Run, source: Run) -> Training:
+    """Where the weights of `source`, the run itself or the fold that it keeps, come from."""
+    record, split = source.record, source.split()
     known = {*split.patients_of("train"), *split.patients_of("validation")}
     return Training(
         study=record.study.name,
         study_fingerprint=record.study.fingerprint,
-        protocol=record.protocol,
-        split_fingerprint=record.split_fingerprint,
+        protocol=run.record.protocol,
+        split_fingerprint=run.record.split_fingerprint,
         patients={role: tuple(split.patients_of(role)) for role in ROLES},
         captures={role: tuple(split.captures_of(role)) for role in ROLES},
         same_patient=tuple(patient for patient in split.patients_of("test") if patient in known),
@@ -242,8 +256,10 @@ def _measured(interval: Interval) -> Measured:
     return Measured(value=interval.mean, low=interval.low, high=interval.high, patients=interval.patients)
 
 
-def _measured_on(evaluation: EvaluationRecord) -> str:
+def _measured_on(evaluation: EvaluationRecord, run: Run) -> str:
     told = f"{evaluation.pooled.n:,} labelled pixels of captures {', '.join(evaluation.captures)}"
+    if run.record.kept == FINAL:
+        return f"{told}; each by a model that was not trained on its patient"
     if evaluation.same_patient:
         return f"{told}; {', '.join(evaluation.same_patient)} also trained, so these figures overstate"
     return f"{told}; their patients did not train"

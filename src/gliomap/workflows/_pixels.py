@@ -11,7 +11,10 @@ import numpy.typing as npt
 from gliomap._progress import Track, silent
 from gliomap.errors import StudyError
 from gliomap.learning import LabelledCube, PatchSource, check_bands, check_labels, pixel_parts
-from gliomap.studies import Split
+from gliomap.preprocessing import PreprocessingConfig
+from gliomap.sensors import MosaicSensor
+from gliomap.studies import Split, Study
+from gliomap.taxonomy import ClassSet
 from gliomap.workflows._plan import TrainingPlan
 
 __all__ = ["CachedCube", "TrainingPixels", "read_cube", "read_pixels", "role_pixels"]
@@ -80,7 +83,7 @@ def read_pixels(
     known = {} if cache is None else cache
     missing = [capture for capture in captures if capture not in known]
     for capture in track(missing, "reading cubes", len(missing)):
-        known[capture] = read_cube(plan, capture)
+        known[capture] = read_cube(plan.study, capture, split.patients[capture], plan.sensor, plan.classes)
     cubes = {capture: known[capture].cube for capture in captures}
     wavelengths = next((known[one].wavelengths_nm for one in captures if known[one].wavelengths_nm is not None), None)
     check_bands(list(cubes.values()))
@@ -118,11 +121,17 @@ def read_pixels(
     )
 
 
-def read_cube(plan: TrainingPlan, capture: str) -> CachedCube:
+def read_cube(
+    study: Study,
+    capture: str,
+    patient: str,
+    sensor: MosaicSensor | None,
+    classes: ClassSet,
+    config: PreprocessingConfig | None = None,
+) -> CachedCube:
     """One capture with its classes."""
-    cube = plan.study.cube(capture, plan.sensor)
-    patient = plan.split.patients[capture]
-    labelled = LabelledCube.from_cube(capture, patient, cube, plan.study.codes(capture), plan.classes)
+    cube = study.cube(capture, sensor, config)
+    labelled = LabelledCube.from_cube(capture, patient, cube, study.codes(capture), classes)
     waves = cube.wavelengths_nm
     return CachedCube(labelled, None if waves is None else tuple(float(value) for value in waves))
 

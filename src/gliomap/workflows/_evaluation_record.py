@@ -1,0 +1,138 @@
+"""metrics.json of a run, put together from its folds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gliomap import __version__
+from gliomap.evaluation import (
+    CaptureRecord,
+    EvaluationRecord,
+    FoldRecord,
+    Interval,
+    Judged,
+    Metrics,
+    interval_over_patients,
+    pooled_metrics,
+    tumour_indices,
+)
+from gliomap.studies import PROTOCOLS, Folds
+from gliomap.taxonomy import ClassSet
+from gliomap.workflows._fold_test import FoldTest, TestedCapture
+from gliomap.workflows._runs import Run
+from gliomap.workflows._test_pictures import PREDICTIONS
+
+__all__ = ["CaptureFinding", "evaluation_record", "fold_record", "merged", "patient_intervals"]
+
+
+@dataclass(frozen=True, eq=False)
+class CaptureFinding:
+    """What was found about one capture, by every fold that tests some of it.
+
+    Attributes
+    ----------
+    judged
+        One entry per fold.
+    pictures
+        Files beside metrics.json.
+    """
+
+    judged: tuple[Judged, ...] = ()
+    pictures: tuple[str, ...] = ()
+
+    def with_test(self, tested: TestedCapture) -> CaptureFinding:
+        """With one more fold's test."""
+        return replace(self, judged=(*self.judged, tested.judged))
+
+
+def merged(parts: Sequence[Judged], n_classes: int) -> Judged:
+    """What several folds found on different pixels of one capture, as one; in column-major order again."""
+    if len(parts) == 1:
+        return parts[0]
+    rows, columns = (np.concatenate([getattr(one, axis) for one in parts]) for axis in ("rows", "columns"))
+    order = np.lexsort((rows, columns))
+    return replace(
+        parts[0],
+        rows=rows[order],
+        columns=columns[order],
+        true=np.concatenate([one.true for one in parts])[order],
+        predicted=np.concatenate([one.predicted for one in parts])[order],
+        probabilities=np.concatenate([one.probabilities for one in parts])[order],
+        metrics=pooled_metrics(parts, n_classes),
+    )
+
+
+def fold_record(fold: FoldTest, judged: Sequence[Judged]) -> FoldRecord:
+    """What one fold found."""
+    record, split = fold.run.record, fold.split
+    return FoldRecord(
+        name=fold.name,
+        trained=fold.learned,
+        validated=split.patients_of("validation"),
+        tested=split.patients_of("test"),
+        graph=fold.graph,
+        metrics=pooled_metrics(judged, len(record.classes)),
+        seconds=record.seconds,
+        notes=record.notes,
+    )
+
+
+def evaluation_record(
+    run: Run,
+    folds: Folds,
+    tested: Sequence[FoldRecord],
+    captures: Mapping[str, Judged],
+    findings: Mapping[str, CaptureFinding],
+    version: int,
+) -> EvaluationRecord:
+    """Everything together; pictures of the whole run are added by who draws them."""
+    classes = run.record.classes
+    count = len(classes)
+    by_patient: dict[str, list[Judged]] = {}
+    for one in captures.values():
+        by_patient.setdefault(one.patient, []).append(one)
+    patients = {patient: pooled_metrics(ones, count) for patient, ones in sorted(by_patient.items())}
+    shared = {patient for split in folds.splits.values() for patient in split.shared_patients}
+    return EvaluationRecord(
+        gliomap=__version__,
+        run=run.record.name,
+        model=run.record.model.title,
+        graph=tested[0].graph if len(tested) == 1 else None,
+        protocol=folds.protocol,
+        warning=PROTOCOLS[folds.protocol].warning,
+        split=folds.fingerprint if run.record.folds else folds.first.fingerprint,
+        same_patient=tuple(sorted(shared)),
+        classes=classes,
+        version=version,
+        pooled=pooled_metrics(list(captures.values()), count),
+        patients=patients,
+        intervals=patient_intervals(list(patients.values()), classes),
+        folds=tuple(tested),
+        captures={
+            capture: CaptureRecord(
+                patient=one.patient,
+                metrics=one.metrics,
+                false_tumour=one.false_tumour,
+                predictions=f"{PREDICTIONS}/{capture}.npz",
+                pictures=findings[capture].pictures,
+            )
+            for capture, one in captures.items()
+        },
+        pictures=(),
+    )
+
+
+def patient_intervals(patients: Sequence[Metrics], classes: ClassSet) -> dict[str, Interval | None]:
+    """Metric → mean and interval over patients, for the figures that matter most."""
+    values = {
+        "overall accuracy": [found.overall_accuracy for found in patients],
+        "balanced accuracy": [found.balanced_accuracy for found in patients],
+        "macro F1": [found.macro_f1 for found in patients],
+        "MCC": [found.mcc for found in patients],
+    }
+    for index in tumour_indices(classes):
+        values[f"{classes.names[index - 1]} sensitivity"] = [found.classes[index - 1].sensitivity for found in patients]
+    return {name: interval_over_patients(found) for name, found in values.items()}

@@ -1,0 +1,129 @@
+"""One fold of a run, tested: its model as the graph that bundles ship, on the captures or pixels it held out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap._progress import Track
+from gliomap.engine import Engine, TissueMap
+from gliomap.errors import SensorError
+from gliomap.evaluation import Judged, judge
+from gliomap.learning import LabelledCube
+from gliomap.sensors import MosaicSensor, get_sensor
+from gliomap.studies import SensorLike, Split, Study, class_map
+from gliomap.workflows._pixels import role_pixels
+from gliomap.workflows._runs import Run
+
+__all__ = ["FoldTest", "TestedCapture", "graph_engine", "trained_sensor"]
+
+
+@dataclass(frozen=True, eq=False)
+class TestedCapture:
+    """A capture under the model of one fold.
+
+    Attributes
+    ----------
+    judged
+        Its labelled pixels that this fold tests.
+    tissue
+        Its map.
+    truth
+        (H, W) classes of all labelled pixels, whoever tests them.
+    trained_pixels
+        (H, W) bool, pixels of this very capture that the fold was trained on; all False where patients are kept apart.
+    """
+
+    judged: Judged
+    tissue: TissueMap
+    truth: npt.NDArray[np.uint8]
+    trained_pixels: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldTest:
+    """A fold ready to be tested.
+
+    Attributes
+    ----------
+    name
+        Of the fold; empty for a run that has one only.
+    run, split, study, sensor, engine
+        What is tested, and on what.
+    cubes
+        All captures, where the split divides pixels; else empty.
+    """
+
+    name: str
+    run: Run
+    split: Split
+    study: Study
+    sensor: MosaicSensor | None
+    engine: Engine
+    cubes: Mapping[str, LabelledCube]
+
+    @property
+    def graph(self) -> str:
+        """SHA-256 of the cube.onnx that is tested."""
+        return hashlib.sha256(self.engine.bundle.cube_graph).hexdigest()
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """Patients that the weights were learned from: those who validated too, where it was trained afresh on all."""
+        roles = ("train", "validation") if self.run.history().refit else ("train",)
+        return tuple(sorted({patient for role in roles for patient in self.split.patients_of(role)}))
+
+    @property
+    def overlapping(self) -> tuple[str, ...]:
+        """Patients of the test who also train or validate."""
+        return self.split.shared_patients
+
+    def test(self, capture: str) -> TestedCapture:
+        """Classify one capture and compare."""
+        cube = self.study.cube(capture, self.sensor, self.run.record.preprocessing)
+        truth = class_map(self.study.codes(capture), self.run.record.classes).labels
+        tissue = self.engine.classify_cube(cube)
+        patient = self.split.patients[capture]
+        trained = np.zeros(truth.shape, np.bool_)
+        wanted = truth
+        if self.split.pixels is not None:
+            trained = role_pixels(self.split, self.cubes, "train")[capture]
+            wanted = np.where(role_pixels(self.split, self.cubes, "test")[capture], truth, np.uint8(0))
+        return TestedCapture(judge(capture, patient, wanted, tissue), tissue, truth, trained)
+
+
+def trained_sensor(run: Run, study: Study, asked: SensorLike | None) -> MosaicSensor | None:
+    """The sensor that the run was trained for; None where it had none.
+
+    Raises
+    ------
+    SensorError
+        The one that is found is another.
+    """
+    trained = run.record.sensor
+    if trained is None:
+        return None
+    found = study.sensor(asked) if asked is not None or study.settings.sensor is not None else get_sensor(trained.name)
+    if found.fingerprint() != trained.fingerprint:
+        raise SensorError(
+            f"sensor {found.name!r}",
+            f"is not the {trained.name!r} that the run was trained for: its calibration differs",
+            "Name that one's description with --sensor.",
+        )
+    return found
+
+
+def graph_engine(run: Run, threads: int | None, track: Track) -> Engine:
+    """The run's model as the graph that its bundles ship, checked against the model itself.
+
+    Cubes are tested, so the frame graph, which alone needs the sensor, is left out.
+    """
+    from gliomap.learning.export import BundleInfo, checked_bundle
+
+    record = run.record
+    info = BundleInfo(record.name, record.classes, record.preprocessing, wavelengths_nm=record.wavelengths_nm)
+    return Engine(checked_bundle(run.model(), info, threads=threads, track=track), threads=threads)

@@ -1,0 +1,119 @@
+"""What an evaluation draws and writes for each capture and for each fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gliomap._files import atomic_file
+from gliomap.evaluation import (
+    Judged,
+    Metrics,
+    confusion_figure,
+    learning_curves,
+    picture_name,
+    picture_of,
+    picture_stem,
+    summary_line,
+)
+from gliomap.rendering import map_picture, overlay_picture, save_png
+from gliomap.taxonomy import ClassSet
+from gliomap.workflows._fold_test import FoldTest, TestedCapture
+from gliomap.workflows._runs import Run
+
+__all__ = ["MAPS", "PREDICTIONS", "draw_capture", "draw_confusion", "draw_curves", "save_predictions", "together"]
+
+PREDICTIONS, MAPS = "predictions", "maps"
+
+
+def save_predictions(folder: Path, judged: Judged) -> str:
+    """predictions/CAPTURE.npz; its name beside metrics.json."""
+    name = f"{PREDICTIONS}/{judged.capture}.npz"
+    with atomic_file(folder / name) as temporary:
+        np.savez_compressed(
+            temporary,
+            rows=judged.rows,
+            columns=judged.columns,
+            true=judged.true,
+            predicted=judged.predicted,
+            probabilities=judged.probabilities,
+        )
+    return name
+
+
+def draw_capture(
+    fold: FoldTest, tested: TestedCapture, folder: Path, *, metrics: Metrics, palette: str, version: int
+) -> tuple[str, ...]:
+    """The map beside ground truth and synthetic RGB, the overlay, and both as numbers in maps/CAPTURE.npz."""
+    capture, record = tested.judged.capture, fold.run.record
+    rgb = picture_of(fold.study, capture, fold.sensor)
+    with atomic_file(folder / MAPS / f"{capture}.npz") as temporary:
+        np.savez_compressed(
+            temporary,
+            labels=tested.tissue.labels,
+            confidence=tested.tissue.confidence.astype(np.float16),
+            truth=tested.truth,
+            rgb=rgb,
+        )
+    title = f"{record.model.title} · {capture}"
+    subtitle = f"{summary_line(metrics, record.classes)} · {_trained_on(fold, tested.judged.patient)}"
+    stem = picture_stem(record.model.title, capture, record.protocol)
+    pictures = {
+        picture_name(stem, version): map_picture(
+            tested.tissue, rgb, truth=tested.truth, palette=palette, title=title, subtitle=subtitle
+        ),
+        picture_name(stem, version, "overlay"): overlay_picture(
+            tested.tissue, rgb, palette=palette, by_confidence=True, title=title, subtitle=subtitle
+        ),
+    }
+    for name, picture in pictures.items():
+        save_png(picture, folder / name)
+    return tuple(pictures)
+
+
+def draw_confusion(
+    run: Run, captures: Sequence[str], pooled: Metrics, classes: ClassSet, folder: Path, version: int
+) -> str:
+    """Confusion matrix of all test captures together; the file's name."""
+    everything, model = together(captures), run.record.model.title
+    name = picture_name(picture_stem(model, everything, run.record.protocol), version, "confusion")
+    confusion_figure(pooled, classes, folder / name, title=f"{model} · {everything.replace('-', ' ')}")
+    return name
+
+
+def draw_curves(fold: FoldTest, tested: str, folder: Path, version: int) -> tuple[str, ...]:
+    """Learning curves, where training had epochs; names of the files."""
+    history = fold.run.history()
+    if len(history.epochs) < 2:
+        return ()
+    title, split = fold.run.record.model.title, fold.split
+    name = picture_name(picture_stem(title, tested, fold.run.record.protocol), version, "curves")
+    who = ", ".join(
+        f"{_patients(len(patients))} {doing}"
+        for doing, patients in (
+            ("trained", split.patients_of("train")),
+            ("validated", split.patients_of("validation")),
+        )
+        if patients
+    )
+    heading = f"{title} · {fold.name} · learning curves" if fold.name else f"{title} · learning curves"
+    learning_curves(history, folder / name, title=heading, subtitle=f"{who} · {history.stopped}")
+    return (name,)
+
+
+def together(captures: Sequence[str]) -> str:
+    """One word for all captures of a test."""
+    return captures[0] if len(captures) == 1 else f"{len(captures)}-captures"
+
+
+def _trained_on(fold: FoldTest, patient: str) -> str:
+    told = f"trained on {_patients(len(fold.learned))}"
+    if patient in fold.overlapping:
+        return f"{told}, {patient} among them: these figures overstate"
+    return f"{told}, without {patient}"
+
+
+def _patients(count: int) -> str:
+    return f"{count} patient{'s' if count != 1 else ''}"
