@@ -92,7 +92,11 @@ class TestWhatItLeaves:
         assert tables[0].rows[0][0] == TESTED
 
     def test_nothing_else_is_left(self, evaluated: Path) -> None:
-        assert {path.name for path in evaluated.iterdir() if path.suffix != ".png"} == {"metrics.json", "predictions"}
+        assert {path.name for path in evaluated.iterdir() if path.suffix != ".png"} == {
+            "metrics.json",
+            "predictions",
+            "maps",
+        }
         assert not [path for path in evaluated.parent.iterdir() if path.name.startswith(".")]
 
 

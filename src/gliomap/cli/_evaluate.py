@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,11 @@ from gliomap.cli._app import app
 from gliomap.cli._options import PaletteChoice, PaletteName, SensorName
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
+
+if TYPE_CHECKING:
+    from gliomap.evaluation import Instrument, SanityRecord
+
+INSTRUMENT_NAMES: tuple[Instrument, ...] = ("shuffle-labels", "oracle", "learning-curve")
 
 _LISTED = 6
 """Pictures that are listed by name."""
@@ -23,6 +28,7 @@ _LISTED = 6
     examples=(
         "gliomap evaluate run",
         "gliomap evaluate study/runs/lda_holdout_ID0003_1 --palette safe",
+        "gliomap evaluate run --shuffle-labels --oracle --learning-curve",
         "gliomap evaluate run --study /data/moved-study --overwrite --json",
     ),
 )
@@ -34,12 +40,43 @@ def evaluate(
     ] = None,
     sensor: SensorName = None,
     palette: PaletteChoice = PaletteName.classic,
+    shuffle_labels: Annotated[
+        bool, typer.Option("--shuffle-labels", help="Also train on shuffled labels: must fall to chance.")
+    ] = False,
+    oracle: Annotated[
+        bool, typer.Option("--oracle", help="Also train on each test patient's own pixels: the ceiling.")
+    ] = False,
+    learning_curve: Annotated[
+        bool, typer.Option("--learning-curve", help="Also train on fewer and fewer patients.")
+    ] = False,
 ) -> None:
     """Test a run on what it held out: metrics, maps, curves.
 
     Writes RUN/evaluation/: metrics.json, predictions and pictures. A metric that
     is not defined (no pixel of that class) says so and is in no mean.
+
+    Instruments write RUN/sanity/ and train again; a run that was evaluated
+    before is not evaluated again for them.
     """
+    from gliomap.workflows import measure_sanity
+
+    asked = {"shuffle-labels": shuffle_labels, "oracle": oracle, "learning-curve": learning_curve}
+    instruments = [name for name in INSTRUMENT_NAMES if asked[name]]
+    content: dict[str, Any] = {}
+    if not instruments or ui.overwrite or not (run / "evaluation").exists():
+        content = _evaluate(ui, run, study, sensor, palette.value)
+    for name in instruments:
+        found = measure_sanity(run, name, study=study, sensor=sensor, overwrite=ui.overwrite, track=ui.track)
+        content.setdefault("sanity", {})[name] = found.model_dump(mode="json")
+        _tell_sanity(ui, found)
+    if ui.as_json:
+        ui.result(content)
+        return
+    ui.text(f"Next: gliomap bundle create {run}")
+
+
+def _evaluate(ui: Ui, run: Path, study: Path | None, sensor: str | None, palette: str) -> dict[str, Any]:
+    """Evaluate, tell it, and give it as plain values."""
     from gliomap.evaluation import record_tables
     from gliomap.workflows import evaluate as evaluate_run
 
@@ -47,14 +84,14 @@ def evaluate(
         run,
         study=study,
         sensor=sensor,
-        palette=palette.value,
+        palette=palette,
         threads=ui.threads,
         overwrite=ui.overwrite,
         track=ui.track,
     )
+    content = {"folder": str(done.folder), **done.record.model_dump(mode="json")}
     if ui.as_json:
-        ui.result({"folder": str(done.folder), **done.record.model_dump(mode="json")})
-        return
+        return content
     if done.record.warning is not None:
         ui.text(f"Mind: {done.record.warning}")
     for table in record_tables(done.record):
@@ -62,4 +99,26 @@ def evaluate(
     pictures = [*(name for one in done.record.captures.values() for name in one.pictures), *done.record.pictures]
     listed = [str(done.folder / name) for name in pictures[:_LISTED]]
     more = [f"and {len(pictures) - _LISTED} more in {done.folder}"] if len(pictures) > _LISTED else []
-    ui.text(*listed, *more, done.record.notice, f"Next: gliomap bundle create {run}")
+    ui.text(*listed, *more, done.record.notice)
+    return content
+
+
+def _tell_sanity(ui: Ui, found: SanityRecord) -> None:
+    from gliomap.evaluation import INSTRUMENTS, interval_text
+
+    if ui.as_json:
+        return
+    rows = [
+        [
+            "own pixels" if point.training_patients is None else str(point.training_patients),
+            *(
+                interval_text(one)
+                for one in (point.overall_accuracy, point.balanced_accuracy, point.tumour_sensitivity)
+            ),
+        ]
+        for point in found.points
+    ]
+    columns = ["patients trained", "overall accuracy", "balanced accuracy", "tumour sensitivity"]
+    ui.table(columns, rows, title=found.name, numbers="r   ")
+    chance = [] if found.chance is None else [f"Chance: balanced accuracy {found.chance:.3f}"]
+    ui.text(INSTRUMENTS[found.name], *chance, *found.notes)

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from gliomap.workflows._plan import TrainingPlan, plan_training
     from gliomap.workflows._result import BundleOrigin, ClassificationResult, ClassShare, InputRecord
     from gliomap.workflows._runs import Run, RunRecord, open_run
+    from gliomap.workflows._sanity import SANITY, measure_sanity
     from gliomap.workflows._train import run_plan, train
     from gliomap.workflows._train_folds import run_folds
     from gliomap.workflows._train_one import run_training
 
 __all__ = [
     "DEFAULT_REFERENCE_AGE",
+    "SANITY",
     "BundleOrigin",
     "ClassShare",
     "Classification",
@@ -47,6 +49,7 @@ __all__ = [
     "demo",
     "evaluate",
     "make_bundle",
+    "measure_sanity",
     "open_run",
     "plan_folds",
     "plan_protocol",
@@ -68,6 +71,7 @@ _HOME = {
     "_plan": ("TrainingPlan", "plan_training"),
     "_result": ("BundleOrigin", "ClassShare", "ClassificationResult", "InputRecord"),
     "_runs": ("Run", "RunRecord", "open_run"),
+    "_sanity": ("SANITY", "measure_sanity"),
     "_train": ("run_plan", "train"),
     "_train_folds": ("run_folds",),
     "_train_one": ("run_training",),

@@ -6,7 +6,6 @@ import logging
 import shutil
 import time
 from collections.abc import MutableMapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,17 +15,16 @@ from gliomap.learning import (
     History,
     Observer,
     TissueModel,
-    build_model,
     no_observer,
     save_model,
 )
 from gliomap.workflows._claim import claimed, unfinished
+from gliomap.workflows._fit import fit_plan
 from gliomap.workflows._pixels import CachedCube, TrainingPixels, read_pixels
 from gliomap.workflows._plan import TrainingPlan
 from gliomap.workflows._runs import (
     CHECKPOINT,
     MODEL,
-    REFIT_CHECKPOINT,
     ROLES,
     RUNS,
     SPLIT,
@@ -75,7 +73,6 @@ def run_training(
     if out is not None:
         refuse_existing(out, overwrite=overwrite)
     data = read_pixels(plan, track, cache)
-    model = _untrained(plan, data)
     record = first_record(plan, data, begun)
     name, runs = plan.base_name(), plan.study.root / RUNS
     folder = unfinished(runs, name, out, record) if resume else claimed(runs, name, out, record)
@@ -83,7 +80,7 @@ def run_training(
     with lock_folder(folder):
         try:
             plan.split.save(folder / SPLIT)
-            model, history = _fit(plan, data, model, folder, observer, track)
+            model, history = fit_plan(plan, data, folder=folder, observer=observer, track=track)
             _write_result(folder, model, history, record, time.monotonic() - started)
         except BaseException:
             _leave(folder)
@@ -94,41 +91,6 @@ def run_training(
         logger.warning(note)
     logger.info("%s after %d epochs: %s", final, len(history.epochs), history.stopped)
     return final
-
-
-def _untrained(plan: TrainingPlan, data: TrainingPixels) -> TissueModel:
-    return build_model(
-        plan.kind.name, data.training.n_bands, len(plan.classes), seed=plan.config.seed, hidden=plan.hidden
-    )
-
-
-def _fit(
-    plan: TrainingPlan, data: TrainingPixels, model: TissueModel, folder: Path, observer: Observer, track: Track
-) -> tuple[TissueModel, History]:
-    """Train; where validation patients chose the number of epochs, train afresh for that many on all patients."""
-    history = model.fit(
-        data.training,
-        data.validation,
-        plan.config,
-        checkpoint=folder / CHECKPOINT,
-        observer=observer,
-        track=track,
-    )
-    config = plan.config
-    if not plan.kind.iterative or not config.refit or config.patience is None or data.validation is None:
-        return model, history
-    patients = {*plan.split.patients_of("train"), *plan.split.patients_of("validation")}
-    stopped = f"{history.stopped}; trained afresh on all {len(patients)} patients for {history.best_epoch} epochs"
-    logger.info(stopped)
-    model = _untrained(plan, data)
-    again = model.fit(
-        data.everything(),
-        None,
-        config.with_overrides({"epochs": history.best_epoch, "patience": None}),
-        checkpoint=folder / REFIT_CHECKPOINT,
-        track=track,
-    )
-    return model, replace(history, refit=again.epochs, notes=again.notes, stopped=stopped)
 
 
 def first_record(plan: TrainingPlan, data: TrainingPixels, begun: datetime) -> RunRecord:

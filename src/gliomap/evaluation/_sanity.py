@@ -1,0 +1,89 @@
+"""Instruments that tell whether an evaluation can be believed: what chance gives, what the best case gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gliomap._files import write_json
+from gliomap.errors import RunError
+from gliomap.evaluation._metrics import Interval
+
+__all__ = ["INSTRUMENTS", "Instrument", "SanityPoint", "SanityRecord", "SanityScore", "read_sanity"]
+
+Instrument = Literal["shuffle-labels", "oracle", "learning-curve"]
+
+INSTRUMENTS: dict[Instrument, str] = {
+    "shuffle-labels": "Trained on the same pixels with their labels shuffled: what is left is chance. Anything well"
+    " above it means that information about the test leaks into the training.",
+    "oracle": "Trained on four fifths of the test patient's own labelled pixels, tested on the last fifth: the ceiling,"
+    " which no model of other patients can be expected to pass.",
+    "learning-curve": "Trained on fewer patients, drawn at random: whether more patients would still help.",
+}
+"""Name → what it does and how to read it."""
+
+_MAX_BYTES = 16 << 20
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SanityScore(_Record):
+    """One test patient; null where a figure is not defined."""
+
+    overall_accuracy: float | None
+    balanced_accuracy: float | None
+    tumour_sensitivity: float | None
+
+
+class SanityPoint(_Record):
+    """One size of the training, or the only one."""
+
+    training_patients: int | None = Field(description="How many patients trained; null in the oracle.")
+    patients: dict[str, SanityScore]
+    overall_accuracy: Interval | None
+    balanced_accuracy: Interval | None
+    tumour_sensitivity: Interval | None
+
+
+class SanityRecord(_Record):
+    """Content of RUN/sanity/NAME.json."""
+
+    format: Literal[1] = 1
+    gliomap: str
+    name: Instrument
+    run: str
+    model: str
+    protocol: str
+    split: str = Field(description="Fingerprint of the split or the folds.")
+    seed: int
+    chance: float | None = Field(description="Balanced accuracy of guessing; null where it is no measure here.")
+    points: tuple[SanityPoint, ...]
+    notes: tuple[str, ...] = ()
+    seconds: float
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        write_json(path, self.model_dump(mode="json"))
+
+
+def read_sanity(path: Path) -> SanityRecord:
+    """Read a file of RUN/sanity.
+
+    Raises
+    ------
+    RunError
+        No such file, or one that this version does not understand.
+    """
+    try:
+        with path.open("rb") as stream:
+            return SanityRecord.model_validate_json(stream.read(_MAX_BYTES))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise RunError(path, "is not there", "Make it with `gliomap evaluate RUN --shuffle-labels`.") from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(step) for step in fault["loc"]) or "file"
+        raise RunError(path, f"is no record of an instrument: {place}: {fault['msg']}", "Make it again.") from error

@@ -1,0 +1,69 @@
+"""A model learns from the pixels of a plan."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from gliomap._progress import Track, silent
+from gliomap.learning import History, Observer, TissueModel, build_model, no_observer
+from gliomap.workflows._pixels import TrainingPixels
+from gliomap.workflows._plan import TrainingPlan
+from gliomap.workflows._runs import CHECKPOINT, REFIT_CHECKPOINT
+
+__all__ = ["fit_plan"]
+
+logger = logging.getLogger(__name__)
+
+
+def fit_plan(
+    plan: TrainingPlan,
+    data: TrainingPixels,
+    *,
+    folder: Path | None = None,
+    observer: Observer = no_observer,
+    track: Track = silent,
+) -> tuple[TissueModel, History]:
+    """Train; where validation patients chose the number of epochs, train afresh for that many on all patients.
+
+    Parameters
+    ----------
+    folder
+        For checkpoints; none are written without.
+
+    Raises
+    ------
+    ModelError
+        Pixels that nothing can be learned from.
+    """
+    model = _untrained(plan, data)
+    history = model.fit(
+        data.training,
+        data.validation,
+        plan.config,
+        checkpoint=None if folder is None else folder / CHECKPOINT,
+        observer=observer,
+        track=track,
+    )
+    config = plan.config
+    if not plan.kind.iterative or not config.refit or config.patience is None or data.validation is None:
+        return model, history
+    patients = {*plan.split.patients_of("train"), *plan.split.patients_of("validation")}
+    stopped = f"{history.stopped}; trained afresh on all {len(patients)} patients for {history.best_epoch} epochs"
+    logger.info(stopped)
+    model = _untrained(plan, data)
+    again = model.fit(
+        data.everything(),
+        None,
+        config.with_overrides({"epochs": history.best_epoch, "patience": None}),
+        checkpoint=None if folder is None else folder / REFIT_CHECKPOINT,
+        track=track,
+    )
+    return model, replace(history, refit=again.epochs, notes=again.notes, stopped=stopped)
+
+
+def _untrained(plan: TrainingPlan, data: TrainingPixels) -> TissueModel:
+    return build_model(
+        plan.kind.name, data.training.n_bands, len(plan.classes), seed=plan.config.seed, hidden=plan.hidden
+    )
