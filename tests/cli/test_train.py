@@ -98,7 +98,7 @@ def test_a_finished_run_is_kept_unless_overwriting(gliomap: Run, study: Path, sm
     [
         (["--model", "resnet"], "conv2d"),
         (["--preset", "fast"], "thesis"),
-        (["--protocol", "lopo"], "holdout"),
+        (["--protocol", "leave-one-out"], "holdout"),
         (["--test-patient", "ID0009"], "ID0001"),
         (["--test-capture", "ID0003C07"], "ID0003C01"),
         (["--test-patient", "ID0001,ID0002,ID0003"], "none is left"),

@@ -195,7 +195,7 @@ def test_overrides_and_hidden_reach_the_model(study):
     [
         ({"model": "forest"}, ModelError, "conv2d, fourlayer, lda"),
         ({"preset": "fast"}, UsageError, "default, thesis"),
-        ({"protocol": "lopo"}, UsageError, "holdout"),
+        ({"protocol": "leave-one-out"}, UsageError, "holdout"),
         ({"overrides": {"rate": 1}}, UsageError, "'rate'"),
         ({"test_patients": ["ID0009"]}, StudyError, "ID0009"),
         ({"test_captures": ["ID0009C01"]}, StudyError, "ID0009C01"),

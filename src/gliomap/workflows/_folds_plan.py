@@ -114,7 +114,7 @@ def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
     else:
         folds = Folds.load(Path(given))
         folds.verify(ground.study, track)
-    if folds.protocol == "holdout":
+    if len(folds.splits) == 1 and folds.first.pixels is None:
         return ground.plan(folds.first)
     if folds.protocol == "double-cv":
         # The pixels that validate choose among the inner models; trained on, they could not.

@@ -1,0 +1,38 @@
+"""Labelled pixels dealt out into parts."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gliomap.learning import pixel_parts
+
+LABELS = st.lists(st.integers(1, 5), min_size=1, max_size=300).map(lambda values: np.array(values, np.uint8))
+
+
+@settings(max_examples=50, deadline=None)
+@given(labels=LABELS, count=st.integers(2, 7), seed=st.integers(0, 1000))
+def test_parts_have_the_same_size_and_the_same_classes(labels: np.ndarray, count: int, seed: int) -> None:
+    parts = pixel_parts(labels, count, seed=seed)
+    sizes = np.bincount(parts, minlength=count)
+    assert sizes.max() - sizes.min() <= 1
+    for value in np.unique(labels):
+        shares = np.bincount(parts[labels == value], minlength=count)
+        assert shares.max() - shares.min() <= 1
+
+
+def test_batches_stay_together() -> None:
+    labels = np.repeat(np.arange(1, 5, dtype=np.uint8), 400)
+    parts = pixel_parts(labels, 25, unit=16, seed=3)
+    sizes = np.bincount(parts, minlength=25)
+    assert sizes.tolist() == [64] * 25
+    for value in range(1, 5):
+        assert np.bincount(parts[labels == value], minlength=25).tolist() == [16] * 25
+
+
+def test_the_seed_decides() -> None:
+    labels = np.repeat(np.arange(1, 5, dtype=np.uint8), 100)
+    drawn = [pixel_parts(labels, 5, unit=unit, seed=seed).tolist() for unit in (1, 16) for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert drawn[3] == drawn[4] != drawn[5]

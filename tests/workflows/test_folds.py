@@ -1,0 +1,313 @@
+"""Protocols of several folds, from a study to an evaluation and a bundle."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gliomap.bundles import open_bundle
+from gliomap.errors import OutputExistsError, RunError, StudyError, UsageError
+from gliomap.studies import Folds, PixelParts, Split, open_study, write_map
+from gliomap.workflows import (
+    FoldsPlan,
+    TrainingPlan,
+    evaluate,
+    make_bundle,
+    measure_sanity,
+    open_run,
+    plan_protocol,
+    train,
+)
+from workflows.conftest import write_study
+
+ALL = ("ID0001", "ID0002", "ID0003", "ID0004")
+
+
+@pytest.fixture(scope="module")
+def lopo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A leave-one-patient-out run, evaluated."""
+    study = write_study(tmp_path_factory.mktemp("lopo") / "study")
+    run = train(study, model="lda", protocol="lopo")
+    evaluate(run)
+    return run
+
+
+def tested_pixels(run: Path) -> dict[str, np.ndarray]:
+    """Capture → rows and columns of the pixels that were tested and have a valid spectrum."""
+    found = {}
+    for path in sorted((run / "evaluation" / "predictions").glob("*.npz")):
+        with np.load(path) as kept:
+            found[path.stem] = np.stack([kept["rows"], kept["columns"]])[:, kept["predicted"] > 0]
+    return found
+
+
+class TestLeaveOnePatientOut:
+    def test_each_fold_is_a_run_of_its_own_and_one_model_knows_all(self, lopo: Path) -> None:
+        assert lopo.name == "lda_lopo_1"
+        assert {path.name for path in lopo.iterdir()} == {"run.json", "splits.json", "folds", "evaluation"}
+        assert {path.name for path in (lopo / "folds").iterdir()} == {*ALL, "final"}
+        for patient in ALL:
+            fold = open_run(lopo / "folds" / patient)
+            assert fold.split().patients_of("test") == (patient,)
+            assert patient not in fold.split().patients_of("train")
+        final = open_run(lopo).model_run
+        assert final.split().patients_of("train") == ALL
+        assert final.split().test == ()
+
+    def test_every_labelled_pixel_is_tested_once(self, lopo: Path) -> None:
+        record = json.loads((lopo / "evaluation" / "metrics.json").read_text())
+        study = open_run(lopo).study()
+        assert set(record["captures"]) == set(study.labelled)
+        assert set(record["patients"]) == set(ALL)
+        assert [fold["tested"] for fold in record["folds"]] == [[patient] for patient in ALL]
+        assert all(fold["tested"][0] not in fold["trained"] for fold in record["folds"])
+        assert record["warning"] is None
+        assert record["same_patient"] == []
+        assert record["graph"] is None
+        assert record["pooled"]["n"] == sum(one["metrics"]["n"] for one in record["captures"].values())
+
+    def test_its_bundle_is_the_model_on_all_patients_and_says_where_its_figures_come_from(
+        self, lopo: Path, tmp_path: Path
+    ) -> None:
+        make_bundle(lopo, tmp_path / "bundle")
+        manifest = open_bundle(tmp_path / "bundle").manifest
+        assert manifest.training.patients["train"] == ALL
+        assert manifest.training.protocol == "lopo"
+        assert "not trained on its patient" in manifest.measured_on
+        assert any("nobody is left to test this one on" in note for note in manifest.notes)
+        assert "overall accuracy" in manifest.metrics
+
+    def test_without_a_final_model_there_is_no_bundle(self, study: Path, tmp_path: Path) -> None:
+        run = train(study, model="lda", protocol="lopo", final=False)
+        with pytest.raises(RunError, match="--no-final"):
+            make_bundle(run, tmp_path / "bundle")
+        assert not (tmp_path / "bundle").exists()
+
+    def test_a_fold_can_be_evaluated_by_itself(self, lopo: Path) -> None:
+        alone = evaluate(lopo / "folds" / "ID0002").record
+        together = json.loads((lopo / "evaluation" / "metrics.json").read_text())
+        assert alone.patients["ID0002"].confusion == tuple(
+            tuple(row) for row in together["patients"]["ID0002"]["confusion"]
+        )
+
+    def test_networks_validate_by_patients_of_the_training(self, study: Path) -> None:
+        plan = plan_protocol(study, {"protocol": "lopo", "model": "fourlayer"})
+        assert isinstance(plan, FoldsPlan)
+        for split in plan.folds.splits.values():
+            assert len(split.patients_of("validation")) == 1
+            assert split.shared_patients == ()
+
+
+class TestPatientFolds:
+    def test_each_patient_is_tested_once(self, study: Path) -> None:
+        run = train(study, model="lda", protocol="kfold-patient", folds=4)
+        record = evaluate(run).record
+        assert set(record.patients) == set(ALL)
+        assert all(len(fold.validated) == 1 for fold in record.folds)
+
+
+class TestMixing:
+    def test_pooled_tests_other_pixels_than_it_trains_on(self, study: Path) -> None:
+        run = train(study, model="lda", protocol="pooled")
+        record = evaluate(run).record
+        assert "overstate" in record.warning
+        assert record.same_patient == ALL
+        labelled = sum(int(np.count_nonzero(open_study(study).codes(one))) for one in record.captures)
+        trained = sum(open_run(run / "folds" / "pooled").record.labelled["train"].values())
+        assert record.pooled.n == pytest.approx(0.2 * (record.pooled.n + trained), abs=1)
+        assert record.pooled.n + trained < labelled
+
+    def test_double_cv_tests_every_pixel_once_and_keeps_one_of_its_models(self, study: Path, lopo: Path) -> None:
+        run = train(study, model="lda", protocol="double-cv", folds=3)
+        record = evaluate(run).record
+        kept = open_run(run).record
+        assert len(kept.folds) == 9
+        assert len(kept.chosen) == 3
+        assert kept.kept in kept.chosen
+        assert "chosen by its test" in kept.notes[0]
+        assert "overstate" in record.warning
+        # The same pixels as leaving patients out: each labelled one, once.
+        mine, other = tested_pixels(run), tested_pixels(lopo)
+        assert mine.keys() == other.keys()
+        for capture, places in mine.items():
+            assert places.tolist() == other[capture].tolist()
+
+    def test_its_bundle_warns(self, study: Path, tmp_path: Path) -> None:
+        run = train(study, model="lda", protocol="pooled")
+        evaluate(run)
+        make_bundle(run, tmp_path / "bundle")
+        assert any("overstate" in note for note in open_bundle(tmp_path / "bundle").manifest.notes)
+
+
+class TestSharedSplits:
+    def test_folds_of_one_run_serve_another_model(self, lopo: Path, tmp_path: Path) -> None:
+        shutil.copytree(lopo.parent.parent, tmp_path / "study")
+        run = train(tmp_path / "study", model="lda", split=lopo / "splits.json")
+        assert open_run(run).record.split_fingerprint == open_run(lopo).record.split_fingerprint
+
+    def test_folds_of_another_study_are_refused_with_the_file_that_changed(self, lopo: Path, study: Path) -> None:
+        changed = open_study(study).files("ID0002C01").map
+        changed.write_bytes(open_study(study).files("ID0001C01").map.read_bytes())
+        with pytest.raises(StudyError, match=changed.name):
+            train(study, model="lda", split=lopo / "splits.json")
+        assert not (study / "runs").exists()
+
+    def test_a_single_split_gives_a_single_run(self, study: Path) -> None:
+        first = train(study, model="lda", test_patients=["ID0003"])
+        plan = plan_protocol(study, {"model": "lda", "split": first / "split.json"})
+        assert isinstance(plan, TrainingPlan)
+        assert plan.split == open_run(first).split()
+
+    @pytest.mark.parametrize("named", [{"test_patients": ["ID0001"]}, {"allow_same_patient": True}])
+    def test_who_tests_cannot_be_named_beside_a_protocol(self, study: Path, named: dict[str, object]) -> None:
+        with pytest.raises(UsageError, match="says itself who trains and tests"):
+            plan_protocol(study, {"protocol": "lopo", **named})
+
+
+class TestInterrupted:
+    def test_finished_folds_are_not_trained_again(self, study: Path) -> None:
+        def stopping(items: Iterable[object], description: str, *_: object) -> Iterator[object]:
+            for number, item in enumerate(items):
+                if description == "training folds" and number == 2:
+                    raise KeyboardInterrupt
+                yield item
+
+        with pytest.raises(KeyboardInterrupt):
+            train(study, model="lda", protocol="lopo", track=stopping)
+        running = study / "runs" / "running_lda_lopo_1"
+        assert {path.name for path in (running / "folds").iterdir()} == {"ID0001", "ID0002"}
+        before = {path: path.stat().st_mtime_ns for path in running.rglob("model.safetensors")}
+        # A process that was killed leaves a fold's folder without a record, too.
+        (running / "folds" / "running_ID0003").mkdir()
+        run = train(study, model="lda", protocol="lopo", resume=True)
+        after = {path.relative_to(run): path.stat().st_mtime_ns for path in run.rglob("model.safetensors")}
+        assert len(after) == 5
+        for path, time in before.items():
+            assert after[path.relative_to(running)] == time
+        assert not running.exists()
+
+    def test_an_interrupted_network_goes_on_inside_its_fold(self, study: Path) -> None:
+        options = {
+            "model": "fourlayer",
+            "protocol": "lopo",
+            "final": False,
+            "overrides": {"epochs": 3, "checkpoint_every": 1, "patience": None},
+        }
+        straight = train(study, **options)
+        seen = []
+
+        def stop(record: object) -> None:
+            seen.append(record)
+            if len(seen) == 5:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(study, observer=stop, **options)
+        resumed = train(study, resume=True, **options)
+        for patient in ALL:
+            weights = [(run / "folds" / patient / "model.safetensors").read_bytes() for run in (straight, resumed)]
+            assert weights[0] == weights[1]
+
+    def test_nothing_trained_leaves_nothing(self, study: Path) -> None:
+        def stopping(items: Iterable[object], description: str, *_: object) -> Iterator[object]:
+            if description == "training folds":
+                raise KeyboardInterrupt
+            yield from items
+
+        with pytest.raises(KeyboardInterrupt):
+            train(study, model="lda", protocol="lopo", track=stopping)
+        assert list((study / "runs").iterdir()) == []
+
+    def test_a_finished_run_is_not_replaced(self, study: Path, tmp_path: Path) -> None:
+        train(study, model="lda", protocol="pooled", out=tmp_path / "run")
+        with pytest.raises(OutputExistsError):
+            train(study, model="lda", protocol="pooled", out=tmp_path / "run")
+
+
+class TestOddStudies:
+    def test_the_same_image_under_two_names_is_told(self, study: Path) -> None:
+        files = open_study(study)
+        shutil.copyfile(files.files("ID0001C01").cube, files.files("ID0003C01").cube)
+        plan = plan_protocol(study, {"model": "lda", "protocol": "lopo"})
+        assert "duplicate: ID0003C01 and ID0001C01 (two patients) are the same image; remove one of them" in plan.hints
+
+    def test_two_patients_are_enough_and_one_is_not(self, make_study: Callable[..., Path]) -> None:
+        two = make_study(captures=("ID0001C01", "ID0002C01"))
+        record = evaluate(train(two, model="lda", protocol="lopo")).record
+        assert len(record.folds) == 2
+        shutil.rmtree(two)
+        one = make_study(captures=("ID0001C01", "ID0001C02"))
+        with pytest.raises(UsageError, match="needs 2 patients"):
+            train(one, model="lda", protocol="lopo")
+
+
+class TestSanity:
+    def test_shuffled_labels_fall_to_chance_and_the_oracle_does_not(self, lopo: Path) -> None:
+        shuffled = measure_sanity(lopo, "shuffle-labels")
+        oracle = measure_sanity(lopo, "oracle")
+        assert shuffled.chance == pytest.approx(0.2)
+        assert shuffled.points[0].balanced_accuracy.mean < 0.4
+        assert oracle.points[0].balanced_accuracy.mean > 0.9
+        assert set(oracle.points[0].patients) == set(ALL)
+        assert (lopo / "sanity" / "oracle.json").exists()
+
+    def test_the_learning_curve_ends_with_all_training_patients(self, lopo: Path) -> None:
+        record = measure_sanity(lopo, "learning-curve")
+        assert [point.training_patients for point in record.points] == [1, 2, 3]
+        told = json.loads((lopo / "evaluation" / "metrics.json").read_text())
+        for patient, score in record.points[-1].patients.items():
+            assert score.overall_accuracy == pytest.approx(told["patients"][patient]["overall_accuracy"], abs=1e-3)
+
+    def test_it_is_not_measured_twice_by_accident(self, lopo: Path) -> None:
+        measure_sanity(lopo, "oracle", overwrite=True)
+        with pytest.raises(OutputExistsError):
+            measure_sanity(lopo, "oracle")
+
+    def test_a_protocol_that_mixes_patients_has_no_curve_over_patients(self, study: Path) -> None:
+        run = train(study, model="lda", protocol="pooled")
+        with pytest.raises(RunError, match="mixes patients"):
+            measure_sanity(run, "learning-curve")
+        assert measure_sanity(run, "shuffle-labels").points[0].balanced_accuracy.mean < 0.45
+
+    def test_a_patient_of_one_class_has_no_oracle(self, make_study: Callable[..., Path]) -> None:
+        root = make_study()
+        study = open_study(root)
+        codes = study.codes("ID0004C01")
+        write_map(root, "ID0004C01", np.where(codes == 101, codes, 0).astype(np.uint16))
+        record = measure_sanity(train(root, model="lda", protocol="lopo"), "oracle")
+        assert "ID0004" not in record.points[0].patients
+        assert any("ID0004" in note for note in record.notes)
+
+
+def test_test_captures_stay_closed_while_a_fold_trains(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    reading = open_study(study).__class__.cube
+
+    def spy(self: object, capture: str, *rest: object) -> object:
+        opened.append(capture)
+        return reading(self, capture, *rest)
+
+    folds = plan_protocol(study, {"model": "lda", "protocol": "lopo"})
+    assert isinstance(folds, FoldsPlan)
+    folds.plans["ID0002"].split.save(study / "split.json")
+    monkeypatch.setattr("gliomap.studies._study.Study.cube", spy)
+    train(study, model="lda", split=study / "split.json", out=study.parent / "run")
+    assert opened
+    assert not {one for one in opened if one.startswith("ID0002")}
+
+
+def test_old_splits_keep_their_fingerprint(study: Path) -> None:
+    split = open_run(train(study, model="lda", test_patients=["ID0003"])).split()
+    same = Split(
+        split.protocol, split.train, split.validation, split.test, 99, False, split.patients, split.files, None
+    )
+    assert same.fingerprint == split.fingerprint
+    mixed = Split(
+        "pooled", split.train, (), split.train, 99, False, split.patients, split.files, PixelParts(5, test=(0,))
+    )
+    assert Folds("pooled", {"a": mixed}).fingerprint != split.fingerprint
