@@ -37,7 +37,7 @@ def lopo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def tested_pixels(run: Path) -> dict[str, np.ndarray]:
+def pixels_tested(run: Path) -> dict[str, np.ndarray]:
     """Capture → rows and columns of the pixels that were tested and have a valid spectrum."""
     found = {}
     for path in sorted((run / "evaluation" / "predictions").glob("*.npz")):
@@ -132,7 +132,7 @@ class TestMixing:
         assert "chosen by its test" in kept.notes[0]
         assert "overstate" in record.warning
         # The same pixels as leaving patients out: each labelled one, once.
-        mine, other = tested_pixels(run), tested_pixels(lopo)
+        mine, other = pixels_tested(run), tested_pixels(lopo)
         assert mine.keys() == other.keys()
         for capture, places in mine.items():
             assert places.tolist() == other[capture].tolist()

@@ -1,4 +1,4 @@
-"""`gliomap study check|show`."""
+"""`gliomap study check|show|split`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from gliomap.cli._app import app
 from gliomap.cli._options import PaletteChoice, PaletteName, SensorName
+from gliomap.cli._train_tables import describe_folds, table_of_folds
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import group, verb
 
@@ -69,6 +70,47 @@ def show(
         ui.result({"study": study.name, "patients": patients, "picture": str(out)})
         return
     ui.text(f"{study.name}: {len(study.patients)} patients, {len(study.capture_ids)} captures", f"Contact sheet: {out}")
+
+
+@verb(
+    study_app,
+    "split",
+    within="study",
+    writes=True,
+    examples=(
+        "gliomap study split study --protocol kfold-patient -o splits.json",
+        "gliomap train study --split splits.json --model lda",
+    ),
+)
+def split(
+    ui: Ui,
+    folder: StudyFolder,
+    protocol: Annotated[
+        str, typer.Option("--protocol", metavar="P", help="lopo, kfold-patient, double-cv or pooled.")
+    ] = "lopo",
+    folds: Annotated[int, typer.Option("--folds", metavar="K", min=2, help="Of protocols that have a number.")] = 5,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Same seed, same folds.")] = 0,
+    sensor: SensorName = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.json", help="The file to write.")] = Path(
+        "splits.json"
+    ),
+) -> None:
+    """Write who trains and tests into a file, to train several models on the same folds.
+
+    The file carries the hashes of the study's files: on another study it is
+    refused, with the name of the file that differs.
+    """
+    from gliomap._files import refuse_existing
+    from gliomap.workflows import draw_folds
+
+    refuse_existing(out, overwrite=ui.overwrite)
+    drawn = draw_folds(folder, {"protocol": protocol, "folds": folds, "seed": seed, "sensor": sensor}, track=ui.track)
+    drawn.save(out)
+    if ui.as_json:
+        ui.result({"file": str(out), "protocol": protocol, "fingerprint": drawn.fingerprint, **describe_folds(drawn)})
+        return
+    table_of_folds(ui, drawn, folder.resolve().name)
+    ui.text(f"Folds: {out}", f"Next: gliomap train {folder} --split {out}")
 
 
 def _print_check(ui: Ui, outcome: StudyCheck) -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from gliomap.cli._ui import Ui
 
 if TYPE_CHECKING:
+    from gliomap.studies import Folds, Split
     from gliomap.workflows import FoldsPlan, Run, TrainingPlan
 
-__all__ = ["tell_folds_plan", "tell_folds_run", "tell_plan", "tell_run"]
+__all__ = ["describe_folds", "table_of_folds", "tell_folds_plan", "tell_folds_run", "tell_plan", "tell_run"]
 
 
 def _roles(plan: TrainingPlan) -> dict[str, dict[str, Any]]:
@@ -99,15 +100,14 @@ def tell_folds_plan(ui: Ui, plan: FoldsPlan) -> None:
                 "study": plan.study.name,
                 "model": plan.any.kind.name,
                 "protocol": plan.folds.protocol,
-                "warning": plan.warning,
                 "settings": plan.any.config.as_dict(),
-                "folds": _folds(plan),
+                **describe_folds(plan.folds),
                 "split_fingerprint": plan.folds.fingerprint,
                 "hints": list(plan.hints),
             }
         )
         return
-    _table_of_folds(ui, plan)
+    table_of_folds(ui, plan.folds, plan.study.name)
     more = "" if plan.final is None else ", then one model on all patients"
     ui.text(f"Would train {plan.any.kind.name} {len(plan.plans)} times ({plan.folds.protocol}){more}.")
 
@@ -121,8 +121,7 @@ def tell_folds_run(ui: Ui, plan: FoldsPlan, run: Run) -> None:
                 "run": str(run.path),
                 "model": record.model.name,
                 "protocol": record.protocol,
-                "warning": plan.warning,
-                "folds": _folds(plan),
+                **describe_folds(plan.folds),
                 "chosen": list(record.chosen),
                 "kept": record.kept,
                 "seconds": record.seconds,
@@ -131,7 +130,7 @@ def tell_folds_run(ui: Ui, plan: FoldsPlan, run: Run) -> None:
             }
         )
         return
-    _table_of_folds(ui, plan)
+    table_of_folds(ui, plan.folds, plan.study.name)
     kept = "no model is kept for use" if record.kept is None else f"for use: {record.kept}"
     ui.text(
         f"Trained {record.model.name}: {len(plan.plans)} folds, {record.seconds:.0f} s; {kept}",
@@ -141,27 +140,32 @@ def tell_folds_run(ui: Ui, plan: FoldsPlan, run: Run) -> None:
     )
 
 
-def _folds(plan: FoldsPlan) -> dict[str, dict[str, list[str]]]:
+def describe_folds(folds: Folds) -> dict[str, Any]:
+    """Who trains, validates and tests in each fold, and what is wrong with the protocol."""
+    from gliomap.studies import PROTOCOLS
+
     return {
-        name: {role: list(split.patients_of(role)) for role in ("train", "validation", "test")}
-        for name, split in plan.folds.splits.items()
+        "warning": PROTOCOLS[folds.protocol].warning,
+        "folds": {
+            name: {role: list(split.patients_of(role)) for role in ("train", "validation", "test")}
+            for name, split in folds.splits.items()
+        },
     }
 
 
-def _table_of_folds(ui: Ui, plan: FoldsPlan) -> None:
-    mixed = plan.warning is not None
-    rows = []
-    for name, split in plan.folds.splits.items():
-        parts = split.pixels
-        cells = []
-        for role in ("train", "validation", "test"):
-            patients = split.patients_of(role)
-            if not patients:
-                cells.append("")
-                continue
-            share = "" if parts is None else f", {len(parts.of_role(role))} of {parts.count} parts"
-            shown = f"{len(patients)} patients" if len(patients) > 3 else ", ".join(patients)
-            cells.append(f"{shown}{share}")
-        rows.append([name, *cells])
-    title = f"{plan.study.name}: {plan.folds.protocol}" + (" (mixes patients)" if mixed else "")
-    ui.table(["fold", "train", "validation", "test"], rows, title=title, numbers="    ")
+def table_of_folds(ui: Ui, folds: Folds, study: str) -> None:
+    """One row per fold."""
+    rows = [
+        [name, *(_patients(split, role) for role in ("train", "validation", "test"))]
+        for name, split in folds.splits.items()
+    ]
+    mixed = " (mixes patients)" if folds.first.pixels is not None else ""
+    ui.table(["fold", "train", "validation", "test"], rows, title=f"{study}: {folds.protocol}{mixed}", numbers="    ")
+
+
+def _patients(split: Split, role: str) -> str:
+    patients, parts = split.patients_of(role), split.pixels
+    if not patients:
+        return ""
+    shown = f"{len(patients)} patients" if len(patients) > 3 else ", ".join(patients)
+    return shown if parts is None else f"{shown}, {len(parts.of_role(role))} of {parts.count} parts"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gliomap.workflows._classify import DEFAULT_REFERENCE_AGE, Classification, ClassifyOptions, classify
     from gliomap.workflows._demo import Demo, demo
     from gliomap.workflows._evaluate import Evaluated, evaluate
-    from gliomap.workflows._folds_plan import FoldsPlan, plan_folds, plan_protocol
+    from gliomap.workflows._folds_plan import FoldsPlan, draw_folds, plan_folds, plan_protocol
     from gliomap.workflows._inputs import CubeFile, FrameFiles, Source, StudyCapture
     from gliomap.workflows._options import TrainingOptions
     from gliomap.workflows._plan import TrainingPlan, plan_training
@@ -47,6 +47,7 @@ __all__ = [
     "bundle_from_weights",
     "classify",
     "demo",
+    "draw_folds",
     "evaluate",
     "make_bundle",
     "measure_sanity",
@@ -65,7 +66,7 @@ _HOME = {
     "_classify": ("DEFAULT_REFERENCE_AGE", "Classification", "ClassifyOptions", "classify"),
     "_demo": ("Demo", "demo"),
     "_evaluate": ("Evaluated", "evaluate"),
-    "_folds_plan": ("FoldsPlan", "plan_folds", "plan_protocol"),
+    "_folds_plan": ("FoldsPlan", "draw_folds", "plan_folds", "plan_protocol"),
     "_inputs": ("CubeFile", "FrameFiles", "Source", "StudyCapture"),
     "_options": ("TrainingOptions",),
     "_plan": ("TrainingPlan", "plan_training"),

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from gliomap._progress import Track, silent
 from gliomap.errors import UsageError
-from gliomap.studies import PROTOCOLS, Folds, Study, make_folds
+from gliomap.studies import PROTOCOLS, Folds, Split, Study, make_folds
 from gliomap.workflows._options import TrainingOptions
 from gliomap.workflows._plan import Ground, TrainingPlan, files_fingerprint, lay_ground, plan_training
 
-__all__ = ["FINAL", "FoldsPlan", "plan_folds", "plan_protocol"]
+__all__ = ["FINAL", "FoldsPlan", "draw_folds", "plan_folds", "plan_protocol"]
 
 logger = logging.getLogger(__name__)
 
@@ -112,8 +112,9 @@ def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
     if given is None:
         folds = _drawn(ground, protocol, track)
     else:
-        folds = Folds.load(Path(given))
-        folds.verify(ground.study, track)
+        loaded = Folds.load(Path(given))
+        loaded.verify(ground.study, track)
+        folds = Folds(loaded.protocol, {name: _completed(ground, split) for name, split in loaded.splits.items()})
     if len(folds.splits) == 1 and folds.first.pixels is None:
         return ground.plan(folds.first)
     if folds.protocol == "double-cv":
@@ -138,9 +139,28 @@ def _drawn(ground: Ground, protocol: str, track: Track) -> Folds:
         sensor=ground.sensor,
         track=track,
     )
-    if protocol != "lopo":
-        return folds
-    return Folds(protocol, {name: ground.with_validation(split)[0] for name, split in folds.splits.items()})
+    return Folds(protocol, {name: _completed(ground, split) for name, split in folds.splits.items()})
+
+
+def _completed(ground: Ground, split: Split) -> Split:
+    """Patients who validate, where the model needs them and the split names none."""
+    if split.validation or split.pixels is not None:
+        return split
+    return ground.with_validation(split)[0]
+
+
+def draw_folds(study_path: str | Path, options: TrainingOptions, track: Track = silent) -> Folds:
+    """Divide a study by `protocol`, `folds` and `seed`, for a file that several models share.
+
+    Nobody validates who is not named by the protocol: each model draws those it needs from its training patients.
+
+    Raises
+    ------
+    UsageError, StudyError, SensorError
+        As `plan_folds`.
+    """
+    # A model that needs nobody to validate.
+    return _drawn(lay_ground(study_path, {**options, "model": "lda"}, track), options.get("protocol", "lopo"), track)
 
 
 def _final(ground: Ground, folds: Folds) -> TrainingPlan | None:
