@@ -17,12 +17,12 @@ from pydantic import BaseModel
 
 from docs.pages import Section, named, sections
 from gliomap.bundles import Manifest
-from gliomap.evaluation import EvaluationRecord, FalseTumour, Interval, Metrics
+from gliomap.evaluation import EvaluationRecord, FalseTumour, Interval, Metrics, SanityRecord
 from gliomap.learning import PRESETS, History, TrainingConfig
 from gliomap.preprocessing import HyperCube, PreprocessingConfig, Reason, save_npz
 from gliomap.sensors import get_sensor, read_sensor_toml
 from gliomap.sensors._description import _Description as SensorDescription
-from gliomap.studies import Split, StudySettings, chain_of, list_mat, read_study_toml, write_capture_files
+from gliomap.studies import Folds, Split, StudySettings, chain_of, list_mat, read_study_toml, write_capture_files
 from gliomap.taxonomy import CODES, THESIS_CLASSES, ClassSet
 from gliomap.workflows import RunRecord
 from gliomap.workflows._result import ClassificationResult
@@ -41,6 +41,7 @@ MODELS: dict[str, type] = {
     "Metrics": Metrics,
     "Interval": Interval,
     "False tumour": FalseTumour,
+    "Sanity instruments": SanityRecord,
     "manifest.json": Manifest,
     "result.json": ClassificationResult,
 }
@@ -94,6 +95,13 @@ def test_each_key_of_split_json_stands_in_its_table(tmp_path: Path) -> None:
     split.save(tmp_path / "split.json")
     written = json.loads((tmp_path / "split.json").read_text())
     assert {name.removesuffix(".*") for name in FILES["split.json"].names()} == set(written)
+
+
+def test_each_key_of_splits_json_stands_in_its_table(tmp_path: Path) -> None:
+    split = Split("lopo", ("ID0001C01",), (), ("ID0002C01",), 0, False, {"ID0001C01": "a", "ID0002C01": "b"}, {})
+    Folds("lopo", {"b": split}).save(tmp_path / "splits.json")
+    written = json.loads((tmp_path / "splits.json").read_text())
+    assert {name.removesuffix(".*") for name in FILES["splits.json"].names()} == set(written)
 
 
 def test_the_matlab_variables_are_those_that_are_written(tmp_path: Path) -> None:

@@ -35,7 +35,11 @@ COMMANDS = {
     "preprocess study": "preprocess study --dry-run",
     "train dry run": "train study --model lda --dry-run",
     "train": "train study --model lda -o run",
+    "study split": "study split study --protocol lopo -o splits.json",
+    "train folds dry run": "train study --model lda --protocol lopo --dry-run",
+    "train folds": "train study --model lda --split splits.json -o folds",
     "evaluate": "evaluate run",
+    "sanity": "evaluate run --oracle",
     "bundle create": "bundle create run",
     "bundle show": "bundle show run/bundle",
     "bundle verify": "bundle verify run/bundle",
@@ -87,6 +91,9 @@ def told(verb: str, which: int = 0) -> set[str]:
         ("study show", "study show", 0),
         ("preprocess", "preprocess", 0),
         ("preprocess study", "preprocess", 1),
+        ("study split", "study split", 0),
+        ("train folds", "train", 2),
+        ("train folds dry run", "train", 3),
         ("train", "train", 0),
         ("train dry run", "train", 1),
         ("bundle create", "bundle create", 0),
@@ -120,6 +127,12 @@ def test_a_run_folder_has_the_files_that_the_page_names(session: Session) -> Non
     names = {name for row in sections("reference/files.md")["Run folder"].rows() for name in named(row[0])}
     found = {path.name + "/" * path.is_dir() for path in (session.folder / "run").iterdir()}
     assert found == names - {"checkpoint.safetensors", "checkpoint-refit.safetensors", ".lock"}
+
+
+def test_a_run_of_several_folds_has_the_files_that_the_page_names(session: Session) -> None:
+    names = {name for row in sections("reference/files.md")["Runs of several folds"].rows() for name in named(row[0])}
+    found = {path.name for path in (session.folder / "folds").iterdir()}
+    assert found == {name.split("/")[0] for name in names} - {"evaluation", "sanity", "bundle"}
 
 
 def test_a_bundle_has_the_files_that_the_page_names(session: Session) -> None:

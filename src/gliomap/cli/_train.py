@@ -66,9 +66,9 @@ def train(
     split: Annotated[
         Path | None, typer.Option("--split", metavar="FILE", help="Folds from `gliomap study split` or another run.")
     ] = None,
-    final: Annotated[
-        bool, typer.Option("--final/--no-final", help="After the folds, train a model on all patients for use.")
-    ] = True,
+    no_final: Annotated[
+        bool, typer.Option("--no-final", help="After the folds, train no model on all patients.")
+    ] = False,
     test_patient: Annotated[
         list[str] | None,
         typer.Option("--test-patient", metavar="ID", help="Hold out all captures of a patient." + _LIST),
@@ -127,7 +127,7 @@ def train(
         "protocol": protocol,
         "folds": folds,
         "split": split,
-        "final": final,
+        "final": not no_final,
         "test_patients": split_list(test_patient),
         "test_captures": split_list(test_capture),
         "train_captures": split_list(train_capture),
