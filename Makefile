@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SBOM_EXTRAS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint types rooms bench docs sbom format clean
+.PHONY: help install demo test test-fast lint types rooms bench protocols docs sbom format clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ rooms: $(STAMP)
 
 bench: $(STAMP) ## Speed and memory, as ratios against the machine's limit
 	$(BIN)/python -m benchmarks
+
+protocols: $(STAMP) ## Models × protocols on the realistic phantom: what each promises; takes up where it was stopped
+	$(BIN)/python -m benchmarks.protocols
 
 docs: $(STAMP) ## The documentation site, into site/
 	$(BIN)/mkdocs build --strict

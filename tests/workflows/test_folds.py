@@ -132,7 +132,7 @@ class TestMixing:
         assert "chosen by its test" in kept.notes[0]
         assert "overstate" in record.warning
         # The same pixels as leaving patients out: each labelled one, once.
-        mine, other = pixels_tested(run), tested_pixels(lopo)
+        mine, other = pixels_tested(run), pixels_tested(lopo)
         assert mine.keys() == other.keys()
         for capture, places in mine.items():
             assert places.tolist() == other[capture].tolist()
@@ -311,3 +311,8 @@ def test_old_splits_keep_their_fingerprint(study: Path) -> None:
         "pooled", split.train, (), split.train, 99, False, split.patients, split.files, PixelParts(5, test=(0,))
     )
     assert Folds("pooled", {"a": mixed}).fingerprint != split.fingerprint
+
+
+def test_a_folder_called_runs_that_is_in_no_study_does_not_hide_the_study(study: Path, tmp_path: Path) -> None:
+    run = train(study, model="lda", test_patients=["ID0003"], out=tmp_path / "elsewhere" / "runs" / "mine")
+    assert open_run(run).study().root.resolve() == study.resolve()

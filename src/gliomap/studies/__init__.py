@@ -35,7 +35,7 @@ from gliomap.studies._settings import (
     write_study_toml,
 )
 from gliomap.studies._split import Split
-from gliomap.studies._study import SensorLike, Study, open_study
+from gliomap.studies._study import SensorLike, Study, is_study, open_study
 from gliomap.studies._write import (
     write_capture_files,
     write_cube,
@@ -72,6 +72,7 @@ __all__ = [
     "deal_patients",
     "fill_preprocessed",
     "find_crop",
+    "is_study",
     "labelled_spectra",
     "list_mat",
     "make_folds",

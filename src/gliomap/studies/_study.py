@@ -21,10 +21,15 @@ from gliomap.studies._prepared import chain_of, read_chain, read_prepared
 from gliomap.studies._settings import CaptureSettings, Crop, StudySettings, read_study_toml
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 
-__all__ = ["SensorLike", "Study", "open_study"]
+__all__ = ["SensorLike", "Study", "is_study", "open_study"]
 
 SensorLike = str | Path | MosaicSensor
 """A sensor, its name in the registry, or a path to its description."""
+
+
+def is_study(path: Path) -> bool:
+    """Whether a folder has any of a study's own folders."""
+    return any((path / name).is_dir() for name in FOLDERS)
 
 
 def open_study(path: str | Path) -> Study:

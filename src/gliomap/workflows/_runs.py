@@ -28,7 +28,7 @@ from gliomap._files import write_json
 from gliomap.errors import GlioMapError, OutputExistsError, RunError
 from gliomap.learning import History, TissueModel, TrainingConfig, load_model
 from gliomap.preprocessing import PreprocessingConfig
-from gliomap.studies import Folds, Split, Study, open_study
+from gliomap.studies import Folds, Split, Study, is_study, open_study
 from gliomap.taxonomy import ClassSet
 
 __all__ = [
@@ -281,7 +281,7 @@ class Run:
         run = folder.parent.parent if folder.parent.name == FOLDS else folder
         around = [run.parent.parent] if run.parent.name == RUNS else []
         for place in (*around, Path(self.record.study.path)):
-            if place.is_dir():
+            if is_study(place):
                 return open_study(place)
         raise RunError(self.path, f"its study is not at {self.record.study.path} any more", "Name it with --study.")
 
