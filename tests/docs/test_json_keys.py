@@ -40,6 +40,7 @@ COMMANDS = {
     "train folds": "train study --model lda --split splits.json -o folds",
     "evaluate": "evaluate run",
     "sanity": "evaluate run --oracle",
+    "report": "report run",
     "bundle create": "bundle create run",
     "bundle show": "bundle show run/bundle",
     "bundle verify": "bundle verify run/bundle",
@@ -87,6 +88,7 @@ def told(verb: str, which: int = 0) -> set[str]:
     [
         ("phantom", "phantom", 0),
         ("sensor import", "sensor import", 0),
+        ("report", "report", 0),
         ("study check", "study check", 0),
         ("study show", "study show", 0),
         ("preprocess", "preprocess", 0),

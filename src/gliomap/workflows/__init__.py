@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gliomap.workflows._inputs import CubeFile, FrameFiles, Source, StudyCapture
     from gliomap.workflows._options import TrainingOptions
     from gliomap.workflows._plan import TrainingPlan, plan_training
+    from gliomap.workflows._report import Reported, report, reported_run
     from gliomap.workflows._result import BundleOrigin, ClassificationResult, ClassShare, InputRecord
     from gliomap.workflows._runs import Run, RunRecord, open_run
     from gliomap.workflows._sanity import SANITY, measure_sanity
@@ -38,6 +39,7 @@ __all__ = [
     "FoldsPlan",
     "FrameFiles",
     "InputRecord",
+    "Reported",
     "Run",
     "RunRecord",
     "Source",
@@ -55,6 +57,8 @@ __all__ = [
     "plan_folds",
     "plan_protocol",
     "plan_training",
+    "report",
+    "reported_run",
     "run_folds",
     "run_plan",
     "run_training",
@@ -70,6 +74,7 @@ _HOME = {
     "_inputs": ("CubeFile", "FrameFiles", "Source", "StudyCapture"),
     "_options": ("TrainingOptions",),
     "_plan": ("TrainingPlan", "plan_training"),
+    "_report": ("Reported", "report", "reported_run"),
     "_result": ("BundleOrigin", "ClassShare", "ClassificationResult", "InputRecord"),
     "_runs": ("Run", "RunRecord", "open_run"),
     "_sanity": ("SANITY", "measure_sanity"),

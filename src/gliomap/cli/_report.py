@@ -1,0 +1,61 @@
+"""`gliomap report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gliomap.cli._app import app
+from gliomap.cli._options import PaletteChoice, PaletteName
+from gliomap.cli._ui import Ui
+from gliomap.cli._verb import verb
+
+
+@verb(
+    app,
+    "report",
+    writes=True,
+    examples=(
+        "gliomap report run",
+        "gliomap report run -o report.html --pdf",
+        "gliomap report lda-lopo forest-lopo --compare -o comparison.html",
+    ),
+)
+def report(
+    ui: Ui,
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders that were evaluated.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="The page, FILE.html, if not RUN/report.html."),
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Set the first run against each of the others, patient by patient.")
+    ] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also write FILE.pdf beside it.")] = False,
+    palette: PaletteChoice = PaletteName.safe,
+) -> None:
+    """Write the report of evaluated runs: one HTML page.
+
+    The page holds everything that it shows and loads nothing: who trained and
+    who was tested, figures with their intervals, maps, limits, and the commands
+    that make it again.
+    """
+    from gliomap.workflows import report as write_report
+
+    done = write_report(
+        runs, out, compare=compare, pdf=pdf, palette=palette.value, overwrite=ui.overwrite, track=ui.track
+    )
+    if ui.as_json:
+        ui.result(
+            {
+                "html": str(done.html),
+                "pdf": None if done.pdf is None else str(done.pdf),
+                "runs": [one.evaluation.run for one in done.runs],
+                "notice": done.runs[0].evaluation.notice,
+            }
+        )
+        return
+    written = [f"Report: {path}" for path in (done.html, done.pdf) if path is not None]
+    ui.text(*written, done.runs[0].evaluation.notice)

@@ -1,0 +1,185 @@
+"""The page: parts made from a run, put into the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from html import escape
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from gliomap import __version__
+from gliomap.errors import MissingExtraError, UsageError
+from gliomap.evaluation.report._charts import curves_chart, strip_chart
+from gliomap.evaluation.report._content import ReportedRun
+from gliomap.evaluation.report._pictures import capture_panels, confidence_ramp, swatches
+from gliomap.evaluation.report._sanity import sanity_part
+from gliomap.evaluation.report._tables import (
+    class_intervals,
+    class_pooled,
+    confusion,
+    false_tumour,
+    folds,
+    labelled_pixels,
+    overall,
+    patients,
+)
+from gliomap.evaluation.report._words import few_patients, interval_rule, limits, summary
+from gliomap.rendering import DISCLAIMER
+from gliomap.studies import PROTOCOLS
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["render_report"]
+
+_SECTIONS = {
+    "summary": "In plain words",
+    "protocol": "Protocol and model",
+    "study": "Study and split",
+    "metrics": "Figures with their intervals",
+    "patients": "Patient by patient",
+    "confusion": "Confusion matrix",
+    "probabilities": "Probabilities: can they be believed?",
+    "false-tumour": "Tumour marked where there is none",
+    "distance": "Accuracy against the distance from training pixels",
+    "maps": "Maps of the test captures",
+    "training": "Training and times",
+    "sanity": "Sanity instruments",
+    "reproduce": "Reproduce it",
+    "limits": "Limits",
+}
+
+
+def render_report(
+    runs: Sequence[ReportedRun], *, palette: str = "safe", compare: bool = False, made: datetime | None = None
+) -> str:
+    """One HTML page that needs nothing beside it.
+
+    Parameters
+    ----------
+    runs
+        One or more, in the order in which they are shown.
+    palette
+        Colours of the maps: 'safe' or 'classic'.
+    compare
+        Set the first run against each of the others, patient by patient.
+    made
+        When, as the page tells it; now by default.
+
+    Raises
+    ------
+    UsageError
+        No run; a comparison of one run, or of runs without a common patient.
+    MissingExtraError
+        jinja2 or matplotlib is not installed.
+    """
+    if not runs:
+        raise UsageError("report", "there is no run to report", "Name at least one.")
+    if compare and len(runs) < 2:
+        raise UsageError("--compare", "needs two runs or more", "Name another run, or leave it out.")
+    template = _environment().get_template("report.html.j2")
+    when = made or datetime.now().astimezone()
+    first = runs[0].evaluation
+    one = len(runs) == 1
+    return template.render(
+        title=f"Evaluation of {first.model} by {first.protocol}" if one else f"Evaluation of {len(runs)} runs",
+        subtitle=f"Run {first.run}" if one else "; ".join(run.title for run in runs),
+        notice=DISCLAIMER,
+        version=__version__,
+        made=f"{when:%Y-%m-%d %H:%M %Z}".strip(),
+        runs=[_chapter(run, f"run{number}", palette) for number, run in enumerate(runs, 1)],
+        comparison=None,
+    )
+
+
+def _environment() -> Environment:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("writing a report", "report") from error
+    found = Environment(
+        loader=PackageLoader("gliomap.evaluation.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    found.filters["shade"] = _shade
+    # The only text that is not escaped: charts that this package drew, and its own style sheet.
+    found.filters["svg"] = lambda svg, alt: Markup(
+        svg.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1)
+    )
+    found.globals["style_sheet"] = Markup(_style())
+    return found
+
+
+def _style() -> str:
+    return files("gliomap.evaluation.report").joinpath("templates", "style.css").read_text(encoding="utf-8")
+
+
+def _shade(share: float) -> str:
+    """White to a dark blue, as CSS writes it."""
+    return "#" + "".join(f"{round(255 + (end - 255) * share):02x}" for end in (16, 62, 110))
+
+
+def _chapter(run: ReportedRun, anchor: str, palette: str) -> dict[str, Any]:
+    """What the template of one run is filled with."""
+    record = run.evaluation
+    captures = [
+        capture_panels(name, one, run.maps.get(name), record.classes, palette) for name, one in record.captures.items()
+    ]
+    parts: dict[str, Any] = {
+        "anchor": anchor,
+        "title": run.title,
+        "record": record,
+        "summary": summary(run),
+        "protocol": PROTOCOLS[record.protocol].description
+        if record.protocol in PROTOCOLS
+        else "unknown to this version",
+        "model": run.model,
+        "study": run.study,
+        "hints": run.hints,
+        "notes": run.notes,
+        "labelled": labelled_pixels(run),
+        "folds": folds(record),
+        "interval_rule": interval_rule,
+        "few": few_patients(record),
+        "overall": overall(record),
+        "class_pooled": class_pooled(record),
+        "class_intervals": class_intervals(record),
+        "patients": patients(record),
+        "strip": strip_chart(record, f"{anchor}-strip"),
+        "confusion": confusion(record),
+        "reliability": None,
+        "operating": (),
+        "false_tumour": false_tumour(record),
+        "distance": None,
+        "captures": captures,
+        "maps_missing": [one.capture for one in captures if not one.panels],
+        "swatches": swatches(record.classes, palette),
+        "ramp": _gradient(),
+        "times": run.times,
+        "curves": curves_chart(run.histories, f"{anchor}-curves"),
+        "commands": run.commands,
+        "environment": run.environment,
+        "limits": limits(run),
+        **sanity_part(run, anchor),
+    }
+    missing = {
+        "probabilities": not (parts["reliability"] or parts["operating"]),
+        "false-tumour": parts["false_tumour"] is None,
+        "distance": parts["distance"] is None,
+    }
+    parts["sections"] = {key: name for key, name in _SECTIONS.items() if not missing.get(key, False)}
+    return parts
+
+
+def _gradient() -> str:
+    """The ramp of confidence, as CSS writes it."""
+    import numpy as np
+
+    colours = confidence_ramp(np.linspace(0, 1, 6))
+    stops = ", ".join("#" + "".join(f"{int(value):02x}" for value in colour) for colour in colours)
+    return f"linear-gradient(to right, {stops})"

@@ -1,0 +1,303 @@
+"""The tables of the report: numbers with their intervals, 'not defined' where nothing can be said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gliomap.evaluation._metrics import ClassMetrics, Interval, Metrics, interval_over_patients
+from gliomap.evaluation._record import EvaluationRecord
+from gliomap.evaluation._tables import NOT_DEFINED, decimal, tumour_indices
+from gliomap.evaluation.report._content import ReportedRun
+from gliomap.taxonomy import ClassSet
+
+__all__ = [
+    "CLASS_METRICS",
+    "METRICS",
+    "Cell",
+    "PageTable",
+    "class_intervals",
+    "class_pooled",
+    "confusion",
+    "false_tumour",
+    "folds",
+    "interval_cell",
+    "labelled_pixels",
+    "names_of",
+    "overall",
+    "patients",
+    "tumour_metrics",
+]
+
+METRICS: Mapping[str, Callable[[Metrics], float | None]] = {
+    "Overall accuracy": lambda found: found.overall_accuracy,
+    "Balanced accuracy": lambda found: found.balanced_accuracy,
+    "Macro F1": lambda found: found.macro_f1,
+    "Matthews correlation": lambda found: found.mcc,
+    "Macro ROC AUC": lambda found: found.macro_roc_auc,
+    "Expected calibration error": lambda found: found.calibration_error,
+}
+"""Figures of a classification as a whole, as the report names them."""
+
+CLASS_METRICS: Mapping[str, Callable[[ClassMetrics], float | None]] = {
+    "Sensitivity": lambda found: found.sensitivity,
+    "Specificity": lambda found: found.specificity,
+    "Precision": lambda found: found.precision,
+    "F1": lambda found: found.f1,
+    "ROC AUC": lambda found: found.roc_auc,
+}
+"""Figures of one class against the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell.
+
+    Attributes
+    ----------
+    text
+        What it says.
+    small
+        A second line in small print.
+    number
+        Set flush right.
+    shade
+        0…1, how dark its ground is; None for none.
+    """
+
+    text: str
+    small: str = ""
+    number: bool = False
+    shade: float | None = None
+
+    @property
+    def void(self) -> bool:
+        """Nothing can be said."""
+        return self.text == NOT_DEFINED
+
+
+@dataclass(frozen=True, slots=True)
+class PageTable:
+    """A table with a caption that tells how to read it; the first cell of each row names the row."""
+
+    caption: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    wide: bool = False
+
+
+def overall(record: EvaluationRecord) -> PageTable:
+    """Each figure over all pixels, and over patients with its interval."""
+    named = {**METRICS, **tumour_metrics(record.classes)}
+    rows = []
+    for name, figure in named.items():
+        interval = interval_over_patients([figure(found) for found in record.patients.values()])
+        rows.append((Cell(name), _number(figure(record.pooled)), *_interval_cells(interval)))
+    return PageTable(
+        "Figures of the test as a whole. 'All pixels' counts every labelled pixel once, so that patients with many"
+        " labels weigh more. 'Mean of patients' counts every patient once and is the figure to compare.",
+        ("", "All pixels", "Mean of patients", *_INTERVAL_HEADS),
+        tuple(rows),
+    )
+
+
+def class_pooled(record: EvaluationRecord) -> PageTable:
+    """One class against the rest, over all pixels."""
+    rows = tuple(
+        (
+            Cell(name),
+            _count(found.labelled),
+            _count(sum(one.classes[found.index - 1].labelled > 0 for one in record.patients.values())),
+            *(_number(figure(found)) for figure in CLASS_METRICS.values()),
+        )
+        for name, found in zip(record.classes.names, record.pooled.classes, strict=True)
+    )
+    return PageTable(
+        "One class against the rest, over all labelled pixels together. 'Patients' are those with labels of the class.",
+        ("Class", "Pixels", "Patients", *CLASS_METRICS),
+        rows,
+    )
+
+
+def class_intervals(record: EvaluationRecord) -> PageTable:
+    """One class against the rest, patient by patient."""
+    rows = []
+    for index, name in enumerate(record.classes.names):
+        cells = [Cell(name)]
+        for figure in CLASS_METRICS.values():
+            interval = interval_over_patients([figure(found.classes[index]) for found in record.patients.values()])
+            cells.append(interval_cell(interval))
+        rows.append(tuple(cells))
+    return PageTable(
+        "The same, mean of patients; below it the interval, or the lowest and highest patient where there are too few for"
+        " one, and the number of patients in whom the figure is defined.",
+        ("Class", *CLASS_METRICS),
+        tuple(rows),
+    )
+
+
+def patients(record: EvaluationRecord) -> PageTable:
+    """One row per test patient."""
+    chosen = {
+        name: METRICS[name] for name in ("Overall accuracy", "Balanced accuracy", "Macro F1", "Matthews correlation")
+    }
+    named = {**chosen, **tumour_metrics(record.classes)}
+    captures: dict[str, int] = {}
+    for one in record.captures.values():
+        captures[one.patient] = captures.get(one.patient, 0) + 1
+    rows = tuple(
+        (
+            Cell(patient),
+            _count(captures.get(patient, 0)),
+            _count(found.n),
+            _count(found.not_classified),
+            *(_number(figure(found)) for figure in named.values()),
+        )
+        for patient, found in record.patients.items()
+    )
+    return PageTable(
+        "Each test patient. 'Left out' are labelled pixels that were lit too badly to be classified.",
+        ("Patient", "Captures", "Pixels", "Left out", *named),
+        rows,
+        wide=True,
+    )
+
+
+def confusion(record: EvaluationRecord) -> PageTable:
+    """Counts and shares of each true class."""
+    rows = []
+    for name, counts in zip(record.classes.names, record.pooled.confusion, strict=True):
+        total = sum(counts)
+        cells = [Cell(name)]
+        for count in counts:
+            share = count / total if total else None
+            cells.append(
+                Cell(f"{count:,}", _percent(share) if share is not None else "", number=True, shade=share)
+                if total
+                else Cell("no label", number=True)
+            )
+        rows.append((*cells, _count(total)))
+    return PageTable(
+        "Confusion matrix over all test pixels: rows are the true class, columns the predicted one; below each count its"
+        " share of the row, which also sets the shade.",
+        ("True \\ predicted", *record.classes.names, "All"),
+        tuple(rows),
+    )
+
+
+def folds(record: EvaluationRecord) -> PageTable:
+    """Who trained, validated and was tested, fold by fold."""
+    rows = tuple(
+        (
+            Cell(one.name or "only fold"),
+            Cell(names_of(one.trained), f"{len(one.trained)}"),
+            Cell(names_of(one.validated), f"{len(one.validated)}" if one.validated else ""),
+            Cell(names_of(one.tested), f"{len(one.tested)}"),
+            _count(one.metrics.n),
+            _number(one.metrics.overall_accuracy),
+            Cell(f"{one.seconds:.1f} s", number=True),
+            Cell(one.graph[:12]),
+        )
+        for one in record.folds
+    )
+    return PageTable(
+        "Fold by fold: the patients whose pixels the weights were learned from, those who decided when to stop or"
+        " calibrated, and those who were tested. 'Graph' begins the SHA-256 of the ONNX graph that was tested.",
+        ("Fold", "Trained on", "Validated on", "Tested on", "Test pixels", "Accuracy", "Training", "Graph"),
+        rows,
+        wide=True,
+    )
+
+
+def labelled_pixels(reported: ReportedRun) -> PageTable:
+    """Labelled pixels of each test patient by class."""
+    record = reported.evaluation
+    rows = [
+        (Cell(patient), *(_count(one.labelled + one.not_classified) for one in found.classes))
+        for patient, found in record.patients.items()
+    ]
+    rows += [
+        (Cell(f"used as {role}"), *(_count(counts.get(name, 0)) for name in record.classes.names))
+        for role, counts in reported.labelled.items()
+        if role != "test"
+    ]
+    return PageTable(
+        "Labelled pixels of the tested patients by class"
+        + (", and what was trained on." if reported.labelled else "."),
+        ("Patient", *record.classes.names),
+        tuple(rows),
+    )
+
+
+def false_tumour(record: EvaluationRecord) -> PageTable | None:
+    """Tumour marked where nobody labelled any; None where every capture has tumour."""
+    rows = tuple(
+        (
+            Cell(capture),
+            Cell(one.patient),
+            Cell(f"{found.labelled_marked:,} of {found.labelled:,}", _percent(found.labelled_share), number=True),
+            Cell(f"{found.frame_marked:,} of {found.frame:,}", _percent(found.frame_share), number=True),
+        )
+        for capture, one in record.captures.items()
+        if (found := one.false_tumour) is not None
+    )
+    return (
+        rows
+        and PageTable(
+            "Captures in which nobody labelled tumour: pixels that were marked as tumour all the same. Those with another"
+            " label are surely wrong; of the rest of the frame nobody knows.",
+            ("Capture", "Patient", "Labelled pixels marked", "Pixels of the frame marked"),
+            rows,
+        )
+    ) or None
+
+
+def tumour_metrics(classes: ClassSet) -> dict[str, Callable[[Metrics], float | None]]:
+    """Sensitivity, specificity and precision of every class that is tumour."""
+    named: dict[str, Callable[[Metrics], float | None]] = {}
+    for index in tumour_indices(classes):
+        for word in ("Sensitivity", "Specificity", "Precision"):
+            named[f"{classes.names[index - 1].capitalize()} {word.lower()}"] = _of_class(index, CLASS_METRICS[word])
+    return named
+
+
+def names_of(names: Sequence[str]) -> str:
+    """All of them, or a dash."""
+    return ", ".join(names) or "–"
+
+
+def _of_class(index: int, figure: Callable[[ClassMetrics], float | None]) -> Callable[[Metrics], float | None]:
+    return lambda found: figure(found.classes[index - 1])
+
+
+def _number(value: float | None) -> Cell:
+    return Cell(decimal(value), number=True)
+
+
+def _count(value: int) -> Cell:
+    return Cell(f"{value:,}", number=True)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"
+
+
+_INTERVAL_HEADS = ("95 % interval", "Patients")
+
+
+def _interval_cells(interval: Interval | None) -> tuple[Cell, Cell, Cell]:
+    if interval is None:
+        return Cell(NOT_DEFINED, number=True), Cell("–", number=True), Cell("0", number=True)
+    return _number(interval.mean), Cell(_span(interval), number=True), _count(interval.patients)
+
+
+def interval_cell(interval: Interval | None) -> Cell:
+    if interval is None:
+        return Cell(NOT_DEFINED, number=True)
+    return Cell(decimal(interval.mean), f"{_span(interval)}; n = {interval.patients}", number=True)
+
+
+def _span(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return "–"
+    return f"{interval.low:.3f} to {interval.high:.3f}"

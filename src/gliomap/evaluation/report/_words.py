@@ -1,0 +1,141 @@
+"""What the report says in plain words, and what nobody may read into it."""
+
+from __future__ import annotations
+
+from gliomap.evaluation._metrics import Interval, interval_over_patients
+from gliomap.evaluation._record import EvaluationRecord
+from gliomap.evaluation._tables import tumour_indices
+from gliomap.evaluation.report._content import ReportedRun
+
+__all__ = ["few_patients", "interval_rule", "limits", "summary"]
+
+FEW = 6
+"""Below so many patients only their values are given."""
+
+interval_rule = (
+    "Intervals are 95 % intervals of the mean over patients: a bootstrap over patients from 20 patients on, Student's t for"
+    " 6 to 19, and below 6 no interval at all, only the patients' values. Pixels are never the unit: those of one patient"
+    " resemble each other."
+)
+
+
+def summary(reported: ReportedRun) -> tuple[str, ...]:
+    """Four or five sentences that a reader who opens nothing else may rely on."""
+    record = reported.evaluation
+    lines = [_who(reported), _accuracy(record)]
+    lines += [_tumour(record, index) for index in tumour_indices(record.classes)]
+    lines.append(_sure(record))
+    return tuple(lines)
+
+
+def few_patients(record: EvaluationRecord) -> bool:
+    """Too few for an interval."""
+    return len(record.patients) < FEW
+
+
+def limits(reported: ReportedRun) -> tuple[str, ...]:
+    """What the figures cannot carry."""
+    record = reported.evaluation
+    lines = []
+    if reported.synthetic:
+        lines.append(
+            "The patients are synthetic. The figures show that the procedure works, not how well it does on people."
+        )
+    if record.warning is not None:
+        lines.append(record.warning)
+    if record.same_patient:
+        lines.append(f"In training and test: {', '.join(record.same_patient)}. Figures of these patients overstate.")
+    lines += [
+        f"{_many(len(record.patients), 'patient')} of one study before one camera. Other hospitals, lamps, cameras and"
+        " tumours were not tested.",
+        "Only labelled pixels are counted. They were chosen where the tissue was clear, so the figures say little about"
+        " borders, blood, glare and unlabelled tissue.",
+        f"Every classified pixel gets one of {len(record.classes)} classes, also where something else lies. A map never"
+        " says 'no tumour'.",
+        "Ground truth is as good as those who labelled it; it was not checked by this software.",
+        "No human reader took part, no decision in an operation was made or measured, and no economic or clinical use is"
+        " claimed.",
+    ]
+    return tuple(lines)
+
+
+def _who(reported: ReportedRun) -> str:
+    record = reported.evaluation
+    kind = "synthetic patient" if reported.synthetic else "patient"
+    tested = _many(len(record.patients), kind)
+    if record.warning is not None:
+        return (
+            f"{reported.description} was trained and tested on pixels of the same {tested}. Nobody who was tested was new"
+            " to the model, so these figures do not say how it would do on a new patient."
+        )
+    if len(record.folds) == 1:
+        fold = record.folds[0]
+        told = f"{reported.description} was trained on {_many(len(fold.trained), kind)} and tested on {tested}"
+        if record.same_patient:
+            return f"{told} ({', '.join(fold.tested)}), some of whom also trained, so the figures overstate."
+        return f"{told} ({', '.join(fold.tested)}) who had no part in the training."
+    sizes = sorted({len(fold.trained) for fold in record.folds})
+    on = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    each = "the one left out" if record.protocol == "lopo" else "those left out"
+    return (
+        f"{reported.description} was trained {len(record.folds)} times, each time on {on} {kind}s, and tested on {each}: each"
+        f" of {tested} was tested once, by a model that had never seen that patient."
+    )
+
+
+def _accuracy(record: EvaluationRecord) -> str:
+    found = [one.overall_accuracy for one in record.patients.values()]
+    known = sorted(value for value in found if value is not None)
+    interval = interval_over_patients(found)
+    if interval is None:
+        return "No labelled pixel could be classified, so there is nothing to measure."
+    if len(known) == 1:
+        return f"Of this patient's labelled pixels {_per_cent(interval.mean)} got the right class."
+    return (
+        f"On average {_per_cent(interval.mean)} of a patient's labelled pixels got the right class{_between(interval)};"
+        f" {_per_cent(known[0])} in the worst patient and {_per_cent(known[-1])} in the best."
+    )
+
+
+def _tumour(record: EvaluationRecord, index: int) -> str:
+    name = record.classes.names[index - 1]
+    found = [one.classes[index - 1].sensitivity for one in record.patients.values()]
+    known = sorted(value for value in found if value is not None)
+    interval = interval_over_patients(found)
+    if interval is None:
+        return f"Nobody labelled {name} in the tested captures: whether the model finds {name} was not measured."
+    many = (
+        "in the one patient who has it" if len(known) == 1 else f"on average in the {len(known)} patients who have it"
+    )
+    span = "" if len(known) == 1 else f", from {_per_cent(known[0])} to {_per_cent(known[-1])}"
+    text = f"Of the pixels labelled {name}, {_per_cent(interval.mean)} were found {many}{_between(interval)}{span}"
+    precision = record.pooled.classes[index - 1].precision
+    if precision is None:
+        return f"{text}; no labelled pixel was marked as {name}."
+    return f"{text}. Of all labelled pixels marked as {name}, {_per_cent(precision)} were labelled so."
+
+
+def _sure(record: EvaluationRecord) -> str:
+    count, pixels = len(record.patients), record.pooled.n
+    start = f"How sure is this? {pixels:,} labelled pixels were counted, but what matters is the number of patients: {count}."
+    if count == 1:
+        return f"{start} One patient is an example, not a measurement; the next one may come out quite differently."
+    if few_patients(record):
+        return (
+            f"{start} That is too few for an interval, so the report gives each patient's value and leaves it at that."
+        )
+    return f"{start} The intervals say where the mean over such patients may lie; single patients scatter much wider."
+
+
+def _between(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return ""
+    return f" (95 % interval {_per_cent(interval.low)} to {_per_cent(interval.high)})"
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
+def _per_cent(value: float) -> str:
+    return f"{100 * value:.0f} %"

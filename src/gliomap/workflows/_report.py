@@ -1,0 +1,191 @@
+"""Report: evaluated runs become one HTML page, and the same as PDF."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gliomap._files import refuse_existing, write_text
+from gliomap._progress import Track, silent
+from gliomap.errors import RunError, UsageError
+from gliomap.evaluation import INSTRUMENTS, EvaluationRecord, SanityRecord, read_evaluation, read_sanity
+from gliomap.evaluation.report import MapPicture, ReportedRun, render_report, require_pdf, write_pdf
+from gliomap.workflows._evaluate import EVALUATION, METRICS
+from gliomap.workflows._report_facts import (
+    commands,
+    environment_facts,
+    model_description,
+    model_facts,
+    study_facts,
+    time_facts,
+)
+from gliomap.workflows._runs import Run, open_run
+from gliomap.workflows._sanity import SANITY
+from gliomap.workflows._test_pictures import MAPS
+
+__all__ = ["REPORT", "Reported", "report", "reported_run"]
+
+REPORT = "report.html"
+"""Name of a run's own report."""
+
+_MAX_BYTES = 256 << 20
+_DAMAGED = (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+
+
+@dataclass(frozen=True, eq=False)
+class Reported:
+    """What was written.
+
+    Attributes
+    ----------
+    html
+        The page.
+    pdf
+        The same as PDF, where it was asked for.
+    runs
+        What it shows.
+    """
+
+    html: Path
+    pdf: Path | None
+    runs: tuple[ReportedRun, ...]
+
+
+def report(
+    run_folders: Sequence[str | Path],
+    out: Path | None = None,
+    *,
+    compare: bool = False,
+    pdf: bool = False,
+    palette: str = "safe",
+    overwrite: bool = False,
+    track: Track = silent,
+) -> Reported:
+    """Write the report of one or more evaluated runs as one self-contained HTML page.
+
+    Parameters
+    ----------
+    run_folders
+        Runs that `evaluate` has tested.
+    out
+        The page, FILE.html; by default report.html in the folder of the run, if it is one.
+    compare
+        Set the first run against each of the others, patient by patient.
+    pdf
+        Also write FILE.pdf beside it.
+    palette
+        Colours of the maps, 'safe' or 'classic'.
+    overwrite
+        Replace an earlier report.
+    track
+        Told how the work advances.
+
+    Raises
+    ------
+    UsageError
+        No run, several without `out`, one to compare, or runs without a common patient.
+    OutputExistsError
+        `out` is there.
+    RunError
+        A run that is not finished, not evaluated, or damaged.
+    MissingExtraError, MachineError
+        What pages or PDF need is not installed.
+    """
+    if not run_folders:
+        raise UsageError("report", "there is no run to report", "Name at least one.")
+    if out is None and len(run_folders) > 1:
+        raise UsageError("report", "of several runs has no folder of its own", "Say where it goes with -o FILE.html.")
+    target = Path(run_folders[0]) / REPORT if out is None else out
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(target, "is no name of an HTML page", "Let it end in .html.")
+    beside = target.with_suffix(".pdf") if pdf else None
+    for path in (target, beside):
+        if path is not None:
+            refuse_existing(path, overwrite=overwrite)
+    if pdf:
+        require_pdf()
+    runs = tuple(reported_run(folder) for folder in track(run_folders, "Reading runs", len(run_folders)))
+    html = render_report(runs, palette=palette, compare=compare)
+    write_text(target, html)
+    if beside is not None:
+        for path in track((beside,), "Printing", 1):
+            write_pdf(html, path)
+    return Reported(target, beside, runs)
+
+
+def reported_run(run_folder: str | Path) -> ReportedRun:
+    """Gather what the report shows of a run, from its folder alone: neither study nor bundle is needed.
+
+    Raises
+    ------
+    RunError
+        The run is not finished, not evaluated, or damaged.
+    """
+    run = open_run(run_folder)
+    evaluation = read_evaluation(run.path / EVALUATION / METRICS)
+    tested = run.tested()
+    return ReportedRun(
+        evaluation=evaluation,
+        description=model_description(run),
+        synthetic=run.record.study.name.startswith("phantom"),
+        study=study_facts(run),
+        model=model_facts(run),
+        times=time_facts(run, evaluation),
+        environment=environment_facts(run, evaluation),
+        labelled={} if run.record.folds else run.record.labelled,
+        histories={name: one.history() for name, one in tested.items()},
+        maps=_maps(run, evaluation),
+        sanity=_sanity(run),
+        commands=commands(run),
+        hints=run.record.hints,
+        notes=tuple(dict.fromkeys((*run.record.notes, *(note for fold in evaluation.folds for note in fold.notes)))),
+    )
+
+
+def _sanity(run: Run) -> tuple[SanityRecord, ...]:
+    paths = [run.path / SANITY / f"{name}.json" for name in INSTRUMENTS]
+    return tuple(read_sanity(path) for path in paths if path.exists())
+
+
+def _maps(run: Run, evaluation: EvaluationRecord) -> dict[str, MapPicture]:
+    found = {}
+    for capture in evaluation.captures:
+        path = run.path / EVALUATION / MAPS / f"{capture}.npz"
+        if path.is_file():
+            found[capture] = _map(path, len(evaluation.classes))
+    return found
+
+
+def _map(path: Path, n_classes: int) -> MapPicture:
+    """Read a map of `evaluate`.
+
+    Raises
+    ------
+    RunError
+        A damaged file, or arrays that do not fit each other.
+    """
+    remedy = "Evaluate the run again."
+    if path.stat().st_size > _MAX_BYTES:
+        raise RunError(path, f"is larger than {_MAX_BYTES >> 20} MiB", remedy)
+    # Parsed in memory: an OSError then is the disk's, never a broken archive's.
+    content = io.BytesIO(path.read_bytes())
+    try:
+        with np.load(content, allow_pickle=False) as arrays:
+            rgb, truth, labels = (arrays[name] for name in ("rgb", "truth", "labels"))
+            confidence = arrays["confidence"].astype(np.float32)
+    except _DAMAGED as error:
+        raise RunError(path, f"is no map ({error})", remedy) from error
+    whole = labels.ndim == 2 and labels.size > 0
+    if not whole or rgb.shape != (*labels.shape, 3) or {truth.shape, confidence.shape} != {labels.shape}:
+        raise RunError(path, f"holds arrays that do not fit: {labels.shape}, {rgb.shape}, {truth.shape}", remedy)
+    if {rgb.dtype, truth.dtype, labels.dtype} != {np.dtype(np.uint8)} or max(labels.max(), truth.max()) > n_classes:
+        raise RunError(path, f"holds labels of another kind than the {n_classes} classes of the run", remedy)
+    if not np.isfinite(confidence).all():
+        raise RunError(path, "holds a confidence that is no number", remedy)
+    return MapPicture(rgb, truth, labels, confidence)

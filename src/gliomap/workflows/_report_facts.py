@@ -1,0 +1,190 @@
+"""What the report tells about a run: study, model, times, versions, and the commands that make it again."""
+
+from __future__ import annotations
+
+import math
+import platform
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+
+from gliomap import __version__
+from gliomap.bundles import open_bundle
+from gliomap.errors import GlioMapError
+from gliomap.evaluation import EvaluationRecord
+from gliomap.evaluation.report import Fact
+from gliomap.learning import MODELS, PRESETS, TrainingConfig
+from gliomap.studies import Folds
+from gliomap.workflows._bundle import BUNDLE
+from gliomap.workflows._runs import ROLES, Run
+
+__all__ = ["commands", "environment_facts", "model_description", "model_facts", "study_facts", "time_facts"]
+
+_FLAGS = {"epochs": "--epochs", "batch_size": "--batch-size", "learning_rate": "--learning-rate"}
+"""Settings that the command line offers over a preset."""
+
+
+def model_description(run: Run) -> str:
+    """The model in a few plain words, to begin a sentence with."""
+    model = run.record.model
+    kind = MODELS.get(model.name)
+    return model.title if kind is None else f"{model.title} ({kind.description})"
+
+
+def study_facts(run: Run) -> tuple[Fact, ...]:
+    """Which study, how large, from which camera, in which split."""
+    record, folds = run.record, run.folds()
+    captures = sorted({name for split in folds.splits.values() for role in ROLES for name in split.captures_of(role)})
+    patients = Counter(folds.patients[capture] for capture in captures)
+    several = sum(count > 1 for count in patients.values())
+    ignored = Counter[int]()
+    for counts in record.ignored_codes.values():
+        ignored.update(counts)
+    return (
+        ("Study", record.study.name),
+        ("Patients, captures", f"{len(patients)}, {len(captures)} ({several} patients with more than one capture)"),
+        ("Patients are", ", ".join(patients)),
+        ("Classes", "; ".join(f"{one.name} (codes {_listed(one.codes)})" for one in record.classes.classes)),
+        ("Labels outside the classes", _ignored(ignored)),
+        ("Camera", "not named: preprocessed cubes" if record.sensor is None else record.sensor.name),
+        ("Fingerprint of the study", record.study.fingerprint),
+        ("Fingerprint of the split", record.split_fingerprint),
+    )
+
+
+def model_facts(run: Run) -> tuple[Fact, ...]:
+    """What was trained, on what, with which settings."""
+    record = run.record
+    chain, model = record.preprocessing, record.model
+    waves = record.wavelengths_nm
+    kind = MODELS.get(model.name)
+    fitted = kind is not None and not kind.iterative
+    facts = [
+        ("Model", model_description(run)),
+        ("Sees", "single spectra" if model.window == 1 else f"windows of {model.window}×{model.window} pixels"),
+        ("Bands", f"{model.n_bands}" + ("" if waves is None else f", {waves[0]:.0f} to {waves[-1]:.0f} nm")),
+        (
+            "Preprocessing",
+            f"{'with' if chain.spectral_correction else 'without'} spectral correction, normalisation"
+            f" '{chain.normalisation}'",
+        ),
+        ("Weight of classes", record.training.class_weights),
+        ("Seed", str(record.training.seed)),
+    ]
+    if not fitted:
+        config = record.training
+        facts.append(
+            (
+                "Training",
+                f"preset '{config.preset}': at most {config.epochs} epochs in batches of {config.batch_size}, Adam at"
+                f" {config.learning_rate:g} ({config.schedule}), {_stopping(config)}",
+            )
+        )
+    facts.append(("Kept for use", _kept(run)))
+    return tuple(facts)
+
+
+def time_facts(run: Run, evaluation: EvaluationRecord) -> tuple[Fact, ...]:
+    """How long it took; the time per frame where the run has a bundle."""
+    record = run.record
+    facts = [("Training, all folds", f"{sum(fold.seconds for fold in evaluation.folds):.1f} s")]
+    if len(evaluation.folds) > 1:
+        slowest = max(evaluation.folds, key=lambda fold: fold.seconds)
+        facts.append(("Slowest fold", f"{slowest.name}, {slowest.seconds:.1f} s"))
+    if record.finished_at is not None:
+        facts.append(("Trained", f"{record.started_at:%Y-%m-%d %H:%M} to {record.finished_at:%Y-%m-%d %H:%M %Z}"))
+    return (*facts, *_frame_times(run))
+
+
+def environment_facts(run: Run, evaluation: EvaluationRecord) -> tuple[Fact, ...]:
+    """Versions that trained, evaluated and wrote the report."""
+    where = run.record.environment
+    return (
+        ("Trained with", ", ".join(f"{name} {number}" for name, number in where.packages.items())),
+        ("Python, platform", f"{where.python}, {where.platform}"),
+        ("Commit of GlioMap", where.commit or "not known"),
+        ("Evaluated with", f"GlioMap {evaluation.gliomap}"),
+        ("Reported with", f"GlioMap {__version__}, Python {platform.python_version()}"),
+    )
+
+
+def commands(run: Run) -> tuple[str, ...]:
+    """What is typed to train and evaluate it again."""
+    record, folds = run.record, run.folds()
+    words = ["gliomap", "train", record.study.path, "--model", record.model.name]
+    if record.training.preset != "default":
+        words += ["--preset", record.training.preset]
+    words += ["--protocol", record.protocol, *_division(run, folds)]
+    base = PRESETS.get(record.training.preset, PRESETS["default"]).as_dict()
+    used = record.training.as_dict()
+    for setting, flag in _FLAGS.items():
+        if used[setting] != base[setting]:
+            words += [flag, str(used[setting])]
+    if used["threads"] != base["threads"]:
+        words += ["--threads", str(used["threads"])]
+    if record.model.hidden is not None:
+        words += ["--hidden", str(record.model.hidden)]
+    words += ["--seed", str(record.training.seed), "-o", record.name]
+    return (shlex.join(words) + " \\", f"  && gliomap evaluate {shlex.quote(record.name)}")
+
+
+def _division(run: Run, folds: Folds) -> list[str]:
+    """Options that divide the study in the same way."""
+    protocol, split = run.record.protocol, folds.first
+    if protocol == "holdout":
+        words = ["--test-capture", ",".join(split.test), "--train-capture", ",".join((*split.train, *split.validation))]
+        if split.validation:
+            words += ["--validation-patient", ",".join(split.patients_of("validation"))]
+        return [*words, "--allow-same-patient"] if split.allow_same_patient else words
+    words = []
+    if protocol == "kfold-patient":
+        words = ["--folds", str(len(folds.splits))]
+    elif protocol == "double-cv":
+        words = ["--folds", str(math.isqrt(len(folds.splits)))]
+    elif split.pixels is not None:
+        words = ["--folds", str(split.pixels.count)]
+    return [*words, "--no-final"] if protocol in ("lopo", "kfold-patient") and run.record.kept is None else words
+
+
+def _frame_times(run: Run) -> tuple[Fact, ...]:
+    """Measured when the run's own bundle was exported; nothing where there is none or it is damaged."""
+    path = run.path / BUNDLE
+    if not path.is_dir():
+        return (("Time per frame", "not measured: the run has no bundle (gliomap bundle create RUN)"),)
+    try:
+        backends = open_bundle(path).manifest.backends
+    except GlioMapError as error:
+        return (("Time per frame", f"not known: {error.thing} {error.fault}"),)
+    return tuple(
+        (f"Time per frame, {name}", f"{one.ms_per_frame:.1f} ms from the raw mosaic")
+        if one.ms_per_frame is not None
+        else (f"Time per cube, {name}", f"{one.ms_per_cube:.1f} ms")
+        for name, one in backends.items()
+        if one.ms_per_frame is not None or one.ms_per_cube is not None
+    )
+
+
+def _stopping(config: TrainingConfig) -> str:
+    if config.patience is None:
+        return "to the end"
+    again = ", then afresh on all its patients" if config.refit else ""
+    return f"stopped after {config.patience} epochs without gain on the validation patients{again}"
+
+
+def _kept(run: Run) -> str:
+    record = run.record
+    if not record.folds:
+        return "the model that was tested"
+    if record.kept is None:
+        return "none"
+    return "a model of all patients, which nobody is left to test" if record.kept == "final" else f"fold {record.kept}"
+
+
+def _ignored(counts: Mapping[int, int]) -> str:
+    return (
+        "none" if not counts else ", ".join(f"code {code}: {count:,} pixels" for code, count in sorted(counts.items()))
+    )
+
+
+def _listed(codes: tuple[int, ...]) -> str:
+    return ", ".join(str(code) for code in codes)
