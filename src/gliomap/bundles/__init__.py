@@ -1,6 +1,7 @@
 """Bundles: a trained model as it travels — graphs, manifest, hashes, card. Write, open, verify."""
 
 from gliomap.bundles._bundle import Bundle, open_bundle, verify_bundle, write_bundle
+from gliomap.bundles._card import GROUP
 from gliomap.bundles._manifest import (
     FORMAT_VERSION,
     INTENDED_USE,
@@ -19,6 +20,7 @@ from gliomap.bundles._manifest import (
 
 __all__ = [
     "FORMAT_VERSION",
+    "GROUP",
     "INTENDED_USE",
     "Backend",
     "Bundle",

@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gliomap.bundles._manifest import Manifest
+from gliomap.bundles._manifest import Manifest, Measured
 
-__all__ = ["model_card"]
+__all__ = ["GROUP", "model_card"]
+
+GROUP = " · "
+"""Between a metric and the patients that it was measured on, in its name; a plain name means all test patients."""
+
+_INTERVALS = (
+    "Values with a number of patients are means over patients, with a 95 % interval where there are six patients or more;"
+    " pixels of one patient resemble each other, so they are never the unit of an interval."
+)
 
 
 def model_card(manifest: Manifest) -> str:
@@ -84,18 +92,33 @@ def _training(manifest: Manifest) -> str:
         told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
         lines.append(f"- labelled pixels, {role}: {told}")
     lines += [f"- {note}" for note in training.notes]
+    lines.append(f"- fingerprint of the study {training.study_fingerprint}, of the split {training.split_fingerprint}")
     return "\n".join(lines)
 
 
 def _metrics(manifest: Manifest) -> str:
+    """One table for all test patients and one for each group of them."""
     if not manifest.metrics:
         return "Not measured."
-    rows = [
-        (name, f"{one.value:.3f}", "" if one.low is None or one.high is None else f"{one.low:.3f}–{one.high:.3f}")
-        for name, one in manifest.metrics.items()
-    ]
-    where = f"Measured on {manifest.measured_on}.\n\n" if manifest.measured_on else ""
-    return where + _table(("metric", "value", "interval over patients"), rows)
+    groups: dict[str, list[tuple[str, ...]]] = {}
+    for name, one in manifest.metrics.items():
+        metric, _, group = name.partition(GROUP)
+        groups.setdefault(group, []).append((metric, f"{one.value:.3f}", _interval(one), _patients(one)))
+    parts = [f"Measured on {manifest.measured_on}."] if manifest.measured_on else []
+    if manifest.training is not None:
+        parts.append(f"Protocol '{manifest.training.protocol}'. {_INTERVALS}")
+    for group, rows in groups.items():
+        parts += [f"### {group[:1].upper()}{group[1:]}"] if group else []
+        parts.append(_table(("metric", "value", "interval over patients", "patients"), rows))
+    return "\n\n".join(parts)
+
+
+def _interval(one: Measured) -> str:
+    return "" if one.low is None or one.high is None else f"{one.low:.3f}–{one.high:.3f}"
+
+
+def _patients(one: Measured) -> str:
+    return "over all pixels" if one.patients is None else str(one.patients)
 
 
 def _backends(manifest: Manifest) -> str:
@@ -119,6 +142,9 @@ def _limits(manifest: Manifest) -> str:
     lines = [
         "- Cameras, wavelengths, lamps, tissues and patients other than those above: unknown behaviour.",
         "- Confidence is the highest of the probabilities; it is not calibrated and knows no 'don't know'.",
+        "- It was learned from labelled pixels, which lie where the tissue was clear: borders, blood and glare are another"
+        " matter. Every classified pixel gets one of its classes, also where something else lies.",
+        "- Nothing is known about age, sex, treatment or origin of the patients, so no group was looked at for fairness.",
         "- Saturated, dark, defective and zero-brightness pixels are not classified.",
     ]
     if manifest.training is None or not manifest.training.patients.get("test"):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from gliomap._files import refuse_existing
 from gliomap._progress import Track, silent
-from gliomap.bundles import Bundle, Measured, Training
+from gliomap.bundles import GROUP, Bundle, Measured, Training
 from gliomap.errors import GlioMapError, ModelError, SensorError, UsageError
-from gliomap.evaluation import EvaluationRecord, Interval, read_evaluation, tumour_indices
+from gliomap.evaluation import EvaluationRecord, Interval, Metrics, read_evaluation, tumour_indices
 from gliomap.learning import load_model
 from gliomap.learning.export import BundleInfo, export_bundle
 from gliomap.preprocessing import PreprocessingConfig
@@ -16,6 +16,7 @@ from gliomap.sensors import MosaicSensor, get_sensor
 from gliomap.studies import SensorLike
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 from gliomap.workflows._evaluate import EVALUATION, METRICS
+from gliomap.workflows._evaluation_record import patient_intervals
 from gliomap.workflows._folds_plan import FINAL
 from gliomap.workflows._runs import ROLES, Run, open_run
 
@@ -249,7 +250,25 @@ def _metrics(evaluation: EvaluationRecord) -> dict[str, Measured]:
         tumour, name = pooled.classes[index - 1], evaluation.classes.names[index - 1]
         plain |= {f"{name} sensitivity": tumour.sensitivity, f"{name} specificity": tumour.specificity}
     found = {name: Measured(value=value) for name, value in plain.items() if value is not None}
-    return found | {name: _measured(one) for name, one in evaluation.intervals.items() if one is not None}
+    found |= {name: _measured(one) for name, one in evaluation.intervals.items() if one is not None}
+    return found | _by_group(evaluation)
+
+
+def _by_group(evaluation: EvaluationRecord) -> dict[str, Measured]:
+    """The same for patients with labelled tumour and for those without, where there are both."""
+    tumour = tumour_indices(evaluation.classes)
+    groups: dict[str, list[Metrics]] = {"patients with labelled tumour": [], "patients without": []}
+    for one in evaluation.patients.values():
+        has = any(one.classes[index - 1].labelled for index in tumour)
+        groups["patients with labelled tumour" if has else "patients without"].append(one)
+    if not tumour or not all(groups.values()):
+        return {}
+    return {
+        f"{name}{GROUP}{group}": _measured(interval)
+        for group, members in groups.items()
+        for name, interval in patient_intervals(members, evaluation.classes).items()
+        if interval is not None
+    }
 
 
 def _measured(interval: Interval) -> Measured:

@@ -42,9 +42,9 @@ def study_facts(run: Run) -> tuple[Fact, ...]:
         ignored.update(counts)
     return (
         ("Study", record.study.name),
-        ("Patients, captures", f"{len(patients)}, {len(captures)} ({several} patients with more than one capture)"),
-        ("Patients are", ", ".join(patients)),
-        ("Classes", "; ".join(f"{one.name} (codes {_listed(one.codes)})" for one in record.classes.classes)),
+        ("Patients", f"{len(patients)}: {', '.join(patients)}"),
+        ("Captures", f"{len(captures)}; patients with more than one: {several or 'none'}"),
+        ("Classes", "; ".join(f"{one.name} (code{'s' * (len(one.codes) > 1)} {_listed(one.codes)})" for one in record.classes.classes)),
         ("Labels outside the classes", _ignored(ignored)),
         ("Camera", "not named: preprocessed cubes" if record.sensor is None else record.sensor.name),
         ("Fingerprint of the study", record.study.fingerprint),

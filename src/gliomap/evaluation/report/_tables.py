@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from gliomap.evaluation._metrics import ClassMetrics, Interval, Metrics, interval_over_patients
@@ -23,11 +23,13 @@ __all__ = [
     "folds",
     "interval_cell",
     "labelled_pixels",
-    "names_of",
     "overall",
     "patients",
     "tumour_metrics",
 ]
+
+LISTED = 5
+"""Patients that are listed by name before the list is turned round."""
 
 METRICS: Mapping[str, Callable[[Metrics], float | None]] = {
     "Overall accuracy": lambda found: found.overall_accuracy,
@@ -187,12 +189,13 @@ def confusion(record: EvaluationRecord) -> PageTable:
 
 def folds(record: EvaluationRecord) -> PageTable:
     """Who trained, validated and was tested, fold by fold."""
+    everybody = {name for one in record.folds for name in (*one.trained, *one.validated, *one.tested)}
     rows = tuple(
         (
             Cell(one.name or "only fold"),
-            Cell(names_of(one.trained), f"{len(one.trained)}"),
-            Cell(names_of(one.validated), f"{len(one.validated)}" if one.validated else ""),
-            Cell(names_of(one.tested), f"{len(one.tested)}"),
+            _people(one.trained, everybody),
+            _people(one.validated, everybody),
+            _people(one.tested, everybody),
             _count(one.metrics.n),
             _number(one.metrics.overall_accuracy),
             Cell(f"{one.seconds:.1f} s", number=True),
@@ -261,9 +264,16 @@ def tumour_metrics(classes: ClassSet) -> dict[str, Callable[[Metrics], float | N
     return named
 
 
-def names_of(names: Sequence[str]) -> str:
-    """All of them, or a dash."""
-    return ", ".join(names) or "–"
+def _people(names: Sequence[str], everybody: Collection[str]) -> Cell:
+    """Names and their number; many of them by who is missing."""
+    if not names:
+        return Cell("–")
+    others = sorted(set(everybody) - set(names))
+    if len(names) > LISTED and len(others) < len(names):
+        text = f"all but {', '.join(others)}" if others else "all"
+    else:
+        text = ", ".join(names)
+    return Cell(text, f"{len(names)} patient{'' if len(names) == 1 else 's'}")
 
 
 def _of_class(index: int, figure: Callable[[ClassMetrics], float | None]) -> Callable[[Metrics], float | None]:

@@ -138,4 +138,4 @@ def _many(count: int, thing: str) -> str:
 
 
 def _per_cent(value: float) -> str:
-    return f"{100 * value:.0f} %"
+    return f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
