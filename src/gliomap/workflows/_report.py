@@ -133,6 +133,7 @@ def reported_run(run_folder: str | Path) -> ReportedRun:
     return ReportedRun(
         evaluation=evaluation,
         description=model_description(run),
+        study_fingerprint=run.record.study.fingerprint,
         synthetic=run.record.study.name.startswith("phantom"),
         study=study_facts(run),
         model=model_facts(run),

@@ -106,7 +106,15 @@ def patients_chart(record: SanityRecord, reached: Interval | None, name: str) ->
         )
     if reached is not None:
         axes.axhline(reached.mean, color=VALIDATION, linewidth=1.2, linestyle="--")
-        axes.text(max(sizes), reached.mean, "the run itself", fontsize=8, color=VALIDATION, ha="right", va="bottom")
+        axes.text(
+            1.01,
+            reached.mean,
+            "the run\nitself",
+            transform=axes.get_yaxis_transform(),
+            fontsize=8,
+            color=VALIDATION,
+            va="center",
+        )
     plain_axes(axes, "patients in training", "balanced accuracy")
     axes.set_xticks(sizes)
     axes.set_ylim(0, 1.02)

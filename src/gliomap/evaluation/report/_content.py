@@ -50,6 +50,8 @@ class ReportedRun:
         What its test found.
     description
         The model in one line of plain words.
+    study_fingerprint
+        SHA-256 over the files of the study that were used.
     synthetic
         The patients are a phantom's.
     study, model, times, environment
@@ -72,6 +74,7 @@ class ReportedRun:
 
     evaluation: EvaluationRecord
     description: str
+    study_fingerprint: str = ""
     synthetic: bool = False
     study: tuple[Fact, ...] = ()
     model: tuple[Fact, ...] = ()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gliomap import __version__
 from gliomap.errors import MissingExtraError, UsageError
 from gliomap.evaluation.report._charts import curves_chart, strip_chart
+from gliomap.evaluation.report._comparison import compare_runs
 from gliomap.evaluation.report._content import ReportedRun
 from gliomap.evaluation.report._pictures import capture_panels, confidence_ramp, swatches
 from gliomap.evaluation.report._sanity import sanity_part
@@ -89,7 +90,7 @@ def render_report(
         version=__version__,
         made=f"{when:%Y-%m-%d %H:%M %Z}".strip(),
         runs=[_chapter(run, f"run{number}", palette) for number, run in enumerate(runs, 1)],
-        comparison=None,
+        comparison=compare_runs(runs) if compare else None,
     )
 
 

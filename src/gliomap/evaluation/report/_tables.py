@@ -301,13 +301,16 @@ def _interval_cells(interval: Interval | None) -> tuple[Cell, Cell, Cell]:
     return _number(interval.mean), Cell(_span(interval), number=True), _count(interval.patients)
 
 
-def interval_cell(interval: Interval | None) -> Cell:
+def interval_cell(interval: Interval | None, *, sign: bool = False) -> Cell:
+    """Mean, and below it its interval or the patients' range; `sign` writes the sign of a difference."""
     if interval is None:
         return Cell(NOT_DEFINED, number=True)
-    return Cell(decimal(interval.mean), f"{_span(interval)}; n = {interval.patients}", number=True)
+    mean = f"{interval.mean:+.3f}" if sign else decimal(interval.mean)
+    return Cell(mean, f"{_span(interval, sign=sign)}; n = {interval.patients}", number=True)
 
 
-def _span(interval: Interval) -> str:
+def _span(interval: Interval, *, sign: bool = False) -> str:
     if interval.low is None or interval.high is None:
         return "–"
-    return f"{interval.low:.3f} to {interval.high:.3f}"
+    style = "+.3f" if sign else ".3f"
+    return f"{interval.low:{style}} to {interval.high:{style}}"

@@ -1,0 +1,219 @@
+"""Two runs set against each other, patient by patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gliomap.errors import UsageError
+from gliomap.evaluation._canvas import INK, TRAINING, VALIDATION
+from gliomap.evaluation._metrics import Metrics, interval_over_patients
+from gliomap.evaluation._record import EvaluationRecord
+from gliomap.evaluation.report._content import ReportedRun
+from gliomap.evaluation.report._svg import Chart, canvas, chart, plain_axes
+from gliomap.evaluation.report._tables import METRICS, Cell, PageTable, interval_cell, tumour_metrics
+
+__all__ = ["Compared", "ComparisonPart", "compare_runs"]
+
+_FIGURES = ("Overall accuracy", "Balanced accuracy", "Macro F1", "Matthews correlation")
+_NARROW = ("Matthews correlation", "Tumour precision")
+"""Left out of the overview: the page is too narrow."""
+_DRAWN = 3
+LEAST_PAIRS = 6
+"""Patients that differ; with fewer, no outcome has p < 0.05 (2 / 2⁵ = 0.0625)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The first run against one other."""
+
+    title: str
+    table: PageTable
+    chart: Chart | None
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonPart:
+    """What the page shows of a comparison."""
+
+    words: tuple[str, ...]
+    warnings: tuple[str, ...]
+    overview: PageTable
+    pairs: tuple[Compared, ...]
+
+
+def compare_runs(runs: Sequence[ReportedRun]) -> ComparisonPart:
+    """Set the first run against each of the others.
+
+    Raises
+    ------
+    UsageError
+        Runs of other classes, or without a common test patient.
+    """
+    first, others = runs[0], runs[1:]
+    for other in others:
+        _refuse(first.evaluation, other.evaluation)
+    return ComparisonPart(
+        words=(
+            "Runs are compared patient by patient: the difference of each patient's two values is what counts, since an easy"
+            " patient is easy for every model. Intervals are of the mean difference. A p-value (Wilcoxon, signed ranks, two"
+            " sides) is given only where so many patients could show a difference at all, from 6 on; with fewer, even the same"
+            " sign in all of them would not reach 0.05.",
+        ),
+        warnings=_warnings(runs),
+        overview=_overview(runs),
+        pairs=tuple(_compared(first, other, f"pair{number}") for number, other in enumerate(others, 1)),
+    )
+
+
+def _refuse(first: EvaluationRecord, other: EvaluationRecord) -> None:
+    if first.classes != other.classes:
+        raise UsageError(
+            "comparison",
+            f"{first.run} tells {', '.join(first.classes.names)} apart, {other.run} {', '.join(other.classes.names)}",
+            "Compare runs of the same classes.",
+        )
+    if not set(first.patients) & set(other.patients):
+        raise UsageError(
+            "comparison",
+            f"{first.run} and {other.run} were tested on different patients: {', '.join(first.patients)} and"
+            f" {', '.join(other.patients)}",
+            "Compare runs that were tested on the same patients.",
+        )
+
+
+def _warnings(runs: Sequence[ReportedRun]) -> tuple[str, ...]:
+    """What makes the runs unlike in more than the model."""
+    lines = [f"{run.title}: {run.evaluation.warning}" for run in runs if run.evaluation.warning is not None]
+    if len({_division(run.evaluation) for run in runs}) > 1:
+        lines.append(
+            "The runs did not divide the patients in the same way, so a difference need not come from the models."
+        )
+    if len({run.study_fingerprint for run in runs}) > 1:
+        lines.append("The runs were not made on the same files. Make sure that equal names mean the same patients.")
+    return tuple(lines)
+
+
+def _division(record: EvaluationRecord) -> tuple[object, ...]:
+    """Who was learned from and who was tested; which of the former validated is the model's affair."""
+    if record.warning is not None:
+        return (record.protocol, record.split)
+    return tuple(sorted((one.tested, tuple(sorted({*one.trained, *one.validated}))) for one in record.folds))
+
+
+def _figures(record: EvaluationRecord) -> Mapping[str, Callable[[Metrics], float | None]]:
+    return {name: METRICS[name] for name in _FIGURES} | tumour_metrics(record.classes)
+
+
+def _overview(runs: Sequence[ReportedRun]) -> PageTable:
+    """Runs beside each other, each over all of its own patients."""
+    figures = {name: figure for name, figure in _figures(runs[0].evaluation).items() if name not in _NARROW}
+    rows = [
+        (
+            Cell(run.title),
+            Cell(str(len(run.evaluation.patients)), number=True),
+            *(
+                interval_cell(interval_over_patients([figure(one) for one in run.evaluation.patients.values()]))
+                for figure in figures.values()
+            ),
+        )
+        for run in runs
+    ]
+    return PageTable(
+        "Each run by itself: mean of its test patients, and below it the interval or the patients' range.",
+        ("Run", "Patients", *figures),
+        tuple(rows),
+        wide=True,
+    )
+
+
+def _compared(first: ReportedRun, other: ReportedRun, name: str) -> Compared:
+    common = sorted(set(first.evaluation.patients) & set(other.evaluation.patients))
+    figures = _figures(first.evaluation)
+    pairs = {
+        label: [
+            (one, two)
+            for patient in common
+            if (one := figure(first.evaluation.patients[patient])) is not None
+            and (two := figure(other.evaluation.patients[patient])) is not None
+        ]
+        for label, figure in figures.items()
+    }
+    rows = tuple(_row(label, found) for label, found in pairs.items())
+    left = sorted((set(first.evaluation.patients) | set(other.evaluation.patients)) - set(common))
+    words = [f"Tested by one of the two only, and left out: {', '.join(left)}."] if left else []
+    table = PageTable(
+        f"{other.title} minus {first.title}, over {len(common)} patients that both were tested on: above 0 the former is"
+        " better.",
+        ("", "First", "Second", "Difference", "Better in", "p"),
+        rows,
+    )
+    drawn = {label: found for label, found in pairs.items() if found}
+    return Compared(
+        f"{other.title} against {first.title}", table, _pairs_chart(drawn, first, other, name), tuple(words)
+    )
+
+
+def _row(label: str, pairs: Sequence[tuple[float, float]]) -> tuple[Cell, ...]:
+    differences = [two - one for one, two in pairs]
+    better = sum(value > 0 for value in differences)
+    return (
+        Cell(label),
+        interval_cell(interval_over_patients([one for one, _ in pairs])),
+        interval_cell(interval_over_patients([two for _, two in pairs])),
+        interval_cell(interval_over_patients(differences), sign=True),
+        Cell(f"{better} of {len(pairs)}", number=True),
+        Cell(_p_value(differences), number=True),
+    )
+
+
+def _p_value(differences: Sequence[float]) -> str:
+    """Wilcoxon's signed ranks over the patients that differ; silent where so few could not show anything."""
+    from scipy.stats import wilcoxon
+
+    differing = [value for value in differences if value]
+    if len(differing) < LEAST_PAIRS:
+        return "too few to tell"
+    p = float(wilcoxon(differing).pvalue)
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _pairs_chart(
+    pairs: Mapping[str, Sequence[tuple[float, float]]], first: ReportedRun, other: ReportedRun, name: str
+) -> Chart | None:
+    """A line for each patient from the first run to the other."""
+    shown = list(pairs.items())[:_DRAWN] + [one for one in pairs.items() if one[0].endswith("sensitivity")][:1]
+    if not shown:
+        return None
+    figure = canvas(7.2, 2.9)
+    grid = figure.subplots(1, len(shown), squeeze=False, sharey=True)
+    for axes, (label, found) in zip(grid.flat, shown, strict=True):
+        plain_axes(axes, "", "")
+        for one, two in found:
+            better = two >= one
+            axes.plot(
+                [0, 1],
+                [one, two],
+                color=TRAINING if better else VALIDATION,
+                linestyle="-" if better else "--",
+                linewidth=1.2,
+                marker="o",
+                markersize=4.5,
+                markerfacecolor="white",
+            )
+        axes.set_title(label, fontsize=9, color=INK)
+        axes.set_xticks([0, 1], ["first", "second"])
+        axes.set_xlim(-0.25, 1.25)
+    lowest = min(min(pair) for _, found in shown for pair in found)
+    grid.flat[0].set_ylim(min(0.0, lowest), 1.02)
+    told = "; ".join(
+        f"{label}: second better in {sum(b > a for a, b in found)} of {len(found)}" for label, found in shown
+    )
+    return chart(
+        figure,
+        name,
+        f"Patients from {first.title} (first) to {other.title} (second). {told}.",
+        "A line is a patient, from the first run to the second: blue and solid where it rises or stays, orange and broken"
+        " where it falls.",
+    )
