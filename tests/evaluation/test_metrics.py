@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score, recall_score
+from sklearn.metrics import cohen_kappa_score, f1_score, precision_score, recall_score
 
 from gliomap.errors import UsageError
-from gliomap.evaluation import Metrics, interval_over_patients, metrics
+from gliomap.evaluation import Metrics, metrics
 from support import shared
 
 
@@ -63,8 +63,9 @@ class TestWhatCannotBeSaid:
     def test_a_class_that_nobody_labelled_has_no_sensitivity_and_stands_in_no_mean(self) -> None:
         result = metrics(np.array([1, 1, 2, 2]), np.array([1, 3, 2, 2]), 3)
         absent = result.classes[2]
-        assert (absent.sensitivity, absent.f1, absent.roc_auc) == (None, None, None)
-        assert absent.precision == 0  # it was predicted, wrongly: that can be said
+        assert (absent.sensitivity, absent.roc_auc) == (None, None)
+        assert absent.precision == absent.f1 == 0  # it was predicted, wrongly: that can be said
+        assert result.macro_f1 == pytest.approx((2 / 3 + 1 + 0) / 3)
         assert absent.specificity == 3 / 4
         assert result.balanced_accuracy == pytest.approx((1 / 2 + 1) / 2)
 
@@ -98,6 +99,11 @@ class TestWhatCannotBeSaid:
         assert (result.n, result.not_classified) == (2, 2)
         assert [entry.not_classified for entry in result.classes] == [1, 1]
 
+    def test_a_class_neither_true_nor_predicted_is_in_no_mean(self) -> None:
+        result = metrics(np.array([1, 1, 2, 2]), np.array([1, 1, 2, 2]), 3)
+        assert result.classes[2].f1 is None
+        assert result.macro_f1 == result.macro_precision == 1
+
 
 class TestProbabilities:
     def test_sure_and_right_is_calibrated(self) -> None:
@@ -128,7 +134,7 @@ class TestProperties:
         result = metrics(*case)
         values = every_number(result)
         assert all(np.isfinite(value) and -1 <= value <= 1 for value in values)
-        assert all(value >= 0 for value in every_number(replace(result, mcc=None)))
+        assert all(value >= 0 for value in every_number(replace(result, mcc=None, cohen_kappa=None)))
         assert sum(map(sum, result.confusion)) + result.not_classified == len(case[0])
 
     @settings(max_examples=50, deadline=None)
@@ -163,7 +169,7 @@ class TestProperties:
 
     @settings(max_examples=50, deadline=None)
     @given(classifications())
-    def test_means_are_scikit_learns_over_the_labelled_classes(self, case: tuple) -> None:
+    def test_means_are_scikit_learns(self, case: tuple) -> None:
         true, predicted, n_classes, _ = case
         kept = predicted > 0
         present = np.unique(true[kept])
@@ -171,9 +177,19 @@ class TestProperties:
         if not present.size:
             assert result.macro_f1 is None
             return
-        options = {"labels": present, "average": "macro", "zero_division": 0}
-        assert result.macro_f1 == pytest.approx(f1_score(true[kept], predicted[kept], **options))
-        assert result.balanced_accuracy == pytest.approx(recall_score(true[kept], predicted[kept], **options))
+        options = {"average": "macro", "zero_division": 0}
+        either = np.union1d(present, predicted[kept])
+        assert result.macro_f1 == pytest.approx(f1_score(true[kept], predicted[kept], labels=either, **options))
+        recall = recall_score(true[kept], predicted[kept], labels=present, **options)
+        assert result.balanced_accuracy == pytest.approx(recall)
+        given = np.unique(predicted[kept])
+        precision = precision_score(true[kept], predicted[kept], labels=given, **options)
+        assert result.macro_precision == pytest.approx(precision)
+        if either.size > 1:
+            kappa = cohen_kappa_score(true[kept], predicted[kept])
+            assert result.cohen_kappa == pytest.approx(kappa)
+        else:
+            assert result.cohen_kappa is None
 
     @settings(max_examples=30, deadline=None)
     @given(classifications())
@@ -205,26 +221,3 @@ def test_metrics_of_another_version_are_refused() -> None:
         Metrics.from_dict({**content, "shine": 1})
     with pytest.raises(UsageError):
         Metrics.from_dict({})
-
-
-class TestIntervals:
-    def test_each_patient_counts_once_and_undefined_ones_not_at_all(self) -> None:
-        interval = interval_over_patients([0.2, None, 0.4, 0.9])
-        assert interval is not None
-        assert interval.mean == pytest.approx(0.5)
-        assert interval.patients == 3
-        assert interval.low is not None
-        assert interval.high is not None
-        assert 0.2 <= interval.low < interval.mean < interval.high <= 0.9
-
-    def test_two_patients_have_a_mean_and_no_interval(self) -> None:
-        interval = interval_over_patients([0.2, 0.4])
-        assert interval is not None
-        assert (interval.mean, interval.low, interval.high) == (pytest.approx(0.3), None, None)
-
-    def test_no_patient_has_nothing(self) -> None:
-        assert interval_over_patients([None, None]) is None
-
-    def test_it_is_repeatable(self) -> None:
-        values = [0.1, 0.5, 0.6, 0.8]
-        assert interval_over_patients(values) == interval_over_patients(values)

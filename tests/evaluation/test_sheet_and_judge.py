@@ -183,11 +183,11 @@ class TestJudge:
 
     def test_pooling_counts_each_pixel_once(self, scene: Scene) -> None:
         one = judge("ID0001C01", "ID0001", scene.truth, full_map(scene))
-        both = pooled_metrics([one, one], 5)
+        both = pooled_metrics([one, one], THESIS_CLASSES)
         assert both.n == 2 * one.metrics.n
         assert both.overall_accuracy == pytest.approx(one.metrics.overall_accuracy)
         with pytest.raises(UsageError):
-            pooled_metrics([], 5)
+            pooled_metrics([], THESIS_CLASSES)
 
     def test_sizes_that_differ_are_refused(self, scene: Scene) -> None:
         with pytest.raises(UsageError, match="ID0001C01"):
@@ -220,7 +220,7 @@ def record_of(scene: Scene, patients: int) -> EvaluationRecord:
             name = f"ID{number:04}{capture}"
             judged[name] = judge(name, name[:6], truth, full_map(scene))
     by_patient = {
-        patient: pooled_metrics([one for one in judged.values() if one.patient == patient], 5)
+        patient: pooled_metrics([one for one in judged.values() if one.patient == patient], THESIS_CLASSES)
         for patient in sorted({one.patient for one in judged.values()})
     }
     accuracies = [found.overall_accuracy for found in by_patient.values()]
@@ -234,7 +234,7 @@ def record_of(scene: Scene, patients: int) -> EvaluationRecord:
         same_patient=(),
         classes=THESIS_CLASSES,
         version=1,
-        pooled=pooled_metrics(list(judged.values()), 5),
+        pooled=pooled_metrics(list(judged.values()), THESIS_CLASSES),
         patients=by_patient,
         intervals={"overall accuracy": interval_over_patients(accuracies), "nothing": None},
         captures={
@@ -285,7 +285,7 @@ class TestRecord:
         ]
         assert len(overall.rows) == 6 + 3 + 1
         assert len(by_class.rows) == len(confusion.rows) == 5
-        assert "over 3 patients" in means.rows[0][1]
+        assert "(3 patients: " in means.rows[0][1]
         assert means.rows[1] == ("nothing", "not defined")
         assert [row[0] for row in marked.rows] == ["ID0001C02", "ID0002C02", "ID0003C02"]
 

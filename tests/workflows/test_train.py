@@ -193,7 +193,7 @@ def test_overrides_and_hidden_reach_the_model(study):
 @pytest.mark.parametrize(
     ("options", "kind", "told"),
     [
-        ({"model": "forest"}, ModelError, "conv2d, fourlayer, lda"),
+        ({"model": "wood"}, ModelError, "conv2d, fourlayer, lda"),
         ({"preset": "fast"}, UsageError, "default, thesis"),
         ({"protocol": "leave-one-out"}, UsageError, "holdout"),
         ({"overrides": {"rate": 1}}, UsageError, "'rate'"),

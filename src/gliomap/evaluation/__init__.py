@@ -3,10 +3,14 @@
 Loading this room loads neither scikit-learn nor matplotlib; what needs them imports them when used.
 """
 
+from gliomap.evaluation._comparison import Comparison, compare_over_patients
+from gliomap.evaluation._distance import DistanceBin, distance_accuracy, pooled_distances
 from gliomap.evaluation._figures import confusion_figure, learning_curves
+from gliomap.evaluation._intervals import Interval, interval_over_patients
 from gliomap.evaluation._judge import FalseTumour, Judged, false_tumour, judge, pooled_metrics
-from gliomap.evaluation._metrics import ClassMetrics, Interval, Metrics, interval_over_patients, metrics
+from gliomap.evaluation._metrics import ClassMetrics, Metrics, ReliabilityBin, metrics
 from gliomap.evaluation._names import next_version, picture_name, picture_stem
+from gliomap.evaluation._operating import TumourCurve, WorkingPoint, tumour_curve
 from gliomap.evaluation._record import CaptureRecord, EvaluationRecord, FoldRecord, read_evaluation, record_tables
 from gliomap.evaluation._responses import plot_responses
 from gliomap.evaluation._sanity import (
@@ -34,6 +38,8 @@ __all__ = [
     "NOT_DEFINED",
     "CaptureRecord",
     "ClassMetrics",
+    "Comparison",
+    "DistanceBin",
     "EvaluationRecord",
     "FalseTumour",
     "FoldRecord",
@@ -41,14 +47,19 @@ __all__ = [
     "Interval",
     "Judged",
     "Metrics",
+    "ReliabilityBin",
     "SanityPoint",
     "SanityRecord",
     "SanityScore",
     "Table",
+    "TumourCurve",
+    "WorkingPoint",
     "class_table",
+    "compare_over_patients",
     "confusion_figure",
     "confusion_table",
     "contact_sheet",
+    "distance_accuracy",
     "false_tumour",
     "interval_over_patients",
     "interval_text",
@@ -61,10 +72,12 @@ __all__ = [
     "picture_of",
     "picture_stem",
     "plot_responses",
+    "pooled_distances",
     "pooled_metrics",
     "read_evaluation",
     "read_sanity",
     "record_tables",
     "summary_line",
+    "tumour_curve",
     "tumour_indices",
 ]

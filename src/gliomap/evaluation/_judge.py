@@ -15,6 +15,7 @@ from gliomap.evaluation._tables import tumour_indices
 
 if TYPE_CHECKING:
     from gliomap.engine import TissueMap
+    from gliomap.taxonomy import ClassSet
 
 __all__ = ["FalseTumour", "Judged", "false_tumour", "judge", "pooled_metrics"]
 
@@ -111,7 +112,7 @@ def judge(capture: str, patient: str, truth: npt.NDArray[np.uint8], tissue: Tiss
         true=true,
         predicted=predicted,
         probabilities=probabilities,
-        metrics=metrics(true, predicted, len(tissue.classes), probabilities),
+        metrics=metrics(true, predicted, len(tissue.classes), probabilities, tumour_indices(tissue.classes)),
         false_tumour=false_tumour(truth, tissue),
     )
 
@@ -136,7 +137,7 @@ def false_tumour(truth: npt.NDArray[np.uint8], tissue: TissueMap) -> FalseTumour
     )
 
 
-def pooled_metrics(judged: Sequence[Judged], n_classes: int) -> Metrics:
+def pooled_metrics(judged: Sequence[Judged], classes: ClassSet) -> Metrics:
     """Metrics over the labelled pixels of several captures together, each pixel counting once.
 
     Raises
@@ -149,6 +150,7 @@ def pooled_metrics(judged: Sequence[Judged], n_classes: int) -> Metrics:
     return metrics(
         np.concatenate([one.true for one in judged]),
         np.concatenate([one.predicted for one in judged]),
-        n_classes,
+        len(classes),
         np.concatenate([one.probabilities for one in judged]),
+        tumour_indices(classes),
     )

@@ -14,14 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap.errors import UsageError
+from gliomap.evaluation._operating import TumourCurve, tumour_curve
 
-__all__ = ["CALIBRATION_BINS", "ClassMetrics", "Interval", "Metrics", "interval_over_patients", "metrics"]
+__all__ = ["CALIBRATION_BINS", "ClassMetrics", "Metrics", "ReliabilityBin", "metrics"]
 
 CALIBRATION_BINS = 15
 """Equal-width bins of confidence, as in Guo et al. 2017, 'On calibration of modern neural networks'."""
-
-LEAST_PATIENTS = 3
-RESAMPLES = 2000
 
 Labels = npt.NDArray[np.integer]
 
@@ -51,7 +49,7 @@ class ClassMetrics:
     precision
         TP / (TP + FP); None where the class was never predicted.
     f1
-        2 TP / (2 TP + FP + FN); None where nobody labelled the class.
+        2 TP / (2 TP + FP + FN); None where the class is neither labelled nor predicted.
     roc_auc
         Area under the receiver operating characteristic of this class's probability; None without
         probabilities, or where either side is empty.
@@ -70,6 +68,25 @@ class ClassMetrics:
 
 
 @dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Pixels whose confidence lies in one bin.
+
+    Attributes
+    ----------
+    pixels
+        How many, at least one.
+    confidence
+        Their mean confidence.
+    accuracy
+        Share of them that is right.
+    """
+
+    pixels: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """A classification as a whole.
 
@@ -82,17 +99,25 @@ class Metrics:
     overall_accuracy
         Share of pixels right (OACC); None without pixels.
     balanced_accuracy
-        Mean sensitivity over the labelled classes.
+        Mean sensitivity over the labelled classes (macro sensitivity).
+    macro_specificity, macro_precision
+        Means over the classes for which they are defined.
     macro_f1
-        Mean F1 over the labelled classes; 0 for one of them that was never predicted.
+        Mean F1 over every class that is true or predicted; 0 for one that is only one of both.
     mcc
         Matthews correlation coefficient for several classes (Gorodkin 2004), −1…1; None where only
         one class is labelled or only one predicted.
+    cohen_kappa
+        Agreement beyond chance (Cohen 1960), −1…1; None where only one class occurs at all.
     macro_roc_auc
         Mean one-versus-rest ROC AUC over the classes that have one.
     calibration_error
         Expected calibration error over 15 equal-width bins of confidence, 0…1; None without
         probabilities.
+    reliability
+        The bins that the calibration error is made of, without empty ones; empty without probabilities.
+    tumour
+        Tumour against the rest at every threshold; None without probabilities, tumour classes or either side.
     confusion
         C rows of C counts: row = true class, column = predicted class.
     classes
@@ -103,10 +128,15 @@ class Metrics:
     not_classified: int
     overall_accuracy: float | None
     balanced_accuracy: float | None
+    macro_specificity: float | None
+    macro_precision: float | None
     macro_f1: float | None
     mcc: float | None
+    cohen_kappa: float | None
     macro_roc_auc: float | None
     calibration_error: float | None
+    reliability: tuple[ReliabilityBin, ...]
+    tumour: TumourCurve | None
     confusion: tuple[tuple[int, ...], ...]
     classes: tuple[ClassMetrics, ...]
 
@@ -127,6 +157,9 @@ class Metrics:
             values = dict(content)
             values["confusion"] = tuple(tuple(row) for row in values["confusion"])
             values["classes"] = tuple(ClassMetrics(**entry) for entry in values["classes"])
+            values["reliability"] = tuple(ReliabilityBin(**entry) for entry in values["reliability"])
+            curve = values["tumour"]
+            values["tumour"] = None if curve is None else TumourCurve.from_dict(curve)
             return cls(**values)
         except (KeyError, TypeError) as error:
             raise UsageError(
@@ -134,31 +167,12 @@ class Metrics:
             ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """Mean over patients with its 95 % interval.
-
-    Attributes
-    ----------
-    mean
-        Of the patients' values, each patient counting once.
-    low, high
-        95 % percentile bootstrap over patients; None with fewer than three patients.
-    patients
-        How many have a value.
-    """
-
-    mean: float
-    low: float | None
-    high: float | None
-    patients: int
-
-
 def metrics(
     true: Labels,
     predicted: Labels,
     n_classes: int,
     probabilities: npt.NDArray[np.floating] | None = None,
+    tumour: Sequence[int] = (),
 ) -> Metrics:
     """Compare labels.
 
@@ -171,7 +185,9 @@ def metrics(
     n_classes
         C.
     probabilities
-        (N, C), column k for class k + 1, each 0…1; for ROC AUC and the calibration error.
+        (N, C), column k for class k + 1, each 0…1; for ROC AUC, calibration and the tumour's curve.
+    tumour
+        Indices of the classes that are tumour.
 
     Raises
     ------
@@ -187,34 +203,24 @@ def metrics(
     classes = tuple(
         _one_versus_rest(table, true, scores, index, int(left_out[index - 1])) for index in range(1, n_classes + 1)
     )
+    reliability = _reliability(true, predicted, scores)
     return Metrics(
         n=int(table.sum()),
         not_classified=int(left_out.sum()),
         overall_accuracy=_ratio(int(np.trace(table)), int(table.sum())),
         balanced_accuracy=_mean(entry.sensitivity for entry in classes),
+        macro_specificity=_mean(entry.specificity for entry in classes),
+        macro_precision=_mean(entry.precision for entry in classes),
         macro_f1=_mean(entry.f1 for entry in classes),
         mcc=_mcc(true, predicted, table),
+        cohen_kappa=_kappa(table),
         macro_roc_auc=_mean(entry.roc_auc for entry in classes),
-        calibration_error=_calibration_error(true, predicted, scores),
+        calibration_error=_calibration_error(reliability),
+        reliability=reliability,
+        tumour=_tumour(true, scores, tumour),
         confusion=tuple(tuple(int(count) for count in row) for row in table),
         classes=classes,
     )
-
-
-def interval_over_patients(values: Sequence[float | None], *, seed: int = 0) -> Interval | None:
-    """Mean over patients and a 95 % percentile bootstrap of it (2,000 resamples of the patients).
-
-    Patients are the units that a result must carry over to, so they are resampled, not pixels. Values
-    that are not defined are left out; None where no patient has one.
-    """
-    known = np.array([value for value in values if value is not None], np.float64)
-    if known.size == 0:
-        return None
-    if known.size < LEAST_PATIENTS:
-        return Interval(float(known.mean()), None, None, int(known.size))
-    drawn = np.random.default_rng(seed).choice(known, (RESAMPLES, known.size)).mean(axis=1)
-    low, high = np.percentile(drawn, (2.5, 97.5))
-    return Interval(float(known.mean()), float(low), float(high), int(known.size))
 
 
 def _checked(
@@ -265,7 +271,7 @@ def _one_versus_rest(
         sensitivity=_ratio(hits, labelled),
         specificity=_ratio(rejected, total - labelled),
         precision=_ratio(hits, predicted),
-        f1=_ratio(2 * hits, labelled + predicted) if labelled else None,
+        f1=_ratio(2 * hits, labelled + predicted),
         roc_auc=_roc_auc(true == index, scores, index) if 0 < labelled < total else None,
     )
 
@@ -283,17 +289,46 @@ def _mcc(true: npt.NDArray[np.intp], predicted: npt.NDArray[np.intp], table: npt
     return float(matthews_corrcoef(true, predicted)) if varied else None
 
 
-def _calibration_error(
-    true: npt.NDArray[np.intp], predicted: npt.NDArray[np.intp], scores: npt.NDArray[np.float64] | None
-) -> float | None:
-    """Σ over bins of |share right − mean confidence| · share of pixels."""
-    if scores is None or true.size == 0:
+def _kappa(table: npt.NDArray[np.int64]) -> float | None:
+    """(observed − expected agreement) / (1 − expected)."""
+    total = int(table.sum())
+    if not total:
         return None
+    expected = float(table.sum(axis=0) @ table.sum(axis=1)) / total**2
+    return None if expected == 1 else (float(np.trace(table)) / total - expected) / (1 - expected)
+
+
+def _tumour(
+    true: npt.NDArray[np.intp], scores: npt.NDArray[np.float64] | None, tumour: Sequence[int]
+) -> TumourCurve | None:
+    if scores is None or not tumour:
+        return None
+    columns = [index - 1 for index in tumour]
+    return tumour_curve(np.isin(true, tumour), scores[:, columns].sum(axis=1))
+
+
+def _reliability(
+    true: npt.NDArray[np.intp], predicted: npt.NDArray[np.intp], scores: npt.NDArray[np.float64] | None
+) -> tuple[ReliabilityBin, ...]:
+    if scores is None or true.size == 0:
+        return ()
     confidence = np.clip(scores[np.arange(true.size), predicted - 1], 0, 1)
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(np.intp), CALIBRATION_BINS - 1)
+    pixels = np.bincount(bins, minlength=CALIBRATION_BINS)
     right = np.bincount(bins, weights=true == predicted, minlength=CALIBRATION_BINS)
     claimed = np.bincount(bins, weights=confidence, minlength=CALIBRATION_BINS)
-    return float(np.abs(right - claimed).sum() / true.size)
+    return tuple(
+        ReliabilityBin(int(pixels[k]), float(claimed[k] / pixels[k]), float(right[k] / pixels[k]))
+        for k in np.flatnonzero(pixels)
+    )
+
+
+def _calibration_error(reliability: Sequence[ReliabilityBin]) -> float | None:
+    """Σ over bins of |share right − mean confidence| · share of pixels."""
+    total = sum(one.pixels for one in reliability)
+    if not total:
+        return None
+    return sum(abs(one.accuracy - one.confidence) * one.pixels for one in reliability) / total
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gliomap._files import write_json
 from gliomap.errors import RunError, TaxonomyError
+from gliomap.evaluation._distance import DistanceBin
+from gliomap.evaluation._intervals import Interval
 from gliomap.evaluation._judge import FalseTumour
-from gliomap.evaluation._metrics import Interval, Metrics
+from gliomap.evaluation._metrics import Metrics
 from gliomap.evaluation._tables import (
     Table,
     class_table,
@@ -36,6 +38,10 @@ class CaptureRecord(BaseModel):
     patient: str
     metrics: Metrics
     false_tumour: FalseTumour | None = Field(description="Only where nobody labelled tumour in this capture.")
+    distance: tuple[DistanceBin, ...] = Field(
+        default=(),
+        description="Accuracy by the distance from the nearest pixel of this capture that was trained on; empty without.",
+    )
     predictions: str = Field(description="File beside metrics.json: rows, columns, true, predicted, probabilities.")
     pictures: tuple[str, ...] = Field(description="Files beside metrics.json.")
 
@@ -81,7 +87,7 @@ class EvaluationRecord(BaseModel):
     pooled: Metrics = Field(description="Over all test captures together.")
     patients: dict[str, Metrics]
     intervals: dict[str, Interval | None] = Field(description="Metric → mean and interval over the test patients.")
-    folds: tuple[FoldRecord, ...] = Field(description="Who trained and who was tested, fold by fold.")
+    folds: tuple[FoldRecord, ...] = Field(default=(), description="Who trained and who was tested, fold by fold.")
     captures: dict[str, CaptureRecord]
     pictures: tuple[str, ...] = Field(description="Of all captures together: confusion matrix, learning curves.")
     notice: str = DISCLAIMER

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gliomap._files import write_json
 from gliomap.errors import RunError
-from gliomap.evaluation._metrics import Interval
+from gliomap.evaluation._intervals import Interval
 
 __all__ = ["INSTRUMENTS", "Instrument", "SanityPoint", "SanityRecord", "SanityScore", "read_sanity"]
 

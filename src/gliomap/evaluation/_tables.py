@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gliomap.evaluation._metrics import Interval, Metrics
+from gliomap.evaluation._intervals import Interval
+from gliomap.evaluation._metrics import Metrics
 from gliomap.taxonomy import CODES, ClassSet
 
 __all__ = [
@@ -51,13 +52,14 @@ def decimal(value: float | None, places: int = 3) -> str:
 
 
 def interval_text(interval: Interval | None, places: int = 3) -> str:
-    """'0.712 (0.640–0.790 over 5 patients)'; without an interval where there are too few patients."""
+    """'0.712 (0.640–0.790, 9 patients, t)'; below six patients the values themselves instead of an interval."""
     if interval is None:
         return NOT_DEFINED
-    mean = decimal(interval.mean, places)
+    mean, people = decimal(interval.mean, places), f"{interval.patients} patient{'s' if interval.patients > 1 else ''}"
     if interval.low is None or interval.high is None:
-        return f"{mean} ({interval.patients} patient{'s' if interval.patients > 1 else ''}, no interval)"
-    return f"{mean} ({interval.low:.{places}f}–{interval.high:.{places}f} over {interval.patients} patients)"
+        values = ", ".join(decimal(value, places) for value in interval.values)
+        return f"{mean} ({people}: {values})" if interval.patients > 1 else f"{mean} ({people})"
+    return f"{mean} ({interval.low:.{places}f}–{interval.high:.{places}f}, {people}, {interval.method})"
 
 
 def tumour_indices(classes: ClassSet) -> tuple[int, ...]:

@@ -148,7 +148,7 @@ class _Tests:
 
 def _test_all(tests: _Tests, folder: Path, palette: str) -> EvaluationRecord:
     """Test every fold, and write predictions, maps and pictures."""
-    run, count = tests.run, len(tests.run.record.classes)
+    run, classes = tests.run, tests.run.record.classes
     stems = [
         picture_stem(run.record.model.title, one, run.record.protocol)
         for one in (*tests.captures, *run.record.chosen, together(tests.captures))
@@ -166,12 +166,12 @@ def _test_all(tests: _Tests, folder: Path, palette: str) -> EvaluationRecord:
             findings[capture] = findings.get(capture, CaptureFinding()).with_test(tested)
             if _shows(run, fold, capture, shown):
                 shown[capture] = fold.name
-                metrics = merged(findings[capture].judged, count).metrics
+                metrics = merged(findings[capture].judged, classes).metrics
                 pictures = draw_capture(fold, tested, folder, metrics=metrics, palette=palette, version=version)
                 findings[capture] = replace(findings[capture], pictures=pictures)
         records.append(fold_record(fold, mine))
         curves += draw_curves(fold, fold.name or together(tests.captures), folder, version)
-    captures = {capture: merged(finding.judged, count) for capture, finding in sorted(findings.items())}
+    captures = {capture: merged(finding.judged, classes) for capture, finding in sorted(findings.items())}
     for judged in captures.values():
         save_predictions(folder, judged)
     record = evaluation_record(tests.run, tests.folds, records, captures, findings, version)

@@ -10,12 +10,15 @@ import numpy as np
 from gliomap import __version__
 from gliomap.evaluation import (
     CaptureRecord,
+    DistanceBin,
     EvaluationRecord,
     FoldRecord,
     Interval,
     Judged,
     Metrics,
+    distance_accuracy,
     interval_over_patients,
+    pooled_distances,
     pooled_metrics,
     tumour_indices,
 )
@@ -24,6 +27,11 @@ from gliomap.taxonomy import ClassSet
 from gliomap.workflows._fold_test import FoldTest, TestedCapture
 from gliomap.workflows._runs import Run
 from gliomap.workflows._test_pictures import PREDICTIONS
+
+SIGNED = ("MCC", "Cohen's kappa")
+"""Figures that can be negative."""
+
+SHARE = (0.0, 1.0)
 
 __all__ = ["CaptureFinding", "evaluation_record", "fold_record", "merged", "patient_intervals"]
 
@@ -34,21 +42,27 @@ class CaptureFinding:
 
     Attributes
     ----------
-    judged
+    judged, distances
         One entry per fold.
     pictures
         Files beside metrics.json.
     """
 
     judged: tuple[Judged, ...] = ()
+    distances: tuple[tuple[DistanceBin, ...], ...] = ()
     pictures: tuple[str, ...] = ()
 
     def with_test(self, tested: TestedCapture) -> CaptureFinding:
         """With one more fold's test."""
-        return replace(self, judged=(*self.judged, tested.judged))
+        judged = tested.judged
+        right, counted = (np.zeros(tested.truth.shape, np.bool_) for _ in range(2))
+        counted[judged.rows, judged.columns] = judged.predicted > 0
+        right[judged.rows, judged.columns] = judged.predicted == judged.true
+        bins = distance_accuracy(counted, right, tested.trained_pixels)
+        return replace(self, judged=(*self.judged, judged), distances=(*self.distances, bins))
 
 
-def merged(parts: Sequence[Judged], n_classes: int) -> Judged:
+def merged(parts: Sequence[Judged], classes: ClassSet) -> Judged:
     """What several folds found on different pixels of one capture, as one; in column-major order again."""
     if len(parts) == 1:
         return parts[0]
@@ -61,7 +75,7 @@ def merged(parts: Sequence[Judged], n_classes: int) -> Judged:
         true=np.concatenate([one.true for one in parts])[order],
         predicted=np.concatenate([one.predicted for one in parts])[order],
         probabilities=np.concatenate([one.probabilities for one in parts])[order],
-        metrics=pooled_metrics(parts, n_classes),
+        metrics=pooled_metrics(parts, classes),
     )
 
 
@@ -74,7 +88,7 @@ def fold_record(fold: FoldTest, judged: Sequence[Judged]) -> FoldRecord:
         validated=split.patients_of("validation"),
         tested=split.patients_of("test"),
         graph=fold.graph,
-        metrics=pooled_metrics(judged, len(record.classes)),
+        metrics=pooled_metrics(judged, record.classes),
         seconds=record.seconds,
         notes=record.notes,
     )
@@ -90,11 +104,10 @@ def evaluation_record(
 ) -> EvaluationRecord:
     """Everything together; pictures of the whole run are added by who draws them."""
     classes = run.record.classes
-    count = len(classes)
     by_patient: dict[str, list[Judged]] = {}
     for one in captures.values():
         by_patient.setdefault(one.patient, []).append(one)
-    patients = {patient: pooled_metrics(ones, count) for patient, ones in sorted(by_patient.items())}
+    patients = {patient: pooled_metrics(ones, classes) for patient, ones in sorted(by_patient.items())}
     shared = {patient for split in folds.splits.values() for patient in split.shared_patients}
     return EvaluationRecord(
         gliomap=__version__,
@@ -107,7 +120,7 @@ def evaluation_record(
         same_patient=tuple(sorted(shared)),
         classes=classes,
         version=version,
-        pooled=pooled_metrics(list(captures.values()), count),
+        pooled=pooled_metrics(list(captures.values()), classes),
         patients=patients,
         intervals=patient_intervals(list(patients.values()), classes),
         folds=tuple(tested),
@@ -116,6 +129,7 @@ def evaluation_record(
                 patient=one.patient,
                 metrics=one.metrics,
                 false_tumour=one.false_tumour,
+                distance=pooled_distances(findings[capture].distances),
                 predictions=f"{PREDICTIONS}/{capture}.npz",
                 pictures=findings[capture].pictures,
             )
@@ -132,7 +146,11 @@ def patient_intervals(patients: Sequence[Metrics], classes: ClassSet) -> dict[st
         "balanced accuracy": [found.balanced_accuracy for found in patients],
         "macro F1": [found.macro_f1 for found in patients],
         "MCC": [found.mcc for found in patients],
+        "Cohen's kappa": [found.cohen_kappa for found in patients],
     }
     for index in tumour_indices(classes):
         values[f"{classes.names[index - 1]} sensitivity"] = [found.classes[index - 1].sensitivity for found in patients]
-    return {name: interval_over_patients(found) for name, found in values.items()}
+    return {
+        name: interval_over_patients(found, bounds=(-1, 1) if name in SIGNED else SHARE)
+        for name, found in values.items()
+    }

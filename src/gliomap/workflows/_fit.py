@@ -12,7 +12,7 @@ from gliomap.workflows._pixels import TrainingPixels
 from gliomap.workflows._plan import TrainingPlan
 from gliomap.workflows._runs import CHECKPOINT, REFIT_CHECKPOINT
 
-__all__ = ["fit_plan"]
+__all__ = ["fit_plan", "untrained"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def fit_plan(
     ModelError
         Pixels that nothing can be learned from.
     """
-    model = _untrained(plan, data)
+    model = untrained(plan, data)
     history = model.fit(
         data.training,
         data.validation,
@@ -52,7 +52,7 @@ def fit_plan(
     patients = {*plan.split.patients_of("train"), *plan.split.patients_of("validation")}
     stopped = f"{history.stopped}; trained afresh on all {len(patients)} patients for {history.best_epoch} epochs"
     logger.info(stopped)
-    model = _untrained(plan, data)
+    model = untrained(plan, data)
     again = model.fit(
         data.everything(),
         None,
@@ -63,7 +63,14 @@ def fit_plan(
     return model, replace(history, refit=again.epochs, notes=again.notes, stopped=stopped)
 
 
-def _untrained(plan: TrainingPlan, data: TrainingPixels) -> TissueModel:
+def untrained(plan: TrainingPlan, data: TrainingPixels) -> TissueModel:
+    """The plan's model before training.
+
+    Raises
+    ------
+    UsageError, ModelError, MissingExtraError
+        As `build_model`.
+    """
     return build_model(
         plan.kind.name, data.training.n_bands, len(plan.classes), seed=plan.config.seed, hidden=plan.hidden
     )

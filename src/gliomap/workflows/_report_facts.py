@@ -44,7 +44,12 @@ def study_facts(run: Run) -> tuple[Fact, ...]:
         ("Study", record.study.name),
         ("Patients", f"{len(patients)}: {', '.join(patients)}"),
         ("Captures", f"{len(captures)}; patients with more than one: {several or 'none'}"),
-        ("Classes", "; ".join(f"{one.name} (code{'s' * (len(one.codes) > 1)} {_listed(one.codes)})" for one in record.classes.classes)),
+        (
+            "Classes",
+            "; ".join(
+                f"{one.name} (code{'s' * (len(one.codes) > 1)} {_listed(one.codes)})" for one in record.classes.classes
+            ),
+        ),
         ("Labels outside the classes", _ignored(ignored)),
         ("Camera", "not named: preprocessed cubes" if record.sensor is None else record.sensor.name),
         ("Fingerprint of the study", record.study.fingerprint),

@@ -19,7 +19,7 @@ from gliomap.learning import (
     save_model,
 )
 from gliomap.workflows._claim import claimed, unfinished
-from gliomap.workflows._fit import fit_plan
+from gliomap.workflows._fit import fit_plan, untrained
 from gliomap.workflows._pixels import CachedCube, TrainingPixels, read_pixels
 from gliomap.workflows._plan import TrainingPlan
 from gliomap.workflows._runs import (
@@ -73,6 +73,8 @@ def run_training(
     if out is not None:
         refuse_existing(out, overwrite=overwrite)
     data = read_pixels(plan, track, cache)
+    # What cannot be built is refused before a folder is made.
+    untrained(plan, data)
     record = first_record(plan, data, begun)
     name, runs = plan.base_name(), plan.study.root / RUNS
     folder = unfinished(runs, name, out, record) if resume else claimed(runs, name, out, record)

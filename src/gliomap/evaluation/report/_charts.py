@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gliomap.evaluation._canvas import INK, SOFT_INK, TRAINING, VALIDATION
-from gliomap.evaluation._metrics import Interval, interval_over_patients
+from gliomap.evaluation._intervals import LEAST_INTERVAL, Interval
 from gliomap.evaluation._record import EvaluationRecord
 from gliomap.evaluation._sanity import SanityPoint, SanityRecord
 from gliomap.evaluation._tables import decimal
-from gliomap.evaluation.report._svg import Chart, canvas, chart, plain_axes
-from gliomap.evaluation.report._tables import METRICS, tumour_metrics
+from gliomap.evaluation.report._svg import WIDTH, Chart, canvas, chart, plain_axes
+from gliomap.evaluation.report._tables import METRICS, over_patients, tumour_metrics
 from gliomap.learning import EpochRecord, History
 
 if TYPE_CHECKING:
@@ -22,22 +22,18 @@ if TYPE_CHECKING:
 
 __all__ = ["curves_chart", "patients_chart", "strip_chart"]
 
-WIDTH = 7.2
-"""Inches; the text column of an A4 page."""
-
 _STRIP = ("Overall accuracy", "Balanced accuracy", "Macro F1", "Matthews correlation")
 
 
 def strip_chart(record: EvaluationRecord, name: str) -> Chart:
     """Every patient as a dot, figure by figure, with the mean and its interval below."""
     chosen = {figure: METRICS[figure] for figure in _STRIP} | tumour_metrics(record.classes)
-    values = {figure: [read(found) for found in record.patients.values()] for figure, read in chosen.items()}
-    figure = canvas(WIDTH, 0.46 * len(values) + 0.7)
+    figure = canvas(WIDTH, 0.46 * len(chosen) + 0.7)
     axes = figure.subplots()
     lowest, told = 0.0, []
-    for row, (label, found) in enumerate(values.items()):
-        known = sorted(value for value in found if value is not None)
-        interval = interval_over_patients(found)
+    for row, (label, read) in enumerate(chosen.items()):
+        known = sorted(value for found in record.patients.values() if (value := read(found)) is not None)
+        interval = over_patients(record, label, read)
         if interval is None:
             axes.text(0.01, row, "not defined for any patient", va="center", fontsize=8.5, color=SOFT_INK)
             told.append(f"{label}: not defined")
@@ -46,9 +42,11 @@ def strip_chart(record: EvaluationRecord, name: str) -> Chart:
         _draw_mean(axes, row, interval)
         axes.scatter(known, _stacked(known, row), s=34, facecolor="white", edgecolor=TRAINING, linewidth=1.3, zorder=3)
         told.append(f"{label}: {len(known)} patients, {known[0]:.2f} to {known[-1]:.2f}, mean {interval.mean:.2f}")
-    plain_axes(axes, "each circle is a patient; the bar is their mean, the line its 95 % interval", "")
-    axes.set_yticks(range(len(values)), list(values))
-    axes.set_ylim(len(values) - 0.45, -0.6)
+    few = len(record.patients) < LEAST_INTERVAL
+    line = "" if few else ", the line its 95 % interval"
+    plain_axes(axes, f"each circle is a patient; the bar is their mean{line}", "")
+    axes.set_yticks(range(len(chosen)), list(chosen))
+    axes.set_ylim(len(chosen) - 0.45, -0.6)
     axes.set_xlim(min(-0.02, lowest - 0.03), 1.02)
     return chart(
         figure,
@@ -72,7 +70,7 @@ def curves_chart(histories: Mapping[str, History], name: str) -> Chart | None:
         axes.set_title(fold or "only fold", fontsize=9, color=INK, loc="left")
     for axes in grid.flat[len(shown) :]:
         axes.set_visible(False)
-    grid.flat[0].legend(fontsize=8, frameon=False, labelcolor=INK, loc="best")
+    grid.flat[0].legend(fontsize=8, facecolor="white", edgecolor="none", framealpha=0.85, labelcolor=INK, loc="best")
     told = "; ".join(
         f"{fold or 'only fold'}: {len(history.epochs)} epochs, best {history.best_epoch}"
         for fold, history in shown.items()

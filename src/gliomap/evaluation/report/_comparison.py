@@ -7,11 +7,22 @@ from dataclasses import dataclass
 
 from gliomap.errors import UsageError
 from gliomap.evaluation._canvas import INK, TRAINING, VALIDATION
-from gliomap.evaluation._metrics import Metrics, interval_over_patients
+from gliomap.evaluation._comparison import LEAST_PAIRS, Comparison, compare_over_patients
+from gliomap.evaluation._intervals import SHARE, interval_over_patients
+from gliomap.evaluation._metrics import Metrics
 from gliomap.evaluation._record import EvaluationRecord
+from gliomap.evaluation._tables import NOT_DEFINED
 from gliomap.evaluation.report._content import ReportedRun
-from gliomap.evaluation.report._svg import Chart, canvas, chart, plain_axes
-from gliomap.evaluation.report._tables import METRICS, Cell, PageTable, interval_cell, tumour_metrics
+from gliomap.evaluation.report._svg import WIDTH, Chart, canvas, chart, plain_axes
+from gliomap.evaluation.report._tables import (
+    METRICS,
+    SIGNED,
+    Cell,
+    PageTable,
+    interval_cell,
+    over_patients,
+    tumour_metrics,
+)
 
 __all__ = ["Compared", "ComparisonPart", "compare_runs"]
 
@@ -19,8 +30,6 @@ _FIGURES = ("Overall accuracy", "Balanced accuracy", "Macro F1", "Matthews corre
 _NARROW = ("Matthews correlation", "Tumour precision")
 """Left out of the overview: the page is too narrow."""
 _DRAWN = 3
-LEAST_PAIRS = 6
-"""Patients that differ; with fewer, no outcome has p < 0.05 (2 / 2⁵ = 0.0625)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +67,8 @@ def compare_runs(runs: Sequence[ReportedRun]) -> ComparisonPart:
         words=(
             "Runs are compared patient by patient: the difference of each patient's two values is what counts, since an easy"
             " patient is easy for every model. Intervals are of the mean difference. A p-value (Wilcoxon, signed ranks, two"
-            " sides) is given only where so many patients could show a difference at all, from 6 on; with fewer, even the same"
-            " sign in all of them would not reach 0.05.",
+            f" sides) is given only where {LEAST_PAIRS} patients or more differ; with fewer, even the same sign in all of them"
+            " would not reach 0.05.",
         ),
         warnings=_warnings(runs),
         overview=_overview(runs),
@@ -113,10 +122,7 @@ def _overview(runs: Sequence[ReportedRun]) -> PageTable:
         (
             Cell(run.title),
             Cell(str(len(run.evaluation.patients)), number=True),
-            *(
-                interval_cell(interval_over_patients([figure(one) for one in run.evaluation.patients.values()]))
-                for figure in figures.values()
-            ),
+            *(interval_cell(over_patients(run.evaluation, name, figure)) for name, figure in figures.items()),
         )
         for run in runs
     ]
@@ -131,16 +137,14 @@ def _overview(runs: Sequence[ReportedRun]) -> PageTable:
 def _compared(first: ReportedRun, other: ReportedRun, name: str) -> Compared:
     common = sorted(set(first.evaluation.patients) & set(other.evaluation.patients))
     figures = _figures(first.evaluation)
-    pairs = {
-        label: [
-            (one, two)
-            for patient in common
-            if (one := figure(first.evaluation.patients[patient])) is not None
-            and (two := figure(other.evaluation.patients[patient])) is not None
-        ]
+    values = {
+        label: tuple(
+            {patient: figure(run.evaluation.patients[patient]) for patient in common} for run in (first, other)
+        )
         for label, figure in figures.items()
     }
-    rows = tuple(_row(label, found) for label, found in pairs.items())
+    rows = tuple(_row(label, *found) for label, found in values.items())
+    pairs = {label: _paired(*found) for label, found in values.items()}
     left = sorted((set(first.evaluation.patients) | set(other.evaluation.patients)) - set(common))
     words = [f"Tested by one of the two only, and left out: {', '.join(left)}."] if left else []
     table = PageTable(
@@ -155,28 +159,40 @@ def _compared(first: ReportedRun, other: ReportedRun, name: str) -> Compared:
     )
 
 
-def _row(label: str, pairs: Sequence[tuple[float, float]]) -> tuple[Cell, ...]:
-    differences = [two - one for one, two in pairs]
-    better = sum(value > 0 for value in differences)
+_Values = Mapping[str, float | None]
+
+
+def _paired(one: _Values, other: _Values) -> list[tuple[float, float]]:
+    """Values of the patients for whom both have one."""
+    return [
+        (value, second)
+        for patient, value in one.items()
+        if value is not None and (second := other[patient]) is not None
+    ]
+
+
+def _row(label: str, one: _Values, other: _Values) -> tuple[Cell, ...]:
+    found = compare_over_patients(one, other)
+    if found is None:
+        return (Cell(label), *(Cell(NOT_DEFINED, number=True) for _ in range(5)))
+    bounds = (-1.0, 1.0) if label in SIGNED else SHARE
+    first, second = zip(*_paired(one, other), strict=True)
     return (
         Cell(label),
-        interval_cell(interval_over_patients([one for one, _ in pairs])),
-        interval_cell(interval_over_patients([two for _, two in pairs])),
-        interval_cell(interval_over_patients(differences), sign=True),
-        Cell(f"{better} of {len(pairs)}", number=True),
-        Cell(_p_value(differences), number=True),
+        interval_cell(interval_over_patients(first, bounds=bounds)),
+        interval_cell(interval_over_patients(second, bounds=bounds)),
+        interval_cell(found.difference, sign=True),
+        Cell(f"{found.better} of {found.better + found.worse + found.equal}", number=True),
+        _p_value(found),
     )
 
 
-def _p_value(differences: Sequence[float]) -> str:
-    """Wilcoxon's signed ranks over the patients that differ; silent where so few could not show anything."""
-    from scipy.stats import wilcoxon
-
-    differing = [value for value in differences if value]
-    if len(differing) < LEAST_PAIRS:
-        return "too few to tell"
-    p = float(wilcoxon(differing).pvalue)
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+def _p_value(found: Comparison) -> Cell:
+    """Silent where so few patients differ that nothing could be significant."""
+    if found.p_value is None:
+        least = "" if found.least_p_value is None else f"at best {found.least_p_value:.2g}"
+        return Cell("too few to tell", least, number=True)
+    return Cell("< 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}", number=True)
 
 
 def _pairs_chart(
@@ -186,7 +202,7 @@ def _pairs_chart(
     shown = list(pairs.items())[:_DRAWN] + [one for one in pairs.items() if one[0].endswith("sensitivity")][:1]
     if not shown:
         return None
-    figure = canvas(7.2, 2.9)
+    figure = canvas(WIDTH, 2.9)
     grid = figure.subplots(1, len(shown), squeeze=False, sharey=True)
     for axes, (label, found) in zip(grid.flat, shown, strict=True):
         plain_axes(axes, "", "")

@@ -13,7 +13,9 @@ from gliomap.errors import MissingExtraError, UsageError
 from gliomap.evaluation.report._charts import curves_chart, strip_chart
 from gliomap.evaluation.report._comparison import compare_runs
 from gliomap.evaluation.report._content import ReportedRun
+from gliomap.evaluation.report._distance import distance_table
 from gliomap.evaluation.report._pictures import capture_panels, confidence_ramp, swatches
+from gliomap.evaluation.report._probabilities import operating_part, reliability_chart
 from gliomap.evaluation.report._sanity import sanity_part
 from gliomap.evaluation.report._tables import (
     class_intervals,
@@ -109,11 +111,14 @@ def _environment() -> Environment:
     )
     found.filters["shade"] = _shade
     # The only text that is not escaped: charts that this package drew, and its own style sheet.
-    found.filters["svg"] = lambda svg, alt: Markup(
-        svg.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1)
-    )
+    found.filters["svg"] = lambda svg, alt, share: Markup(_told(svg, alt, share))
     found.globals["style_sheet"] = Markup(_style())
     return found
+
+
+def _told(svg: str, alt: str, share: float) -> str:
+    """The chart with its words for who cannot see it, and its width in the column."""
+    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}" style="width:{100 * share:.0f}%"', 1)
 
 
 def _style() -> str:
@@ -153,10 +158,10 @@ def _chapter(run: ReportedRun, anchor: str, palette: str) -> dict[str, Any]:
         "patients": patients(record),
         "strip": strip_chart(record, f"{anchor}-strip"),
         "confusion": confusion(record),
-        "reliability": None,
-        "operating": (),
+        "reliability": reliability_chart(record, f"{anchor}-reliability"),
+        "operating": operating_part(record, f"{anchor}-operating"),
         "false_tumour": false_tumour(record),
-        "distance": None,
+        "distance": distance_table(record),
         "captures": captures,
         "maps_missing": [one.capture for one in captures if not one.panels],
         "swatches": swatches(record.classes, palette),

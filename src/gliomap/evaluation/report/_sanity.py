@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gliomap.evaluation._metrics import Interval, interval_over_patients
+from gliomap.evaluation._intervals import Interval, interval_over_patients
 from gliomap.evaluation._sanity import INSTRUMENTS, SanityPoint, SanityRecord
 from gliomap.evaluation._tables import decimal, tumour_indices
 from gliomap.evaluation.report._charts import patients_chart

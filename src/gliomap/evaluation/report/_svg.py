@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Chart", "canvas", "chart", "plain_axes"]
+__all__ = ["WIDTH", "Chart", "canvas", "chart", "plain_axes"]
+
+WIDTH = 7.2
+"""Inches; the text column of an A4 page."""
 
 _IDENTIFIER = re.compile(r'(\bid="|href="#|url\(#)')
 
@@ -31,11 +34,14 @@ class Chart:
         What it shows, in words, with its numbers.
     caption
         How to read it.
+    share
+        Of the column's width, 0…1.
     """
 
     svg: str
     alt: str
     caption: str
+    share: float = 1.0
 
 
 def canvas(width: float, height: float) -> Figure:
@@ -82,4 +88,4 @@ def chart(figure: Figure, name: str, alt: str, caption: str) -> Chart:
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.S)
     # Several charts stand in one page: each keeps its identifiers to itself.
     svg = _IDENTIFIER.sub(lambda found: f"{found[1]}{name}-", svg)
-    return Chart(svg.strip(), alt, caption)
+    return Chart(svg.strip(), alt, caption, min(1.0, figure.get_figwidth() / WIDTH))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from gliomap.evaluation._metrics import ClassMetrics, Interval, Metrics, interval_over_patients
+from gliomap.evaluation._intervals import SHARE, Interval, interval_over_patients
+from gliomap.evaluation._metrics import ClassMetrics, Metrics
 from gliomap.evaluation._record import EvaluationRecord
 from gliomap.evaluation._tables import NOT_DEFINED, decimal, tumour_indices
 from gliomap.evaluation.report._content import ReportedRun
@@ -23,6 +24,7 @@ __all__ = [
     "folds",
     "interval_cell",
     "labelled_pixels",
+    "over_patients",
     "overall",
     "patients",
     "tumour_metrics",
@@ -35,11 +37,17 @@ METRICS: Mapping[str, Callable[[Metrics], float | None]] = {
     "Overall accuracy": lambda found: found.overall_accuracy,
     "Balanced accuracy": lambda found: found.balanced_accuracy,
     "Macro F1": lambda found: found.macro_f1,
+    "Macro specificity": lambda found: found.macro_specificity,
+    "Macro precision": lambda found: found.macro_precision,
+    "Cohen's kappa": lambda found: found.cohen_kappa,
     "Matthews correlation": lambda found: found.mcc,
     "Macro ROC AUC": lambda found: found.macro_roc_auc,
     "Expected calibration error": lambda found: found.calibration_error,
 }
 """Figures of a classification as a whole, as the report names them."""
+
+SIGNED = ("Cohen's kappa", "Matthews correlation")
+"""Figures that can be negative."""
 
 CLASS_METRICS: Mapping[str, Callable[[ClassMetrics], float | None]] = {
     "Sensitivity": lambda found: found.sensitivity,
@@ -93,7 +101,7 @@ def overall(record: EvaluationRecord) -> PageTable:
     named = {**METRICS, **tumour_metrics(record.classes)}
     rows = []
     for name, figure in named.items():
-        interval = interval_over_patients([figure(found) for found in record.patients.values()])
+        interval = over_patients(record, name, figure)
         rows.append((Cell(name), _number(figure(record.pooled)), *_interval_cells(interval)))
     return PageTable(
         "Figures of the test as a whole. 'All pixels' counts every labelled pixel once, so that patients with many"
@@ -101,6 +109,12 @@ def overall(record: EvaluationRecord) -> PageTable:
         ("", "All pixels", "Mean of patients", *_INTERVAL_HEADS),
         tuple(rows),
     )
+
+
+def over_patients(record: EvaluationRecord, name: str, figure: Callable[[Metrics], float | None]) -> Interval | None:
+    """Mean over the test patients with its interval."""
+    bounds = (-1.0, 1.0) if name in SIGNED else SHARE
+    return interval_over_patients([figure(found) for found in record.patients.values()], bounds=bounds)
 
 
 def class_pooled(record: EvaluationRecord) -> PageTable:
@@ -131,8 +145,8 @@ def class_intervals(record: EvaluationRecord) -> PageTable:
             cells.append(interval_cell(interval))
         rows.append(tuple(cells))
     return PageTable(
-        "The same, mean of patients; below it the interval, or the lowest and highest patient where there are too few for"
-        " one, and the number of patients in whom the figure is defined.",
+        "The same, mean of patients; below it the 95 % interval, or the range of the values where there are too few patients"
+        " for one, and the number of patients in whom the figure is defined.",
         ("Class", *CLASS_METRICS),
         tuple(rows),
     )
@@ -292,13 +306,14 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f} %"
 
 
-_INTERVAL_HEADS = ("95 % interval", "Patients")
+_INTERVAL_HEADS = ("95 % interval, or the values", "Patients")
 
 
 def _interval_cells(interval: Interval | None) -> tuple[Cell, Cell, Cell]:
     if interval is None:
         return Cell(NOT_DEFINED, number=True), Cell("–", number=True), Cell("0", number=True)
-    return _number(interval.mean), Cell(_span(interval), number=True), _count(interval.patients)
+    values = ", ".join(decimal(value) for value in interval.values)
+    return _number(interval.mean), Cell(values or _span(interval), number=True), _count(interval.patients)
 
 
 def interval_cell(interval: Interval | None, *, sign: bool = False) -> Cell:
@@ -310,7 +325,10 @@ def interval_cell(interval: Interval | None, *, sign: bool = False) -> Cell:
 
 
 def _span(interval: Interval, *, sign: bool = False) -> str:
-    if interval.low is None or interval.high is None:
-        return "–"
+    """The interval; below six patients their range, which is called so."""
     style = "+.3f" if sign else ".3f"
-    return f"{interval.low:{style}} to {interval.high:{style}}"
+    if interval.low is not None and interval.high is not None:
+        return f"{interval.low:{style}} to {interval.high:{style}}"
+    if len(interval.values) < 2:
+        return "one value"
+    return f"values {interval.values[0]:{style}} to {interval.values[-1]:{style}}"

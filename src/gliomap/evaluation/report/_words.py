@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from gliomap.evaluation._metrics import Interval, interval_over_patients
+from gliomap.evaluation._intervals import LEAST_INTERVAL, Interval, interval_over_patients
 from gliomap.evaluation._record import EvaluationRecord
 from gliomap.evaluation._tables import tumour_indices
 from gliomap.evaluation.report._content import ReportedRun
 
 __all__ = ["few_patients", "interval_rule", "limits", "summary"]
 
-FEW = 6
-"""Below so many patients only their values are given."""
-
 interval_rule = (
-    "Intervals are 95 % intervals of the mean over patients: a bootstrap over patients from 20 patients on, Student's t for"
+    "Intervals are 95 % intervals of the mean over patients: a bootstrap of the patients (bias-corrected and accelerated) from"
+    " 20 patients on, Student's t for"
     " 6 to 19, and below 6 no interval at all, only the patients' values. Pixels are never the unit: those of one patient"
     " resemble each other."
 )
@@ -30,7 +28,7 @@ def summary(reported: ReportedRun) -> tuple[str, ...]:
 
 def few_patients(record: EvaluationRecord) -> bool:
     """Too few for an interval."""
-    return len(record.patients) < FEW
+    return len(record.patients) < LEAST_INTERVAL
 
 
 def limits(reported: ReportedRun) -> tuple[str, ...]:

@@ -1,0 +1,81 @@
+"""Working points of tumour against the rest, and accuracy by distance from training pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from gliomap.evaluation import distance_accuracy, metrics, pooled_distances, tumour_curve
+
+
+class TestTumourCurve:
+    def test_working_points_keep_their_specificity(self) -> None:
+        generator = np.random.default_rng(0)
+        truth = generator.random(2000) < 0.3
+        probability = np.clip(0.35 + 0.25 * truth + generator.normal(0, 0.2, 2000), 0, 1)
+        curve = tumour_curve(truth, probability)
+        assert curve is not None
+        assert curve.area == pytest.approx(roc_auc_score(truth, probability))
+        for point in curve.working:
+            called = probability >= point.threshold
+            assert (called & truth).sum() / truth.sum() == pytest.approx(point.sensitivity)
+            assert (~called & ~truth).sum() / (~truth).sum() == pytest.approx(point.specificity)
+            assert point.specificity >= point.wanted - 1e-9
+        assert curve.working[0].sensitivity >= curve.working[1].sensitivity
+        assert len(curve.points) <= 100
+
+    def test_a_score_that_tells_nothing_reaches_no_sensitivity(self) -> None:
+        curve = tumour_curve(np.arange(100) < 50, np.full(100, 0.5))
+        assert curve is not None
+        assert [point.sensitivity for point in curve.working] == [0, 0]
+        assert curve.working[0].threshold > 1
+
+    @pytest.mark.parametrize("truth", [[True, True], [False, False]])
+    def test_one_side_alone_has_no_curve(self, truth: list[bool]) -> None:
+        assert tumour_curve(np.array(truth), np.array([0.1, 0.9])) is None
+
+    def test_metrics_carry_it_where_tumour_classes_are_named(self) -> None:
+        true = np.array([1, 1, 2, 2])
+        probabilities = np.eye(2)[true - 1]
+        assert metrics(true, true, 2, probabilities).tumour is None
+        found = metrics(true, true, 2, probabilities, [2]).tumour
+        assert found is not None
+        assert [point.sensitivity for point in found.working] == [1, 1]
+
+    @settings(max_examples=30, deadline=None)
+    @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=2, max_size=60))
+    def test_the_curve_rises_from_corner_to_corner(self, cases: list[tuple[bool, float]]) -> None:
+        curve = tumour_curve(np.array([one for one, _ in cases]), np.array([score for _, score in cases]))
+        if curve is None:
+            return
+        points = np.array(curve.points)
+        assert points[0].tolist() == [0, 0]
+        assert points[-1].tolist() == [1, 1]
+        assert (np.diff(points, axis=0) >= 0).all()
+
+
+class TestDistance:
+    def test_pixels_fall_into_the_bin_of_their_distance(self) -> None:
+        reference = np.zeros((1, 60), bool)
+        reference[0, 0] = True
+        tested = ~reference
+        right = np.zeros_like(tested)
+        right[0, :4] = True
+        bins = distance_accuracy(tested, right, reference)
+        assert [one.pixels for one in bins] == [1, 1, 2, 4, 8, 16, 27]
+        assert [one.right for one in bins] == [1, 1, 1, 0, 0, 0, 0]
+        assert bins[-1].most is None
+
+    def test_nothing_to_be_near_to_gives_no_bins(self) -> None:
+        nothing = np.zeros((3, 3), bool)
+        assert distance_accuracy(~nothing, ~nothing, nothing) == ()
+
+    def test_captures_add_up(self) -> None:
+        reference = np.eye(5, dtype=bool)
+        bins = distance_accuracy(~reference, ~reference, reference)
+        both = pooled_distances([bins, (), bins])
+        assert [one.pixels for one in both] == [2 * one.pixels for one in bins]
+        assert pooled_distances([(), ()]) == ()
