@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from safetensors.numpy import save_file
@@ -14,6 +15,7 @@ from gliomap.errors import ModelError, UsageError
 from gliomap.learning import (
     MODELS,
     Conv2DNet,
+    DenseNetwork,
     FourLayerNet,
     PatchSource,
     TissueModel,
@@ -26,7 +28,8 @@ from gliomap.learning import (
     predict_map,
     save_model,
 )
-from gliomap.preprocessing import HyperCube
+from gliomap.learning.export import build_graphs
+from gliomap.preprocessing import HyperCube, PreprocessingConfig
 from support import shared
 
 CONV2D = {
@@ -99,6 +102,15 @@ def test_fourlayer_takes_spectra_and_one_pixel_patches_alike():
         assert torch.equal(network(spectra), network(spectra[:, :, None, None]))
 
 
+def dense_logits(classifier, data):
+    if isinstance(classifier, DenseNetwork):
+        return classifier.logits(data)
+    graphs = build_graphs(classifier, None, PreprocessingConfig())
+    session = onnxruntime.InferenceSession(graphs.cube, providers=["CPUExecutionProvider"])
+    probabilities = session.run(["probabilities"], {"cube": data})[0].transpose(1, 2, 0)
+    return np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
+
+
 @pytest.mark.parametrize("name", list(MODELS))
 def test_the_dense_form_gives_every_pixel_what_its_patch_gives(trained, make_cubes, name):
     model = trained(name)
@@ -107,7 +119,7 @@ def test_the_dense_form_gives_every_pixel_what_its_patch_gives(trained, make_cub
     mask[4, 5] = False
     cube = HyperCube(data * mask[..., np.newaxis], None, "reflectance", mask, np.where(mask, 0, 1).astype(np.uint8))
     by_patch = predict_map(model, cube, batch_size=50)
-    logits = model.dense().logits(cube.data)
+    logits = dense_logits(model.dense(), cube.data)
     powers = np.exp(logits - logits.max(axis=2, keepdims=True))
     dense = powers / powers.sum(axis=2, keepdims=True)
     np.testing.assert_allclose(by_patch[mask], dense[mask], atol=1e-5)
@@ -172,7 +184,7 @@ def test_read_only_patches_are_fine(trained):
 def test_one_model_s_weights_are_refused_by_another(trained, tmp_path):
     path = tmp_path / "model.safetensors"
     save_model(trained("fourlayer"), path)
-    for wrong in ("conv2d", "lda"):
+    for wrong in ("conv2d", "lda", "forest"):
         with pytest.raises(ModelError, match=r"linear1\.weight"):
             load_model(path, wrong)
 
@@ -253,7 +265,7 @@ def test_unknown_names_and_impossible_sizes_are_refused():
             build_model(name, 25, 1)
     with pytest.raises(ModelError, match="hidden"):
         build_model("fourlayer", 25, 5, hidden=0)
-    for name in ("conv2d", "lda"):
+    for name in set(MODELS) - {"fourlayer"}:
         with pytest.raises(UsageError, match="hidden"):
             build_model(name, 25, 5, hidden=8)
 

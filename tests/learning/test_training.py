@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from gliomap.errors import ModelError, RunError, UsageError
-from gliomap.learning import LabelledCube, PatchSource, TrainingConfig, build_model, check_labels, predict, preset
+from gliomap.learning import (
+    MODELS,
+    LabelledCube,
+    PatchSource,
+    TrainingConfig,
+    build_model,
+    check_labels,
+    predict,
+    preset,
+)
 from gliomap.learning._loop import class_weights
 from gliomap.learning._stratified import stratified_batches
 
@@ -58,7 +67,7 @@ def test_torch_s_global_settings_are_left_alone(sides):
     assert before[1:] == after[1:]
 
 
-@pytest.mark.parametrize("name", ["conv2d", "fourlayer", "lda"])
+@pytest.mark.parametrize("name", list(MODELS))
 def test_what_can_be_learned_is_learned(make_cubes, name):
     model = build_model(name, 25, 5)
     training, validation = (
@@ -241,7 +250,7 @@ def with_labels(labels, names=()):
     return PatchSource([LabelledCube("ID0001C01", "ID0001", data, labels)], 1, class_names=names)
 
 
-@pytest.mark.parametrize("name", ["fourlayer", "lda"])
+@pytest.mark.parametrize("name", [name for name, kind in MODELS.items() if kind.window == 1])
 @pytest.mark.parametrize(
     ("labels", "told"),
     [

@@ -1,6 +1,6 @@
 """Bundles: a trained model as it travels — graphs, manifest, hashes, card. Write, open, verify."""
 
-from gliomap.bundles._bundle import Bundle, open_bundle, verify_bundle, write_bundle
+from gliomap.bundles._bundle import ML_DOMAIN, ML_OPSET, Bundle, open_bundle, verify_bundle, write_bundle
 from gliomap.bundles._card import GROUP
 from gliomap.bundles._manifest import (
     FORMAT_VERSION,
@@ -22,6 +22,8 @@ __all__ = [
     "FORMAT_VERSION",
     "GROUP",
     "INTENDED_USE",
+    "ML_DOMAIN",
+    "ML_OPSET",
     "Backend",
     "Bundle",
     "FileRecord",

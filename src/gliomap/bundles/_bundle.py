@@ -14,7 +14,10 @@ from gliomap.errors import BundleError
 from gliomap.preprocessing import chain_sensor
 from gliomap.sensors import MosaicSensor
 
-__all__ = ["Bundle", "open_bundle", "verify_bundle", "write_bundle"]
+__all__ = ["ML_DOMAIN", "ML_OPSET", "Bundle", "open_bundle", "verify_bundle", "write_bundle"]
+
+ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 1
+"""ONNX's operators for trees; a graph without trees does not import them."""
 
 _FRESH = "Take a fresh copy of the bundle, or export it again."
 
@@ -48,6 +51,15 @@ class Bundle:
     def sensor(self) -> MosaicSensor | None:
         """The camera it takes frames of, None where it takes cubes only."""
         return None if self.manifest.sensor is None else self.manifest.sensor.build()
+
+    @property
+    def has_trees(self) -> bool:
+        """Whether its graphs have operators of `ML_DOMAIN`, which not every backend knows."""
+        try:
+            return ML_DOMAIN in read_graph_header(self.cube_graph, self.path / CUBE_GRAPH).opsets
+        except BundleError:
+            # No graph at all: whoever loads it says so.
+            return False
 
 
 def open_bundle(path: str | Path, sensor: MosaicSensor | None = None) -> Bundle:
@@ -143,8 +155,10 @@ def _check_graph(origin: Path, record: GraphRecord, content: bytes) -> None:
     header = read_graph_header(content, origin)
     if header.external:
         raise BundleError(origin, "points at weights in other files", _FRESH)
-    # Other domains are fused or vendor operators, which not every backend has.
-    if set(header.opsets) - {"", "ai.onnx"} or max(header.opsets.values(), default=0) != record.opset:
+    # Further domains are fused or vendor operators.
+    known = {"": record.opset, "ai.onnx": record.opset, ML_DOMAIN: ML_OPSET}
+    strange = any(version != known.get(domain) for domain, version in header.opsets.items())
+    if strange or not {"", "ai.onnx"} & set(header.opsets):
         raise BundleError(origin, f"uses operator sets {header.opsets}, wanted {record.opset}", _FRESH)
     for what, wanted, found in (("input", record.inputs, header.inputs), ("output", record.outputs, header.outputs)):
         expected = [(tensor.name, tensor.dtype, tensor.shape) for tensor in wanted]

@@ -9,7 +9,7 @@ import typer
 
 from gliomap.cli._app import app
 from gliomap.cli._options import SensorName
-from gliomap.cli._train_tables import tell_folds_plan, tell_folds_run, tell_plan, tell_run
+from gliomap.cli._train_tables import tell_folds_plan, tell_folds_run, tell_models, tell_plan, tell_run
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
 
@@ -37,6 +37,7 @@ _LIST = " Repeat it, or give a list with commas."
     "train",
     writes=True,
     examples=(
+        "gliomap train --model list",
         "gliomap train study",
         "gliomap train study --model lda --test-patient ID0003 -o run",
         "gliomap train study --model lda --protocol lopo",
@@ -46,7 +47,9 @@ _LIST = " Repeat it, or give a list with commas."
 )
 def train(
     ui: Ui,
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study folder.")],
+    study: Annotated[
+        Path | None, typer.Argument(metavar="STUDY", help="The study folder; not needed for --model list.")
+    ] = None,
     model: Annotated[
         str, typer.Option("--model", autocompletion=_models, help="A name, or 'list' for all of them.")
     ] = "conv2d",
@@ -116,8 +119,14 @@ def train(
     or the protocol mixes patients by design (double-cv, pooled).
     """
     from gliomap._files import refuse_existing
+    from gliomap.errors import UsageError
     from gliomap.workflows import FoldsPlan, open_run, plan_protocol, run_plan
 
+    if model == "list":
+        tell_models(ui)
+        return
+    if study is None:
+        raise UsageError("train", "needs a study", "Name its folder: gliomap train STUDY.")
     if out is not None:
         refuse_existing(out, overwrite=ui.overwrite)
     settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "threads": ui.threads}

@@ -19,7 +19,7 @@ from gliomap.captures import Exposures, check_references
 from gliomap.engine._backend import BackendName, Outputs, Precision, Runner, load_graph
 from gliomap.engine._map import TissueMap
 from gliomap.engine._references import DatedReferences, require_references, why_blank
-from gliomap.errors import BundleError, CubeError, ReferenceFrameError
+from gliomap.errors import BundleError, CubeError, ReferenceFrameError, UsageError
 from gliomap.preprocessing import HyperCube, Reason, References, prepare_references, raw_reasons
 from gliomap.sensors import MosaicSensor
 from gliomap.taxonomy import ClassSet
@@ -47,6 +47,11 @@ class Engine:
         'f32', or with OpenVINO 'reduced': faster where the processor can, some labels differ.
     max_reference_age
         A frame taken further from its references than this gives a blank map; None sets no limit.
+
+    Raises
+    ------
+    UsageError
+        A backend that does not run this bundle, such as OpenVINO for a forest.
     """
 
     def __init__(
@@ -58,6 +63,12 @@ class Engine:
         precision: Precision = "f32",
         max_reference_age: timedelta | None = None,
     ) -> None:
+        if backend == "openvino" and bundle.has_trees:
+            raise UsageError(
+                "backend 'openvino'",
+                f"does not run this bundle: its model {bundle.manifest.model.title!r} is made of trees",
+                "Use backend onnxruntime.",
+            )
         self.bundle = bundle
         self.backend: BackendName = backend
         self.threads = threads

@@ -9,21 +9,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from gliomap.learning._config import PRESETS, TrainingConfig, preset
-from gliomap.learning._discriminant import LinearDiscriminant
+from gliomap.learning._forest import RandomForest
 from gliomap.learning._history import EpochRecord, History, Observer, no_observer
+from gliomap.learning._kernel_svm import KernelSupportVectors
 from gliomap.learning._layers import Conv, DenseNetwork, Layer, MaxPool, Relu
+from gliomap.learning._linear import LinearDiscriminant, LinearSupportVectors, LogisticRegression
 from gliomap.learning._model import TissueModel, check_labels, predict, predict_map
 from gliomap.learning._patches import LabelledCube, PatchSource, check_bands
 from gliomap.learning._registry import (
     MODELS,
     ModelKind,
+    ModelRow,
     build_model,
     load_model,
     model_from_tensors,
     model_kind,
+    model_table,
     read_tensors,
     save_model,
 )
+from gliomap.learning._spectral_angle import SpectralAngleNeighbours
+from gliomap.learning._spectral_graph import SpectralGraph
 from gliomap.learning._stratified import pixel_parts
 
 if TYPE_CHECKING:
@@ -38,14 +44,21 @@ __all__ = [
     "EpochRecord",
     "FourLayerNet",
     "History",
+    "KernelSupportVectors",
     "LabelledCube",
     "Layer",
     "LinearDiscriminant",
+    "LinearSupportVectors",
+    "LogisticRegression",
     "MaxPool",
     "ModelKind",
+    "ModelRow",
     "Observer",
     "PatchSource",
+    "RandomForest",
     "Relu",
+    "SpectralAngleNeighbours",
+    "SpectralGraph",
     "TissueModel",
     "TrainingConfig",
     "build_model",
@@ -54,6 +67,7 @@ __all__ = [
     "load_model",
     "model_from_tensors",
     "model_kind",
+    "model_table",
     "no_observer",
     "pixel_parts",
     "predict",

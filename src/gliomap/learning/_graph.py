@@ -14,19 +14,24 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from gliomap.bundles import GraphRecord, cube_graph_record, frame_graph_record
+from gliomap.bundles import ML_DOMAIN, ML_OPSET, GraphRecord, cube_graph_record, frame_graph_record
 from gliomap.errors import MissingExtraError, ModelError
 from gliomap.learning._layers import Conv, DenseNetwork, Layer, MaxPool, Relu
+from gliomap.learning._spectral_graph import SpectralGraph
 from gliomap.preprocessing import PreprocessingConfig, chain_sensor
 from gliomap.sensors import MosaicSensor
 
-__all__ = ["Graphs", "build_graphs"]
+__all__ = ["Classifier", "Graphs", "build_graphs"]
 
 _OPSET, _IR_VERSION = 18, 8
 _BLOCK = 8
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 _TINY = 1e-30
 """The chain's own least divisor (preprocessing): its reciprocal is still finite in float32."""
+
+
+Classifier = DenseNetwork | SpectralGraph
+"""What a trained model becomes: convolutions, or a graph for single spectra."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Graphs:
     frame_record: GraphRecord | None = None
 
 
-def build_graphs(network: DenseNetwork, sensor: MosaicSensor | None, config: PreprocessingConfig) -> Graphs:
+def build_graphs(network: Classifier, sensor: MosaicSensor | None, config: PreprocessingConfig) -> Graphs:
     """Build `cube.onnx` and, where the sensor is known, `frame.onnx`.
 
     Raises
@@ -80,6 +85,7 @@ class _Builder:
             raise MissingExtraError("export of a bundle", "train") from error
         self._helper, self._numpy_helper = helper, numpy_helper
         self._nodes: list[Any] = []
+        self._count = 0
         self._constants: list[Any] = []
         self._known: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
@@ -103,10 +109,31 @@ class _Builder:
     def __call__(
         self, operator: str, *inputs: str, output: str | None = None, named: str | None = None, **attributes: Any
     ) -> str:
-        name = f"{self.stage}/{named or operator.lower()}_{len(self._nodes)}"
+        name = self._fresh(named or operator)
         result = output or name
         self._nodes.append(self._helper.make_node(operator, list(inputs), [result], name=name, **attributes))
         return result
+
+    def second(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        first, result = self._fresh(operator), self._fresh(operator)
+        self._nodes.append(self._helper.make_node(operator, list(inputs), [first, result], name=first, **attributes))
+        return result
+
+    def row_by_row(self, plane: str, channels: int, body: Callable[[str], str]) -> str:
+        outside, self._nodes = self._nodes, []
+        row = self._fresh("row")
+        result = body(row)
+        inside, self._nodes = self._nodes, outside
+        ends = [
+            self._helper.make_tensor_value_info(name, 1, shape)
+            for name, shape in ((row, [None, None]), (result, [None, channels]))
+        ]
+        graph = self._helper.make_graph(inside, "row", ends[:1], ends[1:])
+        return self("Scan", plane, body=graph, num_scan_inputs=1)
+
+    def _fresh(self, operator: str) -> str:
+        self._count += 1
+        return f"{self.stage}/{operator.lower()}_{self._count - 1}"
 
     def serialise(self, name: str, record: GraphRecord) -> bytes:
         import onnx
@@ -121,14 +148,16 @@ class _Builder:
             for tensors in (record.inputs, record.outputs)
         )
         graph = self._helper.make_graph(self._nodes, name, inputs, outputs, self._constants)
-        opset = self._helper.make_opsetid("", _OPSET)
-        model = self._helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION, producer_name="gliomap")
+        opsets = [self._helper.make_opsetid("", _OPSET)]
+        if any(node.domain == ML_DOMAIN for node in self._nodes):
+            opsets.append(self._helper.make_opsetid(ML_DOMAIN, ML_OPSET))
+        model = self._helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="gliomap")
         onnx.checker.check_model(model, full_check=True)
         content: bytes = model.SerializeToString(deterministic=True)
         return content
 
 
-def _cube_graph(network: DenseNetwork, record: GraphRecord) -> bytes:
+def _cube_graph(network: Classifier, record: GraphRecord) -> bytes:
     build = _Builder()
     channels = build("Transpose", "cube", perm=[2, 0, 1])
     # A spectrum that preprocessing masked is 0 in every band.
@@ -138,7 +167,7 @@ def _cube_graph(network: DenseNetwork, record: GraphRecord) -> bytes:
     return build.serialise("cube", record)
 
 
-def _frame_graph(network: DenseNetwork, chain: MosaicSensor, config: PreprocessingConfig, record: GraphRecord) -> bytes:
+def _frame_graph(network: Classifier, chain: MosaicSensor, config: PreprocessingConfig, record: GraphRecord) -> bytes:
     build = _Builder()
     if not chain.correction_after_division:
         tiles = _corrected_tiles(build, chain, chain.n_bands)
@@ -159,20 +188,26 @@ def _frame_graph(network: DenseNetwork, chain: MosaicSensor, config: Preprocessi
     return build.serialise("frame", record)
 
 
-def _channels(network: DenseNetwork, config: PreprocessingConfig) -> int:
+def _channels(network: Classifier, config: PreprocessingConfig) -> int:
     """Channels of the cube inside the graph: the bands, and channels of zeros up to a multiple of 8 where they may be.
 
     ONNX Runtime keeps whole blocks of 8 channels in its own layout, and changing layouts costs more than the zeros.
     """
-    if isinstance(network.layers[0], Conv) and config.normalisation in ("brightness", "area", "none"):
+    if (
+        isinstance(network, DenseNetwork)
+        and isinstance(network.layers[0], Conv)
+        and config.normalisation in ("brightness", "area", "none")
+    ):
         return -(-network.n_bands // _BLOCK) * _BLOCK
     return network.n_bands
 
 
-def _widened(network: DenseNetwork, channels: int) -> DenseNetwork:
+def _widened(network: Classifier, channels: int) -> Classifier:
     """The same network on a cube with further channels, which it does not look at."""
+    if channels == network.n_bands or not isinstance(network, DenseNetwork):
+        return network
     first = network.layers[0]
-    if channels == network.n_bands or not isinstance(first, Conv):
+    if not isinstance(first, Conv):
         return network
     weight = _filled(first.weight, 1, channels)
     return DenseNetwork(
@@ -250,11 +285,15 @@ def _normalise(
     return build("Mul", shifted, factor), valid
 
 
-def _classify(build: _Builder, network: DenseNetwork, cube: str, valid: str) -> None:
-    """The network and the three outputs; `cube` [1, B, h, w], `valid` [1, h, w]."""
+def _classify(build: _Builder, network: Classifier, cube: str, valid: str) -> None:
+    """The classifier and the three outputs; `cube` [1, B, h, w], `valid` [1, h, w]."""
     first = build.integers(0)
     build.stage = "network"
-    logits = build("Squeeze", _network(build, network, cube), first)
+    if isinstance(network, DenseNetwork):
+        logits = build("Squeeze", _network(build, network, cube), first)
+    else:
+        plane = build("Transpose", build("Squeeze", cube, first), perm=[1, 2, 0])
+        logits = build("Transpose", network.logits(build, plane), perm=[2, 0, 1])
     build.stage = "outputs"
     best = build("ReduceMax", logits, first, keepdims=1)
     powers = build("Exp", build("Sub", logits, best))

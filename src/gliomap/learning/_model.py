@@ -15,6 +15,7 @@ from gliomap.learning._config import TrainingConfig
 from gliomap.learning._history import History, Observer, no_observer
 from gliomap.learning._layers import DenseNetwork
 from gliomap.learning._patches import PatchSource
+from gliomap.learning._spectral_graph import SpectralGraph
 from gliomap.preprocessing import HyperCube
 
 __all__ = [
@@ -86,8 +87,8 @@ class TissueModel(Protocol):
         """Probabilities of patches."""
         ...
 
-    def dense(self) -> DenseNetwork:
-        """The same model as a convolution over the frame, without torch."""
+    def dense(self) -> DenseNetwork | SpectralGraph:
+        """The same model without torch or scikit-learn: convolutions over the frame, or a graph for its spectra."""
         ...
 
     def tensors(self) -> dict[str, Floats]:

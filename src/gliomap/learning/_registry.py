@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -18,10 +19,12 @@ from gliomap.learning._model import Floats, Tensors, TissueModel
 __all__ = [
     "MODELS",
     "ModelKind",
+    "ModelRow",
     "build_model",
     "load_model",
     "model_from_tensors",
     "model_kind",
+    "model_table",
     "read_tensors",
     "save_model",
 ]
@@ -63,8 +66,14 @@ class ModelKind:
         The package that it is trained with.
     build, load
         Make an untrained model, or one from its tensors. They import what they need.
+    cost
+        One line: what training and a frame of 217×409 pixels take.
+    source
+        Where it comes from.
     calibrates
         Learns its probabilities from the patients who validate.
+    backends
+        What runs its bundles; OpenVINO has no trees.
     """
 
     name: str
@@ -75,7 +84,10 @@ class ModelKind:
     needs: str
     build: Builder
     load: Loader
+    cost: str
+    source: str
     calibrates: bool = False
+    backends: tuple[str, ...] = ("onnxruntime", "openvino")
 
 
 def _build_conv2d(n_bands: int, n_classes: int, *, hidden: int | None) -> TissueModel:
@@ -103,17 +115,19 @@ def _load_fourlayer(tensors: Tensors) -> TissueModel:
     return FourLayerNet.from_tensors(tensors)
 
 
-def _build_lda(n_bands: int, n_classes: int, *, hidden: int | None) -> TissueModel:
-    from gliomap.learning._discriminant import LinearDiscriminant
+def _plain(module: str, name: str, kind: str) -> tuple[Builder, Loader]:
+    """Builder and loader of a model without a hidden width; its module is imported when one of them is used."""
 
-    _refuse_hidden("lda", hidden)
-    return LinearDiscriminant(n_bands, n_classes)
+    def build(n_bands: int, n_classes: int, *, hidden: int | None) -> TissueModel:
+        _refuse_hidden(kind, hidden)
+        model: TissueModel = getattr(import_module(module), name)(n_bands, n_classes)
+        return model
 
+    def load(tensors: Tensors) -> TissueModel:
+        model: TissueModel = getattr(import_module(module), name).from_tensors(tensors)
+        return model
 
-def _load_lda(tensors: Tensors) -> TissueModel:
-    from gliomap.learning._discriminant import LinearDiscriminant
-
-    return LinearDiscriminant.from_tensors(tensors)
+    return build, load
 
 
 def _refuse_hidden(name: str, hidden: int | None) -> None:
@@ -134,6 +148,8 @@ MODELS: Mapping[str, ModelKind] = MappingProxyType(
                 "torch",
                 _build_conv2d,
                 _load_conv2d,
+                "minutes to train; about 20 ms a frame",
+                "the 2021 thesis",
             ),
             ModelKind(
                 "fourlayer",
@@ -144,14 +160,115 @@ MODELS: Mapping[str, ModelKind] = MappingProxyType(
                 "torch",
                 _build_fourlayer,
                 _load_fourlayer,
+                "half a minute to train; about 15 ms a frame",
+                "the 2021 thesis",
             ),
             ModelKind(
-                "lda", "LDA", "linear discriminant analysis, single spectra", 1, False, "sklearn", _build_lda, _load_lda
+                "lda",
+                "LDA",
+                "linear discriminant analysis, single spectra",
+                1,
+                False,
+                "sklearn",
+                *_plain("gliomap.learning._linear", "LinearDiscriminant", "lda"),
+                "under a second to train; about 15 ms a frame",
+                "Fisher 1936",
+            ),
+            ModelKind(
+                "logistic",
+                "Logistic regression",
+                "multinomial logistic regression, single spectra",
+                1,
+                False,
+                "sklearn",
+                *_plain("gliomap.learning._linear", "LogisticRegression", "logistic"),
+                "under a second to train; about 15 ms a frame",
+                "Cox 1958; several classes: Theil 1969",
+            ),
+            ModelKind(
+                "svm-linear",
+                "Linear SVM",
+                "linear support vector machine, single spectra",
+                1,
+                False,
+                "sklearn",
+                *_plain("gliomap.learning._linear", "LinearSupportVectors", "svm-linear"),
+                "a second to train; about 15 ms a frame",
+                "Cortes and Vapnik 1995",
+                calibrates=True,
+            ),
+            ModelKind(
+                "svm-rbf",
+                "SVM (RBF)",
+                "support vector machine with a Gaussian kernel, single spectra",
+                1,
+                False,
+                "sklearn",
+                *_plain("gliomap.learning._kernel_svm", "KernelSupportVectors", "svm-rbf"),
+                "seconds to train; about 0.3 s a frame",
+                "Boser, Guyon and Vapnik 1992; Cortes and Vapnik 1995",
+                calibrates=True,
+            ),
+            ModelKind(
+                "forest",
+                "Random forest",
+                "random forest, single spectra",
+                1,
+                False,
+                "sklearn",
+                *_plain("gliomap.learning._forest", "RandomForest", "forest"),
+                "seconds to train; about 0.5 s a frame",
+                "Breiman 2001",
+                calibrates=True,
+                backends=("onnxruntime",),
+            ),
+            ModelKind(
+                "sam-knn",
+                "SAM neighbours",
+                "nearest neighbours by spectral angle, single spectra",
+                1,
+                False,
+                "sklearn",
+                *_plain("gliomap.learning._spectral_angle", "SpectralAngleNeighbours", "sam-knn"),
+                "under a second to train; about 0.6 s a frame",
+                "spectral angle: Kruse et al. 1993; nearest neighbours: Cover and Hart 1967",
+                calibrates=True,
             ),
         )
     }
 )
 """Every model that can be trained, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """A model as a person compares it with others.
+
+    Attributes
+    ----------
+    name, title, description, cost, source
+        As of `ModelKind`.
+    window
+        Side of the window that it looks at.
+    backends
+        What runs it.
+    """
+
+    name: str
+    title: str
+    description: str
+    window: int
+    cost: str
+    source: str
+    backends: tuple[str, ...]
+
+
+def model_table() -> tuple[ModelRow, ...]:
+    """Every model with its cost and where it comes from."""
+    return tuple(
+        ModelRow(kind.name, kind.title, kind.description, kind.window, kind.cost, kind.source, kind.backends)
+        for kind in MODELS.values()
+    )
 
 
 def model_kind(name: str) -> ModelKind:

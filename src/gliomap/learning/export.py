@@ -25,7 +25,7 @@ from gliomap.bundles import (
     write_bundle,
 )
 from gliomap.errors import ModelError
-from gliomap.learning._graph import Graphs, build_graphs
+from gliomap.learning._graph import Classifier, Graphs, build_graphs
 from gliomap.learning._graph_check import LABEL_TIE, PROBABILITY_TOLERANCE, check_backends
 from gliomap.learning._layers import Conv, DenseNetwork
 from gliomap.learning._model import TissueModel
@@ -161,7 +161,7 @@ def checked_bundle(
     return Bundle(bundle.path, manifest, "", graphs.cube, graphs.frame, "")
 
 
-def _manifest(model: TissueModel | DenseNetwork, network: DenseNetwork, graphs: Graphs, info: BundleInfo) -> Manifest:
+def _manifest(model: TissueModel | DenseNetwork, network: Classifier, graphs: Graphs, info: BundleInfo) -> Manifest:
     name = "dense" if isinstance(model, DenseNetwork) else model.name
     waves, nominal = info.wavelengths_nm, False
     if info.sensor is not None:
@@ -170,7 +170,6 @@ def _manifest(model: TissueModel | DenseNetwork, network: DenseNetwork, graphs: 
     records: dict[Literal["cube", "frame"], GraphRecord] = {"cube": graphs.cube_record}
     if graphs.frame_record is not None:
         records["frame"] = graphs.frame_record
-    weights = [layer for layer in network.layers if isinstance(layer, Conv)]
     return Manifest(
         name=info.name,
         created_at=datetime.now(UTC).replace(microsecond=0),
@@ -180,7 +179,7 @@ def _manifest(model: TissueModel | DenseNetwork, network: DenseNetwork, graphs: 
             title=MODELS[name].title if name in MODELS else name,
             window=network.window,
             n_bands=network.n_bands,
-            parameters=int(np.sum([layer.weight.size + layer.bias.size for layer in weights])),
+            parameters=_parameters(network),
         ),
         classes=info.classes,
         preprocessing=info.preprocessing,
@@ -195,3 +194,10 @@ def _manifest(model: TissueModel | DenseNetwork, network: DenseNetwork, graphs: 
         intended_use=info.intended_use,
         notes=info.notes,
     )
+
+
+def _parameters(network: Classifier) -> int:
+    """Numbers that were learned."""
+    if not isinstance(network, DenseNetwork):
+        return network.parameters
+    return int(np.sum([layer.weight.size + layer.bias.size for layer in network.layers if isinstance(layer, Conv)]))

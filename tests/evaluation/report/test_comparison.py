@@ -1,0 +1,52 @@
+"""Two runs are compared over the patients that both tested, and nothing is claimed that so few cannot show."""
+
+from __future__ import annotations
+
+import pytest
+from scipy.stats import wilcoxon
+
+from evaluation.report.scenes import evaluation, reported
+from gliomap.errors import UsageError
+from gliomap.evaluation.report._comparison import compare_runs
+from gliomap.taxonomy import THESIS_CLASSES, ClassSet
+
+MANY = tuple(f"ID{number:04}" for number in range(1, 10))
+
+
+def cells(run: object, label: str) -> list[str]:
+    (row,) = [row for row in run.table.rows if row[0].text == label]
+    return [cell.text for cell in row]
+
+
+def test_four_patients_show_no_significance() -> None:
+    part = compare_runs([reported(), reported(evaluation(right=0.3, seed=2, run="other"))])
+    _, first, second, difference, better, p = cells(part.pairs[0], "Overall accuracy")
+    assert float(difference) == pytest.approx(float(second) - float(first), abs=0.0011)
+    assert float(difference) < -0.2
+    assert (better, p) == ("0 of 4", "too few to tell")
+    assert part.warnings == ()
+
+
+def test_nine_patients_are_tested_as_scipy_does() -> None:
+    first, second = evaluation(MANY, right=0.8), evaluation(MANY, right=0.75, seed=3, run="other")
+    part = compare_runs([reported(first), reported(second)])
+    differences = [second.patients[one].macro_f1 - first.patients[one].macro_f1 for one in MANY]
+    assert float(cells(part.pairs[0], "Macro F1")[-1]) == pytest.approx(wilcoxon(differences).pvalue, abs=0.0006)
+
+
+def test_what_is_unlike_is_said() -> None:
+    other = evaluation(("ID0001", "ID0002", "ID0009"), protocol="pooled", run="other")
+    part = compare_runs([reported(), reported(other, study_fingerprint="8" * 64)])
+    told = " ".join(part.warnings)
+    assert "overstate" in told
+    assert "did not divide the patients in the same way" in told
+    assert "not made on the same files" in told
+    assert "left out: ID0003, ID0004, ID0009" in part.pairs[0].words[0]
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    with pytest.raises(UsageError, match="different patients"):
+        compare_runs([reported(), reported(evaluation(("ID0008", "ID0009")))])
+    fewer = ClassSet("two", THESIS_CLASSES.classes[:2])
+    with pytest.raises(UsageError, match="same classes"):
+        compare_runs([reported(), reported(evaluation().model_copy(update={"classes": fewer}))])
