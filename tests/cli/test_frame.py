@@ -251,7 +251,8 @@ def test_an_interruption_is_told_in_json_too(capsys: pytest.CaptureFixture[str])
 
 def test_names_are_completed() -> None:
     assert sensor_names("nem") == ["nemesis"]
-    assert _models("f") == ["fourlayer"]
+    assert _models("f") == ["fourlayer", "forest"]
+    assert _models("sv") == ["svm-linear", "svm-rbf"]
 
 
 class TestCommand:

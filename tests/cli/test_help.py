@@ -24,14 +24,16 @@ VERBS = [
     "evaluate",
     "phantom",
     "preprocess",
+    "report",
     "sensor import",
     "sensor list",
     "sensor show",
     "study check",
     "study show",
+    "study split",
     "train",
 ]
-LATER = ["report", "runs", "models", "serve", "score", "archive", "bench", "deploy", "azure"]
+LATER = ["runs", "models", "serve", "score", "archive", "bench", "deploy", "azure"]
 
 
 def parse(command: str) -> None:

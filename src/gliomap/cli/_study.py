@@ -95,8 +95,9 @@ def split(
         "splits.json"
     ),
 ) -> None:
-    """Write who trains and tests into a file, to train several models on the same folds.
+    """Write who trains and who tests into a file, for several models.
 
+    Models that are trained with the same file are tested on the same folds.
     The file carries the hashes of the study's files: on another study it is
     refused, with the name of the file that differs.
     """
