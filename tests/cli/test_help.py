@@ -82,7 +82,8 @@ def test_help_fits_80_columns_and_names_the_shared_options(
     result = gliomap(*words, "--help")
     assert (result.code, result.err) == (0, "")
     assert max(map(len, result.out.splitlines())) <= 80
-    assert "..." not in result.out.replace("...]", ""), "a first line that is cut short"
+    _, described = result.out.split("\n", 1)  # the usage line marks repeatable arguments so
+    assert "..." not in described, "a first line that is cut short"
     if " ".join(words) in VERBS:
         for option in ("--json", "--quiet", "--threads", "--verbose"):
             assert option in result.out

@@ -79,7 +79,7 @@ def show(
     writes=True,
     examples=(
         "gliomap study split study --protocol kfold-patient -o splits.json",
-        "gliomap train study --split splits.json --model lda",
+        "gliomap study split study --protocol lopo --seed 1 -o lopo.json",
     ),
 )
 def split(
