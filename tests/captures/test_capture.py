@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +22,7 @@ from gliomap.captures import (
     write_frame,
 )
 from gliomap.errors import CaptureError, ReferenceFrameError
-from gliomap.sensors import get_sensor, resized
+from gliomap.sensors import SpectralCorrection, get_sensor, resized
 
 SENSOR = resized(get_sensor("nemesis"), 8, 10)
 SHAPE = SENSOR.frame_shape
@@ -102,6 +103,19 @@ class TestReferences:
     def test_a_dark_with_light_in_it(self, frames: Frames) -> None:
         (finding,) = check_references(frames["white"], frames["dark"] + np.uint16(300), SENSOR)
         assert "light may have entered" in finding.message
+
+    def test_bands_that_nearly_cancel_under_the_correction(self, frames: Frames) -> None:
+        matrix = np.eye(25)
+        matrix[3, [3, 8]] = 40, -39  # what is left of band 3 is the difference of two pixels
+        before = replace(SENSOR, correction=SpectralCorrection(matrix, after_division=False))
+        frames["white"][:] = 700
+        (finding,) = check_references(frames["white"], frames["dark"], before)
+        wavelength = before.wavelengths_nm[3]
+        assert (finding.severity, finding.thing) == ("warning", "white reference")
+        assert f"{wavelength:.0f} nm (" in finding.message
+        assert finding.message.count(" nm (") == 1
+        after = replace(before, correction=SpectralCorrection(matrix, after_division=True))
+        assert check_references(frames["white"], frames["dark"], after) == ()
 
     def test_another_shape(self, frames: Frames) -> None:
         with pytest.raises(CaptureError, match=r"dark reference: is uint16 of shape 42×53, .* gives uint16 43×53"):

@@ -166,6 +166,17 @@ class TestMasks:
         assert cube.invalid_counts() == {"dark": 1}
         assert cube.reasons[1, 1] == Reason.DARK
 
+    def test_a_dim_band_after_correction_is_no_dark_tile(self) -> None:
+        raw, _, dark = scene(BEFORE)
+        matrix = BEFORE.band_matrix().copy()
+        matrix[3] = 0
+        matrix[3, :2] = 0.010, -0.009  # 10 % is left of band 3: little, but it can be divided by
+        weak = replace(BEFORE, correction=SpectralCorrection(matrix, after_division=False))
+        cube = preprocess(raw, prepare_references(dark + np.uint16(200), dark, weak, PLAIN))
+        assert cube.mask.all()
+        tile = (raw.astype(float) - dark)[3, 1:3]
+        assert cube.data[0, 0, 3] == pytest.approx(matrix[3, :2] @ tile / (matrix[3, :2].sum() * 200), rel=1e-4)
+
     @SENSORS
     def test_a_raw_frame_as_dark_as_the_dark(self, sensor: MosaicSensor) -> None:
         _, white, dark = scene(sensor)

@@ -103,7 +103,12 @@ def inspect_references(
         require_frame(frame, sensor, thing)
     findings = _exposure_findings(sensor, exposures, has_white_dark=white_dark is not None)
     bright, black = _active(white, sensor), _active(dark if white_dark is None else white_dark, sensor)
-    return (*findings, *_light_findings(bright, black, sensor), *_range_findings(bright, black, sensor))
+    return (
+        *findings,
+        *_light_findings(bright, black, sensor),
+        *_range_findings(bright, black, sensor),
+        *_correction_findings(bright, black, sensor),
+    )
 
 
 def inspect_raw(
@@ -205,6 +210,36 @@ def _range_findings(bright: _UInt16, black: _UInt16, sensor: MosaicSensor) -> li
             )
         )
     return findings
+
+
+def _correction_findings(bright: _UInt16, black: _UInt16, sensor: MosaicSensor) -> list[Finding]:
+    """Whether bands nearly cancel where the white is corrected before it is divided by.
+
+    A row of the matrix amplifies the noise of the pixels by its Euclidean norm. A band whose corrected white is less
+    than what a dim pixel would have after the same amplification is as noisy as a dim pixel is.
+    """
+    if sensor.correction_after_division:
+        return []
+    matrix = sensor.band_matrix()
+    light = (bright.astype(np.float32) - black).reshape(-1, sensor.pattern[0], bright.shape[1])
+    tile = light.mean(axis=0).reshape(sensor.pattern[0], -1, sensor.pattern[1]).mean(axis=1).ravel()
+    left = matrix @ tile / (np.sqrt((matrix**2).sum(axis=1)) * sensor.saturation)
+    weak = [
+        f"{wavelength:.0f} nm ({share:.1%})"
+        for wavelength, share in zip(sensor.wavelengths_nm, left, strict=True)
+        if not share >= DARK_FRACTION
+    ]
+    if not weak:
+        return []
+    return [
+        Finding(
+            "warning",
+            "white reference",
+            f"after spectral correction, little is left of it for the noise that the correction brings, in share of "
+            f"full scale: {', '.join(weak)}; these bands are ill determined",
+            "Record the white brighter, or leave the spectral correction out.",
+        )
+    ]
 
 
 def _exposure_findings(sensor: MosaicSensor, exposures: Exposures | None, *, has_white_dark: bool) -> list[Finding]:

@@ -138,7 +138,7 @@ def prepare_references(
         scale = np.ones((chain.n_bands, *chain.cube_shape), np.float32)
     else:
         gain = np.ones_like(light)
-        scale, safe = _reciprocal_white(light, chain, fraction)
+        scale, safe = _reciprocal_white(light, chain)
         scale *= ratio
         reasons[~safe] |= np.uint8(Reason.DARK)
     scale[:, reasons != 0] = 0
@@ -200,16 +200,16 @@ def _tiles_of(pixels: npt.NDArray[np.int64], sensor: MosaicSensor) -> tuple[_Ind
     return row, column
 
 
-def _reciprocal_white(light: _Float32, chain: MosaicSensor, fraction: float) -> tuple[_Float32, _Bool]:
-    """1 / (M · light) as (bands, h, w), and where every band of it is safely positive.
+def _reciprocal_white(light: _Float32, chain: MosaicSensor) -> tuple[_Float32, _Bool]:
+    """1 / (M · light) as (bands, h, w), and where every band of it can be divided by.
 
-    A row of the matrix amplifies noise by its Euclidean norm. Safe is what exceeds `fraction` of full scale times
-    that norm: for a matrix that changes nothing this is the very test that single pixels undergo.
+    Whether there is light, the mosaic has told. This only guards the division: a row of the matrix amplifies noise by
+    its Euclidean norm, so what is under the smallest fraction of full scale times that norm is zero but for rounding.
     """
     matrix = chain.band_matrix()
     white = correct_spectra(mosaic_to_cube(_active(light, chain), chain.pattern), matrix)
-    limits = fraction * chain.saturation * np.sqrt((matrix**2).sum(axis=1))
-    # A row of zeros gives a limit of 0: nothing is safe then.
+    limits = _SMALLEST_FRACTION * chain.saturation * np.sqrt((matrix**2).sum(axis=1))
+    # A row of zeros gives a limit of 0: nothing can be divided by then.
     positive = white > np.maximum(limits, np.finfo(np.float32).tiny * 1e8).astype(np.float32)
     scale = np.divide(np.float32(1), white, out=np.zeros_like(white), where=positive)
     return np.ascontiguousarray(scale.transpose(2, 0, 1)), np.asarray(positive.all(axis=2))
