@@ -42,6 +42,10 @@ class CaptureRecord(BaseModel):
         default=(),
         description="Accuracy by the distance from the nearest pixel of this capture that was trained on; empty without.",
     )
+    reference_distance: tuple[DistanceBin, ...] = Field(
+        default=(),
+        description="The same from the nearest pixel that the capture's labels grew from, where the study tells these.",
+    )
     predictions: str = Field(description="File beside metrics.json: rows, columns, true, predicted, probabilities.")
     pictures: tuple[str, ...] = Field(description="Files beside metrics.json.")
 

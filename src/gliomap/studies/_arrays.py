@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap.errors import CubeError, StudyError
-from gliomap.studies._layout import CUBE_VARIABLE, DATASET_VARIABLES, MAP_VARIABLE, REASONS_VARIABLE
-from gliomap.studies._mat import list_mat, read_mat
+from gliomap.studies._layout import CUBE_VARIABLE, DATASET_VARIABLES, MAP_VARIABLE, REASONS_VARIABLE, REFERENCES
+from gliomap.studies._mat import list_mat, read_field, read_mat
 from gliomap.taxonomy import THESIS_CLASSES, UNLABELLED, ClassSet
 
 __all__ = [
@@ -22,7 +22,11 @@ __all__ = [
     "read_codes",
     "read_cube_file",
     "read_dataset",
+    "read_reference_pixels",
 ]
+
+_MOST_REFERENCE_BYTES = 1 << 20
+"""Pixels are clicked one by one; there are no tens of thousands of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +122,27 @@ def read_codes(path: Path) -> npt.NDArray[np.uint16]:
     if codes.ndim != 2 or not codes.size:
         raise StudyError(path, f"its {MAP_VARIABLE} has shape {codes.shape}", "A map has shape (height, width).")
     return _as_codes(path, MAP_VARIABLE, codes)
+
+
+def read_reference_pixels(path: Path) -> npt.NDArray[np.int64]:
+    """Read the pixels that the labelling grew from, as a ground-truth map may keep them.
+
+    Returns
+    -------
+    ndarray
+        int64 (n, 2), row and column, counted from 0 and each once; (0, 2) where the file tells none. MATLAB's rows of
+        zeros, of references that were not used, are left out.
+
+    Raises
+    ------
+    StudyError
+        A file that cannot be read.
+    """
+    found = read_field(path, *REFERENCES, max_bytes=_MOST_REFERENCE_BYTES)
+    if found is None or found.ndim != 2 or found.shape[1] != 2 or not np.isfinite(found).all():
+        return np.zeros((0, 2), np.int64)
+    pixels = np.unique(found.astype(np.int64), axis=0) - 1
+    return pixels[(pixels >= 0).all(axis=1)]
 
 
 def read_cube_file(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8] | None]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gliomap.captures import read_frame
 from gliomap.errors import GlioMapError, MachineError, machine_error
 from gliomap.preprocessing import HyperCube
-from gliomap.studies._arrays import labelled_spectra, read_dataset_arrays
+from gliomap.studies._arrays import labelled_spectra, read_dataset_arrays, read_reference_pixels
 from gliomap.studies._find_crop import find_crop
 from gliomap.studies._findings import CaptureRow, Finding, Severity
 from gliomap.studies._study import Study
@@ -211,6 +211,14 @@ class CaptureCheck:
                 "note",
                 self.files.map,
                 f"{pixels:,} pixels of code {code} ({code_name(code)}) belong to no class and are not learnt",
+            )
+        references = self._trying(lambda: read_reference_pixels(self.files.map))
+        if references is not None and (outside := references[(references >= codes.shape).any(axis=1)]).size:
+            self._add(
+                "warning",
+                self.files.map,
+                f"{len(outside)} of its {len(references)} reference pixels lie outside of the map",
+                "They are left out; check that the map was cropped as the picture was.",
             )
         if not codes.any():
             self._add("warning", self.files.map, "has no labelled pixel", "Label it, or leave it out.")

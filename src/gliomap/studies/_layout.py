@@ -15,6 +15,7 @@ __all__ = [
     "FOLDERS",
     "MAP_VARIABLE",
     "REASONS_VARIABLE",
+    "REFERENCES",
     "SETTINGS_FILE",
     "CaptureFiles",
     "capture_files",
@@ -29,6 +30,8 @@ CUBE_VARIABLE = "preProcessedImage"
 REASONS_VARIABLE = "reasons"
 CHAIN_VARIABLE = "chain"
 MAP_VARIABLE = "groundTruthMap"
+REFERENCES = ("dataResults", "referencePixelCoord")
+"""Structure and field, beside the map: the pixels from which its labels grew."""
 DATASET_VARIABLES = ("data", "label", "label4Classes")
 
 _CAPTURE_ID = re.compile(r"(ID[0-9]{4})C([0-9]{2,3})")

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from gliomap._files import atomic_file
 from gliomap.errors import StudyError
-from gliomap.studies._mat5 import HEADER_BYTES, MatVariable, damaged, encode_mat5, read_mat5, scan_mat5
-from gliomap.studies._mat73 import read_mat73, scan_mat73
+from gliomap.studies._mat5 import HEADER_BYTES, MatVariable, damaged, encode_mat5, field_mat5, read_mat5, scan_mat5
+from gliomap.studies._mat73 import field_mat73, read_mat73, scan_mat73
 
-__all__ = ["MAX_BYTES", "list_mat", "read_mat", "write_mat"]
+__all__ = ["MAX_BYTES", "list_mat", "read_field", "read_mat", "write_mat"]
 
 MAX_BYTES = 1 << 30
 """Largest variable that is read unless a caller says otherwise: a cube of 217×409×826 in float64 fits."""
@@ -61,6 +61,34 @@ def read_mat(
         return read_mat73(path, names)
     with path.open("rb") as stream:
         return read_mat5(path, stream, names)
+
+
+def read_field(path: Path, structure: str, field: str, *, max_bytes: int) -> npt.NDArray[np.generic] | None:
+    """Read a numeric field of a 1×1 structure of a `.mat` file.
+
+    Parameters
+    ----------
+    path
+        A MATLAB file, as for `read_mat`.
+    structure, field
+        Their names.
+    max_bytes
+        A larger field is not read.
+
+    Returns
+    -------
+    ndarray or None
+        In MATLAB's axis order; None where the file has no such structure, or the structure no such numeric field.
+
+    Raises
+    ------
+    StudyError
+        No such file, not a MATLAB file, or damaged.
+    """
+    if _is_hdf5(path):
+        return field_mat73(path, structure, field, max_bytes)
+    with path.open("rb") as stream:
+        return field_mat5(path, stream, structure, field, max_bytes)
 
 
 def list_mat(path: Path) -> list[MatVariable]:

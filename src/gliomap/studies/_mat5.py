@@ -3,13 +3,15 @@
 SciPy reads these files too, but its compiled reader brings the whole process down on some garbled files,
 inflates a compressed variable to whatever length the file claims, and enters cells, structures and objects
 on the way. This reader knows the size of everything before it takes it, touches nothing but plain numeric
-arrays, and needs no SciPy; the tests hold it against SciPy.
+arrays (and numeric fields of a structure where one is asked for by name), and needs no SciPy; the tests hold
+it against SciPy.
 
 Format: MathWorks, 'MAT-File Format' (R2019b), https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pdf.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import zlib
 from collections.abc import Iterator, Mapping
@@ -22,14 +24,14 @@ import numpy.typing as npt
 
 from gliomap.errors import StudyError
 
-__all__ = ["HEADER_BYTES", "MatVariable", "damaged", "encode_mat5", "read_mat5", "scan_mat5"]
+__all__ = ["HEADER_BYTES", "MatVariable", "damaged", "encode_mat5", "field_mat5", "read_mat5", "scan_mat5"]
 
 HEADER_BYTES = 128
 _TEXT_BYTES = 116
 _MAX_BYTES = 2**31 - 1
 """A variable of a version 5 file is limited to this many bytes."""
 _CHUNK = 1 << 16
-_MAX_DIMENSIONS, _MAX_NAME_BYTES = 32, 1024
+_MAX_DIMENSIONS, _MAX_NAME_BYTES, _MAX_FIELDS = 32, 1024, 256
 
 _MATRIX, _COMPRESSED, _INT8, _INT32, _UINT32 = 14, 15, 1, 5, 6
 _OPAQUE = 17
@@ -212,6 +214,30 @@ class _Elements:
         flat = np.frombuffer(data, np.dtype(self.order + stored))
         return flat.astype(_CLASS_DTYPES[entry.class_code]).reshape(variable.shape, order="F")
 
+    def field(self, entry: _Entry, name: str, max_bytes: int) -> npt.NDArray[np.generic] | None:
+        """Read one numeric field of a 1×1 structure; None where it has no such field, or one of another kind."""
+        (width,) = self._numbers(self._element(entry.source, _INT32, 4), "i4")
+        text = self._element(entry.source, _INT8, _MAX_FIELDS * _MAX_NAME_BYTES)
+        if width < 1 or len(text) % width:
+            raise damaged(self.path, f"structure {entry.variable.name!r} has field names of {width} bytes")
+        names = [text[at : at + width].split(b"\0")[0].decode("latin-1") for at in range(0, len(text), width)]
+        if name not in names or entry.variable.shape != (1, 1):
+            return None
+        for _ in range(names.index(name)):
+            self._skip(entry.source)
+        kind, length = self._numbers(entry.source.take(8), "u4")
+        if kind != _MATRIX:
+            raise damaged(self.path, f"field {name!r} holds type {kind} where {_MATRIX} belongs")
+        if not 0 < length <= max_bytes:
+            return None
+        found = self._header(_Plain(self.path, io.BytesIO(entry.source.take(length)), length))
+        return self.values(found) if found.variable.numeric else None
+
+    def _skip(self, source: _Source) -> None:
+        _, length = self._numbers(source.take(8), "u4")
+        for at in range(0, length, _CHUNK):
+            source.take(min(_CHUNK, length - at))
+
     def _header(self, source: _Source) -> _Entry:
         flags = self._numbers(self._element(source, _UINT32, 8), "u4")[0]
         code = flags & 0xFF
@@ -264,6 +290,17 @@ def read_mat5(path: Path, stream: BinaryIO, names: frozenset[str]) -> dict[str, 
     """Read numeric variables that `scan_mat5` has listed; the caller has judged kind and size."""
     elements = _Elements(path, stream)
     return {entry.variable.name: elements.values(entry) for entry in elements.entries() if entry.variable.name in names}
+
+
+def field_mat5(
+    path: Path, stream: BinaryIO, structure: str, field: str, max_bytes: int
+) -> npt.NDArray[np.generic] | None:
+    """Read a numeric field of a structure; None where there is no such structure or field."""
+    elements = _Elements(path, stream)
+    for entry in elements.entries():
+        if entry.variable.name == structure and entry.variable.kind == "struct":
+            return elements.field(entry, field, max_bytes)
+    return None
 
 
 def encode_mat5(variables: Mapping[str, npt.NDArray[np.generic]], *, compress: bool) -> Iterator[bytes]:

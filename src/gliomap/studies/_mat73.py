@@ -17,7 +17,7 @@ import numpy.typing as npt
 from gliomap.errors import MissingExtraError, machine_error
 from gliomap.studies._mat5 import MatVariable, damaged
 
-__all__ = ["read_mat73", "scan_mat73"]
+__all__ = ["field_mat73", "read_mat73", "scan_mat73"]
 
 _HDF5_FAULTS = (KeyError, RuntimeError, TypeError, ValueError, OverflowError, AttributeError, MemoryError)
 """What h5py raises on bytes that are not what they claim (found by garbling files in the tests)."""
@@ -33,6 +33,20 @@ def read_mat73(path: Path, names: frozenset[str]) -> dict[str, npt.NDArray[np.ge
     """Read numeric variables that `scan_mat73` has listed; the caller has judged kind and size."""
     with _opened(path) as file:
         return {name: _values(file[name]) for name in names}
+
+
+def field_mat73(path: Path, structure: str, field: str, max_bytes: int) -> npt.NDArray[np.generic] | None:
+    """Read a numeric field of a structure; None where there is no such structure or field."""
+    import h5py
+
+    with _opened(path) as file:
+        if structure not in file or not isinstance(file.get(structure, getlink=True), h5py.HardLink):
+            return None
+        group = file[structure]
+        if not isinstance(group, h5py.Group) or field not in group:
+            return None
+        variable = _variable(group, field)
+        return _values(group[field]) if variable.numeric and 0 < variable.n_bytes <= max_bytes else None
 
 
 @contextmanager

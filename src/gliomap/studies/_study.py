@@ -15,7 +15,7 @@ from gliomap.captures import Capture, Exposures, read_capture
 from gliomap.errors import StudyError
 from gliomap.preprocessing import HyperCube, PreprocessingConfig, preprocess_capture
 from gliomap.sensors import MosaicSensor, get_sensor
-from gliomap.studies._arrays import LabelledSpectra, map_shape, read_codes, read_dataset
+from gliomap.studies._arrays import LabelledSpectra, map_shape, read_codes, read_dataset, read_reference_pixels
 from gliomap.studies._layout import FOLDERS, CaptureFiles, capture_files, capture_of_file, patient_in
 from gliomap.studies._prepared import chain_of, read_chain, read_prepared
 from gliomap.studies._settings import CaptureSettings, Crop, StudySettings, read_study_toml
@@ -282,6 +282,23 @@ class Study:
         if not files.map.exists():
             raise StudyError(f"capture {capture_id}", f"has no ground-truth map ({files.map})", "Add it.")
         return read_codes(files.map)
+
+    def reference_pixels(self, capture_id: str) -> npt.NDArray[np.bool_]:
+        """Pixels from which the labels of a capture grew, (H, W) bool, aligned with `codes`.
+
+        The thesis's maps keep them beside the map; all False where a file does not. Pixels outside the map are left
+        out.
+
+        Raises
+        ------
+        StudyError
+            No map, or one that cannot be read.
+        """
+        shape = self.codes(capture_id).shape
+        pixels = read_reference_pixels(self.files(capture_id).map)
+        marked = np.zeros(shape, np.bool_)
+        marked[tuple(pixels[(pixels < shape).all(axis=1)].T)] = True
+        return marked
 
     def dataset(self, capture_id: str, classes: ClassSet = THESIS_CLASSES) -> LabelledSpectra:
         """Labelled spectra of a capture, from its file in datasets/.

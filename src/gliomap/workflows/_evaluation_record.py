@@ -42,14 +42,15 @@ class CaptureFinding:
 
     Attributes
     ----------
-    judged, distances
-        One entry per fold.
+    judged, distances, reference_distances
+        One entry per fold; distances from pixels that were trained on, and from those that the labels grew from.
     pictures
         Files beside metrics.json.
     """
 
     judged: tuple[Judged, ...] = ()
     distances: tuple[tuple[DistanceBin, ...], ...] = ()
+    reference_distances: tuple[tuple[DistanceBin, ...], ...] = ()
     pictures: tuple[str, ...] = ()
 
     def with_test(self, tested: TestedCapture) -> CaptureFinding:
@@ -58,8 +59,15 @@ class CaptureFinding:
         right, counted = (np.zeros(tested.truth.shape, np.bool_) for _ in range(2))
         counted[judged.rows, judged.columns] = judged.predicted > 0
         right[judged.rows, judged.columns] = judged.predicted == judged.true
-        bins = distance_accuracy(counted, right, tested.trained_pixels)
-        return replace(self, judged=(*self.judged, judged), distances=(*self.distances, bins))
+        return replace(
+            self,
+            judged=(*self.judged, judged),
+            distances=(*self.distances, distance_accuracy(counted, right, tested.trained_pixels)),
+            reference_distances=(
+                *self.reference_distances,
+                distance_accuracy(counted, right, tested.reference_pixels),
+            ),
+        )
 
 
 def merged(parts: Sequence[Judged], classes: ClassSet) -> Judged:
@@ -130,6 +138,7 @@ def evaluation_record(
                 metrics=one.metrics,
                 false_tumour=one.false_tumour,
                 distance=pooled_distances(findings[capture].distances),
+                reference_distance=pooled_distances(findings[capture].reference_distances),
                 predictions=f"{PREDICTIONS}/{capture}.npz",
                 pictures=findings[capture].pictures,
             )

@@ -36,12 +36,15 @@ class TestedCapture:
         (H, W) classes of all labelled pixels, whoever tests them.
     trained_pixels
         (H, W) bool, pixels of this very capture that the fold was trained on; all False where patients are kept apart.
+    reference_pixels
+        (H, W) bool, pixels that its labels grew from; all False where the study does not tell.
     """
 
     judged: Judged
     tissue: TissueMap
     truth: npt.NDArray[np.uint8]
     trained_pixels: npt.NDArray[np.bool_]
+    reference_pixels: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +96,8 @@ class FoldTest:
         if self.split.pixels is not None:
             trained = role_pixels(self.split, self.cubes, "train")[capture]
             wanted = np.where(role_pixels(self.split, self.cubes, "test")[capture], truth, np.uint8(0))
-        return TestedCapture(judge(capture, patient, wanted, tissue), tissue, truth, trained)
+        judged = judge(capture, patient, wanted, tissue)
+        return TestedCapture(judged, tissue, truth, trained, self.study.reference_pixels(capture))
 
 
 def trained_sensor(run: Run, study: Study, asked: SensorLike | None) -> MosaicSensor | None:

@@ -13,7 +13,7 @@ from gliomap.errors import MissingExtraError, UsageError
 from gliomap.evaluation.report._charts import curves_chart, strip_chart
 from gliomap.evaluation.report._comparison import compare_runs
 from gliomap.evaluation.report._content import ReportedRun
-from gliomap.evaluation.report._distance import distance_table
+from gliomap.evaluation.report._distance import distance_tables
 from gliomap.evaluation.report._pictures import capture_panels, confidence_ramp, swatches
 from gliomap.evaluation.report._probabilities import operating_part, reliability_chart
 from gliomap.evaluation.report._sanity import sanity_part
@@ -45,7 +45,7 @@ _SECTIONS = {
     "confusion": "Confusion matrix",
     "probabilities": "Probabilities: can they be believed?",
     "false-tumour": "Tumour marked where there is none",
-    "distance": "Accuracy against the distance from training pixels",
+    "distance": "Accuracy against the distance from known pixels",
     "maps": "Maps of the test captures",
     "training": "Training and times",
     "sanity": "Sanity instruments",
@@ -161,7 +161,7 @@ def _chapter(run: ReportedRun, anchor: str, palette: str) -> dict[str, Any]:
         "reliability": reliability_chart(record, f"{anchor}-reliability"),
         "operating": operating_part(record, f"{anchor}-operating"),
         "false_tumour": false_tumour(record),
-        "distance": distance_table(record),
+        "distances": distance_tables(record),
         "captures": captures,
         "maps_missing": [one.capture for one in captures if not one.panels],
         "swatches": swatches(record.classes, palette),
@@ -176,7 +176,7 @@ def _chapter(run: ReportedRun, anchor: str, palette: str) -> dict[str, Any]:
     missing = {
         "probabilities": not (parts["reliability"] or parts["operating"]),
         "false-tumour": parts["false_tumour"] is None,
-        "distance": parts["distance"] is None,
+        "distance": not parts["distances"],
     }
     parts["sections"] = {key: name for key, name in _SECTIONS.items() if not missing.get(key, False)}
     return parts

@@ -321,7 +321,9 @@ def interval_cell(interval: Interval | None, *, sign: bool = False) -> Cell:
     if interval is None:
         return Cell(NOT_DEFINED, number=True)
     mean = f"{interval.mean:+.3f}" if sign else decimal(interval.mean)
-    return Cell(mean, f"{_span(interval, sign=sign)}; n = {interval.patients}", number=True)
+    return Cell(
+        mean, f"{_span(interval, sign=sign)}; n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{interval.patients}", number=True
+    )
 
 
 def _span(interval: Interval, *, sign: bool = False) -> str:
