@@ -1,0 +1,64 @@
+"""A protocol of several folds that is killed, through the installed command: nothing that was finished is trained again."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gliomap.workflows import open_run
+
+COMMAND = str(Path(sys.executable).with_name("gliomap"))
+
+
+def begin(study: Path, out: Path, protocol: str, *more: str) -> subprocess.Popen[bytes]:
+    words = ["train", str(study), "--protocol", protocol, "--model", "fourlayer", "--epochs", "6", "--no-final"]
+    return subprocess.Popen([COMMAND, *words, "--folds", "3", "--quiet", "-o", str(out), *more])
+
+
+def finished(folder: Path) -> dict[str, int]:
+    """Fold → when its weights were written, for folds that are complete."""
+    return {
+        path.parent.name: path.stat().st_mtime_ns
+        for path in folder.glob("folds/*/model.safetensors")
+        if not path.parent.name.startswith("running_")
+    }
+
+
+def kill_with(process: subprocess.Popen[bytes], running: Path, folds: int) -> None:
+    """Kill as soon as so many folds are complete."""
+    until = time.monotonic() + 120
+    while len(finished(running)) < folds:
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < until
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(timeout=60) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("protocol", ["kfold-patient", "double-cv"])
+def test_killed_twice_it_ends_as_if_never_killed(study: Path, tmp_path: Path, protocol: str) -> None:
+    straight, out = tmp_path / "straight", tmp_path / "run"
+    assert begin(study, straight, protocol).wait() == 0
+    running = out.with_name("running_run")
+    seen: dict[str, int] = {}
+    for folds, more in ((1, ()), (2, ("--resume",))):
+        kill_with(begin(study, out, protocol, *more), running, folds)
+        assert not out.exists()
+        assert seen.items() <= finished(running).items()
+        seen = finished(running)
+    # Between the two kills somebody may move what lies beside it; a copy resumes as the folder itself does.
+    shutil.copytree(running, tmp_path / "running_copy", copy_function=shutil.copy2)
+    assert begin(study, out, protocol, "--resume").wait() == 0
+    assert begin(study, tmp_path / "copy", protocol, "--resume").wait() == 0
+    assert seen.items() <= finished(out).items()
+    for one in (out, tmp_path / "copy"):
+        weights = {path.relative_to(one): path.read_bytes() for path in one.rglob("model.safetensors")}
+        assert weights == {path.relative_to(straight): path.read_bytes() for path in straight.rglob("model.safetensors")}
+        assert (one / "splits.json").read_bytes() == (straight / "splits.json").read_bytes()
+        assert open_run(one).record.chosen == open_run(straight).record.chosen
