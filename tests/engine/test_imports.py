@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,13 +35,25 @@ def test_importing_the_engine_loads_no_backend_either() -> None:
     assert loaded("import gliomap.engine") == set()
 
 
-def test_classifying_loads_the_backend_and_nothing_of_training(tmp_path: Path) -> None:
-    path = small_bundle(tmp_path / "bundle", network=window_network(), sensor=small_sensor()).path
-    code = f"""
+def classifying(folder: Path) -> str:
+    """Code that classifies a frame with a bundle written into `folder`."""
+    path = small_bundle(folder / "bundle", network=window_network(), sensor=small_sensor()).path
+    return f"""
 import numpy as np
 from gliomap.engine import Engine
 engine = Engine.open({str(path)!r})
 white = np.full(engine.sensor.frame_shape, 800, np.uint16)
 engine.classify_frame(white // 2, engine.prepare(white, white // 20))
 """
-    assert loaded(code) == {"onnxruntime"}
+
+
+def test_classifying_loads_the_backend_and_nothing_of_training(tmp_path: Path) -> None:
+    assert loaded(classifying(tmp_path)) == {"onnxruntime"}
+
+
+def test_the_backend_keeps_and_reports_nothing_about_its_user(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    known = {key: value for key, value in os.environ.items() if key not in {"ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"}}
+    subprocess.run([sys.executable, "-c", classifying(tmp_path)], env=known | {"HOME": str(home)}, check=True)
+    assert list(home.rglob("*")) == []

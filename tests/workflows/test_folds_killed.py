@@ -59,6 +59,8 @@ def test_killed_twice_it_ends_as_if_never_killed(study: Path, tmp_path: Path, pr
     assert seen.items() <= finished(out).items()
     for one in (out, tmp_path / "copy"):
         weights = {path.relative_to(one): path.read_bytes() for path in one.rglob("model.safetensors")}
-        assert weights == {path.relative_to(straight): path.read_bytes() for path in straight.rglob("model.safetensors")}
+        assert weights == {
+            path.relative_to(straight): path.read_bytes() for path in straight.rglob("model.safetensors")
+        }
         assert (one / "splits.json").read_bytes() == (straight / "splits.json").read_bytes()
         assert open_run(one).record.chosen == open_run(straight).record.chosen

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from gliomap.engine._backend import Inputs, Outputs, Runner, default_threads, unreadable
+
+# The official builds report their use to Microsoft, and keep an identifier of the machine, unless
+# this stands in the environment before the library loads (its Privacy.md, 'Disabling Telemetry').
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 __all__ = ["load"]
 
