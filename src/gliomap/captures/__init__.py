@@ -3,7 +3,7 @@
 from gliomap.captures._capture import Capture, inspect_capture, read_capture, reference_age
 from gliomap.captures._checks import Finding, check_references, inspect_raw, inspect_references, require_frame
 from gliomap.captures._exposures import DarkPlan, Exposures, plan_darks
-from gliomap.captures._frames import Frame, read_frame, read_frames, write_frame
+from gliomap.captures._frames import Frame, frames_of_arrays, parse_frames, read_frame, read_frames, write_frame
 
 __all__ = [
     "Capture",
@@ -12,9 +12,11 @@ __all__ = [
     "Finding",
     "Frame",
     "check_references",
+    "frames_of_arrays",
     "inspect_capture",
     "inspect_raw",
     "inspect_references",
+    "parse_frames",
     "plan_darks",
     "read_capture",
     "read_frame",

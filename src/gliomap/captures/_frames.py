@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gliomap.captures._tiff import RawImage, read_tiff, write_tiff
+from gliomap.captures._checks import require_frame
+from gliomap.captures._tiff import RawImage, parse_tiff, read_tiff, write_tiff
 from gliomap.errors import CaptureError
 from gliomap.sensors import MosaicSensor
 
-__all__ = ["Frame", "read_frame", "read_frames", "write_frame"]
+__all__ = ["Frame", "frames_of_arrays", "parse_frames", "read_frame", "read_frames", "write_frame"]
 
 _CONTAINER_BITS = 16
 
@@ -76,7 +78,53 @@ def read_frames(
 
     A dark frame alone may be too dim to show how its bits are aligned; its brighter companions show it.
     """
-    images = [read_tiff(path, sensor.frame_shape if sensor else None) for path in paths]
+    return _frames(
+        paths, [read_tiff(path, sensor.frame_shape if sensor else None) for path in paths], sensor, msb_aligned
+    )
+
+
+def parse_frames(
+    contents: Mapping[str, bytes], sensor: MosaicSensor, *, msb_aligned: bool | None = None
+) -> dict[str, Frame]:
+    """Parse frames that came as the bytes of TIFF files, as `read_frames` reads files.
+
+    Parameters
+    ----------
+    contents
+        What messages call it ('raw', 'white', …) → the bytes of a TIFF file.
+
+    Raises
+    ------
+    CaptureError
+        As of `read_frame`.
+    """
+    names = [Path(name) for name in contents]
+    images = [
+        parse_tiff(content, name, sensor.frame_shape) for name, content in zip(names, contents.values(), strict=True)
+    ]
+    return dict(zip(contents, _frames(names, images, sensor, msb_aligned), strict=True))
+
+
+def frames_of_arrays(
+    arrays: Mapping[str, npt.NDArray[np.uint16]], sensor: MosaicSensor, *, msb_aligned: bool | None = None
+) -> dict[str, Frame]:
+    """Take frames that came as plain numbers; shape, alignment and bit depth are checked as those of files.
+
+    Raises
+    ------
+    CaptureError
+        A frame of another shape, or values that do not fit the sensor's bits.
+    """
+    for name, array in arrays.items():
+        require_frame(array, sensor, name)
+    names = [Path(name) for name in arrays]
+    images = [RawImage(array, None) for array in arrays.values()]
+    return dict(zip(arrays, _frames(names, images, sensor, msb_aligned), strict=True))
+
+
+def _frames(
+    paths: list[Path], images: list[RawImage], sensor: MosaicSensor | None, msb_aligned: bool | None
+) -> list[Frame]:
     if sensor is None:
         if msb_aligned:
             raise CaptureError(

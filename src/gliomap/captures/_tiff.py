@@ -27,7 +27,7 @@ from gliomap.errors import CaptureError
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
-__all__ = ["RawImage", "read_tiff", "write_tiff"]
+__all__ = ["RawImage", "parse_tiff", "read_tiff", "write_tiff"]
 
 _MAX_FILE_BYTES = 512 * 2**20
 _MAX_PIXELS = 2**27
@@ -74,7 +74,19 @@ def read_tiff(path: Path, expected: tuple[int, int] | None = None) -> RawImage:
     CaptureError
         Anything else than such a file; the message has the numbers.
     """
-    content = _content(path)
+    return parse_tiff(_content(path), path, expected)
+
+
+def parse_tiff(content: bytes, path: Path, expected: tuple[int, int] | None = None) -> RawImage:
+    """Parse the bytes of such a file; `path` is what messages call it.
+
+    Raises
+    ------
+    CaptureError
+        As `read_tiff` does.
+    """
+    if not content:
+        raise CaptureError(path, "is empty", _COPY_AGAIN)
     from tifffile import TiffFile
 
     with _quiet_parser() as complaints:
@@ -119,8 +131,6 @@ def _content(path: Path) -> bytes:
         content = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise CaptureError(path, "is not a file", "Check the path.") from error
-    if not content:
-        raise CaptureError(path, "is empty", _COPY_AGAIN)
     return content
 
 

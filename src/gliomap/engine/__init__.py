@@ -4,14 +4,18 @@ from gliomap.engine._backend import BACKENDS, PRECISIONS, BackendName, Precision
 from gliomap.engine._engine import Engine
 from gliomap.engine._map import TissueMap
 from gliomap.engine._references import DatedReferences
+from gliomap.engine._summary import ClassShare, class_shares, invalid_counts
 
 __all__ = [
     "BACKENDS",
     "PRECISIONS",
     "BackendName",
+    "ClassShare",
     "DatedReferences",
     "Engine",
     "Precision",
     "TissueMap",
     "backend_version",
+    "class_shares",
+    "invalid_counts",
 ]

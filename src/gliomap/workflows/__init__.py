@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gliomap.workflows._options import TrainingOptions
     from gliomap.workflows._plan import TrainingPlan, plan_training
     from gliomap.workflows._report import Reported, report, reported_run
-    from gliomap.workflows._result import BundleOrigin, ClassificationResult, ClassShare, InputRecord
+    from gliomap.workflows._result import BundleOrigin, ClassificationResult, InputRecord
     from gliomap.workflows._runs import Run, RunRecord, open_run
     from gliomap.workflows._sanity import SANITY, measure_sanity
     from gliomap.workflows._train import run_plan, train
@@ -29,7 +29,6 @@ __all__ = [
     "DEFAULT_REFERENCE_AGE",
     "SANITY",
     "BundleOrigin",
-    "ClassShare",
     "Classification",
     "ClassificationResult",
     "ClassifyOptions",
@@ -75,7 +74,7 @@ _HOME = {
     "_options": ("TrainingOptions",),
     "_plan": ("TrainingPlan", "plan_training"),
     "_report": ("Reported", "report", "reported_run"),
-    "_result": ("BundleOrigin", "ClassShare", "ClassificationResult", "InputRecord"),
+    "_result": ("BundleOrigin", "ClassificationResult", "InputRecord"),
     "_runs": ("Run", "RunRecord", "open_run"),
     "_sanity": ("SANITY", "measure_sanity"),
     "_train": ("run_plan", "train"),

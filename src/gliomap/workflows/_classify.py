@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from gliomap import __version__
 from gliomap._files import atomic_folder, refuse_existing, write_json
-from gliomap.engine import BackendName, DatedReferences, Engine, Precision, TissueMap
+from gliomap.engine import BackendName, DatedReferences, Engine, Precision, TissueMap, class_shares, invalid_counts
 from gliomap.errors import UsageError
-from gliomap.preprocessing import HyperCube, Reason, preprocess
+from gliomap.preprocessing import HyperCube, preprocess
 from gliomap.rendering import Picture, map_picture, overlay_picture, save_png, synthetic_rgb
 from gliomap.sensors import MosaicSensor
 from gliomap.workflows._inputs import Loaded, Source, load_input
-from gliomap.workflows._result import BundleOrigin, ClassificationResult, ClassShare
+from gliomap.workflows._result import BundleOrigin, ClassificationResult
 
 __all__ = ["DEFAULT_REFERENCE_AGE", "Classification", "ClassifyOptions", "classify"]
 
@@ -176,22 +176,6 @@ def _result(
     asked: ClassifyOptions,
 ) -> ClassificationResult:
     classified = int(np.count_nonzero(tissue.labels))
-    colours = tissue.classes.colours(asked.palette)
-    shares = []
-    for kind in tissue.classes.classes:
-        mine = tissue.labels == kind.index
-        pixels = int(np.count_nonzero(mine))
-        red, green, blue = (int(value) for value in colours[kind.index])
-        shares.append(
-            ClassShare(
-                index=kind.index,
-                name=kind.name,
-                colour=(red, green, blue),
-                pixels=pixels,
-                share=pixels / classified if classified else None,
-                mean_confidence=float(tissue.confidence[mine].mean()) if pixels else None,
-            )
-        )
     return ClassificationResult(
         gliomap=__version__,
         created_at=datetime.now(UTC).replace(microsecond=0),
@@ -201,14 +185,10 @@ def _result(
         sensor=None if engine.bundle.sensor is None else engine.bundle.sensor.name,
         input=loaded.record,
         shape=(tissue.height, tissue.width),
-        classes=tuple(shares),
+        classes=class_shares(tissue, asked.palette),
         classified=classified,
         not_classified=tissue.labels.size - classified,
-        invalid={
-            reason.name.lower(): count
-            for reason in Reason
-            if reason.name and (count := int(np.count_nonzero(tissue.reasons & reason)))
-        },
+        invalid=invalid_counts(tissue),
         blanked=tissue.blanked,
         warnings=warnings,
         timings_ms={stage: round(1000 * seconds, 3) for stage, seconds in tissue.timings.items()},

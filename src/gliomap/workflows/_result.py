@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gliomap.engine import ClassShare
 from gliomap.rendering import DISCLAIMER
 
 __all__ = ["BundleOrigin", "ClassShare", "ClassificationResult", "InputRecord"]
@@ -34,19 +35,6 @@ class InputRecord(_Part):
     references_taken_at: datetime | None = Field(default=None, description="Of the older of white and dark.")
     reference_age_minutes: float | None = Field(
         default=None, description="How much older the references are than the raw frame; null where unknown."
-    )
-
-
-class ClassShare(_Part):
-    """One class in the map."""
-
-    index: int = Field(ge=1, description="Value in labels.npy; channel index − 1 of probabilities.npy.")
-    name: str
-    colour: tuple[int, int, int] = Field(description="RGB in map.png.")
-    pixels: int = Field(ge=0, description="0 means 'not found', which is not 'absent'.")
-    share: float | None = Field(description="Of the classified pixels, 0…1; null where none is classified.")
-    mean_confidence: float | None = Field(
-        description="Mean highest probability over its pixels; null where it has none."
     )
 
 

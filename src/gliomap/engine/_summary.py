@@ -1,0 +1,67 @@
+"""A map in numbers: how much of it is which class, and why the rest is not classified."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from gliomap.engine._map import TissueMap
+from gliomap.preprocessing import Reason
+
+__all__ = ["ClassShare", "class_shares", "invalid_counts"]
+
+
+class ClassShare(BaseModel):
+    """One class in the map."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    index: int = Field(ge=1, description="Value in the labels; channel index − 1 of the probabilities.")
+    name: str
+    colour: tuple[int, int, int] = Field(description="RGB in pictures.")
+    pixels: int = Field(ge=0, description="0 means 'not found', which is not 'absent'.")
+    share: float | None = Field(description="Of the classified pixels, 0…1; null where none is classified.")
+    mean_confidence: float | None = Field(
+        description="Mean highest probability over its pixels; null where it has none."
+    )
+
+
+def class_shares(tissue: TissueMap, palette: str = "classic") -> tuple[ClassShare, ...]:
+    """Each class of the map, those without any pixel included.
+
+    Raises
+    ------
+    TaxonomyError
+        An unknown palette.
+    """
+    colours = tissue.classes.colours(palette)
+    flat, slots = tissue.labels.ravel(), len(tissue.classes) + 1
+    pixels = np.bincount(flat, minlength=slots)
+    confidence = np.bincount(flat, weights=tissue.confidence.ravel(), minlength=slots)
+    classified = int(pixels[1:].sum())
+    shares = []
+    for kind in tissue.classes.classes:
+        mine = int(pixels[kind.index])
+        red, green, blue = (int(value) for value in colours[kind.index])
+        shares.append(
+            ClassShare(
+                index=kind.index,
+                name=kind.name,
+                colour=(red, green, blue),
+                pixels=mine,
+                share=mine / classified if classified else None,
+                mean_confidence=float(confidence[kind.index]) / mine if mine else None,
+            )
+        )
+    return tuple(shares)
+
+
+def invalid_counts(tissue: TissueMap) -> dict[str, int]:
+    """Reason → pixels that are not classified for it; one pixel can have several reasons."""
+    if not tissue.reasons.any():
+        return {}
+    return {
+        reason.name.lower(): count
+        for reason in Reason
+        if reason.name and (count := int(np.count_nonzero(tissue.reasons & reason)))
+    }
