@@ -1,15 +1,17 @@
 """The exception family: every message names the thing, the fault and the remedy.
 
-Each class is mapped once, in `EXIT_CODES`, to the exit code of the command line. Anything that is
-not a `GlioMapError` is our own fault and ends with exit code 1.
+Each class is mapped once, in `EXIT_CODES` to the exit code of the command line and in `HTTP_STATUS` to the status
+of the service. Anything that is not a `GlioMapError` is our own fault and ends with exit code 1 or status 500.
 """
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 
 __all__ = [
     "EXIT_CODES",
+    "HTTP_STATUS",
     "BundleError",
     "CaptureError",
     "CubeError",
@@ -21,12 +23,14 @@ __all__ = [
     "ModelError",
     "OutputExistsError",
     "ReferenceFrameError",
+    "RequestError",
     "RunError",
     "SensorError",
     "StudyError",
     "TaxonomyError",
     "UsageError",
     "exit_code",
+    "http_status",
     "machine_error",
 ]
 
@@ -99,6 +103,25 @@ class BundleError(GlioMapError):
     """A bundle is damaged, incomplete, too new, or of another sensor."""
 
 
+class RequestError(GlioMapError):
+    """A request to the service cannot be answered: unknown references, wrong key, too large, too many at once.
+
+    Parameters
+    ----------
+    status
+        HTTP status of the answer, 400…599.
+    headers
+        Headers of the answer, such as Retry-After.
+    """
+
+    def __init__(
+        self, thing: object, fault: str, remedy: str, *, status: int, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(thing, fault, remedy)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
 class ExportMismatchError(BundleError):
     """An exported graph does not compute what the model computes."""
 
@@ -125,6 +148,14 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (KeyboardInterrupt, 130),
 )
 """First match wins; anything else is exit code 1."""
+
+HTTP_STATUS: tuple[tuple[type[BaseException], int], ...] = (
+    (MachineError, 507),
+    (ExportMismatchError, 500),
+    (UsageError, 400),
+    (GlioMapError, 422),
+)
+"""First match wins; a `RequestError` carries its own, anything else is our own fault, 500."""
 
 _ENVIRONMENT_ERRNOS = {
     errno.ENOSPC: ("the disk is full", "Free some space or write elsewhere with -o."),
@@ -154,3 +185,13 @@ def exit_code(error: BaseException) -> int:
         if isinstance(error, kind):
             return code
     return 1
+
+
+def http_status(error: BaseException) -> int:
+    """HTTP status with which the service answers `error`."""
+    if isinstance(error, RequestError):
+        return error.status
+    for kind, status in HTTP_STATUS:
+        if isinstance(error, kind):
+            return status
+    return 500

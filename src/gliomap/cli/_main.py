@@ -9,7 +9,19 @@ from typing import Any, NoReturn, Protocol, cast
 import typer
 from typer.main import get_command
 
-from gliomap.cli import _bundle, _classify, _demo, _evaluate, _phantom, _preprocess, _report, _sensor, _study, _train
+from gliomap.cli import (
+    _bundle,
+    _classify,
+    _demo,
+    _evaluate,
+    _phantom,
+    _preprocess,
+    _report,
+    _sensor,
+    _serve,
+    _study,
+    _train,
+)
 from gliomap.cli._app import app
 from gliomap.cli._faults import fault_hook, report
 from gliomap.cli._ui import to_nowhere
@@ -17,7 +29,7 @@ from gliomap.errors import UsageError
 
 __all__ = ["main", "run"]
 
-VERBS = (_demo, _phantom, _sensor, _study, _preprocess, _train, _evaluate, _report, _bundle, _classify)
+VERBS = (_demo, _phantom, _sensor, _study, _preprocess, _train, _evaluate, _report, _bundle, _classify, _serve)
 """Imported so that their verbs join the application."""
 
 # Recent typer carries its own copy of click and earlier ones use the installed one; this is right for both.

@@ -1,0 +1,110 @@
+"""`gliomap serve`."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gliomap.cli._app import app
+from gliomap.cli._options import Backend
+from gliomap.cli._ui import Ui
+from gliomap.cli._verb import verb
+from gliomap.errors import MissingExtraError, UsageError
+
+
+class LogFormat(StrEnum):
+    """How the log is written."""
+
+    text = "text"
+    json = "json"
+
+
+@verb(
+    app,
+    "serve",
+    examples=(
+        "gliomap serve bundle",
+        "gliomap serve bundle --port 9000 --backend openvino --archive cases",
+        "gliomap serve bundle --host 0.0.0.0 --keys keys.txt \\\n      --tls-cert cert.pem --tls-key key.pem",
+    ),
+)
+def serve(
+    ui: Ui,
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip.")],
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes a free one.")] = 8000,
+    keys: Annotated[
+        Path | None,
+        typer.Option("--keys", metavar="FILE", help="Who may ask: lines NAME KEY [admin]. Or GLIOMAP_KEYS."),
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option("--tls-cert", metavar="PEM", help="Certificate.")] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="Its private key.")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option("--tls-client-ca", metavar="PEM", help="Let in only clients with its certificates.")
+    ] = None,
+    backend: Annotated[Backend, typer.Option("--backend", help="What runs the bundle.")] = Backend.onnxruntime,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Frames at the same time.")] = 1,
+    queue: Annotated[
+        int, typer.Option("--queue", metavar="N", min=0, help="Requests that may wait; further ones get 503.")
+    ] = 16,
+    deadline: Annotated[
+        float, typer.Option("--deadline", metavar="S", min=0.1, help="Longest wait for an answer, in seconds.")
+    ] = 10.0,
+    max_reference_age: Annotated[
+        float, typer.Option("--max-reference-age", metavar="MINUTES", min=0, help="Older ones blank the map.")
+    ] = 60.0,
+    archive: Annotated[
+        Path | None, typer.Option("--archive", metavar="DIR", help="Keep what is answered, before it is.")
+    ] = None,
+    archive_url: Annotated[
+        str | None, typer.Option("--archive-url", metavar="URL", help="Database of its index; SQLite if not given.")
+    ] = None,
+    archive_frames: Annotated[bool, typer.Option("--archive-frames", help="Keep frames of streams too.")] = False,
+    archive_keep_ids: Annotated[
+        bool, typer.Option("--archive-keep-ids", help="Patient identifiers as they come, not as a keyed hash.")
+    ] = False,
+    log_format: Annotated[LogFormat, typer.Option("--log-format", help="For people or for machines.")] = LogFormat.text,
+) -> None:
+    """Serve a bundle over HTTP: a frame in, a tissue map out.
+
+    It listens on this machine alone unless told otherwise, and elsewhere only
+    with keys or client certificates. The page /docs shows the interface. SIGTERM
+    ends it after what has begun; SIGHUP reads the bundle anew.
+
+    Research software, not a medical device.
+    """
+    try:
+        import fastapi  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("gliomap serve", "serve") from error
+    from gliomap.serving import ArchiveSettings, ServiceSettings, TlsSettings, read_keys, run
+
+    if (tls_cert is None) != (tls_key is None) or (tls_client_ca is not None and tls_cert is None):
+        raise UsageError("serve", "a certificate needs its key, and a client authority both", "Give all of them.")
+    tls = None if tls_cert is None or tls_key is None else TlsSettings(tls_cert, tls_key, tls_client_ca)
+    only_archive = {"--archive-url": archive_url, "--archive-frames": archive_frames or None}
+    misplaced = [flag for flag, value in only_archive.items() if value is not None and archive is None]
+    if misplaced:
+        raise UsageError("serve", f"{', '.join(misplaced)} belongs to --archive", "Add --archive DIR.")
+    kept = None if archive is None else ArchiveSettings(archive, archive_url, archive_frames, archive_keep_ids)
+    settings = ServiceSettings(
+        bundle=bundle,
+        host=host,
+        port=port,
+        keys=read_keys(keys, os.environ),
+        tls=tls,
+        backend=backend.value,
+        threads=ui.threads,
+        workers=workers,
+        queue=queue,
+        deadline=timedelta(seconds=deadline),
+        max_reference_age=timedelta(minutes=max_reference_age),
+        archive=kept,
+        log_format=log_format.value,
+    )
+    run(settings)

@@ -1,0 +1,43 @@
+"""The service: a frame in, a tissue map out, over HTTP; and clients for it. Loads no training library.
+
+Modules are loaded when something of theirs is first used: a client needs no server, a server no client.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gliomap.serving._app import create_app
+    from gliomap.serving._keys import Key, read_keys
+    from gliomap.serving._server import run
+    from gliomap.serving._service import Service
+    from gliomap.serving._settings import ArchiveSettings, ServiceSettings, TlsSettings
+
+__all__ = [
+    "ArchiveSettings",
+    "Key",
+    "Service",
+    "ServiceSettings",
+    "TlsSettings",
+    "create_app",
+    "read_keys",
+    "run",
+]
+
+_NAMES = {
+    "_app": ("create_app",),
+    "_keys": ("Key", "read_keys"),
+    "_server": ("run",),
+    "_service": ("Service",),
+    "_settings": ("ArchiveSettings", "ServiceSettings", "TlsSettings"),
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -1,0 +1,136 @@
+"""What routes share: the service, who asks, a place in the queue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, WebSocket
+from starlette.requests import HTTPConnection
+
+from gliomap.errors import RequestError
+from gliomap.serving._bodies import Limits, swallow
+from gliomap.serving._keys import Client, find_client
+from gliomap.serving._problems import Problem
+from gliomap.serving._service import Service
+
+__all__ = ["PROBLEMS", "Admin", "Caller", "Serving", "body_limits", "going_down", "placed", "problems", "request_id"]
+
+PROBLEMS: dict[int, str] = {
+    400: "The request contradicts itself.",
+    401: "The key is missing or not known.",
+    404: "Not known.",
+    408: "The body came too slowly.",
+    413: "The body is too large.",
+    422: "The frames or arrays cannot be used.",
+    503: "Busy: too many requests at once, or draining. Retry-After says when to come again.",
+    507: "The disk of the archive is full.",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Documented answers of a route beside its own; 401 and 422 are everywhere."""
+    return {
+        status: {
+            "description": PROBLEMS.get(status, "See the problem's detail."),
+            "model": Problem,
+            "content": {"application/problem+json": {}},
+        }
+        for status in sorted({401, 422, *statuses})
+    }
+
+
+def _service(connection: HTTPConnection) -> Service:
+    service: Service = connection.app.state.service
+    return service
+
+
+def _caller(connection: HTTPConnection) -> Client:
+    client = find_client(_service(connection).settings.keys, connection.headers)
+    connection.scope["client_name"] = client.name
+    return client
+
+
+def _admin(connection: HTTPConnection) -> Client:
+    client = _caller(connection)
+    if not client.admin:
+        raise RequestError(
+            f"key {client.name!r}",
+            "may not exchange the model",
+            "Use a key that stands with 'admin' in the file of keys.",
+            status=403,
+        )
+    return client
+
+
+def _of_request(request: Request) -> Service:
+    return _service(request)
+
+
+def _of_socket(socket: WebSocket) -> Service:
+    return _service(socket)
+
+
+def _request_caller(request: Request) -> Client:
+    return _caller(request)
+
+
+def _request_admin(request: Request) -> Client:
+    return _admin(request)
+
+
+Serving = Annotated[Service, Depends(_of_request)]
+Caller = Annotated[Client, Depends(_request_caller)]
+Admin = Annotated[Client, Depends(_request_admin)]
+
+
+def socket_access(socket: WebSocket) -> tuple[Service, Client]:
+    """Service and caller of a stream.
+
+    Raises
+    ------
+    RequestError
+        No key, or a wrong one.
+    """
+    return _of_socket(socket), _caller(socket)
+
+
+def request_id(connection: HTTPConnection) -> str:
+    """The id under which the log has this request."""
+    return str(connection.scope["request_id"])
+
+
+def body_limits(service: Service, *, json: bool = False) -> Limits:
+    """Limits of a body."""
+    settings = service.settings
+    return Limits(settings.max_json if json else settings.max_body, settings.body_timeout.total_seconds())
+
+
+@asynccontextmanager
+async def placed(request: Request, service: Service) -> AsyncIterator[None]:
+    """Hold a place from before the body is read; where there is none, let the body pass and say so.
+
+    Raises
+    ------
+    RequestError
+        All places are taken, or the service is going down (503).
+    """
+    held = False
+    try:
+        if service.draining:
+            raise going_down()
+        async with service.workers.place():
+            held = True
+            yield
+    except RequestError:
+        if not held:
+            await swallow(request, body_limits(service, json=True))
+        raise
+
+
+def going_down() -> RequestError:
+    """The service was told to end: what it has begun it finishes, nothing new."""
+    return RequestError(
+        "service", "is going down", "Send it to another one, or later.", status=503, headers={"Retry-After": "5"}
+    )

@@ -1,0 +1,143 @@
+"""Answers: a tissue map as JSON, picture, arrays or TIFF, as the client's Accept asks."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from gliomap.engine import TissueMap
+from gliomap.errors import RequestError
+from gliomap.preprocessing import HyperCube
+from gliomap.rendering import Picture, map_picture, overlay_picture, synthetic_rgb
+
+__all__ = ["FORMS", "Answer", "AnswerForm", "chosen_form", "labels_png", "png", "render"]
+
+AnswerForm = Literal["json", "labels", "map", "overlay", "npz", "tiff"]
+
+FORMS: Mapping[str, tuple[AnswerForm, ...]] = {
+    "application/json": ("json",),
+    "image/png": ("labels", "map", "overlay"),
+    "application/x-npz": ("npz",),
+    "image/tiff": ("tiff",),
+}
+"""Media type → forms that it can carry, the default first."""
+
+MEDIA_TYPES: Mapping[AnswerForm, str] = {form: kind for kind, forms in FORMS.items() for form in forms}
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What goes back.
+
+    Attributes
+    ----------
+    body, media_type
+        As they are sent.
+    headers
+        Further headers.
+    """
+
+    body: bytes
+    media_type: str
+    headers: Mapping[str, str]
+
+
+def chosen_form(accept: str, picture: str | None) -> AnswerForm:
+    """Choose by the Accept header; among PNG pictures by `picture`.
+
+    Raises
+    ------
+    RequestError
+        Nothing of what is accepted can be made (406), or an unknown picture (400).
+    """
+    if picture is not None and picture not in FORMS["image/png"]:
+        raise RequestError(
+            "picture", f"is {picture[:40]!r}", f"Choose one of: {', '.join(FORMS['image/png'])}.", status=400
+        )
+    for kind in _preferred(accept):
+        for known, forms in FORMS.items():
+            if kind in (known, f"{known.partition('/')[0]}/*", "*/*"):
+                if picture is not None and picture in forms:
+                    return next(form for form in forms if form == picture)
+                return forms[0]
+    raise RequestError("Accept", f"is {accept[:80]!r}", f"Ask for one of: {', '.join(FORMS)}.", status=406)
+
+
+def _preferred(accept: str) -> list[str]:
+    """Media types of an Accept header, the most wanted first; what cannot be read counts as wanted least."""
+    ranked = []
+    for place, entry in enumerate(accept.split(",") if accept.strip() else ["*/*"]):
+        kind, *parameters = (part.strip().lower() for part in entry.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                digits = parameter[2:]
+                quality = float(digits) if digits.replace(".", "", 1).isdigit() else 0.0
+        if quality > 0:
+            ranked.append((-quality, place, kind))
+    return [kind for _, _, kind in sorted(ranked)]
+
+
+def render(form: AnswerForm, tissue: TissueMap, cube: Callable[[], HyperCube], palette: str) -> bytes:
+    """Encode a map in any form but JSON; `cube` gives the frame before normalisation, for pictures of the tissue."""
+    if form == "labels":
+        return labels_png(tissue, palette)
+    if form == "npz":
+        return _npz(tissue)
+    if form == "tiff":
+        return _tiff(tissue)
+    rgb = synthetic_rgb(cube())
+    subtitle = f"bundle {tissue.bundle[:12]}"
+    if form == "map":
+        return png(map_picture(tissue, rgb, palette=palette, subtitle=subtitle))
+    return png(overlay_picture(tissue, rgb, palette=palette, by_confidence=True, subtitle=subtitle))
+
+
+def labels_png(tissue: TissueMap, palette: str) -> bytes:
+    """Labels as a PNG with a palette: its indices are the labels exactly, and any viewer shows their colours."""
+    image = Image.frombytes("P", (tissue.width, tissue.height), tissue.labels.tobytes())
+    image.putpalette(tissue.classes.colours(palette).tobytes())
+    return _encoded(image)
+
+
+def base64_png(tissue: TissueMap, palette: str) -> str:
+    """`labels_png` as text."""
+    return base64.b64encode(labels_png(tissue, palette)).decode("ascii")
+
+
+def png(picture: Picture) -> bytes:
+    """A picture as PNG; packed lightly, for time counts more than bytes here."""
+    return _encoded(Image.fromarray(picture))
+
+
+def _encoded(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _npz(tissue: TissueMap) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        labels=tissue.labels,
+        probabilities=np.ascontiguousarray(tissue.probabilities),
+        confidence=tissue.confidence,
+        mask=tissue.mask,
+        reasons=tissue.reasons,
+    )
+    return buffer.getvalue()
+
+
+def _tiff(tissue: TissueMap) -> bytes:
+    from tifffile import imwrite
+
+    buffer = io.BytesIO()
+    imwrite(buffer, tissue.labels, photometric="minisblack", metadata=None, software="GlioMap")
+    return buffer.getvalue()

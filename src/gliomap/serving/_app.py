@@ -1,0 +1,103 @@
+"""The application: routes, errors, documentation, life and death."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.staticfiles import StaticFiles
+from starlette.responses import HTMLResponse
+
+from gliomap import __version__
+from gliomap.errors import GlioMapError
+from gliomap.rendering import DISCLAIMER
+from gliomap.serving import _inference_protocol, _routes, _stream, _thesis
+from gliomap.serving._observe import Observer
+from gliomap.serving._problems import install_handlers
+from gliomap.serving._service import Service
+from gliomap.serving._tracing import trace
+
+__all__ = ["create_app"]
+
+logger = logging.getLogger(__name__)
+
+_DESCRIPTION = f"""Tissue maps of the exposed brain from snapshot hyperspectral frames.
+
+**{DISCLAIMER}.** A map marks what spectra resemble; it never says 'no tumour'.
+
+Errors are problem details (RFC 9457) with what is wrong and what to do about it. Frames can also be streamed over the WebSocket
+`/v1/stream?references=ID`: each binary message is a frame, each answer a uint32 length, a JSON head of that length and the map.
+"""
+
+
+def create_app(service: Service) -> FastAPI:
+    """Make the ASGI application of a service."""
+    app = FastAPI(
+        title="GlioMap",
+        version=__version__,
+        description=_DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.service = service
+    install_handlers(app)
+    for module in (_routes, _stream, _thesis, _inference_protocol):
+        app.include_router(module.router)
+    _add_documentation(app)
+    app.add_middleware(Observer, service=service)
+    trace(app)
+    return app
+
+
+def _add_documentation(app: FastAPI) -> None:
+    """The page of the interface, from files of this installation: an operating theatre has no internet."""
+    from swagger_ui_bundle import swagger_ui_path
+
+    app.mount("/docs/assets", StaticFiles(directory=swagger_ui_path), name="assets")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="GlioMap",
+            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
+            swagger_css_url="/docs/assets/swagger-ui.css",
+            swagger_favicon_url="/docs/assets/favicon-32x32.png",
+            swagger_ui_parameters={"validatorUrl": None},
+        )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    loop = asyncio.get_running_loop()
+    reloading: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(_reload(service))
+        reloading.add(task)
+        task.add_done_callback(reloading.discard)
+
+    try:
+        loop.add_signal_handler(signal.SIGHUP, reload)
+    except (RuntimeError, ValueError, NotImplementedError, AttributeError):
+        logger.debug("no SIGHUP here: the model is exchanged over PUT /v1/model only")
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(service.close)
+
+
+async def _reload(service: Service) -> None:
+    """Serve the bundle at the service's path, read anew; the present one stays if that is bad."""
+    try:
+        await service.workers.run(service.exchange)
+    except GlioMapError as error:
+        logger.error("the new bundle is not served, the present one stays: %s", error)

@@ -1,0 +1,103 @@
+"""API keys: read from a file or the environment, compared in constant time, never shown."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gliomap.errors import RequestError, UsageError
+
+__all__ = ["KEYS_VARIABLE", "Client", "Key", "find_client", "read_keys"]
+
+KEYS_VARIABLE = "GLIOMAP_KEYS"
+LEAST_LENGTH = 16
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_FORM = "Write NAME KEY, and 'admin' after them for a key that may exchange the model."
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who asks: the name of the key, and whether it may exchange the model."""
+
+    name: str
+    admin: bool = False
+
+
+ANYBODY = Client("anonymous", admin=True)
+"""Without keys only this machine, or holders of a client certificate, reach the service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that lets a client in; only its SHA-256 is kept."""
+
+    client: Client
+    digest: bytes = field(repr=False)
+
+
+def read_keys(path: Path | None, environment: Mapping[str, str]) -> tuple[Key, ...]:
+    """Read keys from a file (a line each: NAME KEY [admin]) or, without one, from GLIOMAP_KEYS (NAME:KEY[:admin],…).
+
+    Raises
+    ------
+    UsageError
+        A file that is not there, a line of another form, a short key, a name given twice. The message never holds a key.
+    """
+    if path is not None:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
+            raise UsageError(path, "is no readable file of keys", _FORM) from error
+        lines = [line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+        return _keys(path, lines)
+    listed = environment.get(KEYS_VARIABLE, "")
+    return _keys(KEYS_VARIABLE, [entry.strip().split(":") for entry in listed.split(",") if entry.strip()])
+
+
+def _keys(origin: object, lines: Iterable[Sequence[str]]) -> tuple[Key, ...]:
+    found: dict[str, Key] = {}
+    for number, words in enumerate(lines, 1):
+        if len(words) not in (2, 3) or (len(words) == 3 and words[2] != "admin") or not _NAME.fullmatch(words[0]):
+            raise UsageError(f"{origin}, key {number}", "is not of the form NAME KEY [admin]", _FORM)
+        name, key = words[0], words[1]
+        if len(key) < LEAST_LENGTH:
+            raise UsageError(
+                f"{origin}, key {name!r}",
+                f"is shorter than {LEAST_LENGTH} characters",
+                "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            )
+        if name in found:
+            raise UsageError(f"{origin}, key {name!r}", "is given twice", "Give each client a name of its own.")
+        found[name] = Key(Client(name, admin=len(words) == 3), hashlib.sha256(key.encode()).digest())
+    return tuple(found.values())
+
+
+def find_client(keys: Sequence[Key], headers: Mapping[str, str]) -> Client:
+    """Whose key stands in the headers (`Authorization: Bearer KEY` or `X-API-Key: KEY`).
+
+    Every key is compared, each in constant time, so that the time tells nothing.
+
+    Raises
+    ------
+    RequestError
+        No key, or a wrong one (401).
+    """
+    if not keys:
+        return ANYBODY
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+    digest = hashlib.sha256(given.encode("utf-8", "replace")).digest()
+    matching = [key.client for key in keys if hmac.compare_digest(key.digest, digest)]
+    if not given or not matching:
+        raise RequestError(
+            "key",
+            "is missing" if not given else "is not known",
+            "Send 'Authorization: Bearer KEY' or 'X-API-Key: KEY' with a key of this service.",
+            status=401,
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    return matching[0]

@@ -1,0 +1,91 @@
+"""The model that is served: verified, loaded, tried on a frame, and exchanged only for one that passes as well."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from gliomap.engine import BackendName, Engine
+from gliomap.errors import BundleError
+
+__all__ = ["ServedModel", "load_model"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class ServedModel:
+    """One model, ready.
+
+    Attributes
+    ----------
+    engine
+        Its graphs are loaded and have run.
+    version
+        In a registry; empty without one.
+    since
+        When it began to serve, UTC.
+    """
+
+    engine: Engine
+    version: str
+    since: datetime
+
+    @property
+    def name(self) -> str:
+        """As its manifest calls it."""
+        return self.engine.manifest.name
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of its manifest."""
+        return self.engine.bundle.identity
+
+
+def load_model(
+    path: Path, backend: BackendName, threads: int | None, max_reference_age: timedelta | None, version: str = ""
+) -> ServedModel:
+    """Open a bundle, load its graphs and classify a synthetic frame twice.
+
+    Raises
+    ------
+    BundleError
+        It fails verification, takes cubes only, or its graph does not run.
+    UsageError
+        The backend does not run it.
+    """
+    engine = Engine.open(path, backend=backend, threads=threads, max_reference_age=max_reference_age)
+    if engine.bundle.sensor is None:
+        raise BundleError(
+            path,
+            f"has no frame.onnx ({engine.manifest.no_frame}), and a service takes frames",
+            "Make a bundle with --sensor.",
+        )
+    engine.load()
+    _try_out(engine)
+    model = ServedModel(engine, version, datetime.now(UTC))
+    logger.info("serving %s (%s) with %s", model.name, model.identity[:12], backend)
+    return model
+
+
+def _try_out(engine: Engine) -> None:
+    """A real inference, and a second one, since the first allocates what the others use again."""
+    sensor = engine.sensor
+    rng = np.random.default_rng(0)
+    dark = np.full(sensor.frame_shape, sensor.saturation // 50, np.uint16)
+    white = np.full(sensor.frame_shape, sensor.saturation * 9 // 10, np.uint16)
+    raw = rng.integers(sensor.saturation // 5, sensor.saturation // 2, sensor.frame_shape, np.uint16)
+    now = datetime.now(UTC)
+    references = engine.prepare(white, dark, taken_at=now)
+    for _ in range(2):
+        tissue = engine.classify_frame(raw, references, taken_at=now)
+        if tissue.blanked is not None or not tissue.mask.any():
+            raise BundleError(
+                engine.bundle.path,
+                f"classifies no pixel of an evenly lit frame ({tissue.blanked or 'all of it is masked'})",
+                "Make the bundle again; `gliomap bundle verify` tells more.",
+            )

@@ -1,0 +1,115 @@
+"""What every request leaves behind: an id, a line in the log, numbers. As plain ASGI: no body is touched."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from gliomap.serving._service import Service
+
+__all__ = ["Observer", "set_up_logging"]
+
+logger = logging.getLogger("gliomap.serving.access")
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_QUIET = frozenset({"/health/live", "/health/ready", "/metrics", "/v2/health/live", "/v2/health/ready"})
+"""Asked every few seconds by machines: counted, and logged only when debugging."""
+_FIELDS = ("request_id", "client", "method", "path", "status", "ms", "case")
+
+
+class Observer:
+    """Gives each request an id (or keeps the client's X-Request-Id), measures, logs and counts it."""
+
+    def __init__(self, app: App, service: Service) -> None:
+        self._app, self._service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or one stream."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        given = dict(scope["headers"]).get(b"x-request-id", b"")
+        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex[:16]
+        scope["request_id"] = request_id
+        told: dict[str, Any] = {"status": 101 if scope["type"] == "websocket" else 0, "case": None}
+
+        async def observed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                told["status"] = message["status"]
+                headers = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+                told["case"] = dict(headers).get(b"gliomap-case", b"").decode() or None
+                message = {**message, "headers": headers}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observed)
+        finally:
+            self._tell(scope, told, time.perf_counter() - begun)
+
+    def _tell(self, scope: Scope, told: dict[str, Any], seconds: float) -> None:
+        # The template, not the path: ids in paths would make a series of numbers each.
+        route = getattr(scope.get("route"), "path", "other")
+        method = scope.get("method", "WEBSOCKET")
+        metrics = self._service.metrics
+        metrics.requests.labels(method, route, str(told["status"])).inc()
+        metrics.seconds.labels(route).observe(seconds)
+        level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
+        fields = {
+            "request_id": scope["request_id"],
+            "client": scope.get("client_name"),
+            "method": method,
+            "path": scope["path"],
+            "status": told["status"],
+            "ms": round(1e3 * seconds, 1),
+            "case": told["case"],
+        }
+        logger.log(level, "%s %s %s in %.1f ms", method, scope["path"], told["status"], 1e3 * seconds, extra=fields)
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line, for collectors of logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write one record."""
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        content = {"time": moment, "level": record.levelname.lower(), "logger": record.name}
+        content["message"] = record.getMessage()
+        content |= {name: value for name in _FIELDS if (value := getattr(record, name, None)) is not None}
+        if record.exc_info:
+            content["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(content, ensure_ascii=False)
+
+
+class _TextLines(logging.Formatter):
+    """Lines for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write one record."""
+        moment = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        who = " ".join(str(value) for name in ("client", "request_id") if (value := getattr(record, name, None)))
+        line = f"{moment} {record.levelname.lower()} {record.getMessage()}{f' [{who}]' if who else ''}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def set_up_logging(form: Literal["text", "json"], *, level: int = logging.INFO) -> None:
+    """Let the service's records go to stderr, and nothing else of ours twice."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonLines() if form == "json" else _TextLines())
+    for name in ("gliomap", "uvicorn.error"):
+        own = logging.getLogger(name)
+        own.handlers = [handler]
+        own.setLevel(level)
+        own.propagate = False

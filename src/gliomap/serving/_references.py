@@ -1,0 +1,197 @@
+"""References that clients have sent: prepared once, used by every frame that names them."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from gliomap.captures import Exposures, Frame, inspect_references
+from gliomap.engine import DatedReferences, Engine
+from gliomap.errors import ReferenceFrameError, RequestError
+
+__all__ = ["ReferencePair", "ReferenceStore", "check_id", "pair_of_frames"]
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, eq=False)
+class ReferencePair:
+    """White and dark of one operation.
+
+    Attributes
+    ----------
+    name
+        The id that clients use.
+    white, dark, white_dark
+        As they were read; `white_dark` is a second dark of the white's exposure.
+    hashes
+        Role → SHA-256 of the bytes as received.
+    exposures
+        Exposure times, where they differ.
+    received_at
+        UTC.
+    msb_aligned
+        Whether their bits stood high in 16; frames that use them are read alike.
+    warnings
+        What was conspicuous.
+    """
+
+    name: str
+    white: Frame
+    dark: Frame
+    white_dark: Frame | None
+    hashes: Mapping[str, str]
+    exposures: Exposures | None
+    received_at: datetime
+    msb_aligned: bool
+    warnings: tuple[str, ...]
+    _prepared: dict[str, dict[bool, DatedReferences]] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def camera_time(self) -> datetime | None:
+        """When the older of white and dark was taken, by the camera's clock."""
+        if self.white.taken_at is None or self.dark.taken_at is None:
+            return None
+        return min(self.white.taken_at, self.dark.taken_at)
+
+    def prepared(self, engine: Engine, *, camera_clock: bool) -> DatedReferences:
+        """The references as this engine takes them, dated by the camera's clock or by when they arrived."""
+        with self._lock:
+            ready = self._prepared.get(engine.bundle.identity)
+            if ready is None:
+                by_arrival = engine.prepare(
+                    self.white.data,
+                    self.dark.data,
+                    exposures=self.exposures,
+                    white_dark=None if self.white_dark is None else self.white_dark.data,
+                    taken_at=self.received_at,
+                )
+                ready = {False: by_arrival, True: replace(by_arrival, taken_at=self.camera_time)}
+                # A model that was exchanged does not come back.
+                self._prepared.clear()
+                self._prepared[engine.bundle.identity] = ready
+            return ready[camera_clock]
+
+
+class ReferenceStore:
+    """The pairs that are kept. May be used from several threads at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._pairs: dict[str, ReferencePair] = {}
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def put(self, pair: ReferencePair) -> bool:
+        """Keep a pair; True where it is new, False where it takes the place of one of its name.
+
+        Raises
+        ------
+        RequestError
+            There is no room (409). None is thrown out for it: somebody may be operating with it.
+        """
+        with self._lock:
+            new = pair.name not in self._pairs
+            if new and len(self._pairs) >= self._most:
+                raise RequestError(
+                    "references",
+                    f"of {self._most} operations are kept, and there is no room for {pair.name!r}",
+                    f"DELETE those of an operation that is over ({', '.join(sorted(self._pairs))}).",
+                    status=409,
+                )
+            self._pairs[pair.name] = pair
+            return new
+
+    def get(self, name: str) -> ReferencePair:
+        """The pair of this name.
+
+        Raises
+        ------
+        RequestError
+            There is none (404).
+        """
+        pair = self._pairs.get(check_id(name))
+        if pair is None:
+            raise RequestError(
+                f"references {name!r}",
+                "are not known; a service that was started again has forgotten them",
+                f"PUT white and dark to /v1/references/{name} first.",
+                status=404,
+            )
+        return pair
+
+    def delete(self, name: str) -> None:
+        """Forget the pair of this name.
+
+        Raises
+        ------
+        RequestError
+            There is none (404).
+        """
+        self.get(name)
+        with self._lock:
+            self._pairs.pop(name, None)
+
+    def names(self) -> tuple[str, ...]:
+        """All ids, sorted."""
+        return tuple(sorted(self._pairs))
+
+
+def check_id(name: str) -> str:
+    """Return an id that is fit for paths and logs.
+
+    Raises
+    ------
+    RequestError
+        Otherwise (400).
+    """
+    if not _ID.fullmatch(name):
+        raise RequestError(
+            f"id {name[:64]!r}",
+            "is not a name for references",
+            "Use letters, digits, '.', '_' and '-', a letter or digit first, at most 64.",
+            status=400,
+        )
+    return name
+
+
+def pair_of_frames(
+    name: str, frames: Mapping[str, Frame], hashes: Mapping[str, str], engine: Engine, exposures: Exposures | None
+) -> ReferencePair:
+    """Put a pair together and prepare it; errors that would only blank maps are refused now.
+
+    Raises
+    ------
+    ReferenceFrameError
+        White and dark are swapped, without light, saturated, or no dark fits the exposures.
+    """
+    white_dark = frames.get("white_dark")
+    findings = inspect_references(
+        frames["white"].data,
+        frames["dark"].data,
+        engine.sensor,
+        white_dark=None if white_dark is None else white_dark.data,
+        exposures=exposures,
+    )
+    for finding in findings:
+        if finding.severity == "error":
+            raise ReferenceFrameError(finding.thing, finding.message, finding.remedy)
+    pair = ReferencePair(
+        name=name,
+        white=frames["white"],
+        dark=frames["dark"],
+        white_dark=white_dark,
+        hashes=dict(hashes),
+        exposures=exposures,
+        received_at=datetime.now(UTC),
+        msb_aligned=frames["white"].msb_aligned,
+        warnings=tuple(f"{finding.thing}: {finding.message}" for finding in findings),
+    )
+    pair.prepared(engine, camera_clock=False)
+    return pair

@@ -1,0 +1,282 @@
+"""Routes: health, numbers, the model, references, classification."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Path as PathParameter
+
+from gliomap.captures import Exposures
+from gliomap.errors import RequestError, UsageError
+from gliomap.serving._access import Admin, Caller, Serving, body_limits, going_down, placed, problems, request_id
+from gliomap.serving._answers import FORMS, chosen_form
+from gliomap.serving._bodies import ROLES, FrameBytes, media_type, read_body, read_form, shape_of
+from gliomap.serving._metrics import CONTENT_TYPE
+from gliomap.serving._model import ServedModel
+from gliomap.serving._references import ReferencePair, check_id, pair_of_frames
+from gliomap.serving._schemas import ClassifyAnswer, Health, ModelAnswer, ReferencesAnswer
+from gliomap.serving._service import Ask
+from gliomap.taxonomy import palette_names
+
+__all__ = ["router"]
+
+router = APIRouter()
+
+_BINARY = {"type": "string", "format": "binary"}
+_FRAMES = {
+    "type": "object",
+    "properties": {
+        "raw": _BINARY | {"description": "Raw frame, TIFF."},
+        "white": _BINARY | {"description": "White reference, TIFF."},
+        "dark": _BINARY | {"description": "Dark reference, TIFF."},
+        "white_dark": _BINARY | {"description": "A second dark of the white's exposure, TIFF."},
+    },
+}
+_FRAME_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "image/tiff": {"schema": _BINARY},
+            "application/octet-stream": {"schema": _BINARY},
+            "multipart/form-data": {"schema": {**_FRAMES, "required": ["raw"]}},
+        },
+    }
+}
+_PAIR_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"multipart/form-data": {"schema": {**_FRAMES, "required": ["white", "dark"]}}},
+    }
+}
+
+Id = Annotated[str, PathParameter(description="A name for the operation.", examples=["or-1"], max_length=64)]
+Palette = Annotated[str, Query(description="'classic', or 'safe' for the colour-blind.", examples=["safe"])]
+
+
+@router.get("/health/live", summary="Whether the process lives", tags=["health"])
+async def live() -> Health:
+    """Answer as long as the process does."""
+    return Health(status="live")
+
+
+@router.get("/health/ready", summary="Whether frames may be sent", tags=["health"], responses=problems(503))
+async def ready(service: Serving) -> Health:
+    """Answer 200 once a frame has been classified, and until the service is told to end."""
+    if service.draining:
+        raise going_down()
+    return Health(status="ready")
+
+
+@router.get("/metrics", summary="Numbers for Prometheus", tags=["health"], response_class=Response)
+async def metrics(service: Serving) -> Response:
+    """Requests, stages, queue, streams, model."""
+    service.metrics.queue.set(service.workers.waiting)
+    service.metrics.admitted.set(service.workers.admitted)
+    service.metrics.references.set(len(service.references))
+    return Response(service.metrics.text(), media_type=CONTENT_TYPE)
+
+
+@router.get("/v1/model", summary="The model that is served", tags=["model"], responses=problems())
+async def model(service: Serving, _: Caller) -> ModelAnswer:
+    """Manifest and card of the bundle."""
+    return _described(service.model)
+
+
+@router.put(
+    "/v1/model",
+    summary="Exchange the model",
+    tags=["model"],
+    responses=problems(400, 403, 413),
+    openapi_extra={"requestBody": {"required": False, "content": {"application/zip": {"schema": _BINARY}}}},
+)
+async def exchange(request: Request, service: Serving, _: Admin) -> ModelAnswer:
+    """Serve the zipped bundle of the body, or without a body the bundle at the service's own path, read anew.
+
+    The present model stays if the new one fails verification or does not run.
+    """
+    limits = body_limits(service)
+    content = await read_body(request, limits)
+    if not content:
+        return _described(await service.workers.run(service.exchange))
+    with tempfile.TemporaryDirectory(prefix="gliomap-") as folder:
+        path = Path(folder) / "bundle.zip"
+        path.write_bytes(content)
+        return _described(await service.workers.run(partial(service.exchange, path)))
+
+
+@router.put(
+    "/v1/references/{id}",
+    summary="Send white and dark once per operation",
+    tags=["references"],
+    responses={201: {"model": ReferencesAnswer, "description": "Kept."}, **problems(400, 409, 413, 503)},
+    openapi_extra=_PAIR_BODY,
+)
+async def put_references(
+    request: Request,
+    response: Response,
+    service: Serving,
+    _: Caller,
+    id: Id,
+    raw_ms: Annotated[float | None, Query(gt=0, description="Exposure time of the raw frames that follow.")] = None,
+    white_ms: Annotated[float | None, Query(gt=0, description="Of the white.")] = None,
+    dark_ms: Annotated[float | None, Query(gt=0, description="Of the dark.")] = None,
+) -> ReferencesAnswer:
+    """Check and prepare references; frames then name their id. Those of the same id are replaced."""
+    check_id(id)
+    exposures = _exposures(raw_ms, white_ms, dark_ms)
+    async with placed(request, service):
+        sent = _files(await read_form(request, body_limits(service)))
+        missing = [role for role in ("white", "dark") if role not in sent]
+        if missing:
+            raise UsageError("request", f"has no file {' and no file '.join(missing)}", "Send both as multipart files.")
+        make = partial(pair_of_frames, exposures=exposures)
+        pair = await service.workers.run(partial(service.keep_references, id, sent, make))
+        response.status_code = 201 if service.references.put(pair) else 200
+    return _pair_answer(pair)
+
+
+@router.get(
+    "/v1/references/{id}", summary="What is kept under an id", tags=["references"], responses=problems(400, 404)
+)
+async def get_references(service: Serving, _: Caller, id: Id) -> ReferencesAnswer:
+    """Time, hashes and warnings of references."""
+    return _pair_answer(service.references.get(id))
+
+
+@router.delete(
+    "/v1/references/{id}",
+    summary="Forget references",
+    tags=["references"],
+    status_code=204,
+    response_class=Response,
+    responses=problems(400, 404),
+)
+async def delete_references(service: Serving, _: Caller, id: Id) -> Response:
+    """Forget references when an operation is over."""
+    service.references.delete(id)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/v1/classify",
+    summary="A frame in, a tissue map out",
+    tags=["classify"],
+    response_model=ClassifyAnswer,
+    responses={
+        200: {
+            "description": "The map, in the form that Accept asks for.",
+            "content": {kind: {"schema": _BINARY} for kind in FORMS if kind != "application/json"},
+        },
+        **problems(400, 404, 406, 408, 413, 503, 507),
+    },
+    openapi_extra=_FRAME_BODY,
+)
+async def classify(
+    request: Request,
+    service: Serving,
+    caller: Caller,
+    references: Annotated[str | None, Query(description="Id of references that were PUT.", examples=["or-1"])] = None,
+    picture: Annotated[
+        str | None, Query(description="With image/png: 'labels' (the default), 'map' or 'overlay'.", examples=["map"])
+    ] = None,
+    palette: Palette = "classic",
+    patient: Annotated[
+        str | None, Query(description="For the archive, which keeps a keyed hash of it.", max_length=128)
+    ] = None,
+    accept: Annotated[str, Header(description="Form of the answer.")] = "*/*",
+) -> Response:
+    """Classify a raw frame: TIFF, or uint16 numbers with X-Frame-Shape, or multipart with its own white and dark.
+
+    A map marks what spectra resemble; it never says 'no tumour'.
+    """
+    begun = time.perf_counter()
+    form = chosen_form(accept, picture)
+    if palette not in palette_names():
+        raise RequestError(
+            "palette", f"is {palette[:40]!r}", f"Choose one of: {', '.join(palette_names())}.", status=400
+        )
+    if references is not None:
+        service.references.get(references)
+    async with placed(request, service):
+        sent = await _sent_frames(request, service)
+        ask = Ask(
+            "classify",
+            caller.name,
+            request_id(request),
+            sent,
+            references,
+            patient,
+            palette,
+            datetime.now(UTC),
+            {"read": time.perf_counter() - begun},
+        )
+        answer = await service.workers.run(partial(service.answer, ask, form))
+    return Response(answer.body, media_type=answer.media_type, headers=dict(answer.headers))
+
+
+async def _sent_frames(request: Request, service: Serving) -> Mapping[str, FrameBytes]:
+    kind = media_type(request.headers)
+    limits = body_limits(service)
+    if kind == "multipart/form-data":
+        return _files(await read_form(request, limits))
+    if kind in ("image/tiff", "application/octet-stream", ""):
+        shape = shape_of(request.headers)
+        content = await read_body(request, limits)
+        guessed = FrameBytes.guessed(content)
+        tiff = kind == "image/tiff" or (guessed.kind == "tiff" and shape is None)
+        return {"raw": FrameBytes(content, "tiff") if tiff else FrameBytes(content, "numbers", shape)}
+    raise RequestError(
+        "Content-Type",
+        f"is {kind[:60]!r}",
+        "Send image/tiff, application/octet-stream with X-Frame-Shape, or multipart/form-data.",
+        status=415,
+    )
+
+
+def _files(form: Mapping[str, str | bytes]) -> dict[str, FrameBytes]:
+    unknown = sorted(set(form) - set(ROLES))
+    if unknown:
+        raise UsageError("request", f"has a field {unknown[0][:40]!r}", f"Its files are called {', '.join(ROLES)}.")
+    texts = [name for name, value in form.items() if isinstance(value, str)]
+    if texts:
+        raise UsageError(f"field {texts[0]!r}", "is text, not a file", "Send it as a file, with a file name.")
+    return {name: FrameBytes.guessed(value) for name, value in form.items() if isinstance(value, bytes)}
+
+
+def _exposures(raw_ms: float | None, white_ms: float | None, dark_ms: float | None) -> Exposures | None:
+    given = (raw_ms, white_ms, dark_ms)
+    if all(one is None for one in given):
+        return None
+    if raw_ms is None or white_ms is None or dark_ms is None:
+        raise UsageError("exposure times", "are given in part", "Give raw_ms, white_ms and dark_ms, or none of them.")
+    return Exposures(raw_ms, white_ms, dark_ms)
+
+
+def _pair_answer(pair: ReferencePair) -> ReferencesAnswer:
+    return ReferencesAnswer(
+        id=pair.name,
+        received_at=pair.received_at,
+        taken_at=pair.camera_time,
+        sha256=dict(pair.hashes),
+        warnings=pair.warnings,
+    )
+
+
+def _described(served: ServedModel) -> ModelAnswer:
+    engine = served.engine
+    return ModelAnswer(
+        name=served.name,
+        version=served.version,
+        bundle=served.identity,
+        since=served.since,
+        backend=engine.backend,
+        manifest=engine.manifest.model_dump(mode="json"),
+        card=engine.bundle.card,
+    )

@@ -1,0 +1,308 @@
+"""The service itself, without HTTP: from what was sent to a map, its answer and its record, in four steps."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap import __version__
+from gliomap.captures import Frame
+from gliomap.engine import DatedReferences, TissueMap, class_shares, invalid_counts
+from gliomap.errors import UsageError
+from gliomap.preprocessing import HyperCube, preprocess
+from gliomap.serving._answers import MEDIA_TYPES, Answer, AnswerForm, base64_png, render
+from gliomap.serving._bodies import FrameBytes, frames_of
+from gliomap.serving._json import dump_json
+from gliomap.serving._metrics import Metrics
+from gliomap.serving._model import ServedModel, load_model
+from gliomap.serving._references import ReferencePair, ReferenceStore, pair_of_frames
+from gliomap.serving._schemas import ClassifyAnswer, ServedBy
+from gliomap.serving._settings import ServiceSettings
+from gliomap.serving._work import Workers
+
+if TYPE_CHECKING:
+    from gliomap.serving.archive import Archive
+
+__all__ = ["Ask", "Mapped", "Service"]
+
+logger = logging.getLogger(__name__)
+
+Sent = FrameBytes | npt.NDArray[np.generic]
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """One frame to classify.
+
+    Attributes
+    ----------
+    kind
+        'classify', 'stream', 'score' or 'infer', for log and archive.
+    client, request_id
+        Who asks, and as which request.
+    frames
+        Role (raw; white, dark, white_dark unless `references` is named) → what was sent.
+    references
+        Id of references that are kept, or None.
+    patient
+        As the client calls the patient, for the archive.
+    palette
+        Of colours in pictures.
+    received_at
+        When its body was there, UTC.
+    spent
+        Seconds per stage that passed before ('read').
+    """
+
+    kind: str
+    client: str
+    request_id: str
+    frames: Mapping[str, Sent]
+    references: str | None
+    patient: str | None = None
+    palette: str = "classic"
+    received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    spent: Mapping[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter)
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """A map with what belongs to it.
+
+    Attributes
+    ----------
+    tissue
+        The map.
+    model
+        That made it.
+    raw
+        The frame.
+    references
+        That it was calibrated with.
+    warnings
+        What must be said.
+    timings
+        Seconds per stage: read, queue, decode, references, check, graph, finish.
+    hashes
+        Role → SHA-256 of what was sent.
+    """
+
+    tissue: TissueMap
+    model: ServedModel
+    raw: Frame
+    references: DatedReferences
+    warnings: tuple[str, ...]
+    timings: dict[str, float]
+    hashes: Mapping[str, str]
+
+    def cube(self) -> HyperCube:
+        """The frame before normalisation, which shows light and shade."""
+        plain = replace(self.references.config, normalisation="none")
+        return preprocess(self.raw.data, replace(self.references, config=plain))
+
+
+class Service:
+    """What is kept between requests.
+
+    Raises
+    ------
+    BundleError
+        The bundle is not fit to be served.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.model = self._load(settings.bundle)
+        self.references = ReferenceStore(settings.max_references)
+        self.workers = Workers(settings.workers, settings.queue, settings.deadline)
+        self.large_requests = asyncio.Semaphore(1)
+        """A request of 31 MB of JSON takes several times that while it is parsed: one at a time."""
+        self.archive = _open_archive(settings)
+        self.draining = False
+
+    def _load(self, path: Path) -> ServedModel:
+        settings = self.settings
+        model = load_model(path, settings.backend, settings.threads, settings.max_reference_age)
+        self.metrics.serves(model)
+        return model
+
+    def exchange(self, path: Path | None = None) -> ServedModel:
+        """Serve another bundle, or the same path read anew; the present one stays if that one is bad.
+
+        Raises
+        ------
+        GlioMapError
+            The new one is not fit to be served.
+        """
+        self.model = self._load(path or self.settings.bundle)
+        return self.model
+
+    def classify(self, ask: Ask) -> Mapped:
+        """Decode, calibrate and classify one frame; runs on a worker thread.
+
+        Raises
+        ------
+        GlioMapError
+            The frame or its references cannot be used.
+        """
+        if self.archive is not None:
+            self.archive.require_space()
+        begun = time.perf_counter()
+        model = self.model
+        timings = {**ask.spent, "queue": begun - ask.started}
+        pair = None if ask.references is None else self.references.get(ask.references)
+        frames = frames_of(ask.frames, model.engine.sensor, msb_aligned=None if pair is None else pair.msb_aligned)
+        if "raw" not in frames:
+            raise UsageError("request", "has no raw frame", "Send it as 'raw'.")
+        hashes = {role: _hash(sent) for role, sent in ask.frames.items()} if self.archive is not None else {}
+        decoded = time.perf_counter()
+        timings["decode"] = decoded - begun
+        if pair is None:
+            pair = self._pair_of_request(frames, model)
+        raw = frames["raw"]
+        # Two clocks must not be mixed: the camera's where both times are known, else this machine's.
+        by_camera = raw.taken_at is not None and pair.camera_time is not None
+        references = pair.prepared(model.engine, camera_clock=by_camera)
+        prepared = time.perf_counter()
+        timings["references"] = prepared - decoded
+        taken_at = raw.taken_at if by_camera else ask.received_at
+        tissue = model.engine.classify_frame(raw.data, references, taken_at=taken_at)
+        timings |= {stage: seconds for stage, seconds in tissue.timings.items() if stage != "total"}
+        notes = _frame_notes(raw)
+        return Mapped(tissue, model, raw, references, (*pair.warnings, *notes), timings, {**pair.hashes, **hashes})
+
+    def answer(self, ask: Ask, form: AnswerForm) -> Answer:
+        """Classify, encode and archive one frame; runs on a worker thread.
+
+        When it returns with an archive, what it answers is on disk.
+
+        Raises
+        ------
+        GlioMapError
+            The frame cannot be used, or the archive cannot keep it.
+        """
+        mapped = self.classify(ask)
+        begun = time.perf_counter()
+        headers = {"GlioMap-Bundle": mapped.model.identity}
+        if mapped.tissue.blanked is not None:
+            headers["GlioMap-Blanked"] = mapped.tissue.blanked.encode("ascii", "replace").decode()
+        picture = base64_png(mapped.tissue, ask.palette) if form == "json" else None
+        if form == "json":
+            result = self.result(ask, mapped)
+            body = dump_json(result.model_copy(update={"labels_png": picture}).model_dump(mode="json"))
+        else:
+            body = render(form, mapped.tissue, mapped.cube, ask.palette)
+        mapped.timings["encode"] = time.perf_counter() - begun
+        case = self.record(ask, mapped, body)
+        if case is not None:
+            headers["GlioMap-Case"] = case
+        headers["Server-Timing"] = ", ".join(f"{name};dur={1e3 * took:.2f}" for name, took in mapped.timings.items())
+        self.metrics.classified(ask.kind, mapped.tissue, mapped.timings)
+        return Answer(body, MEDIA_TYPES[form], headers)
+
+    def result(self, ask: Ask, mapped: Mapped) -> ClassifyAnswer:
+        """A map in numbers."""
+        tissue = mapped.tissue
+        classified = int(np.count_nonzero(tissue.labels))
+        return ClassifyAnswer(
+            request_id=ask.request_id,
+            gliomap=__version__,
+            model=ServedBy(name=mapped.model.name, version=mapped.model.version, bundle=mapped.model.identity),
+            references=ask.references,
+            shape=(tissue.height, tissue.width),
+            classes=class_shares(tissue, ask.palette),
+            classified=classified,
+            not_classified=tissue.labels.size - classified,
+            invalid=invalid_counts(tissue),
+            blanked=tissue.blanked,
+            warnings=mapped.warnings,
+            timings_ms={stage: round(1e3 * seconds, 3) for stage, seconds in mapped.timings.items()},
+        )
+
+    def record(self, ask: Ask, mapped: Mapped, body: bytes) -> str | None:
+        """Put a case into the archive; its id, or None without an archive. It is on disk when this returns."""
+        if self.archive is None or self.settings.archive is None:
+            return None
+        from gliomap.serving.archive import Case
+
+        begun = time.perf_counter()
+        keeps = ask.kind != "stream" or self.settings.archive.stream_frames
+        case = self.archive.record(
+            Case(
+                kind=ask.kind,
+                client=ask.client,
+                model=mapped.model.name,
+                model_version=mapped.model.version,
+                bundle=mapped.model.identity,
+                references=ask.references,
+                patient=ask.patient,
+                received_at=ask.received_at,
+                inputs=mapped.hashes,
+                raw=mapped.raw.data if keeps else None,
+                labels=mapped.tissue.labels,
+                result=self.result(ask, mapped).model_dump(mode="json", exclude={"labels_png"}),
+                answer=hashlib.sha256(body).hexdigest(),
+            )
+        )
+        mapped.timings["archive"] = time.perf_counter() - begun
+        return case
+
+    def keep_references(self, name: str, sent: Mapping[str, Sent], make: Callable[..., ReferencePair]) -> ReferencePair:
+        """Read, check and prepare references; runs on a worker thread.
+
+        Raises
+        ------
+        GlioMapError
+            They cannot be used.
+        """
+        engine = self.model.engine
+        frames = frames_of(sent, engine.sensor)
+        return make(name, frames, {role: _hash(one) for role, one in sent.items()}, engine)
+
+    def close(self) -> None:
+        """Finish what runs."""
+        self.workers.close()
+        if self.archive is not None:
+            self.archive.close()
+
+    def _pair_of_request(self, frames: Mapping[str, Frame], model: ServedModel) -> ReferencePair:
+        missing = [role for role in ("white", "dark") if role not in frames]
+        if missing:
+            raise UsageError(
+                "request",
+                f"has no {' and no '.join(missing)} reference",
+                "Send white and dark with the frame, or PUT them to /v1/references/ID once and name that id.",
+            )
+        return pair_of_frames("request", frames, {}, model.engine, None)
+
+
+def _open_archive(settings: ServiceSettings) -> Archive | None:
+    asked = settings.archive
+    if asked is None:
+        return None
+    from gliomap.serving.archive import Archive  # brings its database along, which nobody else needs
+
+    return Archive.open(asked.folder, database=asked.database, keep_ids=asked.keep_ids, least_free=asked.least_free)
+
+
+def _hash(sent: Sent) -> str:
+    content = sent.content if isinstance(sent, FrameBytes) else np.ascontiguousarray(sent).tobytes()
+    return hashlib.sha256(content).hexdigest()
+
+
+def _frame_notes(raw: Frame) -> tuple[str, ...]:
+    if raw.eight_bit:
+        return ("raw: has 8 bits; values were spread over the sensor's range, and fine differences are lost",)
+    return ()

@@ -1,0 +1,242 @@
+"""WebSocket /v1/stream: frames in, maps out; the newest frame wins."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, WebSocket
+from starlette.websockets import WebSocketDisconnect, WebSocketState
+
+from gliomap.errors import GlioMapError, RequestError
+from gliomap.serving._access import going_down, request_id, socket_access
+from gliomap.serving._answers import labels_png
+from gliomap.serving._bodies import FrameBytes
+from gliomap.serving._problems import problem_of
+from gliomap.serving._schemas import StreamReply
+from gliomap.serving._service import Ask, Service
+from gliomap.taxonomy import palette_names
+
+__all__ = ["pack_reply", "router", "unpack_reply"]
+
+router = APIRouter()
+
+_HEAD = struct.Struct("<I")
+POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013
+
+Encoding = Literal["labels", "png"]
+
+
+@dataclass(eq=False)
+class _Newest:
+    """The one frame that waits; a newer one takes its place."""
+
+    frame: bytes | None = None
+    received: int = 0
+    dropped: int = 0
+    dropped_total: int = 0
+    closed: bool = False
+    came: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, frame: bytes) -> None:
+        """Let a frame wait."""
+        if self.frame is not None:
+            self.dropped += 1
+            self.dropped_total += 1
+        self.received += 1
+        self.frame = frame
+        self.came.set()
+
+    async def take(self) -> tuple[int, int, bytes] | None:
+        """Number, dropped since the last one, and bytes of the newest frame; None when no more will come."""
+        while self.frame is None:
+            if self.closed:
+                return None
+            self.came.clear()
+            await self.came.wait()
+        frame, dropped = self.frame, self.dropped
+        self.frame, self.dropped = None, 0
+        return self.received, dropped, frame
+
+    def close(self) -> None:
+        """No more will come."""
+        self.closed = True
+        self.came.set()
+
+
+@dataclass(frozen=True, eq=False)
+class _Stream:
+    """One open stream and what its client asked for."""
+
+    service: Service
+    client: str
+    request_id: str
+    references: str
+    encoding: Encoding
+    palette: str
+    patient: str | None
+
+    def reply(self, sequence: int, dropped: int, total: int, frame: bytes, arrived: float) -> bytes:
+        """Classify one frame; runs on a worker thread. What is wrong with one frame does not end the stream."""
+        ask = Ask(
+            "stream",
+            self.client,
+            f"{self.request_id}-{sequence}",
+            {"raw": FrameBytes.guessed(frame)},
+            self.references,
+            self.patient,
+            self.palette,
+            started=arrived,
+        )
+        counts: dict[str, Any] = {"sequence": sequence, "dropped": dropped, "dropped_total": total}
+        try:
+            mapped = self.service.classify(ask)
+            begun = time.perf_counter()
+            tissue = mapped.tissue
+            body = labels_png(tissue, self.palette) if self.encoding == "png" else tissue.labels.tobytes()
+            mapped.timings["encode"] = time.perf_counter() - begun
+            case = self.service.record(ask, mapped, body)
+        except (GlioMapError, OSError) as error:
+            problem = problem_of(error, ask.request_id).model_dump(mode="json", exclude_none=True)
+            return pack_reply(StreamReply(**counts, shape=None, encoding="none", problem=problem), b"")
+        self.service.metrics.classified("stream", tissue, mapped.timings)
+        head = StreamReply(
+            **counts,
+            shape=(tissue.height, tissue.width),
+            encoding=self.encoding,
+            classified=int(np.count_nonzero(tissue.labels)),
+            pixels=tissue.pixel_counts(),
+            blanked=tissue.blanked,
+            timings_ms={stage: round(1e3 * seconds, 2) for stage, seconds in mapped.timings.items()},
+            case=case,
+        )
+        return pack_reply(head, body)
+
+
+def pack_reply(head: StreamReply, body: bytes) -> bytes:
+    """One message: length of the head (uint32, little-endian), the head as JSON, the map."""
+    text = head.model_dump_json(exclude_none=True).encode()
+    return _HEAD.pack(len(text)) + text + body
+
+
+def unpack_reply(message: bytes) -> tuple[StreamReply, bytes]:
+    """Head and map of a message.
+
+    Raises
+    ------
+    RequestError
+        It is no reply of a stream.
+    """
+    if len(message) < _HEAD.size or len(message) < _HEAD.size + _HEAD.unpack_from(message)[0]:
+        raise RequestError("message", "is no reply of a stream", "Check the address.", status=502)
+    end = _HEAD.size + _HEAD.unpack_from(message)[0]
+    return StreamReply.model_validate({"shape": None, **_json(message[_HEAD.size : end])}), message[end:]
+
+
+def _json(content: bytes) -> dict[str, object]:
+    import orjson
+
+    try:
+        found = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise RequestError("message", "is no reply of a stream", "Check the address.", status=502) from error
+    return found if isinstance(found, dict) else {}
+
+
+@router.websocket("/v1/stream")
+async def stream(
+    socket: WebSocket,
+    references: str = "",
+    encoding: str = "labels",
+    palette: str = "classic",
+    patient: str | None = None,
+) -> None:
+    """Frames in (TIFF files or uint16 numbers), maps out, until one side closes."""
+    try:
+        opened = _open(socket, references, encoding, palette, patient)
+    except GlioMapError as error:
+        await _refuse(socket, error)
+        return
+    await socket.accept()
+    service = opened.service
+    service.metrics.streams.inc()
+    newest = _Newest()
+    reader = asyncio.create_task(_read(socket, newest, service.settings.max_body))
+    try:
+        await _answer(socket, newest, opened)
+        await reader
+    except WebSocketDisconnect:
+        pass  # the client went away: nobody waits for the rest
+    finally:
+        reader.cancel()
+        service.metrics.streams.dec()
+        service.metrics.dropped.inc(newest.dropped_total)
+        if socket.client_state == WebSocketState.CONNECTED and socket.application_state == WebSocketState.CONNECTED:
+            await socket.close()
+
+
+def _open(socket: WebSocket, references: str, encoding: str, palette: str, patient: str | None) -> _Stream:
+    service, client = socket_access(socket)
+    if service.draining:
+        raise going_down()
+    service.references.get(references)
+    if encoding not in ("labels", "png"):
+        raise RequestError("encoding", f"is {encoding[:40]!r}", "Choose 'labels' or 'png'.", status=400)
+    if palette not in palette_names():
+        raise RequestError(
+            "palette", f"is {palette[:40]!r}", f"Choose one of: {', '.join(palette_names())}.", status=400
+        )
+    open_now = int(service.metrics.streams._value.get())
+    if open_now >= service.settings.max_streams:
+        raise RequestError(
+            "streams", f"{open_now} are open, as many as are served", "Close one, or come later.", status=503
+        )
+    kind: Encoding = "png" if encoding == "png" else "labels"
+    return _Stream(service, client.name, request_id(socket), references, kind, palette, patient)
+
+
+async def _refuse(socket: WebSocket, error: GlioMapError) -> None:
+    """Say why before the stream is open: as an HTTP answer."""
+    from gliomap.serving._problems import problem_response
+
+    await socket.send_denial_response(problem_response(error, request_id(socket)))
+
+
+async def _read(socket: WebSocket, newest: _Newest, limit: int) -> None:
+    try:
+        while True:
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            frame = message.get("bytes")
+            if frame is None or len(frame) > limit:
+                await socket.close(POLICY_VIOLATION, "send frames as binary messages")
+                return
+            newest.put(frame)
+    finally:
+        newest.close()
+
+
+async def _answer(socket: WebSocket, newest: _Newest, opened: _Stream) -> None:
+    while (taken := await newest.take()) is not None:
+        sequence, dropped, frame = taken
+        arrived = time.perf_counter()
+        work = partial(opened.reply, sequence, dropped, newest.dropped_total, frame, arrived)
+        try:
+            message = await opened.service.workers.run(work)
+        except RequestError as error:
+            problem = problem_of(error, opened.request_id).model_dump(mode="json", exclude_none=True)
+            counts: dict[str, Any] = {"sequence": sequence, "dropped": dropped, "dropped_total": newest.dropped_total}
+            message = pack_reply(StreamReply(**counts, shape=None, encoding="none", problem=problem), b"")
+        if opened.service.draining:
+            await socket.send_bytes(message)
+            await socket.close(1012, "the service is going down")
+            return
+        if socket.application_state != WebSocketState.CONNECTED:
+            return
+        await socket.send_bytes(message)

@@ -1,0 +1,105 @@
+"""Work on threads: bounded, with a deadline, so that whoever asks gets an answer in any case."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+from gliomap.errors import RequestError
+
+__all__ = ["Workers"]
+
+T = TypeVar("T")
+
+
+class Workers:
+    """Threads that classify, and a count of all requests that are under way.
+
+    Used from one event loop.
+
+    Parameters
+    ----------
+    threads
+        How many work at the same time.
+    queue
+        How many requests more are let in: their bodies are in memory while they wait.
+    deadline
+        Longest wait for one piece of work.
+    """
+
+    def __init__(self, threads: int, queue: int, deadline: timedelta) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="gliomap-worker")
+        self._room = threads + queue
+        self._deadline = deadline.total_seconds()
+        self._admitted = 0
+        self._waiting = 0
+
+    @property
+    def admitted(self) -> int:
+        """Requests under way."""
+        return self._admitted
+
+    @property
+    def waiting(self) -> int:
+        """Pieces of work that wait or run."""
+        return self._waiting
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place for one request, from before its body is read until its answer is made.
+
+        Raises
+        ------
+        RequestError
+            All places are taken (503).
+        """
+        if self._admitted >= self._room:
+            raise RequestError(
+                "service",
+                f"is busy with {self._admitted} requests, as many as it takes on",
+                "Send it again after the time in Retry-After.",
+                status=503,
+                headers={"Retry-After": "1"},
+            )
+        self._admitted += 1
+        try:
+            yield
+        finally:
+            self._admitted -= 1
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Run a function on a thread and wait for it.
+
+        Work that has begun at its deadline goes on, but nobody waits for it any more.
+
+        Raises
+        ------
+        RequestError
+            It was not done in time (503).
+        """
+        future = self._pool.submit(function)
+        self._waiting += 1
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done))
+        try:
+            async with asyncio.timeout(self._deadline):
+                return await asyncio.wrap_future(future)
+        except TimeoutError as error:
+            raise RequestError(
+                "service",
+                f"did not come to this request within {self._deadline:g} s",
+                "Send it again later, to fewer clients at once or with a smaller model.",
+                status=503,
+                headers={"Retry-After": "2"},
+            ) from error
+
+    def _done(self) -> None:
+        self._waiting -= 1
+
+    def close(self) -> None:
+        """Wait for what runs, drop what waits."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
