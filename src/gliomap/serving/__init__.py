@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gliomap.serving._app import create_app
+    from gliomap.serving._client import AsyncClient, Client, RemoteMap
     from gliomap.serving._keys import Key, read_keys
     from gliomap.serving._server import run
     from gliomap.serving._service import Service
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchiveSettings",
+    "AsyncClient",
+    "Client",
     "Key",
+    "RemoteMap",
     "Service",
     "ServiceSettings",
     "TlsSettings",
@@ -28,6 +32,7 @@ __all__ = [
 
 _NAMES = {
     "_app": ("create_app",),
+    "_client": ("AsyncClient", "Client", "RemoteMap"),
     "_keys": ("Key", "read_keys"),
     "_server": ("run",),
     "_service": ("Service",),

@@ -9,9 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.staticfiles import StaticFiles
-from starlette.responses import HTMLResponse
+from fastapi_offline import FastAPIOffline
 
 from gliomap import __version__
 from gliomap.errors import GlioMapError
@@ -37,41 +35,23 @@ Errors are problem details (RFC 9457) with what is wrong and what to do about it
 
 def create_app(service: Service) -> FastAPI:
     """Make the ASGI application of a service."""
-    app = FastAPI(
+    # An operating theatre has no internet: the page of the interface comes from files of this installation.
+    app = FastAPIOffline(
         title="GlioMap",
         version=__version__,
         description=_DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        docs_url=None,
         redoc_url=None,
+        static_url="/docs/assets",
         lifespan=_lifespan,
     )
     app.state.service = service
     install_handlers(app)
     for module in (_routes, _stream, _thesis, _inference_protocol):
         app.include_router(module.router)
-    _add_documentation(app)
     app.add_middleware(Observer, service=service)
     trace(app)
     return app
-
-
-def _add_documentation(app: FastAPI) -> None:
-    """The page of the interface, from files of this installation: an operating theatre has no internet."""
-    from swagger_ui_bundle import swagger_ui_path
-
-    app.mount("/docs/assets", StaticFiles(directory=swagger_ui_path), name="assets")
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="GlioMap",
-            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
-            swagger_css_url="/docs/assets/swagger-ui.css",
-            swagger_favicon_url="/docs/assets/favicon-32x32.png",
-            swagger_ui_parameters={"validatorUrl": None},
-        )
 
 
 @asynccontextmanager

@@ -1,0 +1,120 @@
+"""Starting `gliomap serve` for a test, and frames to send to it."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from gliomap.sensors import MosaicSensor
+from gliomap.serving import Client
+
+COMMAND = str(Path(sys.executable).with_name("gliomap"))
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A frame and its references, as numbers and as TIFF files."""
+
+    raw: npt.NDArray[np.uint16]
+    white: npt.NDArray[np.uint16]
+    dark: npt.NDArray[np.uint16]
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Role → a TIFF file."""
+        return {role: tiff(getattr(self, role)) for role in ("raw", "white", "dark")}
+
+
+@dataclass(frozen=True, eq=False)
+class RunningServer:
+    """A server that answers."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def client(self, key: str | None = None) -> Client:
+        """A client of it."""
+        return Client(self.url, key=key)
+
+    def logged(self) -> str:
+        """What it has written to stderr."""
+        return self.log.read_text(encoding="utf-8")
+
+
+def make_scene(sensor: MosaicSensor, seed: int = 0) -> Scene:
+    """Random tissue, well lit."""
+    rng = np.random.default_rng(seed)
+    dark = rng.integers(12, 35, sensor.frame_shape).astype(np.uint16)
+    white = rng.integers(600, 900, sensor.frame_shape).astype(np.uint16)
+    raw = (dark + (white - dark) * rng.uniform(0.2, 0.8, sensor.frame_shape)).astype(np.uint16)
+    return Scene(raw, white, dark)
+
+
+def tiff(frame: npt.NDArray[np.uint16]) -> bytes:
+    """A frame as a TIFF file."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, frame, photometric="minisblack", metadata=None)
+    return buffer.getvalue()
+
+
+@contextmanager
+def start(bundle: Path, *flags: str, env: dict[str, str] | None = None) -> Iterator[RunningServer]:
+    """Run `gliomap serve` on a free port until it is ready; end it afterwards, whatever happened."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "log")
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                [COMMAND, "serve", str(bundle), "--port", "0", *flags],
+                stderr=stream,
+                env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+            )
+        try:
+            yield RunningServer(_address(process, log), process, log)
+        finally:
+            end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, and make it end."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(20)
+
+
+def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        found = re.search(r"listening on (https?://[\d.]+:\d+)", log.read_text(encoding="utf-8"))
+        if found:
+            url = found[1]
+            if url.startswith("https"):
+                return url
+            try:
+                if httpx.get(f"{url}/health/ready").status_code == 200:
+                    return url
+            except httpx.TransportError:
+                pass
+        if process.poll() is not None:
+            raise AssertionError(f"it ended with {process.returncode}:\n{log.read_text(encoding='utf-8')}")
+        time.sleep(0.05)
+    raise AssertionError(f"it is not ready:\n{log.read_text(encoding='utf-8')}")

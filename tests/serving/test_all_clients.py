@@ -1,0 +1,179 @@
+"""Whoever asks, and however: the same frame gets the same labels."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tifffile
+import tritonclient.http as triton
+from PIL import Image
+from websockets.sync.client import connect
+
+from gliomap.engine import Engine
+from gliomap.serving import AsyncClient, Client
+from gliomap.serving._stream import unpack_reply
+from gliomap.serving._thesis import thesis_picture
+from serving.servers import RunningServer, Scene
+
+Labels = npt.NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def expected(bundle: Path, scene: Scene) -> Labels:
+    """What the engine itself says."""
+    engine = Engine.open(bundle)
+    return engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark)).labels
+
+
+@pytest.fixture(scope="module")
+def client(server: RunningServer, scene: Scene) -> Client:
+    """A client whose references are there."""
+    with server.client() as client:
+        client.put_references("or-1", scene.files["white"], scene.files["dark"])
+        yield client
+
+
+def png_labels(content: bytes) -> Labels:
+    image = Image.open(io.BytesIO(content))
+    assert image.mode == "P"
+    return np.asarray(image)
+
+
+def test_arrays(client: Client, scene: Scene, expected: Labels) -> None:
+    found = client.classify(scene.files["raw"], references="or-1")
+    np.testing.assert_array_equal(found.labels, expected)
+    assert found.probabilities.shape == (*expected.shape, 5)
+    np.testing.assert_array_equal(found.mask, expected > 0)
+    assert found.blanked is None
+
+
+def test_plain_numbers_with_their_shape(client: Client, scene: Scene, expected: Labels) -> None:
+    np.testing.assert_array_equal(client.classify(scene.raw, references="or-1").labels, expected)
+
+
+def test_a_frame_with_references_of_its_own(client: Client, scene: Scene, expected: Labels) -> None:
+    found = client.classify(scene.raw, white=scene.white, dark=scene.dark)
+    np.testing.assert_array_equal(found.labels, expected)
+
+
+def test_json(client: Client, scene: Scene, expected: Labels) -> None:
+    found = client.summary(scene.files["raw"], references="or-1")
+    assert found.labels_png is not None
+    np.testing.assert_array_equal(png_labels(base64.b64decode(found.labels_png)), expected)
+    assert [one.pixels for one in found.classes] == [int((expected == index).sum()) for index in range(1, 6)]
+    assert {"read", "decode", "graph", "finish"} <= set(found.timings_ms)
+
+
+def test_pictures(client: Client, scene: Scene, expected: Labels) -> None:
+    labels = client.picture(scene.files["raw"], "labels", references="or-1")
+    np.testing.assert_array_equal(png_labels(labels), expected)
+    for kind in ("map", "overlay"):
+        picture = Image.open(io.BytesIO(client.picture(scene.files["raw"], kind, references="or-1", palette="safe")))
+        assert picture.mode == "RGB"
+        assert min(picture.size) > 100
+
+
+def test_tiff(server: RunningServer, client: Client, scene: Scene, expected: Labels) -> None:
+    del client
+    answer = httpx.post(
+        f"{server.url}/v1/classify?references=or-1",
+        content=scene.files["raw"],
+        headers={"Content-Type": "image/tiff", "Accept": "image/tiff;q=0.9, text/html;q=0.1"},
+    )
+    np.testing.assert_array_equal(tifffile.imread(io.BytesIO(answer.content)), expected)
+
+
+def test_the_stream(client: Client, scene: Scene, expected: Labels) -> None:
+    replies = list(client.stream([scene.files["raw"], scene.raw], references="or-1"))
+    assert [reply.sequence for reply, _ in replies] == [1, 2]
+    for reply, body in replies:
+        assert reply.shape == expected.shape
+        assert reply.dropped_total == 0
+        np.testing.assert_array_equal(np.frombuffer(body, np.uint8).reshape(reply.shape), expected)
+    ((_, picture),) = client.stream([scene.raw], references="or-1", encoding="png")
+    np.testing.assert_array_equal(png_labels(picture), expected)
+
+
+def test_a_bare_websocket(server: RunningServer, client: Client, scene: Scene, expected: Labels) -> None:
+    del client
+    url = server.url.replace("http", "ws")
+    with connect(f"{url}/v1/stream?references=or-1", compression=None) as socket:
+        socket.send(scene.raw.tobytes())
+        reply, body = unpack_reply(socket.recv())
+    np.testing.assert_array_equal(np.frombuffer(body, np.uint8).reshape(reply.shape), expected)
+
+
+def test_asyncio(server: RunningServer, client: Client, scene: Scene, expected: Labels) -> None:
+    del client
+
+    async def frames() -> AsyncIterator[npt.NDArray[np.uint16]]:
+        for _ in range(20):
+            yield scene.raw
+
+    async def ask() -> tuple[Labels, list[int]]:
+        async with AsyncClient(server.url) as one:
+            found = await one.classify(scene.raw, references="or-1")
+            seen = [reply.sequence + 0 * len(body) async for reply, body in one.stream(frames(), references="or-1")]
+            return found.labels, seen
+
+    labels, seen = asyncio.run(ask())
+    np.testing.assert_array_equal(labels, expected)
+    assert seen[-1] == 20
+    assert seen == sorted(set(seen))
+
+
+def test_a_client_of_the_thesis(server: RunningServer, bundle: Path, scene: Scene) -> None:
+    request = {
+        "raw_image": scene.raw.tolist(),
+        "white_ref": scene.white.tolist(),
+        "black_ref": scene.dark.tolist(),
+        "patch_size": 7,
+        "batch_size": 16,
+        "patient_id": "ID0018C09",
+    }
+    answer = httpx.post(f"{server.url}/score", json=request, timeout=60)
+    # The SDK decoded once, the client again.
+    found = json.loads(answer.json())
+    assert set(found) == {
+        "classification_map",
+        "time_parsing_data",
+        "time_preProcessing_data",
+        "time_preparing_batches",
+        "time_predict_cMap",
+    }
+    picture = np.array(found["classification_map"], np.uint8)
+    engine = Engine.open(bundle)
+    tissue = engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark))
+    assert picture.shape == (576, 768, 4)
+    np.testing.assert_array_equal(picture, thesis_picture(tissue))
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_tritonclient(server: RunningServer, client: Client, scene: Scene, expected: Labels, binary: bool) -> None:
+    del client
+    with triton.InferenceServerClient(server.url.removeprefix("http://")) as one:
+        assert one.is_server_live()
+        assert one.is_server_ready()
+        assert one.is_model_ready("gliomap")
+        metadata = one.get_model_metadata("gliomap")
+        assert [tensor["name"] for tensor in metadata["inputs"]] == ["raw", "white", "dark"]
+        tensors = []
+        for role in ("raw", "white", "dark"):
+            tensors.append(triton.InferInput(role, list(scene.raw.shape), "UINT16"))
+            tensors[-1].set_data_from_numpy(getattr(scene, role), binary_data=binary)
+        outputs = [triton.InferRequestedOutput(name, binary_data=binary) for name in ("labels", "probabilities")]
+        found = one.infer("gliomap", tensors, outputs=outputs, request_id="7")
+        kept = one.infer("gliomap", tensors[:1], outputs=outputs, parameters={"references": "or-1"})
+    assert found.get_response()["id"] == "7"
+    for answer in (found, kept):
+        np.testing.assert_array_equal(answer.as_numpy("labels"), expected)
+        assert answer.as_numpy("probabilities").shape == (*expected.shape, 5)
