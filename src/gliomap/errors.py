@@ -12,6 +12,8 @@ from collections.abc import Mapping
 __all__ = [
     "EXIT_CODES",
     "HTTP_STATUS",
+    "ArchiveError",
+    "ArchiveFullError",
     "BundleError",
     "CaptureError",
     "CubeError",
@@ -103,6 +105,10 @@ class BundleError(GlioMapError):
     """A bundle is damaged, incomplete, too new, or of another sensor."""
 
 
+class ArchiveError(GlioMapError):
+    """An archive, one of its cases or its index is missing, damaged or in use."""
+
+
 class RequestError(GlioMapError):
     """A request to the service cannot be answered: unknown references, wrong key, too large, too many at once.
 
@@ -128,6 +134,10 @@ class ExportMismatchError(BundleError):
 
 class MachineError(GlioMapError):
     """The machine is at fault: disk full, no permission, no network."""
+
+
+class ArchiveFullError(MachineError):
+    """The disk of an archive is nearly full: new work is refused before any is lost."""
 
 
 class MissingExtraError(MachineError):

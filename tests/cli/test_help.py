@@ -16,6 +16,10 @@ from gliomap.cli._verb import EXAMPLES
 Run = Callable[..., Any]
 
 VERBS = [
+    "archive export",
+    "archive list",
+    "archive show",
+    "archive verify",
     "bundle create",
     "bundle show",
     "bundle verify",
@@ -28,12 +32,13 @@ VERBS = [
     "sensor import",
     "sensor list",
     "sensor show",
+    "serve",
     "study check",
     "study show",
     "study split",
     "train",
 ]
-LATER = ["runs", "models", "serve", "score", "archive", "bench", "deploy", "azure"]
+LATER = ["runs", "models", "score", "bench", "deploy", "azure"]
 
 
 def parse(command: str) -> None:
@@ -73,7 +78,7 @@ def test_examples_parse_and_stand_in_the_help(gliomap: Run, verb: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["sensor"], ["study"], ["bundle"], *(verb.split() for verb in VERBS)], ids=" ".join
+    "words", [[], ["sensor"], ["study"], ["bundle"], ["archive"], *(verb.split() for verb in VERBS)], ids=" ".join
 )
 def test_help_fits_80_columns_and_names_the_shared_options(
     gliomap: Run, words: list[str], monkeypatch: pytest.MonkeyPatch
@@ -91,7 +96,7 @@ def test_help_fits_80_columns_and_names_the_shared_options(
         assert "\n\n  " in result.out
 
 
-@pytest.mark.parametrize("noun", ["sensor", "study", "bundle"])
+@pytest.mark.parametrize("noun", ["sensor", "study", "bundle", "archive"])
 def test_a_noun_alone_prints_its_help(gliomap: Run, noun: str) -> None:
     assert gliomap(noun).out == gliomap(noun, "--help").out
 

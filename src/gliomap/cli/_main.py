@@ -10,6 +10,7 @@ import typer
 from typer.main import get_command
 
 from gliomap.cli import (
+    _archive,
     _bundle,
     _classify,
     _demo,
@@ -29,7 +30,20 @@ from gliomap.errors import UsageError
 
 __all__ = ["main", "run"]
 
-VERBS = (_demo, _phantom, _sensor, _study, _preprocess, _train, _evaluate, _report, _bundle, _classify, _serve)
+VERBS = (
+    _demo,
+    _phantom,
+    _sensor,
+    _study,
+    _preprocess,
+    _train,
+    _evaluate,
+    _report,
+    _bundle,
+    _classify,
+    _serve,
+    _archive,
+)
 """Imported so that their verbs join the application."""
 
 # Recent typer carries its own copy of click and earlier ones use the installed one; this is right for both.

@@ -1,0 +1,169 @@
+"""`gliomap archive list`, `show`, `export` and `verify`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gliomap.cli._app import app
+from gliomap.cli._ui import Ui
+from gliomap.cli._verb import group, verb
+from gliomap.errors import ArchiveError, UsageError
+
+archive_app = group(app, "archive", "What a service has answered: list, show, take out, check.")
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that was given to --archive.")]
+Url = Annotated[
+    str | None, typer.Option("--url", metavar="URL", help="Database of the index, where it is not SQLite in DIR.")
+]
+
+
+@verb(
+    archive_app,
+    "list",
+    within="archive",
+    examples=("gliomap archive list cases", "gliomap archive list cases --patient ID0018 --since 2026-11-01 --json"),
+)
+def list_cases(
+    ui: Ui,
+    folder: Folder,
+    patient: Annotated[
+        str | None, typer.Option("--patient", metavar="ID", help="Identifier, or its pseudonym p-….")
+    ] = None,
+    client: Annotated[str | None, typer.Option("--client", metavar="NAME", help="Of one client only.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DATE", help="Received then or later, as 2026-11-23T10:00.")
+    ] = None,
+    most: Annotated[int, typer.Option("--most", metavar="N", min=1, help="At most so many, the newest.")] = 100,
+    url: Url = None,
+) -> None:
+    """List cases, the newest first."""
+    from gliomap.serving.archive import ArchiveReader
+
+    rows = ArchiveReader(folder, url).rows(patient=patient, client=client, since=_moment(since), most=most)
+    if ui.as_json:
+        ui.result(
+            [
+                {name: getattr(row, name) for name in row.__slots__} | {"received_at": row.received_at.isoformat()}
+                for row in rows
+            ]
+        )
+        return
+    ui.table(
+        ["case (begins with its time, UTC)", "kind", "client", "patient", "frame"],
+        [(row.id, row.kind, row.client, row.patient, "kept" if row.has_raw else "") for row in rows],
+        title=f"{len(rows)} cases",
+    )
+
+
+@verb(
+    archive_app,
+    "show",
+    within="archive",
+    examples=("gliomap archive show cases 20261123T091501123456-1a2b3c4d",),
+)
+def show(
+    ui: Ui, folder: Folder, case: Annotated[str, typer.Argument(metavar="ID", help="As `archive list` shows it.")]
+) -> None:
+    """Show what is kept of one case, having compared its hashes."""
+    from gliomap.serving.archive import ArchiveReader
+
+    kept = ArchiveReader(folder).case(case)
+    record = kept.record
+    if ui.as_json:
+        ui.result(record.model_dump(mode="json"))
+        return
+    ui.facts(
+        [
+            ("case", record.id),
+            ("received", f"{record.received_at:%Y-%m-%d %H:%M:%S} UTC"),
+            ("asked by", f"{record.client} ({record.kind})"),
+            ("patient", record.patient),
+            ("references", record.references),
+            ("model", f"{record.model} {record.model_version}".strip()),
+            ("bundle", record.bundle),
+            ("answer", record.answer),
+            ("files", ", ".join(f"{name} ({len(content):,} bytes)" for name, content in kept.files.items())),
+        ]
+    )
+    rows = [
+        (
+            one["name"],
+            f"{one['pixels']:,}" if one["pixels"] else "not found",
+            "" if one["share"] is None else f"{one['share']:.1%}",
+        )
+        for one in record.result.get("classes", [])
+    ]
+    rows.append(("not classified", f"{record.result.get('not_classified', 0):,}", ""))
+    ui.table(["class", "pixels", "share of map"], rows, numbers=" rr")
+
+
+@verb(
+    archive_app,
+    "export",
+    within="archive",
+    writes=True,
+    examples=(
+        "gliomap archive export cases -o export",
+        "gliomap archive export cases 20261123T091501123456-1a2b3c4d -o one",
+    ),
+)
+def export(
+    ui: Ui,
+    folder: Folder,
+    cases: Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Which; all if none is named.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.")] = Path("export"),
+) -> None:
+    """Unpack cases into folders of their own.
+
+    Each has case.json, labels.png and, if kept, raw.tif. Beside them audit.jsonl
+    has the lines of the audit log that concern them.
+    """
+    from gliomap.serving.archive import ArchiveReader
+
+    reader = ArchiveReader(folder)
+    folders = reader.export(cases or reader.ids(), out, overwrite=ui.overwrite, track=ui.track)
+    if ui.as_json:
+        ui.result({"folder": str(out), "cases": [path.name for path in folders]})
+        return
+    ui.text(f"{len(folders)} cases: {out}")
+
+
+@verb(
+    archive_app,
+    "verify",
+    within="archive",
+    examples=("gliomap archive verify cases", "gliomap archive verify cases --json"),
+)
+def verify(ui: Ui, folder: Folder, url: Url = None) -> None:
+    """Compare files with their hashes, and the audit log with its chain.
+
+    Exit code 2 if something is wrong.
+    """
+    from gliomap.serving.archive import ArchiveReader
+
+    found = ArchiveReader(folder, url).verify(ui.track)
+    if ui.as_json:
+        ui.result({name: getattr(found, name) for name in found.__slots__})
+    else:
+        ui.text(f"{found.whole} of {found.cases} cases are whole; the audit log has {found.entries} entries.")
+        ui.text(*(f"note: {note}" for note in found.notes))
+    if found.faults:
+        if not ui.as_json:
+            ui.text(*(f"fault: {fault}" for fault in found.faults))
+        raise ArchiveError(folder, f"has {len(found.faults)} faults", "Restore what is damaged from a copy.")
+    if not ui.as_json:
+        ui.text("All is well.")
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError("--since", f"{text!r} is no date", "Write it as 2026-11-23 or 2026-11-23T10:00.") from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

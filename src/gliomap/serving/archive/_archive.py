@@ -1,0 +1,217 @@
+"""The archive that a service writes: durable before it returns, whole after it was killed."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gliomap._files import write_json
+from gliomap.errors import ArchiveError, ArchiveFullError
+from gliomap.serving.archive._audit import AuditLog
+from gliomap.serving.archive._case import SUFFIX, Case, case_path, new_case_id, pack_case, read_case
+from gliomap.serving.archive._index import CaseRow, Index
+from gliomap.serving.archive._pseudonym import Pseudonyms
+
+__all__ = ["AUDIT", "MARK", "Archive", "case_files"]
+
+logger = logging.getLogger(__name__)
+
+AUDIT, MARK, LOCK, CASES = "audit.jsonl", "archive.json", "lock", "cases"
+_NEW = ".new-"
+
+
+class Archive:
+    """An archive open for writing: by one process at a time, from any number of its threads.
+
+    A case is one file. It is written under another name, flushed to the disk, and renamed; then the audit log has its
+    line. Whatever is missing after a kill in between (audit line, row of the index) is added when it is opened again.
+    """
+
+    def __init__(self, folder: Path, index: Index, audit: AuditLog, pseudonyms: Pseudonyms | None, lock: int) -> None:
+        self.folder = folder
+        self.least_free = 0
+        self._index, self._audit, self._pseudonyms, self._lock_file = index, audit, pseudonyms, lock
+        self._lock = threading.Lock()
+        self._waiting: list[CaseRow] = []
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        database: str | None = None,
+        key: bytes | None = None,
+        keep_ids: bool = False,
+        least_free: int = 1 << 30,
+    ) -> Archive:
+        """Open an archive, or begin one.
+
+        Parameters
+        ----------
+        folder
+            Made where it is not there; a folder with other things in it is refused.
+        database
+            SQLAlchemy URL of the index; None: SQLite in the folder.
+        key
+            For keyed hashes of patient identifiers; None: the one in the folder, made once.
+        keep_ids
+            Keep patient identifiers as they come.
+        least_free
+            Bytes that must stay free on its disk.
+
+        Raises
+        ------
+        ArchiveError
+            Something else lies there, another process writes it, its log was changed, or the database cannot be used.
+        """
+        folder = Path(folder)
+        _begin(folder)
+        lock = _take_lock(folder)
+        try:
+            _remove_debris(folder)
+            pseudonyms = None if keep_ids else Pseudonyms(key) if key is not None else Pseudonyms.of_folder(folder)
+            archive = cls(folder, Index(folder, database), AuditLog(folder / AUDIT), pseudonyms, lock)
+            archive.least_free = least_free
+            archive._repair()
+        except BaseException:
+            os.close(lock)
+            raise
+        return archive
+
+    def require_space(self) -> None:
+        """Raise before the disk is full.
+
+        Raises
+        ------
+        ArchiveFullError
+            Less is free than must stay free.
+        """
+        free = shutil.disk_usage(self.folder).free
+        if free < self.least_free:
+            raise ArchiveFullError(
+                f"archive {self.folder}",
+                f"has {free / 2**20:,.0f} MiB left on its disk, and {self.least_free / 2**20:,.0f} MiB must stay free",
+                "Free some space, or move old cases elsewhere with `gliomap archive export`.",
+            )
+
+    def record(self, case: Case) -> str:
+        """Keep a case; returns its id when everything of it is on disk.
+
+        Raises
+        ------
+        OSError
+            The disk refused it. Nothing of the case is left then.
+        """
+        name = new_case_id(datetime.now(UTC), secrets.token_bytes(4))
+        patient = case.patient
+        if patient is not None and self._pseudonyms is not None:
+            patient = self._pseudonyms.of(patient)
+        content, record, digest = pack_case(case, name, patient)
+        _write_durably(case_path(self.folder, name), content)
+        with self._lock:
+            self._audit.append(record, digest)
+            self._waiting.append(CaseRow.of(record, digest))
+            self._flush_index()
+        return name
+
+    def close(self) -> None:
+        """Let others open it."""
+        with self._lock:
+            self._flush_index()
+            self._index.close()
+            self._audit.close()
+            os.close(self._lock_file)
+
+    def _flush_index(self) -> None:
+        """Add rows that wait. A database that is away for a while loses none: they wait, and the files have them."""
+        try:
+            self._index.add(self._waiting)
+        except ArchiveError as error:
+            logger.error("%d cases are not in the index yet: %s", len(self._waiting), error)
+            return
+        self._waiting.clear()
+
+    def _repair(self) -> None:
+        """Add to log and index what a killed service had on disk already, and had no time to add."""
+        indexed = self._index.ids()
+        rows = []
+        for path in case_files(self.folder):
+            name = path.name.removesuffix(SUFFIX)
+            logged = name in self._audit.cases
+            if logged and name in indexed:
+                continue
+            kept = read_case(path)
+            if not logged:
+                self._audit.append(kept.record, kept.sha256, recovered=True)
+                logger.warning("case %s was not in the audit log yet; added", name)
+            rows.append(CaseRow.of(kept.record, kept.sha256))
+        self._index.add(rows)
+        self._audit.cases.clear()
+
+
+def case_files(folder: Path) -> Iterator[Path]:
+    """Files of all cases, in the order of their ids."""
+    cases = folder / CASES
+    for day in sorted(path for path in cases.iterdir() if path.is_dir()) if cases.is_dir() else ():
+        yield from sorted(path for path in day.iterdir() if path.name.endswith(SUFFIX) and path.name[0] != ".")
+
+
+def _begin(folder: Path) -> None:
+    if (folder / MARK).exists():
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise ArchiveError(folder, "is no archive and not empty", "Name an empty folder, or one that is not there.")
+    (folder / CASES).mkdir(parents=True, exist_ok=True)
+    write_json(folder / MARK, {"format": 1, "created_at": datetime.now(UTC).isoformat(timespec="seconds")})
+
+
+def _take_lock(folder: Path) -> int:
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise ArchiveError(
+            folder, "is being written by another process", "Stop that service, or name another folder."
+        ) from error
+    return handle
+
+
+def _remove_debris(folder: Path) -> None:
+    """Remove what was being written when a service was killed; nobody was answered with it."""
+    for path in (folder / CASES).glob(f"*/{_NEW}*"):
+        path.unlink()
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    """Write a file so that it is whole under its name or not there, and stays after the power fails."""
+    new_day = not path.parent.is_dir()
+    if new_day:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sync_folder(path.parent.parent)
+    temporary = path.with_name(f"{_NEW}{path.name}")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,202 @@
+"""The index of an archive: one row a case, in SQLite or any database that SQLAlchemy knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from gliomap.errors import ArchiveError
+from gliomap.serving.archive._case import CaseRecord
+
+__all__ = ["CaseRow", "Index"]
+
+FILE = "index.sqlite"
+
+_metadata = sa.MetaData()
+_cases = sa.Table(
+    "gliomap_cases",
+    _metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("received_at", sa.DateTime(timezone=True), nullable=False, index=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("client", sa.String(64), nullable=False),
+    sa.Column("patient", sa.String(128), nullable=True, index=True),
+    sa.Column("model", sa.String(200), nullable=False),
+    sa.Column("model_version", sa.String(64), nullable=False),
+    sa.Column("bundle", sa.String(64), nullable=False),
+    sa.Column("references_id", sa.String(64), nullable=True),
+    sa.Column("answer", sa.String(64), nullable=False),
+    sa.Column("record", sa.String(64), nullable=False),
+    sa.Column("has_raw", sa.Boolean, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """One case in the index; names as in case.json, `record` is the SHA-256 of it."""
+
+    id: str
+    received_at: datetime
+    kind: str
+    client: str
+    patient: str | None
+    model: str
+    model_version: str
+    bundle: str
+    references_id: str | None
+    answer: str
+    record: str
+    has_raw: bool
+
+    @classmethod
+    def of(cls, record: CaseRecord, digest: str) -> CaseRow:
+        """The row of a case."""
+        return cls(
+            id=record.id,
+            received_at=record.received_at,
+            kind=record.kind,
+            client=record.client,
+            patient=record.patient,
+            model=record.model,
+            model_version=record.model_version,
+            bundle=record.bundle,
+            references_id=record.references,
+            answer=record.answer,
+            record=digest,
+            has_raw="raw.tif" in record.files,
+        )
+
+
+class Index:
+    """The table of cases.
+
+    The files of the cases are the truth, and what the index lacks is added from them when an archive is opened: so a
+    commit need not wait for the disk.
+
+    Parameters
+    ----------
+    folder
+        Of the archive; its SQLite file is used where no database is named.
+    database
+        SQLAlchemy URL, such as postgresql+psycopg://user@host/name.
+
+    Raises
+    ------
+    ArchiveError
+        The database cannot be reached, or its driver is not installed.
+    """
+
+    def __init__(self, folder: Path, database: str | None = None) -> None:
+        url = f"sqlite:///{folder / FILE}" if database is None else database
+        try:
+            self._engine = sa.create_engine(url, pool_pre_ping=database is not None)
+            if self._engine.dialect.name == "sqlite":
+                sa.event.listen(self._engine, "connect", _set_pragmas)
+            _metadata.create_all(self._engine)
+        except (sa.exc.SQLAlchemyError, ImportError) as error:
+            raise unreachable(url, error) from error
+
+    def add(self, rows: Iterable[CaseRow]) -> None:
+        """Add rows; those that are there already stay.
+
+        Raises
+        ------
+        ArchiveError
+            The database cannot be reached.
+        """
+        wanted = {row.id: row for row in rows}
+        if not wanted:
+            return
+        try:
+            with self._engine.begin() as connection:
+                found = connection.execute(sa.select(_cases.c.id).where(_cases.c.id.in_(list(wanted))))
+                there = {str(row[0]) for row in found}
+                new = [_values(row) for name, row in wanted.items() if name not in there]
+                if new:
+                    connection.execute(sa.insert(_cases), new)
+        except sa.exc.SQLAlchemyError as error:
+            raise unreachable(self._engine.url, error) from error
+
+    def rows(
+        self,
+        *,
+        patient: str | None = None,
+        client: str | None = None,
+        since: datetime | None = None,
+        most: int | None = None,
+    ) -> Sequence[CaseRow]:
+        """Rows, the newest first.
+
+        Raises
+        ------
+        ArchiveError
+            The database cannot be reached.
+        """
+        query = sa.select(_cases).order_by(_cases.c.id.desc())
+        if patient is not None:
+            query = query.where(_cases.c.patient == patient)
+        if client is not None:
+            query = query.where(_cases.c.client == client)
+        if since is not None:
+            query = query.where(_cases.c.received_at >= since)
+        if most is not None:
+            query = query.limit(most)
+        try:
+            with self._engine.connect() as connection:
+                return [_row(found._mapping) for found in connection.execute(query)]
+        except sa.exc.SQLAlchemyError as error:
+            raise unreachable(self._engine.url, error) from error
+
+    def ids(self) -> set[str]:
+        """Ids of all rows.
+
+        Raises
+        ------
+        ArchiveError
+            The database cannot be reached.
+        """
+        try:
+            with self._engine.connect() as connection:
+                return {str(row[0]) for row in connection.execute(sa.select(_cases.c.id))}
+        except sa.exc.SQLAlchemyError as error:
+            raise unreachable(self._engine.url, error) from error
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._engine.dispose()
+
+
+def unreachable(url: object, error: BaseException) -> ArchiveError:
+    """The error for a database that does not answer; a password in its URL is not told."""
+    try:
+        shown = sa.make_url(str(url)).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        shown = "the URL that was given"
+    told = " ".join(str(getattr(error, "orig", None) or error).split())[:200]
+    remedy = "Check the URL, that the server runs, and that its driver is installed (pip install 'gliomap[postgres]')."
+    return ArchiveError(f"index {shown}", f"cannot be used ({told})", remedy)
+
+
+def _set_pragmas(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA busy_timeout=5000")
+    cursor.close()
+
+
+def _values(row: CaseRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in CaseRow.__slots__}
+
+
+def _row(found: Any) -> CaseRow:
+    values = {name: found[name] for name in CaseRow.__slots__}
+    moment: datetime = values["received_at"]
+    # SQLite keeps no zone; all of ours are UTC.
+    values["received_at"] = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return CaseRow(**values)

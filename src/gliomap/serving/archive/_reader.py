@@ -1,0 +1,172 @@
+"""Reading an archive, also while a service writes it: list, show, export, verify."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from gliomap._files import atomic_folder
+from gliomap._progress import Track, silent
+from gliomap.errors import ArchiveError
+from gliomap.serving.archive._archive import AUDIT, MARK, case_files
+from gliomap.serving.archive._audit import AuditEntry, read_audit
+from gliomap.serving.archive._case import RECORD, SUFFIX, KeptCase, case_path, check_case_id, read_case
+from gliomap.serving.archive._index import CaseRow, Index
+from gliomap.serving.archive._pseudonym import KEY_FILE, Pseudonyms
+
+__all__ = ["ArchiveReader", "Verified"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a check of all files, the log and the index found.
+
+    Attributes
+    ----------
+    cases
+        Files of cases.
+    whole
+        Those whose every hash is right.
+    entries
+        Lines of the audit log.
+    faults
+        What is wrong, one line each; empty where all is well.
+    notes
+        What is worth knowing and not wrong.
+    """
+
+    cases: int
+    whole: int
+    entries: int
+    faults: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+class ArchiveReader:
+    """An archive open for reading.
+
+    Raises
+    ------
+    ArchiveError
+        There is none.
+    """
+
+    def __init__(self, folder: Path, database: str | None = None) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / MARK).is_file():
+            raise ArchiveError(folder, f"is no archive: it has no {MARK}", "Name the folder given to --archive.")
+        self._database = database
+
+    def rows(
+        self,
+        *,
+        patient: str | None = None,
+        client: str | None = None,
+        since: datetime | None = None,
+        most: int | None = None,
+    ) -> Sequence[CaseRow]:
+        """Rows of the index, the newest first; a patient may be named by identifier or by pseudonym."""
+        index = Index(self.folder, self._database)
+        try:
+            return index.rows(patient=self._pseudonym(patient), client=client, since=since, most=most)
+        finally:
+            index.close()
+
+    def case(self, name: str) -> KeptCase:
+        """One case, its hashes compared.
+
+        Raises
+        ------
+        ArchiveError
+            It is not there, or damaged.
+        """
+        return read_case(case_path(self.folder, check_case_id(name)))
+
+    def ids(self) -> list[str]:
+        """Ids of all cases, the oldest first, from their files."""
+        return [path.name.removesuffix(SUFFIX) for path in case_files(self.folder)]
+
+    def export(self, names: Iterable[str], out: Path, *, overwrite: bool = False, track: Track = silent) -> list[Path]:
+        """Unpack cases into folders of their own, with the lines of the audit log that concern them.
+
+        Raises
+        ------
+        ArchiveError
+            A case that is not there, or damaged.
+        OutputExistsError
+            `out` is there.
+        """
+        wanted = list(names)
+        with atomic_folder(out, overwrite=overwrite) as folder:
+            for name in track(wanted, "exporting cases"):
+                kept = self.case(name)
+                (folder / name).mkdir()
+                (folder / name / RECORD).write_text(kept.record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+                for file, content in kept.files.items():
+                    (folder / name / file).write_bytes(content)
+            lines = [
+                entry.model_dump_json() for entry, _ in read_audit(self.folder / AUDIT) if entry.case in set(wanted)
+            ]
+            (folder / AUDIT).write_text("\n".join([*lines, ""]), encoding="utf-8")
+        return [out / name for name in wanted]
+
+    def verify(self, track: Track = silent) -> Verified:
+        """Compare every file with its hashes, the log with its chain, files, log and index with each other."""
+        faults: list[str] = []
+        entries, broken = self._entries()
+        faults += broken
+        logged = {entry.case: entry for entry in entries}
+        files = list(case_files(self.folder))
+        whole = 0
+        for path in track(files, "verifying cases"):
+            try:
+                kept = read_case(path)
+            except ArchiveError as error:
+                faults.append(str(error))
+                continue
+            entry = logged.get(kept.record.id)
+            if entry is not None and (entry.record, entry.answer) != (kept.sha256, kept.record.answer):
+                faults.append(f"{path}: is not the file that the audit log names")
+                continue
+            whole += 1
+        there = {path.name.removesuffix(SUFFIX) for path in files}
+        faults += [f"case {name}: is in the audit log, and its file is gone" for name in logged if name not in there]
+        return Verified(len(files), whole, len(entries), tuple(faults), tuple(self._notes(there, set(logged), broken)))
+
+    def _entries(self) -> tuple[list[AuditEntry], list[str]]:
+        entries: list[AuditEntry] = []
+        try:
+            entries.extend(entry for entry, _ in read_audit(self.folder / AUDIT))
+        except ArchiveError as error:
+            return entries, [str(error)]
+        return entries, []
+
+    def _notes(self, there: set[str], logged: set[str], broken: Sequence[str]) -> list[str]:
+        """What a service adds by itself when it opens the archive again."""
+        notes = []
+        index = Index(self.folder, self._database)
+        try:
+            missing = there - index.ids()
+        finally:
+            index.close()
+        if missing:
+            notes.append(f"{len(missing)} cases are not in the index; the next start of the service adds them")
+        if not broken and (unlogged := there - logged):
+            notes.append(f"{len(unlogged)} cases are not in the audit log yet; the next start of the service adds them")
+        return notes
+
+    def _pseudonym(self, patient: str | None) -> str | None:
+        if patient is None or patient.startswith("p-") or not (self.folder / KEY_FILE).exists():
+            return patient
+        return Pseudonyms.of_folder(self.folder).of(patient)
+
+    def size(self) -> int:
+        """Bytes of all cases."""
+        return sum(path.stat().st_size for path in case_files(self.folder))
+
+    def free(self) -> int:
+        """Bytes that are free on its disk."""
+        return shutil.disk_usage(self.folder).free

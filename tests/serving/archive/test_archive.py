@@ -1,0 +1,308 @@
+"""The archive: durable, whole after a kill, checkable."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from gliomap.errors import ArchiveError, ArchiveFullError
+from gliomap.serving.archive import Archive, ArchiveReader, Case
+from gliomap.serving.archive._case import case_path
+
+NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+RAW = np.arange(12, dtype=np.uint16).reshape(3, 4)
+CASE = Case(
+    kind="classify",
+    client="camera",
+    model="small",
+    model_version="3",
+    bundle="b" * 64,
+    references="or-1",
+    patient="ID0018",
+    received_at=NOW,
+    inputs={"raw": "1" * 64},
+    raw=RAW,
+    labels=np.array([[0, 1], [2, 5]], np.uint8),
+    result={"classified": 3, "not_classified": 1, "classes": []},
+    answer="a" * 64,
+)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[Archive]:
+    opened = Archive.open(tmp_path / "cases", least_free=0)
+    yield opened
+    opened.close()
+
+
+def reader(archive: Archive) -> ArchiveReader:
+    return ArchiveReader(archive.folder)
+
+
+class TestRecord:
+    def test_what_is_kept_comes_back(self, archive: Archive) -> None:
+        kept = reader(archive).case(archive.record(CASE))
+        assert (kept.record.client, kept.record.bundle, kept.record.result) == ("camera", "b" * 64, dict(CASE.result))
+        assert kept.record.received_at == NOW
+        import io
+
+        from PIL import Image
+
+        np.testing.assert_array_equal(tifffile.imread(io.BytesIO(kept.files["raw.tif"])), RAW)
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(kept.files["labels.png"]))), CASE.labels)
+
+    def test_a_frame_that_is_not_kept_leaves_no_file(self, archive: Archive) -> None:
+        kept = reader(archive).case(archive.record(replace(CASE, raw=None)))
+        assert set(kept.files) == {"labels.png"}
+
+    def test_the_index_finds_by_patient_client_and_time(self, archive: Archive) -> None:
+        first = archive.record(CASE)
+        second = archive.record(replace(CASE, client="viewer", patient=None, received_at=NOW + timedelta(hours=1)))
+        found = reader(archive)
+        assert [row.id for row in found.rows()] == [second, first]
+        assert [row.id for row in found.rows(patient="ID0018")] == [first]
+        assert [row.id for row in found.rows(client="viewer")] == [second]
+        assert [row.id for row in found.rows(since=NOW + timedelta(minutes=1))] == [second]
+        assert [row.id for row in found.rows(most=1)] == [second]
+
+    def test_from_several_threads_at_once(self, archive: Archive) -> None:
+        names: list[str] = []
+
+        def write() -> None:
+            names.extend(archive.record(CASE) for _ in range(10))
+
+        threads = [threading.Thread(target=write) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(set(names)) == 40
+        found = reader(archive).verify()
+        assert (found.whole, found.entries, found.faults, found.notes) == (40, 40, (), ())
+
+
+class TestPatients:
+    def test_they_are_hashed_with_a_key_that_only_its_owner_reads(self, archive: Archive) -> None:
+        names = [archive.record(CASE) for _ in range(2)]
+        patients = {reader(archive).case(name).record.patient for name in names}
+        assert len(patients) == 1
+        assert patients.pop().startswith("p-")
+        assert stat.S_IMODE((archive.folder / "pseudonym.key").stat().st_mode) == 0o600
+        for path in archive.folder.rglob("*"):
+            if path.is_file() and path.name != "pseudonym.key":
+                assert b"ID0018" not in path.read_bytes(), path
+
+    def test_another_key_gives_another_pseudonym(self, tmp_path: Path) -> None:
+        found = set()
+        for number in range(2):
+            archive = Archive.open(tmp_path / str(number), least_free=0)
+            found.add(reader(archive).case(archive.record(CASE)).record.patient)
+            archive.close()
+        assert len(found) == 2
+
+    def test_they_are_kept_when_told_so(self, tmp_path: Path) -> None:
+        archive = Archive.open(tmp_path / "cases", keep_ids=True, least_free=0)
+        assert reader(archive).case(archive.record(CASE)).record.patient == "ID0018"
+        archive.close()
+
+
+class TestRefused:
+    def test_a_folder_with_other_things(self, tmp_path: Path) -> None:
+        (tmp_path / "thesis.docx").touch()
+        with pytest.raises(ArchiveError, match="not empty"):
+            Archive.open(tmp_path)
+        with pytest.raises(ArchiveError, match=r"has no archive\.json"):
+            ArchiveReader(tmp_path)
+
+    def test_two_writers(self, archive: Archive) -> None:
+        with pytest.raises(ArchiveError, match="another process"):
+            Archive.open(archive.folder)
+
+    def test_a_disk_that_is_nearly_full(self, archive: Archive) -> None:
+        archive.require_space()
+        archive.least_free = shutil.disk_usage(archive.folder).total * 2
+        with pytest.raises(ArchiveFullError, match="must stay free"):
+            archive.require_space()
+
+    @pytest.mark.parametrize("name", ["../../etc/passwd", "", "20261123T091501123456-1a2b3c4d/..", "x" * 300])
+    def test_ids_that_are_paths(self, archive: Archive, name: str) -> None:
+        with pytest.raises(ArchiveError, match="no id of a case"):
+            reader(archive).case(name)
+
+    def test_an_unknown_case(self, archive: Archive) -> None:
+        with pytest.raises(ArchiveError, match="is not there"):
+            reader(archive).case("20261123T091501123456-1a2b3c4d")
+
+    def test_a_database_that_is_not_there_is_named_without_its_password(self, tmp_path: Path) -> None:
+        with pytest.raises(ArchiveError, match="cannot be used") as caught:
+            Archive.open(tmp_path / "cases", database="postgresql+psycopg://who:secret@127.0.0.1:1/none")
+        assert "secret" not in str(caught.value)
+        Archive.open(tmp_path / "cases", least_free=0).close()
+
+
+class TestVerify:
+    def test_every_byte_of_a_case_counts(self, archive: Archive) -> None:
+        path = case_path(archive.folder, archive.record(CASE))
+        good = path.read_bytes()
+        rng = np.random.default_rng(0)
+        for at in rng.choice(len(good), 60, replace=False):
+            bad = bytearray(good)
+            bad[at] ^= 0x41
+            path.write_bytes(bad)
+            found = reader(archive).verify()
+            # Bytes of the ZIP's own headers that change nothing of the content are no loss.
+            if not found.faults:
+                assert reader(archive).case(path.name[:-9]).files.keys() == {"labels.png", "raw.tif"}
+        path.write_bytes(good[:-40])
+        assert reader(archive).verify().faults
+
+    def test_a_case_that_is_gone(self, archive: Archive) -> None:
+        path = case_path(archive.folder, archive.record(CASE))
+        path.unlink()
+        assert "its file is gone" in reader(archive).verify().faults[0]
+
+    def test_a_case_that_was_put_in_the_place_of_another(self, archive: Archive) -> None:
+        first = archive.record(CASE)
+        path = case_path(archive.folder, first)
+        other = Archive.open(archive.folder.with_name("other"), least_free=0)
+        forged = case_path(other.folder, other.record(replace(CASE, client="nobody"))).read_bytes()
+        other.close()
+        path.write_bytes(forged)
+        assert len(reader(archive).verify().faults) == 1
+
+    @pytest.mark.parametrize("change", ["altered", "taken out", "first taken out", "put in"])
+    def test_a_changed_log_breaks_its_chain(self, archive: Archive, change: str) -> None:
+        for _ in range(3):
+            archive.record(CASE)
+        path = archive.folder / "audit.jsonl"
+        lines = path.read_text().splitlines(keepends=True)
+        if change == "altered":
+            lines[1] = lines[1].replace('"camera"', '"nobody"')
+        elif change == "put in":
+            lines.insert(1, lines[0])
+        else:
+            del lines[1 if change == "taken out" else 0]
+        path.write_text("".join(lines))
+        found = reader(archive).verify()
+        assert len(found.faults) >= 1
+        assert "line" in found.faults[0]
+
+    def test_nothing_is_added_to_a_log_that_was_changed(self, tmp_path: Path) -> None:
+        archive = Archive.open(tmp_path / "cases", least_free=0)
+        for _ in range(2):
+            archive.record(CASE)
+        archive.close()
+        log = tmp_path / "cases" / "audit.jsonl"
+        log.write_text(log.read_text().replace("camera", "nobody"))
+        with pytest.raises(ArchiveError, match="the log was changed"):
+            Archive.open(tmp_path / "cases")
+
+
+class TestRepair:
+    def test_what_the_index_lacks_is_added(self, tmp_path: Path) -> None:
+        archive = Archive.open(tmp_path / "cases", least_free=0)
+        name = archive.record(CASE)
+        archive.close()
+        for path in (tmp_path / "cases").glob("index.sqlite*"):
+            path.unlink()
+        assert "not in the index" in ArchiveReader(tmp_path / "cases").verify().notes[0]
+        Archive.open(tmp_path / "cases", least_free=0).close()
+        assert [row.id for row in ArchiveReader(tmp_path / "cases").rows()] == [name]
+
+    def test_a_torn_line_of_the_log_is_cut_off_and_its_case_added_as_recovered(self, tmp_path: Path) -> None:
+        archive = Archive.open(tmp_path / "cases", least_free=0)
+        archive.record(CASE)
+        name = archive.record(CASE)
+        archive.close()
+        log = tmp_path / "cases" / "audit.jsonl"
+        log.write_bytes(log.read_bytes()[:-30])
+        Archive.open(tmp_path / "cases", least_free=0).close()
+        entries = [json.loads(line) for line in log.read_text().splitlines()]
+        assert [entry["recovered"] for entry in entries] == [False, True]
+        assert entries[1]["case"] == name
+        assert ArchiveReader(tmp_path / "cases").verify().faults == ()
+
+    def test_a_disk_that_refuses_leaves_nothing(self, archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(_: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("gliomap.serving.archive._archive.os.fsync", full)
+            with pytest.raises(OSError, match="No space"):
+                archive.record(CASE)
+        assert list(archive.folder.rglob("*.zip")) == []
+        archive.record(CASE)
+        assert reader(archive).verify().faults == ()
+
+    def test_a_database_that_goes_away_loses_no_row(self, archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+        from gliomap.serving.archive._index import Index
+
+        with monkeypatch.context() as patched:
+
+            def away(*_: object) -> None:
+                raise ArchiveError("index", "cannot be used", "Wait.")
+
+            patched.setattr(Index, "add", away)
+            first = archive.record(CASE)
+        second = archive.record(CASE)
+        assert [row.id for row in reader(archive).rows()] == [second, first]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from serving.archive.test_archive import CASE
+from gliomap.serving.archive import Archive
+archive = Archive.open(Path(sys.argv[1]), least_free=0)
+while True:
+    print(archive.record(CASE), flush=True)
+"""
+
+
+def test_killed_while_it_writes_every_acknowledged_case_is_there(tmp_path: Path) -> None:
+    folder, acknowledged = tmp_path / "cases", []
+    rng = np.random.default_rng(0)
+    tests = Path(__file__).parents[2]
+    for _ in range(12):
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(folder), str(tests)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        acknowledged.append(process.stdout.readline().strip())
+        time.sleep(float(rng.uniform(0, 0.05)))
+        os.kill(process.pid, signal.SIGKILL)
+        rest = process.stdout.read()
+        acknowledged += [line for line in rest.split("\n")[:-1] if line]
+        process.stdout.close()
+        assert process.wait() == -signal.SIGKILL
+    Archive.open(folder, least_free=0).close()
+    found = ArchiveReader(folder)
+    assert set(acknowledged) <= set(found.ids())
+    checked = found.verify()
+    assert (checked.faults, checked.notes) == ((), ())
+    assert checked.whole == checked.entries >= len(acknowledged) >= 12
+    assert not list(folder.rglob(".new-*"))
+
+
+def test_export(archive: Archive, tmp_path: Path) -> None:
+    names = [archive.record(CASE), archive.record(CASE)]
+    reader(archive).export(names[:1], tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {names[0], "audit.jsonl"}
+    assert json.loads((tmp_path / "out" / names[0] / "case.json").read_text())["id"] == names[0]
+    assert len((tmp_path / "out" / "audit.jsonl").read_text().splitlines()) == 1
