@@ -29,6 +29,7 @@ VERBS = [
     "phantom",
     "preprocess",
     "report",
+    "score",
     "sensor import",
     "sensor list",
     "sensor show",
@@ -38,7 +39,7 @@ VERBS = [
     "study split",
     "train",
 ]
-LATER = ["runs", "models", "score", "bench", "deploy", "azure"]
+LATER = ["runs", "models", "bench", "deploy", "azure"]
 
 
 def parse(command: str) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gliomap.serving._server import run
     from gliomap.serving._service import Service
     from gliomap.serving._settings import ArchiveSettings, ServiceSettings, TlsSettings
+    from gliomap.serving._watch import Scored, score_frame, watch
 
 __all__ = [
     "ArchiveSettings",
@@ -22,12 +23,15 @@ __all__ = [
     "Client",
     "Key",
     "RemoteMap",
+    "Scored",
     "Service",
     "ServiceSettings",
     "TlsSettings",
     "create_app",
     "read_keys",
     "run",
+    "score_frame",
+    "watch",
 ]
 
 _NAMES = {
@@ -36,6 +40,7 @@ _NAMES = {
     "_keys": ("Key", "read_keys"),
     "_server": ("run",),
     "_service": ("Service",),
+    "_watch": ("Scored", "score_frame", "watch"),
     "_settings": ("ArchiveSettings", "ServiceSettings", "TlsSettings"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from gliomap.engine import TissueMap
@@ -16,15 +18,16 @@ from gliomap.errors import RequestError
 from gliomap.preprocessing import HyperCube
 from gliomap.rendering import Picture, map_picture, overlay_picture, synthetic_rgb
 
-__all__ = ["FORMS", "Answer", "AnswerForm", "chosen_form", "labels_png", "png", "render"]
+__all__ = ["FORMS", "Answer", "AnswerForm", "chosen_form", "labels_png", "packed", "png", "render"]
 
-AnswerForm = Literal["json", "labels", "map", "overlay", "npz", "tiff"]
+AnswerForm = Literal["json", "labels", "map", "overlay", "npz", "tiff", "zip"]
 
 FORMS: Mapping[str, tuple[AnswerForm, ...]] = {
     "application/json": ("json",),
     "image/png": ("labels", "map", "overlay"),
     "application/x-npz": ("npz",),
     "image/tiff": ("tiff",),
+    "application/zip": ("zip",),
 }
 """Media type → forms that it can carry, the default first."""
 
@@ -119,6 +122,28 @@ def png(picture: Picture) -> bytes:
 def _encoded(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def packed(tissue: TissueMap, cube: Callable[[], HyperCube], palette: str, result: bytes) -> bytes:
+    """Everything as a ZIP archive; files are called as `gliomap classify -o` calls them."""
+    files = {
+        "labels.npy": _npy(tissue.labels),
+        "probabilities.npy": _npy(tissue.probabilities),
+        "map.png": render("map", tissue, cube, palette),
+        "overlay.png": render("overlay", tissue, cube, palette),
+        "result.json": result,
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return buffer.getvalue()
+
+
+def _npy(array: npt.NDArray[np.generic]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array))
     return buffer.getvalue()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import time
+import zipfile
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,6 +257,21 @@ class Client:
         """Classify a frame, and get a PNG picture."""
         asked = _frame_request(raw, references, white, dark, "image/png", picture=kind, palette=palette)
         return self._send(asked).content
+
+    def everything(
+        self,
+        raw: FrameLike,
+        *,
+        references: str | None = None,
+        white: FrameLike | None = None,
+        dark: FrameLike | None = None,
+        patient: str | None = None,
+        palette: str = "classic",
+    ) -> dict[str, bytes]:
+        """Classify a frame, and get all files that `gliomap classify -o` writes: name → content."""
+        asked = _frame_request(raw, references, white, dark, "application/zip", patient=patient, palette=palette)
+        with zipfile.ZipFile(io.BytesIO(self._send(asked).content)) as archive:
+            return {entry.filename: archive.read(entry) for entry in archive.infolist()}
 
     def stream(
         self, frames: Iterable[FrameLike], *, references: str, encoding: Literal["labels", "png"] = "labels"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import ssl
 from types import FrameType
@@ -59,9 +60,13 @@ class _Server(uvicorn.Server):
         self._service = service
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end."""
+        """Begin to end; a second Ctrl-C ends at once."""
+        del frame
         self._service.draining = True
-        super().handle_exit(sig, frame)
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        # Uvicorn's own would raise the signal again afterwards, and an orderly end would look like a killed process.
+        self.should_exit = True
 
 
 def _config(settings: ServiceSettings, service: Service) -> uvicorn.Config:
@@ -71,7 +76,7 @@ def _config(settings: ServiceSettings, service: Service) -> uvicorn.Config:
         if settings.tls.client_authority is not None:
             tls |= {"ssl_ca_certs": str(settings.tls.client_authority), "ssl_cert_reqs": ssl.CERT_REQUIRED}
     try:
-        return uvicorn.Config(
+        config = uvicorn.Config(
             create_app(service),
             loop="uvloop",
             http="httptools",
@@ -87,8 +92,10 @@ def _config(settings: ServiceSettings, service: Service) -> uvicorn.Config:
             limit_concurrency=None,
             **tls,
         )
+        config.load()
     except (OSError, ssl.SSLError) as error:
         raise UsageError("certificates", f"cannot be used ({error})", "Give PEM files that belong together.") from error
+    return config
 
 
 def _listen(settings: ServiceSettings) -> socket.socket:

@@ -20,7 +20,7 @@ from gliomap.captures import Frame
 from gliomap.engine import DatedReferences, TissueMap, class_shares, invalid_counts
 from gliomap.errors import UsageError
 from gliomap.preprocessing import HyperCube, preprocess
-from gliomap.serving._answers import MEDIA_TYPES, Answer, AnswerForm, base64_png, render
+from gliomap.serving._answers import MEDIA_TYPES, Answer, AnswerForm, base64_png, packed, render
 from gliomap.serving._bodies import FrameBytes, frames_of
 from gliomap.serving._json import dump_json
 from gliomap.serving._metrics import Metrics
@@ -202,6 +202,9 @@ class Service:
         if form == "json":
             result = self.result(ask, mapped)
             body = dump_json(result.model_copy(update={"labels_png": picture}).model_dump(mode="json"))
+        elif form == "zip":
+            told = self.result(ask, mapped).model_dump(mode="json", exclude={"labels_png"})
+            body = packed(mapped.tissue, mapped.cube, ask.palette, dump_json(told))
         else:
             body = render(form, mapped.tissue, mapped.cube, ask.palette)
         mapped.timings["encode"] = time.perf_counter() - begun

@@ -1,0 +1,145 @@
+"""`gliomap score`."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gliomap._files import atomic_folder
+from gliomap.cli._app import app
+from gliomap.cli._options import DarkFrame, PaletteChoice, PaletteName, RawFrame, WhiteDarkFrame, WhiteFrame
+from gliomap.cli._ui import Ui
+from gliomap.cli._verb import verb
+from gliomap.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from gliomap.serving import Client
+
+KEY_VARIABLE = "GLIOMAP_KEY"
+
+
+@verb(
+    app,
+    "score",
+    writes=True,
+    examples=(
+        "gliomap score http://127.0.0.1:8000 --raw raw.tif --white white.tif \\\n      --dark dark.tif -o map",
+        "gliomap score http://127.0.0.1:8000 --raw raw.tif --references or-1 -o map",
+        "gliomap score http://127.0.0.1:8000 --watch frames --white white.tif \\\n      --dark dark.tif",
+    ),
+)
+def score(
+    ui: Ui,
+    url: Annotated[str, typer.Argument(metavar="URL", help="Of a service (`gliomap serve`).")],
+    raw: RawFrame = None,
+    white: WhiteFrame = None,
+    dark: DarkFrame = None,
+    white_dark: WhiteDarkFrame = None,
+    references: Annotated[
+        str | None, typer.Option("--references", metavar="ID", help="References that the service has already.")
+    ] = None,
+    watch: Annotated[
+        Path | None, typer.Option("--watch", metavar="DIR", help="Send each frame that appears there, until Ctrl-C.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where files go; with --watch beside the frames.")
+    ] = None,
+    patient: Annotated[str | None, typer.Option("--patient", metavar="ID", help="For the service's archive.")] = None,
+    palette: PaletteChoice = PaletteName.classic,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="File with the API key. Or GLIOMAP_KEY.")
+    ] = None,
+    ca: Annotated[Path | None, typer.Option("--tls-ca", metavar="PEM", help="Authority of the service.")] = None,
+) -> None:
+    """Ask a service for the map of a frame, or of all in a folder.
+
+    -o DIR holds what `gliomap classify -o` writes. --watch writes FRAME_map.png,
+    FRAME_result.json and so on beside each frame, and leaves frames alone that
+    have them already.
+    """
+    try:
+        from gliomap.serving import Client
+    except ImportError as error:
+        raise MissingExtraError("gliomap score", "serve") from error
+    if (raw is None) == (watch is None):
+        raise UsageError("score", "needs one of --raw and --watch", "Give the frame, or the folder of frames.")
+    if references is None and (white is None or dark is None):
+        raise UsageError("score", "has no references", "Give --white and --dark, or --references ID.")
+    with Client(url, key=_key(key), verify=True if ca is None else str(ca)) as client:
+        name, own = references, {"white": white, "dark": dark}
+        if raw is not None and references is None and white_dark is None:
+            _once(ui, client, raw, out, own, patient, palette.value)
+            return
+        if name is None and white is not None and dark is not None:
+            name = f"score-{uuid.uuid4().hex[:12]}"
+            for warning in client.put_references(name, white, dark, white_dark=white_dark).warnings:
+                ui.say(f"warning: {warning}")
+        try:
+            if watch is not None:
+                _watch(ui, client, watch, out, name or "", palette.value)
+            elif raw is not None:
+                _once(ui, client, raw, out, {"references": name}, patient, palette.value)
+        finally:
+            if references is None and name is not None:
+                client.delete_references(name)
+
+
+def _once(
+    ui: Ui, client: Client, raw: Path, out: Path | None, known: dict[str, Any], patient: str | None, palette: str
+) -> None:
+    from gliomap.serving import score_frame
+
+    if out is None:
+        result: dict[str, Any] = client.summary(raw, patient=patient, **known).model_dump(mode="json")
+        result.pop("labels_png")
+    else:
+        with atomic_folder(out, overwrite=ui.overwrite) as folder:
+            result = score_frame(client, raw, folder, patient=patient, palette=palette, **known)
+    if ui.as_json:
+        ui.result({"folder": None if out is None else str(out), **result})
+        return
+    rows = [
+        (
+            one["name"],
+            f"{one['pixels']:,}" if one["pixels"] else "not found",
+            "" if one["share"] is None else f"{one['share']:.1%}",
+        )
+        for one in result["classes"]
+    ]
+    rows.append(("not classified", f"{result['not_classified']:,}", ""))
+    height, width = result["shape"]
+    ui.table(["class", "pixels", "share of map"], rows, title=f"{width}×{height} pixels", numbers=" rr")
+    if result["blanked"]:
+        ui.text(f"The map is blank: {result['blanked']}")
+    ui.text("Nothing was written: add -o DIR to keep map and numbers." if out is None else f"Map: {out / 'map.png'}")
+    ui.text(f"{result['notice']}. 'Not found' is not 'absent': a map cannot rule tumour out.")
+
+
+def _watch(ui: Ui, client: Client, folder: Path, out: Path | None, references: str, palette: str) -> None:
+    from gliomap.serving import watch
+
+    if not folder.is_dir():
+        raise UsageError(folder, "is no folder", "Name the folder into which the camera writes.")
+    target = folder if out is None else out
+    target.mkdir(parents=True, exist_ok=True)
+    ui.say(f"watching {folder}; maps go to {target}; Ctrl-C ends it")
+    for scored in watch(client, folder, target, references=references, palette=palette):
+        if ui.as_json:
+            ui.result({"frame": str(scored.frame), "fault": scored.fault, "result": scored.result})
+        elif scored.fault is not None:
+            ui.text(f"{scored.frame.name}: {scored.fault}")
+        else:
+            ui.text(f"{scored.frame.name}: {target / f'{scored.frame.stem}_map.png'}")
+
+
+def _key(path: Path | None) -> str | None:
+    if path is None:
+        return os.environ.get(KEY_VARIABLE) or None
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UsageError(path, "is no file with a key", "Write the key alone into it.") from error

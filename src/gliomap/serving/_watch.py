@@ -1,0 +1,129 @@
+"""A folder that a camera program drops frames into: each new one is sent, and its map written."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gliomap._files import atomic_file
+from gliomap.errors import RequestError
+from gliomap.serving._client import Client, FrameLike
+
+__all__ = ["Scored", "score_frame", "watch"]
+
+RESULT = "result.json"
+FILES = ("labels.npy", "probabilities.npy", "map.png", "overlay.png", RESULT)
+_PERIOD_S = 0.2
+_ENDINGS = {".tif", ".tiff"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What became of one frame.
+
+    Attributes
+    ----------
+    frame
+        The file.
+    result
+        Content of its result.json; None where it failed.
+    fault
+        Why it has no map, or None.
+    """
+
+    frame: Path
+    result: dict[str, object] | None
+    fault: str | None
+
+
+def score_frame(
+    client: Client,
+    raw: FrameLike,
+    folder: Path,
+    *,
+    prefix: str = "",
+    references: str | None = None,
+    white: FrameLike | None = None,
+    dark: FrameLike | None = None,
+    patient: str | None = None,
+    palette: str = "classic",
+) -> dict[str, object]:
+    """Have one frame classified, and write what comes back; result.json last. Returns its content.
+
+    Parameters
+    ----------
+    folder, prefix
+        Files are called PREFIXmap.png and so on, as `gliomap classify -o` calls them.
+
+    Raises
+    ------
+    RequestError
+        The service refused it.
+    MachineError
+        The service cannot be reached, or the disk refused.
+    """
+    files = client.everything(raw, references=references, white=white, dark=dark, patient=patient, palette=palette)
+    unknown = set(files) - set(FILES)
+    if unknown or RESULT not in files:
+        raise RequestError(
+            client.url, f"answered with {sorted(files)}", "Use the same version here and there.", status=502
+        )
+    for name in FILES:
+        with atomic_file(folder / f"{prefix}{name}") as temporary:
+            temporary.write_bytes(files[name])
+    found: dict[str, object] = json.loads(files[RESULT])
+    return found
+
+
+def watch(client: Client, folder: Path, out: Path, *, references: str, palette: str = "classic") -> Iterator[Scored]:
+    """Send each frame that appears in a folder, until the caller ends; frames that have a result are left alone.
+
+    A frame counts as written when its size and time stay the same from one look to the next. Looking again and again
+    works on network drives too, where nobody tells of new files.
+
+    Parameters
+    ----------
+    out
+        Where FRAME_map.png, FRAME_result.json and so on go.
+
+    Raises
+    ------
+    MachineError
+        The service cannot be reached.
+    """
+    seen: dict[Path, tuple[int, int]] = {}
+    done: set[Path] = set()
+    while True:
+        began = time.monotonic()
+        for path, state in _frames(folder):
+            if path in done or seen.get(path) != state:
+                seen[path] = state
+                continue
+            done.add(path)
+            if not (out / f"{path.stem}_{RESULT}").exists():
+                yield _score(client, path, out, references, palette)
+        time.sleep(max(0.0, _PERIOD_S - (time.monotonic() - began)))
+
+
+def _frames(folder: Path) -> Iterator[tuple[Path, tuple[int, int]]]:
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in _ENDINGS and not path.name.startswith("."):
+            try:
+                state = path.stat()
+            except FileNotFoundError:
+                continue  # taken away between listing and looking
+            yield path, (state.st_size, state.st_mtime_ns)
+
+
+def _score(client: Client, path: Path, out: Path, references: str, palette: str) -> Scored:
+    """One frame; what is wrong with it alone does not end the watch."""
+    try:
+        result = score_frame(client, path, out, prefix=f"{path.stem}_", references=references, palette=palette)
+    except RequestError as error:
+        if error.status in (401, 403, 404):
+            raise
+        return Scored(path, None, str(error))
+    return Scored(path, result, None)

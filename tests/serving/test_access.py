@@ -1,0 +1,185 @@
+"""Who may ask: keys, certificates, addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from gliomap.errors import GlioMapError, RequestError, UsageError
+from gliomap.serving import Client, ServiceSettings, TlsSettings, read_keys
+from gliomap.serving._keys import find_client
+from serving.servers import COMMAND, RunningServer, Scene
+
+KEY, ADMIN = "camera-key-0123456789", "admin-key-0123456789"
+KEYS = f"# who may ask\ncamera {KEY}\n\nchief {ADMIN} admin\n"
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    path = tmp_path / "keys.txt"
+    path.write_text(KEYS)
+    return path
+
+
+class TestKeys:
+    def test_from_a_file_and_from_the_environment(self, keys: Path) -> None:
+        from_file = read_keys(keys, {})
+        assert from_file == read_keys(None, {"GLIOMAP_KEYS": f"camera:{KEY},chief:{ADMIN}:admin"})
+        assert [(key.client.name, key.client.admin) for key in from_file] == [("camera", False), ("chief", True)]
+
+    @pytest.mark.parametrize(
+        ("text", "fault"),
+        [
+            ("camera short", "is shorter than 16"),
+            ("camera", "not of the form"),
+            (f"camera {KEY} boss", "not of the form"),
+            (f"a/b {KEY}", "not of the form"),
+            (f"camera {KEY}\ncamera {ADMIN}", "given twice"),
+        ],
+    )
+    def test_bad_files_are_refused_without_showing_a_key(self, tmp_path: Path, text: str, fault: str) -> None:
+        (tmp_path / "keys").write_text(text)
+        with pytest.raises(UsageError, match=fault) as caught:
+            read_keys(tmp_path / "keys", {})
+        assert KEY not in str(caught.value)
+        assert "short" not in str(caught.value).replace("shorter", "")
+
+    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="no readable file"):
+            read_keys(tmp_path / "none", {})
+
+    def test_a_key_is_never_shown(self, keys: Path, tmp_path: Path) -> None:
+        settings = ServiceSettings(tmp_path, keys=read_keys(keys, {}))
+        for shown in (repr(settings), repr(settings.keys), str(settings.keys[0])):
+            assert KEY not in shown
+            assert "digest" not in shown
+
+    @given(st.text(max_size=40))
+    def test_no_other_text_is_a_key(self, text: str) -> None:
+        with pytest.raises(RequestError) as caught:
+            find_client(read_keys(None, {"GLIOMAP_KEYS": f"camera:{KEY}"}), {"x-api-key": text})
+        assert caught.value.status == 401
+
+
+class TestAddress:
+    @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "theatre.example"])
+    def test_another_than_loopback_needs_keys_or_certificates(self, tmp_path: Path, host: str) -> None:
+        with pytest.raises(UsageError, match="can be reached from other machines"):
+            ServiceSettings(tmp_path, host=host)
+        with pytest.raises(UsageError, match="can be reached"):
+            ServiceSettings(tmp_path, host=host, tls=TlsSettings(tmp_path, tmp_path))
+        ServiceSettings(tmp_path, host=host, keys=read_keys(None, {"GLIOMAP_KEYS": f"camera:{KEY}"}))
+        ServiceSettings(tmp_path, host=host, tls=TlsSettings(tmp_path, tmp_path, tmp_path))
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1", "localhost"])
+    def test_loopback_needs_none(self, tmp_path: Path, host: str) -> None:
+        ServiceSettings(tmp_path, host=host)
+
+    def test_the_command_says_so_with_exit_code_2(self, bundle: Path) -> None:
+        done = subprocess.run([COMMAND, "serve", str(bundle), "--host", "0.0.0.0"], capture_output=True, text=True)
+        assert done.returncode == 2
+        assert "--keys" in done.stderr
+
+    def test_a_port_that_is_taken_is_the_machines_fault(self, server: RunningServer, bundle: Path) -> None:
+        port = server.url.rpartition(":")[2]
+        done = subprocess.run([COMMAND, "serve", str(bundle), "--port", port], capture_output=True, text=True)
+        assert done.returncode == 3
+        assert f"127.0.0.1:{port}: cannot be listened on" in done.stderr
+
+
+def test_a_guarded_service(serve: Callable[..., RunningServer], keys: Path, scene: Scene) -> None:
+    server = serve("--keys", str(keys), "--host", "0.0.0.0", "--log-format", "json")
+    url = server.url.replace("0.0.0.0", "127.0.0.1")
+    for path in ("/health/live", "/health/ready", "/metrics", "/v2/health/ready", "/openapi.json", "/docs"):
+        assert httpx.get(f"{url}{path}").status_code == 200, path
+    for headers in ({}, {"X-API-Key": "wrong"}, {"Authorization": f"Basic {KEY}"}, {"Authorization": "Bearer"}):
+        answer = httpx.get(f"{url}/v1/model", headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert httpx.get(f"{url}/v1/model", headers={"X-API-Key": KEY}).status_code == 200
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"{url.replace('http', 'ws')}/v1/stream?references=or-1")
+    assert refused.value.response.status_code == 401
+    with Client(url, key=KEY) as camera, Client(url, key=ADMIN) as chief:
+        camera.put_references("or-1", scene.white, scene.dark)
+        assert camera.classify(scene.raw, references="or-1").mask.any()
+        assert len(list(camera.stream([scene.raw], references="or-1"))) == 1
+        assert httpx.put(f"{url}/v1/model", headers={"X-API-Key": KEY}).status_code == 403
+        assert httpx.put(f"{url}/v1/model", headers={"X-API-Key": ADMIN}).status_code == 200
+        assert chief.model().name == "small"
+    log = server.logged()
+    assert '"client": "camera"' in log
+    assert KEY not in log
+    assert ADMIN not in log
+
+
+class TestTls:
+    def test_a_client_certificate_lets_in_and_nothing_else_does(
+        self, serve: Callable[..., RunningServer], tmp_path: Path
+    ) -> None:
+        authority = make_certificates(tmp_path)
+        flags = ("--tls-cert", f"{tmp_path}/server.pem", "--tls-key", f"{tmp_path}/server.key")
+        server = serve("--host", "0.0.0.0", *flags, "--tls-client-ca", str(authority))
+        url = server.url.replace("0.0.0.0", "127.0.0.1")
+        assert url.startswith("https")
+        trusting = ssl.create_default_context(cafile=str(authority))
+        with pytest.raises(GlioMapError, match="cannot be reached"), Client(url, verify=trusting) as nobody:
+            nobody.model()
+        trusting.load_cert_chain(tmp_path / "client.pem", tmp_path / "client.key")
+        with Client(url, verify=trusting) as known:
+            assert known.model().name == "small"
+
+    def test_certificates_that_cannot_be_used(self, bundle: Path, tmp_path: Path) -> None:
+        (tmp_path / "cert.pem").write_text("nothing")
+        flags = ["--port", "0", "--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "cert.pem")]
+        done = subprocess.run([COMMAND, "serve", str(bundle), *flags], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2
+        assert "certificates: cannot be used" in done.stderr
+
+
+def make_certificates(folder: Path) -> Path:
+    """An authority, a server and a client of it, valid for a day."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    def named(text: str) -> x509.Name:
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+    authority_key = ec.generate_private_key(ec.SECP256R1())
+    for name in ("ca", "server", "client"):
+        key = authority_key if name == "ca" else ec.generate_private_key(ec.SECP256R1())
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(named(name))
+            .issuer_name(named("ca"))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(datetime.now(UTC) - timedelta(hours=1))
+            .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=name == "ca", path_length=None), critical=True)
+        )
+        if name != "ca":
+            address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+            builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        certificate = builder.sign(authority_key, hashes.SHA256())
+        (folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        (folder / f"{name}.key").write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+    return folder / "ca.pem"

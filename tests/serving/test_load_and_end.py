@@ -1,0 +1,218 @@
+"""Too much at once, too slow, too late: everybody gets an answer, and the end is orderly."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from gliomap.errors import RequestError
+from gliomap.serving._stream import unpack_reply
+from gliomap.serving._work import Workers
+from serving.servers import RunningServer, Scene
+
+HEADERS = {"Content-Type": "image/tiff", "Accept": "image/png"}
+
+
+class TestWorkers:
+    def test_more_than_there_is_room_for_is_refused_with_a_time(self) -> None:
+        async def ask() -> None:
+            workers = Workers(1, 1, timedelta(seconds=5))
+            async with workers.place(), workers.place():
+                with pytest.raises(RequestError, match="busy with 2") as caught:
+                    async with workers.place():
+                        pass
+            assert (caught.value.status, caught.value.headers["Retry-After"]) == (503, "1")
+            async with workers.place():
+                assert workers.admitted == 1
+            workers.close()
+
+        asyncio.run(ask())
+
+    def test_who_waits_too_long_is_told_so_and_never_served(self) -> None:
+        async def ask() -> None:
+            workers = Workers(1, 4, timedelta(seconds=0.05))
+            gate, served = threading.Event(), []
+            first = asyncio.create_task(workers.run(gate.wait))
+            second = asyncio.create_task(workers.run(lambda: served.append(2)))
+            for task in (first, second):
+                with pytest.raises(RequestError, match=r"within 0\.05 s"):
+                    await task
+            gate.set()
+            await asyncio.to_thread(workers.close)
+            assert served == []
+            await asyncio.sleep(0)
+            assert workers.waiting == 0
+
+        asyncio.run(ask())
+
+
+def test_32_clients_at_once_all_get_an_answer_and_none_a_wrong_one(
+    serve: Callable[..., RunningServer], scene: Scene
+) -> None:
+    server = serve("--queue", "4")
+    with server.client() as client:
+        client.put_references("or-1", scene.white, scene.dark)
+        right = client.picture(scene.files["raw"], "labels", references="or-1")
+    url, content = f"{server.url}/v1/classify?references=or-1", scene.files["raw"]
+    seen: Counter[int] = Counter()
+    wrong = []
+
+    def ask() -> None:
+        with httpx.Client(timeout=30) as client:
+            for _ in range(12):
+                answer = client.post(url, content=content, headers=HEADERS)
+                seen[answer.status_code] += 1
+                if answer.status_code == 200 and answer.content != right:
+                    wrong.append(answer.content)
+                if answer.status_code == 503 and not answer.headers["Retry-After"].isdigit():
+                    wrong.append(answer.headers)
+
+    threads = [threading.Thread(target=ask) for _ in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(seen.values()) == 32 * 12
+    assert set(seen) <= {200, 503}
+    assert seen[200] >= 12
+    assert wrong == []
+    assert httpx.get(f"{server.url}/health/ready").status_code == 200
+
+
+def test_a_stream_answers_the_newest_frame_and_counts_the_others(server: RunningServer, scene: Scene) -> None:
+    with server.client() as client:
+        client.put_references("newest", scene.white, scene.dark)
+    frames = 200
+    with connect(f"{server.url.replace('http', 'ws')}/v1/stream?references=newest", compression=None) as socket:
+        for _ in range(frames):
+            socket.send(scene.raw.tobytes())
+        replies = []
+        while not replies or replies[-1].sequence < frames:
+            replies.append(unpack_reply(socket.recv(timeout=30))[0])
+    numbers = [reply.sequence for reply in replies]
+    assert numbers == sorted(set(numbers))
+    assert len(replies) + replies[-1].dropped_total == frames
+    assert sum(reply.dropped for reply in replies) == replies[-1].dropped_total
+
+
+def test_a_bad_frame_does_not_end_a_stream(server: RunningServer, scene: Scene) -> None:
+    with server.client() as client:
+        client.put_references("bad", scene.white, scene.dark)
+        replies = [reply for reply, _ in client.stream([b"junk", scene.raw, b"", scene.files["raw"]], references="bad")]
+    assert [reply.problem is None for reply in replies] == [False, True, False, True]
+    assert replies[0].problem is not None
+    assert "has 4 bytes" in replies[0].problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("references=nobody", 404), ("references=..%2F..", 400), ("", 400), ("references=q&encoding=gif", 400)],
+)
+def test_a_stream_that_cannot_be_is_refused_before_it_opens(
+    server: RunningServer, scene: Scene, query: str, status: int
+) -> None:
+    with server.client() as client:
+        client.put_references("q", scene.white, scene.dark)
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"{server.url.replace('http', 'ws')}/v1/stream?{query}")
+    assert refused.value.response.status_code == status
+    assert b'"remedy"' in refused.value.response.body
+
+
+def test_what_has_begun_is_finished_and_nothing_new_begun(serve: Callable[..., RunningServer], scene: Scene) -> None:
+    server = serve()
+    with server.client() as client:
+        client.put_references("or-1", scene.white, scene.dark)
+    host, port = server.url.removeprefix("http://").split(":")
+    body = scene.files["raw"]
+    with socket.create_connection((host, int(port))) as slow, socket.create_connection((host, int(port))) as idle:
+        head = f"POST /v1/classify?references=or-1 HTTP/1.1\r\nHost: x\r\nAccept: image/png\r\nContent-Length: {len(body)}\r\n\r\n"
+        slow.sendall(head.encode() + body[: len(body) // 2])
+        time.sleep(0.3)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        slow.sendall(body[len(body) // 2 :])
+        assert slow.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        idle.close()
+    assert server.process.wait(20) == 0
+
+
+class TestSlowAndLarge:
+    def ask(self, server: RunningServer, head: str, body: bytes = b"", wait: float = 10) -> bytes:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=wait) as raw:
+            raw.sendall(
+                f"{head}\r\nHost: x\r\n\r\n".encode() if body == b"" else f"{head}\r\nHost: x\r\n\r\n".encode() + body
+            )
+            return raw.recv(1 << 16)
+
+    @pytest.mark.parametrize("path", ["/v1/classify", "/score", "/v2/models/gliomap/infer", "/v1/model"])
+    def test_four_gigabytes_are_refused_before_they_come(self, server: RunningServer, path: str) -> None:
+        method = "PUT" if path == "/v1/model" else "POST"
+        answer = self.ask(server, f"{method} {path} HTTP/1.1\r\nContent-Length: 4294967296")
+        assert answer.startswith(b"HTTP/1.1 413")
+        assert b"application/problem+json" in answer
+
+    def test_endless_chunks_end(self, server: RunningServer) -> None:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as raw:
+            raw.sendall(
+                b"POST /v1/model HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".replace(b"POST", b"PUT")
+            )
+            with pytest.raises(OSError, match=r"reset|pipe|aborted"):
+                raw.sendall((b"100000\r\n" + bytes(1 << 20) + b"\r\n") * 200)
+        assert httpx.get(f"{server.url}/health/ready").status_code == 200
+
+    def test_a_client_that_leaves_half_way(self, server: RunningServer) -> None:
+        host, port = server.url.removeprefix("http://").split(":")
+        for _ in range(20):
+            with socket.create_connection((host, int(port))) as raw:
+                raw.sendall(b"POST /v1/classify?references=x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+        assert httpx.get(f"{server.url}/health/ready").status_code == 200
+
+
+def test_many_references_are_refused_not_thrown_out(serve: Callable[..., RunningServer], scene: Scene) -> None:
+    server = serve()
+    with server.client() as client:
+        for number in range(8):
+            client.put_references(f"or-{number}", scene.white, scene.dark)
+        with pytest.raises(RequestError, match="no room") as caught:
+            client.put_references("or-9", scene.white, scene.dark)
+        assert caught.value.status == 409
+        client.put_references("or-0", scene.white, scene.dark)
+        client.delete_references("or-0")
+        client.put_references("or-9", scene.white, scene.dark)
+
+
+def test_memory_does_not_grow(serve: Callable[..., RunningServer], scene: Scene) -> None:
+    server = serve()
+
+    def resident() -> int:
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+
+    with server.client() as client:
+        client.put_references("or-1", scene.white, scene.dark)
+
+        def ask(times: int) -> None:
+            for _ in range(times):
+                client.picture(scene.files["raw"], "labels", references="or-1")
+
+        ask(100)
+        before = resident()
+        ask(300)
+        assert resident() < 1.1 * before
+    assert np.isfinite(before)
