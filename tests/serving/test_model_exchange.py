@@ -1,0 +1,116 @@
+"""Another bundle while the service runs: taken if it is good, and if not the present one stays."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import signal
+import subprocess
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from bundles.makers import small_bundle, small_sensor, window_network
+from gliomap.engine import Engine
+from serving.servers import COMMAND, RunningServer, Scene
+
+
+@pytest.fixture
+def own(bundle: Path, tmp_path: Path) -> Path:
+    """A bundle that may be changed."""
+    return Path(shutil.copytree(bundle, tmp_path / "bundle"))
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """A bundle of the same camera with other weights."""
+    network = window_network(seed=7)
+    return small_bundle(tmp_path / "other", network=network, sensor=small_sensor()).path
+
+
+def zipped(folder: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in folder.iterdir():
+            archive.write(path, path.name)
+    return buffer.getvalue()
+
+
+def labels(bundle: Path, scene: Scene) -> np.ndarray:
+    engine = Engine.open(bundle)
+    return engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark)).labels
+
+
+def test_a_zip_is_served_and_references_are_prepared_for_it(
+    serve: Callable[..., RunningServer], own: Path, other: Path, scene: Scene
+) -> None:
+    server = serve(path=own)
+    with server.client() as client:
+        client.put_references("or-1", scene.white, scene.dark)
+        before = client.classify(scene.raw, references="or-1")
+        answer = httpx.put(f"{server.url}/v1/model", content=zipped(other), headers={"Content-Type": "application/zip"})
+        assert answer.status_code == 200
+        after = client.classify(scene.raw, references="or-1")
+        assert after.bundle == client.model().bundle != before.bundle
+    np.testing.assert_array_equal(after.labels, labels(other, scene))
+    assert (after.labels != before.labels).any()
+
+
+@pytest.mark.parametrize("content", [b"junk", b"PK\x03\x04", None], ids=["no zip", "torn zip", "flipped byte"])
+def test_a_bad_one_is_refused_and_the_present_one_stays(
+    serve: Callable[..., RunningServer], own: Path, other: Path, scene: Scene, content: bytes | None
+) -> None:
+    if content is None:
+        graph = bytearray((other / "frame.onnx").read_bytes())
+        graph[100] ^= 1
+        (other / "frame.onnx").write_bytes(graph)
+        content = zipped(other)
+    server = serve(path=own)
+    with server.client() as client:
+        identity = client.model().bundle
+        answer = httpx.put(f"{server.url}/v1/model", content=content, headers={"Content-Type": "application/zip"})
+        assert answer.status_code == 422
+        assert client.model().bundle == identity
+        found = client.classify(scene.raw, white=scene.white, dark=scene.dark)
+    np.testing.assert_array_equal(found.labels, labels(own, scene))
+
+
+def test_sighup_reads_the_path_anew(serve: Callable[..., RunningServer], own: Path, other: Path) -> None:
+    server = serve(path=own)
+    with server.client() as client:
+        before = client.model().bundle
+        manifest = (own / "manifest.json").read_bytes()
+        (own / "manifest.json").write_bytes(manifest.replace(b"small", b"smell"))
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "the present one stays" in server.logged())
+        assert client.model().bundle == before
+        shutil.rmtree(own)
+        shutil.copytree(other, own)
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: client.model().bundle != before)
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("fault", ["flipped byte", "no frame graph", "not there"])
+def test_a_bundle_that_is_not_fit_is_not_served_at_all(own: Path, tmp_path: Path, fault: str) -> None:
+    if fault == "flipped byte":
+        (own / "card.md").write_bytes((own / "card.md").read_bytes() + b".")
+    elif fault == "no frame graph":
+        own = small_bundle(tmp_path / "cubes").path
+    else:
+        own = tmp_path / "none"
+    done = subprocess.run([COMMAND, "serve", str(own), "--port", "0"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "error: " in done.stderr
+    assert "Traceback" not in done.stderr
