@@ -114,7 +114,7 @@ def show(
 def export(
     ui: Ui,
     folder: Folder,
-    cases: Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Which; all if none is named.")] = None,
+    cases: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Which; all if none is named.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.")] = Path("export"),
 ) -> None:
     """Unpack cases into folders of their own.
