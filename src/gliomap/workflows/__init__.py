@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gliomap.tracking import Run, RunRecord, open_run
     from gliomap.workflows._bundle import bundle_from_weights, make_bundle
     from gliomap.workflows._classify import DEFAULT_REFERENCE_AGE, Classification, ClassifyOptions, classify
     from gliomap.workflows._demo import Demo, demo
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from gliomap.workflows._plan import TrainingPlan, plan_training
     from gliomap.workflows._report import Reported, report, reported_run
     from gliomap.workflows._result import BundleOrigin, ClassificationResult, InputRecord
-    from gliomap.workflows._runs import Run, RunRecord, open_run
     from gliomap.workflows._sanity import SANITY, measure_sanity
     from gliomap.workflows._train import run_plan, train
     from gliomap.workflows._train_folds import run_folds
@@ -75,17 +75,18 @@ _HOME = {
     "_plan": ("TrainingPlan", "plan_training"),
     "_report": ("Reported", "report", "reported_run"),
     "_result": ("BundleOrigin", "ClassificationResult", "InputRecord"),
-    "_runs": ("Run", "RunRecord", "open_run"),
     "_sanity": ("SANITY", "measure_sanity"),
     "_train": ("run_plan", "train"),
     "_train_folds": ("run_folds",),
     "_train_one": ("run_training",),
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+_MODULE_OF = {name: f"{__name__}.{module}" for module, names in _HOME.items() for name in names} | dict.fromkeys(
+    ("Run", "RunRecord", "open_run"), "gliomap.tracking"
+)
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         if name not in _MODULE_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+        return getattr(import_module(_MODULE_OF[name]), name)

@@ -15,15 +15,11 @@ from gliomap.preprocessing import PreprocessingConfig
 from gliomap.sensors import MosaicSensor, get_sensor
 from gliomap.studies import SensorLike
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
-from gliomap.workflows._evaluate import EVALUATION, METRICS
+from gliomap.tracking import BUNDLE, EVALUATION, METRICS, ROLES, Run, open_run
 from gliomap.workflows._evaluation_record import patient_intervals
 from gliomap.workflows._folds_plan import FINAL
-from gliomap.workflows._runs import ROLES, Run, open_run
 
-__all__ = ["BUNDLE", "bundle_from_weights", "make_bundle"]
-
-BUNDLE = "bundle"
-"""Folder of a run's own bundle."""
+__all__ = ["bundle_from_weights", "make_bundle"]
 
 
 def make_bundle(

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from gliomap.errors import OutputExistsError, RunError
-from gliomap.workflows._runs import RECORD, RUNNING, RunRecord, read_record, write_record
+from gliomap.tracking import RECORD, RUNNING, RunRecord, read_record, write_record
 
 __all__ = ["claimed", "differences", "unfinished"]
 

@@ -14,17 +14,15 @@ from gliomap.errors import RunError
 from gliomap.evaluation import EvaluationRecord, FoldRecord, Judged, next_version, picture_stem
 from gliomap.learning import LabelledCube
 from gliomap.studies import Folds, SensorLike, Study
+from gliomap.tracking import EVALUATION, METRICS, Run, open_run
 from gliomap.workflows._evaluation_record import CaptureFinding, evaluation_record, fold_record, merged
 from gliomap.workflows._fold_test import FoldTest, graph_engine, trained_sensor
 from gliomap.workflows._pixels import read_cube
-from gliomap.workflows._runs import Run, open_run
 from gliomap.workflows._test_pictures import draw_capture, draw_confusion, draw_curves, save_predictions, together
 
-__all__ = ["EVALUATION", "METRICS", "Evaluated", "evaluate"]
+__all__ = ["Evaluated", "evaluate"]
 
 logger = logging.getLogger(__name__)
-
-EVALUATION, METRICS = "evaluation", "metrics.json"
 
 
 @dataclass(frozen=True, eq=False)

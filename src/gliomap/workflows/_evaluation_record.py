@@ -24,8 +24,8 @@ from gliomap.evaluation import (
 )
 from gliomap.studies import PROTOCOLS, Folds
 from gliomap.taxonomy import ClassSet
+from gliomap.tracking import Run
 from gliomap.workflows._fold_test import FoldTest, TestedCapture
-from gliomap.workflows._runs import Run
 from gliomap.workflows._test_pictures import PREDICTIONS
 
 SIGNED = ("MCC", "Cohen's kappa")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from gliomap._progress import Track, silent
 from gliomap.learning import History, Observer, TissueModel, build_model, no_observer
+from gliomap.tracking import CHECKPOINT, REFIT_CHECKPOINT
 from gliomap.workflows._pixels import TrainingPixels
 from gliomap.workflows._plan import TrainingPlan
-from gliomap.workflows._runs import CHECKPOINT, REFIT_CHECKPOINT
 
 __all__ = ["fit_plan", "untrained"]
 

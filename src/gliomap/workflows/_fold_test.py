@@ -16,8 +16,8 @@ from gliomap.evaluation import Judged, judge
 from gliomap.learning import LabelledCube
 from gliomap.sensors import MosaicSensor, get_sensor
 from gliomap.studies import SensorLike, Split, Study, class_map
+from gliomap.tracking import Run
 from gliomap.workflows._pixels import role_pixels
-from gliomap.workflows._runs import Run
 
 __all__ = ["FoldTest", "TestedCapture", "graph_engine", "trained_sensor"]
 

@@ -19,8 +19,8 @@ from gliomap.learning import preset as preset_named
 from gliomap.sensors import MosaicSensor
 from gliomap.studies import Split, Study, capture_files, class_map, make_holdout, open_study
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
+from gliomap.tracking import ROLES
 from gliomap.workflows._options import TrainingOptions
-from gliomap.workflows._runs import ROLES
 from gliomap.workflows._validation import with_validation
 
 __all__ = ["Ground", "TrainingPlan", "files_fingerprint", "lay_ground", "plan_training"]

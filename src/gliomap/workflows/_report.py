@@ -16,7 +16,7 @@ from gliomap._progress import Track, silent
 from gliomap.errors import RunError, UsageError
 from gliomap.evaluation import INSTRUMENTS, EvaluationRecord, SanityRecord, read_evaluation, read_sanity
 from gliomap.evaluation.report import MapPicture, ReportedRun, render_report, require_pdf, write_pdf
-from gliomap.workflows._evaluate import EVALUATION, METRICS
+from gliomap.tracking import EVALUATION, METRICS, REPORT, Run, open_run
 from gliomap.workflows._report_facts import (
     commands,
     environment_facts,
@@ -25,14 +25,10 @@ from gliomap.workflows._report_facts import (
     study_facts,
     time_facts,
 )
-from gliomap.workflows._runs import Run, open_run
 from gliomap.workflows._sanity import SANITY
 from gliomap.workflows._test_pictures import MAPS
 
-__all__ = ["REPORT", "Reported", "report", "reported_run"]
-
-REPORT = "report.html"
-"""Name of a run's own report."""
+__all__ = ["Reported", "report", "reported_run"]
 
 _MAX_BYTES = 256 << 20
 _DAMAGED = (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)

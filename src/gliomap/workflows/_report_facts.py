@@ -15,8 +15,7 @@ from gliomap.evaluation import EvaluationRecord
 from gliomap.evaluation.report import Fact
 from gliomap.learning import MODELS, PRESETS, TrainingConfig
 from gliomap.studies import Folds
-from gliomap.workflows._bundle import BUNDLE
-from gliomap.workflows._runs import ROLES, Run
+from gliomap.tracking import BUNDLE, ROLES, Run
 
 __all__ = ["commands", "environment_facts", "model_description", "model_facts", "study_facts", "time_facts"]
 

@@ -28,11 +28,11 @@ from gliomap.evaluation import (
 )
 from gliomap.learning import LabelledCube, PatchSource, TissueModel, predict
 from gliomap.studies import Folds, PixelParts, SensorLike, Split
+from gliomap.tracking import Run, open_run
 from gliomap.workflows._fit import fit_plan
 from gliomap.workflows._fold_test import trained_sensor
 from gliomap.workflows._pixels import CachedCube, read_cube, read_pixels, role_pixels
 from gliomap.workflows._plan import Ground, lay_ground
-from gliomap.workflows._runs import Run, open_run
 
 __all__ = ["SANITY", "measure_sanity"]
 

@@ -20,8 +20,8 @@ from gliomap.evaluation import (
 )
 from gliomap.rendering import map_picture, overlay_picture, save_png
 from gliomap.taxonomy import ClassSet
+from gliomap.tracking import Run
 from gliomap.workflows._fold_test import FoldTest, TestedCapture
-from gliomap.workflows._runs import Run
 
 __all__ = ["MAPS", "PREDICTIONS", "draw_capture", "draw_confusion", "draw_curves", "save_predictions", "together"]
 

@@ -15,11 +15,7 @@ from gliomap._files import refuse_existing
 from gliomap._progress import Track, silent
 from gliomap.errors import RunError
 from gliomap.learning import Observer, PatchSource, no_observer, predict
-from gliomap.workflows._claim import claimed, unfinished
-from gliomap.workflows._folds_plan import FINAL, FoldsPlan
-from gliomap.workflows._pixels import CachedCube, read_pixels, role_pixels
-from gliomap.workflows._plan import TrainingPlan
-from gliomap.workflows._runs import (
+from gliomap.tracking import (
     FOLDS,
     RECORD,
     RUNNING,
@@ -33,6 +29,10 @@ from gliomap.workflows._runs import (
     read_record,
     write_record,
 )
+from gliomap.workflows._claim import claimed, unfinished
+from gliomap.workflows._folds_plan import FINAL, FoldsPlan
+from gliomap.workflows._pixels import CachedCube, read_pixels, role_pixels
+from gliomap.workflows._plan import TrainingPlan
 from gliomap.workflows._train_one import first_record, run_training
 
 __all__ = ["run_folds"]

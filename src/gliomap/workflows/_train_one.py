@@ -18,11 +18,7 @@ from gliomap.learning import (
     no_observer,
     save_model,
 )
-from gliomap.workflows._claim import claimed, unfinished
-from gliomap.workflows._fit import fit_plan, untrained
-from gliomap.workflows._pixels import CachedCube, TrainingPixels, read_pixels
-from gliomap.workflows._plan import TrainingPlan
-from gliomap.workflows._runs import (
+from gliomap.tracking import (
     CHECKPOINT,
     MODEL,
     ROLES,
@@ -39,6 +35,10 @@ from gliomap.workflows._runs import (
     write_history,
     write_record,
 )
+from gliomap.workflows._claim import claimed, unfinished
+from gliomap.workflows._fit import fit_plan, untrained
+from gliomap.workflows._pixels import CachedCube, TrainingPixels, read_pixels
+from gliomap.workflows._plan import TrainingPlan
 
 __all__ = ["first_record", "run_training"]
 

@@ -1,0 +1,51 @@
+"""A run folder while it is trained: held by one process, and given its final name at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gliomap.errors import OutputExistsError, RunError
+from gliomap.tracking._run import CHECKPOINT, LOCK, REFIT_CHECKPOINT
+
+__all__ = ["finish_folder", "lock_folder"]
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold a running folder for this process; the system lets go of it when the process ends, however it ends.
+
+    Raises
+    ------
+    RunError
+        Another process is training there.
+    """
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if sys.platform != "win32":
+            import fcntl
+
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunError(folder, "is being trained by another process", "Wait until that one ends.") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def finish_folder(running: Path, final: Path, *, overwrite: bool) -> None:
+    """Give a running folder its final name; what only training needed goes."""
+    for name in (CHECKPOINT, REFIT_CHECKPOINT, LOCK):
+        (running / name).unlink(missing_ok=True)
+    if final.exists() and not overwrite:
+        raise OutputExistsError(final, f"appeared during training; the result is in {running}", "Rename it by hand.")
+    replaced = final.with_name(f".{final.name}-replaced")
+    if final.exists():
+        final.replace(replaced)
+    running.rename(final)
+    shutil.rmtree(replaced, ignore_errors=True)

@@ -1,0 +1,161 @@
+"""run.json: what was trained, on what, how and where."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from gliomap.learning import TrainingConfig
+from gliomap.preprocessing import PreprocessingConfig
+from gliomap.taxonomy import ClassSet
+
+__all__ = ["Environment", "ModelRecord", "RunRecord", "SensorRecord", "StudyRecord", "environment"]
+
+PACKAGES = ("gliomap", "numpy", "torch", "scikit-learn", "scipy", "safetensors")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StudyRecord(_Record):
+    """The study: its name, where it was, and a SHA-256 over the hashes of the files that were used."""
+
+    name: str
+    path: str
+    fingerprint: str
+
+
+class SensorRecord(_Record):
+    """The camera, where one is known."""
+
+    name: str
+    fingerprint: str
+
+
+class ModelRecord(_Record):
+    """The model; `title` is its name in files and figures of the thesis."""
+
+    name: str
+    title: str
+    window: int
+    n_bands: int
+    hidden: int | None = None
+
+
+class Environment(_Record):
+    """Where it was trained: versions of packages, commit of GlioMap's source where that is a checkout."""
+
+    python: str
+    platform: str
+    packages: dict[str, str]
+    commit: str | None = None
+
+
+class RunRecord(_Record):
+    """The content of run.json.
+
+    Attributes
+    ----------
+    format
+        Version of this format.
+    status
+        'running', or 'done' once the folder has its final name.
+    name, version
+        Of the run; `version` counts the runs of one study that share model, protocol and test.
+    protocol
+        How captures were assigned; who is where stands in split.json.
+    started_at, finished_at
+        With time zone.
+    study, sensor, preprocessing, wavelengths_nm
+        What the spectra are; wavelengths (nm) and sensor are None where unknown.
+    model, classes, training
+        What was trained, to tell what apart, and how.
+    hints
+        Choices that GlioMap made by itself, for people: who was held out or validates.
+    split_fingerprint
+        As in split.json.
+    labelled
+        Role → class name → labelled pixels that were used (in 'test', that the map has).
+    masked
+        Role → labelled pixels left out because their spectrum is invalid.
+    ignored_codes
+        Role → code outside the classes → pixels.
+    notes
+        What a reader of the result should know.
+    epochs, best_epoch, stopped
+        Epochs done with validation, the best of them, and why training ended.
+    seconds
+        Wall time of the process that finished it, reading included.
+    folds
+        Of a protocol of several folds: their names, each a run folder of its own in `folds/`; else empty.
+    chosen
+        Of those, the folds whose models are tested: all, or in double-cv the best inner one of each outer fold.
+    kept
+        The fold whose model the run stands for.
+    environment
+        See `Environment`.
+    """
+
+    format: Literal[1] = 1
+    status: Literal["running", "done"] = "running"
+    name: str
+    version: int
+    protocol: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    study: StudyRecord
+    sensor: SensorRecord | None
+    preprocessing: PreprocessingConfig
+    wavelengths_nm: tuple[float, ...] | None = None
+    model: ModelRecord
+    classes: ClassSet
+    training: TrainingConfig
+    split_fingerprint: str
+    hints: tuple[str, ...] = ()
+    labelled: dict[str, dict[str, int]] = {}
+    masked: dict[str, int] = {}
+    ignored_codes: dict[str, dict[int, int]] = {}
+    notes: tuple[str, ...] = ()
+    epochs: int = 0
+    best_epoch: int = 0
+    stopped: str = ""
+    seconds: float = 0.0
+    folds: tuple[str, ...] = ()
+    chosen: tuple[str, ...] = ()
+    kept: str | None = None
+    environment: Environment
+
+
+def environment() -> Environment:
+    """Versions of this process, and the commit of GlioMap's source where git knows it."""
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return Environment(
+        python=sys.version.split()[0], platform=sys.platform, packages=packages, commit=_commit(Path(__file__).parent)
+    )
+
+
+def _commit(source: Path) -> str | None:
+    try:
+        told = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=source,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told.stdout.strip() or None
