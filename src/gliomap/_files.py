@@ -35,10 +35,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        _flush(temporary)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        with _faults_name(path, temporary):
+            yield temporary
+            _flush(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -53,13 +54,14 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        replaced = temporary.with_name(temporary.name + "-replaced")
-        if path.exists():
-            path.replace(replaced)
-        temporary.replace(path)
-        _remove(replaced)
+        with _faults_name(path, temporary):
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            replaced = temporary.with_name(temporary.name + "-replaced")
+            if path.exists():
+                path.replace(replaced)
+            temporary.replace(path)
+            _remove(replaced)
     finally:
         _remove(temporary)
 
@@ -87,6 +89,17 @@ def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def _faults_name(path: Path, temporary: Path) -> Iterator[None]:
+    """Let an error of the operating system name what was to be written: a full disk names nothing, or the temporary."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or str(error.filename).startswith(str(temporary)):
+            error.filename = str(path)
+        raise
 
 
 def _flush(path: Path) -> None:

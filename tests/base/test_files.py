@@ -37,6 +37,27 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["result.txt"]
 
 
+def test_an_error_of_the_system_names_what_was_to_be_written(tmp_path: Path) -> None:
+    """A full disk names no file, and a file inside an unfinished folder has a name that nobody knows."""
+    target = tmp_path / "out"
+
+    def fill_the_disk() -> None:
+        with atomic_folder(target) as folder, atomic_file(folder / "weights.bin"):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space") as caught:
+        fill_the_disk()
+    assert caught.value.filename == str(target)
+
+    def miss_an_input() -> None:
+        with atomic_file(target):
+            (tmp_path / "input").read_bytes()
+
+    with pytest.raises(FileNotFoundError) as other:
+        miss_an_input()
+    assert other.value.filename == str(tmp_path / "input")
+
+
 def test_a_written_file_has_the_modes_that_the_user_asked_for(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.touch()

@@ -114,7 +114,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_named_as_such(installed: Run, files: Files, tiny_disk: Path) -> None:
     result = installed("preprocess", *files.flags, "--sensor", files.sensor, "-o", tiny_disk / "cube.npz")
     assert result.code == 3
-    assert "disk is full" in result.err
+    assert f"{tiny_disk / 'cube.npz'}: the disk is full" in result.err
     assert list(tiny_disk.iterdir()) == []
 
 
