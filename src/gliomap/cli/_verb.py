@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from gliomap.cli._faults import report
+from gliomap.cli._interruption import Interruption
 from gliomap.cli._ui import Ui
 from gliomap.errors import GlioMapError
 
@@ -123,7 +124,7 @@ def verb(
 def _guarded(function: Callable[..., None], ui: Ui, arguments: dict[str, Any]) -> None:
     """Run a verb; what went wrong is said once, here, and becomes the exit code."""
     try:
-        with ui.session():
+        with Interruption(), ui.session():
             function(ui, **arguments)
     except (GlioMapError, OSError, MemoryError, KeyboardInterrupt) as error:
         raise typer.Exit(report(error, as_json=ui.as_json, verbose=ui.verbose)) from error
