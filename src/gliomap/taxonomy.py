@@ -15,12 +15,24 @@ import numpy.typing as npt
 
 from gliomap.errors import TaxonomyError
 
-__all__ = ["CODES", "THESIS_CLASSES", "UNLABELLED", "ClassSet", "TissueClass", "code_name", "palette_names"]
+__all__ = [
+    "CODES",
+    "FEW_PIXELS",
+    "THESIS_CLASSES",
+    "UNLABELLED",
+    "ClassSet",
+    "TissueClass",
+    "code_name",
+    "palette_names",
+]
 
 Colour = tuple[int, int, int]
 
 UNLABELLED = 0
 """Code and class of a pixel that nobody labelled, or that a model could not classify."""
+
+FEW_PIXELS = 10
+"""A class with fewer labelled pixels is worth a remark: little can be learned of it or said about it."""
 
 CODES: Mapping[int, str] = MappingProxyType(
     {
@@ -160,8 +172,8 @@ class ClassSet:
         if unknown:
             raise TaxonomyError(
                 "tissue codes",
-                f"{unknown} are not in the taxonomy",
-                "Correct the map, or see `gliomap study check` for where they are.",
+                f"holds codes that are not in the taxonomy: {', '.join(f'{code:g}' for code in unknown)}",
+                "Correct the map; `gliomap study check` says where they are.",
             )
         lookup = np.zeros(max(CODES) + 1, np.uint8)
         for code, index in self.code_to_class.items():

@@ -244,6 +244,15 @@ def test_thin_patients_and_classes_are_warned_of(prepared_study: StudyMaker) -> 
     assert check_study(study).ok
 
 
+def test_a_class_with_few_pixels_in_all_is_warned_of(prepared_study: StudyMaker) -> None:
+    study = prepared_study(["ID0001C01", "ID0002C01"])
+    for capture in study.capture_ids:
+        codes = np.where(make_codes() == 301, 101, make_codes())
+        codes[8, 6:] = 301
+        only_codes(study, capture, codes)
+    assert only(found(study, "warning"), "class 'venous': has only 4 labelled pixels, in ID0001C01, ID0002C01")
+
+
 def test_masked_labelled_pixels_are_counted(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     data = make_cube().data

@@ -226,6 +226,14 @@ def test_labels_of_other_tissue_are_ignored_and_counted_and_unknown_ones_refused
         class_map(np.array([[999]], np.uint16))
 
 
+def test_an_unknown_code_is_told_with_the_map_that_holds_it(prepared_study: StudyMaker) -> None:
+    study = prepared_study(["ID0001C01", "ID0002C01"])
+    write_map(study.root, "ID0002C01", np.where(make_codes() == 301, 999, make_codes()).astype(np.uint16))
+    assert study.class_map("ID0001C01").labels.any()
+    with pytest.raises(TaxonomyError, match=r"SNAPgtID0002C01.*not in the taxonomy: 999"):
+        study.class_map("ID0002C01")
+
+
 def test_labelled_spectra_need_a_map_of_the_cubes_size() -> None:
     with pytest.raises(StudyError, match="the cube has 9×8 pixels and the map 4×5"):
         labelled_spectra(make_cube().data, make_codes(4, 5))

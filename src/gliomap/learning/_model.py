@@ -17,6 +17,7 @@ from gliomap.learning._layers import DenseNetwork
 from gliomap.learning._patches import PatchSource
 from gliomap.learning._spectral_graph import SpectralGraph
 from gliomap.preprocessing import HyperCube
+from gliomap.taxonomy import FEW_PIXELS
 
 __all__ = [
     "Floats",
@@ -34,9 +35,6 @@ Tensors = Mapping[str, npt.NDArray[np.float32]]
 
 BATCH = 4096
 """Windows predicted at a time: 20 MB of 7×7×25 float32."""
-
-FEW_PIXELS = 10
-"""A class with fewer training pixels is worth a note."""
 
 
 class TissueModel(Protocol):

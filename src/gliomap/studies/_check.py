@@ -12,7 +12,7 @@ from gliomap.studies._check_capture import CaptureCheck
 from gliomap.studies._findings import CaptureRow, Finding, StudyCheck
 from gliomap.studies._layout import FOLDERS, SETTINGS_FILE, capture_of_file
 from gliomap.studies._study import Study
-from gliomap.taxonomy import THESIS_CLASSES, ClassSet
+from gliomap.taxonomy import FEW_PIXELS, THESIS_CLASSES, ClassSet
 
 __all__ = ["check_study"]
 
@@ -169,4 +169,11 @@ def _class_findings(rows: list[CaptureRow], classes: ClassSet) -> Iterator[Findi
                 f"class {name!r}",
                 f"only patient {having[0].patient} has it ({pixels:,} pixels)",
                 "With this patient held out no model can learn it.",
+            )
+        elif pixels < FEW_PIXELS:
+            yield Finding(
+                "warning",
+                f"class {name!r}",
+                f"has only {pixels} labelled pixels, in {', '.join(row.capture for row in having)}",
+                "Label more, or expect little of this class.",
             )

@@ -12,10 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap.captures import Capture, Exposures, read_capture
-from gliomap.errors import StudyError
+from gliomap.errors import StudyError, TaxonomyError
 from gliomap.preprocessing import HyperCube, PreprocessingConfig, preprocess_capture
 from gliomap.sensors import MosaicSensor, get_sensor
-from gliomap.studies._arrays import LabelledSpectra, map_shape, read_codes, read_dataset, read_reference_pixels
+from gliomap.studies._arrays import (
+    ClassMap,
+    LabelledSpectra,
+    class_map,
+    map_shape,
+    read_codes,
+    read_dataset,
+    read_reference_pixels,
+)
 from gliomap.studies._layout import FOLDERS, CaptureFiles, capture_files, capture_of_file, patient_in
 from gliomap.studies._prepared import chain_of, read_chain, read_prepared
 from gliomap.studies._settings import CaptureSettings, Crop, StudySettings, read_study_toml
@@ -282,6 +290,22 @@ class Study:
         if not files.map.exists():
             raise StudyError(f"capture {capture_id}", f"has no ground-truth map ({files.map})", "Add it.")
         return read_codes(files.map)
+
+    def class_map(self, capture_id: str, classes: ClassSet = THESIS_CLASSES) -> ClassMap:
+        """Labels of a capture as a model sees them, (H, W), aligned with `cube`.
+
+        Raises
+        ------
+        StudyError
+            No map, or one that cannot be read.
+        TaxonomyError
+            Its map holds a code that the taxonomy does not know.
+        """
+        codes = self.codes(capture_id)
+        try:
+            return class_map(codes, classes)
+        except TaxonomyError as error:
+            raise TaxonomyError(self.files(capture_id).map, error.fault, error.remedy) from error
 
     def reference_pixels(self, capture_id: str) -> npt.NDArray[np.bool_]:
         """Pixels from which the labels of a capture grew, (H, W) bool, aligned with `codes`.

@@ -15,7 +15,7 @@ from gliomap.errors import SensorError
 from gliomap.evaluation import Judged, judge
 from gliomap.learning import LabelledCube
 from gliomap.sensors import MosaicSensor, get_sensor
-from gliomap.studies import SensorLike, Split, Study, class_map
+from gliomap.studies import SensorLike, Split, Study
 from gliomap.tracking import Run
 from gliomap.workflows._pixels import role_pixels
 
@@ -88,7 +88,7 @@ class FoldTest:
     def test(self, capture: str) -> TestedCapture:
         """Classify one capture and compare."""
         cube = self.study.cube(capture, self.sensor, self.run.record.preprocessing)
-        truth = class_map(self.study.codes(capture), self.run.record.classes).labels
+        truth = self.study.class_map(capture, self.run.record.classes).labels
         tissue = self.engine.classify_cube(cube)
         patient = self.split.patients[capture]
         trained = np.zeros(truth.shape, np.bool_)

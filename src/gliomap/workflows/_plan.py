@@ -17,7 +17,7 @@ from gliomap.errors import UsageError
 from gliomap.learning import ModelKind, TrainingConfig, model_kind
 from gliomap.learning import preset as preset_named
 from gliomap.sensors import MosaicSensor
-from gliomap.studies import Split, Study, capture_files, class_map, make_holdout, open_study
+from gliomap.studies import Split, Study, capture_files, make_holdout, open_study
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 from gliomap.tracking import ROLES
 from gliomap.workflows._options import TrainingOptions
@@ -151,7 +151,7 @@ def lay_ground(study_path: str | Path, asked: TrainingOptions, track: Track = si
     labelled: dict[str, npt.NDArray[np.int64]] = {}
     ignored: dict[str, Mapping[int, int]] = {}
     for capture in track(study.labelled, "reading labels"):
-        found = class_map(study.codes(capture), classes)
+        found = study.class_map(capture, classes)
         labelled[capture] = np.bincount(found.labels.ravel(), minlength=len(classes) + 1)[1:].astype(np.int64)
         ignored[capture] = found.ignored
     return Ground(study, sensor, kind, config, classes, labelled, ignored, asked)
