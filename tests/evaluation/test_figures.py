@@ -63,8 +63,14 @@ class TestLearningCurves:
         assert "Research software - not a medical device" in words
 
     def test_without_validation_none_is_promised(self, tmp_path: Path, words: list[str]) -> None:
-        learning_curves(history(2, validated=False), tmp_path / "curves.png")
-        assert not any("validation" in word for word in words)
+        learning_curves(history(20, validated=False), tmp_path / "curves.png")
+        assert not any("validation" in word or "best" in word for word in words)
+
+    def test_epochs_are_whole_numbers(self, tmp_path: Path, words: list[str]) -> None:
+        learning_curves(history(7, validated=False), tmp_path / "curves.png")
+        # The axis of loss and share counts in tenths, that of epochs never.
+        assert not {"1.5", "2.5", "3.5"} & set(words)
+        assert {"2", "4", "6"} <= set(words)
 
     def test_a_model_fitted_in_one_step_has_no_curve(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="two epochs"):

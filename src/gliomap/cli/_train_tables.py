@@ -87,11 +87,8 @@ def tell_run(ui: Ui, plan: TrainingPlan, run: Run) -> None:
         )
         return
     _table_of_roles(ui, plan)
-    how = (
-        f" {record.epochs} epochs, epoch {record.best_epoch} the best ({record.stopped}),"
-        if plan.kind.iterative
-        else ""
-    )
+    best = f", epoch {record.best_epoch} the best" if plan.split.patients_of("validation") else ""
+    how = f" {record.epochs} epochs{best} ({record.stopped})," if plan.kind.iterative else ""
     ui.text(
         f"Trained {record.model.name}:{how} {record.seconds:.0f} s",
         f"Run: {run.path}",

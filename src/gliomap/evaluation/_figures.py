@@ -32,7 +32,7 @@ __all__ = ["confusion_figure", "learning_curves"]
 
 
 def learning_curves(history: History, path: Path, *, title: str = "Learning curves", subtitle: str = "") -> None:
-    """Draw loss and accuracy by epoch, the kept epoch marked, into a PNG.
+    """Draw loss and accuracy by epoch into a PNG; the best one is marked where validation patients judged it.
 
     Parameters
     ----------
@@ -50,6 +50,8 @@ def learning_curves(history: History, path: Path, *, title: str = "Learning curv
         raise UsageError(
             "learning curves", f"need two epochs or more, there is {len(history.epochs)}", "Leave them out."
         )
+    from matplotlib.ticker import MaxNLocator
+
     figure = new_figure(8.4, 4.2, title, subtitle)
     left, right = figure.subplots(1, 2)
     records = history.epochs
@@ -67,7 +69,9 @@ def learning_curves(history: History, path: Path, *, title: str = "Learning curv
     for axes in (left, right):
         axes.set_xlabel("epoch", fontsize=9, color=INK)
         axes.set_xlim(records[0].epoch, records[-1].epoch)
-        axes.axvline(history.best_epoch, color=SOFT_INK, linewidth=1, linestyle=":", label="best epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if history.validated:
+            axes.axvline(history.best_epoch, color=SOFT_INK, linewidth=1, linestyle=":", label="best epoch")
         axes.legend(
             fontsize=7.5, frameon=False, labelcolor=INK, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.17)
         )

@@ -62,6 +62,11 @@ class History:
     notes: tuple[str, ...] = ()
     refit: tuple[EpochRecord, ...] = ()
 
+    @property
+    def validated(self) -> bool:
+        """Whether validation patients judged the epochs, so that one of them is the best."""
+        return any(record.validation_loss is not None for record in self.epochs)
+
 
 Observer = Callable[[EpochRecord], None]
 """Called after each epoch, for whoever mirrors a training elsewhere."""

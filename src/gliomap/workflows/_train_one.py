@@ -91,7 +91,8 @@ def run_training(
         finish_folder(folder, final, overwrite=overwrite)
     for note in history.notes:
         logger.warning(note)
-    logger.info("%s after %d epochs: %s", final, len(history.epochs), history.stopped)
+    epochs = f"{len(history.epochs)} epochs, " if plan.kind.iterative else ""
+    logger.info("%s: %s%s", final, epochs, history.stopped)
     return final
 
 

@@ -72,7 +72,7 @@ def curves_chart(histories: Mapping[str, History], name: str) -> Chart | None:
         axes.set_visible(False)
     grid.flat[0].legend(fontsize=8, facecolor="white", edgecolor="none", framealpha=0.85, labelcolor=INK, loc="best")
     told = "; ".join(
-        f"{fold or 'only fold'}: {len(history.epochs)} epochs, best {history.best_epoch}"
+        f"{fold or 'only fold'}: {len(history.epochs)} epochs{f', best {history.best_epoch}' if history.validated else ''}"
         for fold, history in shown.items()
     )
     return chart(
@@ -127,13 +127,17 @@ def patients_chart(record: SanityRecord, reached: Interval | None, name: str) ->
 
 
 def _learning(axes: Axes, history: History) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     plain_axes(axes, "epoch", "share of pixels right")
     _line(axes, history.epochs, [one.train_accuracy for one in history.epochs], TRAINING, "-", "training")
     accuracy = [one.validation_accuracy for one in history.epochs]
     _line(axes, history.epochs, accuracy, VALIDATION, "--", "validation patients")
     recall = [one.validation_macro_recall for one in history.epochs]
     _line(axes, history.epochs, recall, SOFT_INK, "-.", "the same, mean of classes")
-    axes.axvline(history.best_epoch, color=INK, linewidth=1, linestyle=":")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if history.validated:
+        axes.axvline(history.best_epoch, color=INK, linewidth=1, linestyle=":")
     axes.set_ylim(0, 1.02)
 
 
