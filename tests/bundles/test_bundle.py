@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import shutil
 import stat
 import subprocess
 import zipfile
@@ -217,6 +218,12 @@ def test_an_archive_that_points_outside_itself_is_refused(tmp_path: Path, sensor
         archive.writestr(name, b"x")
     with pytest.raises(BundleError, match="no bundle has"):
         open_bundle(path)
+
+
+def test_an_archive_of_the_folder_itself_opens(tmp_path: Path, sensor: MosaicSensor) -> None:
+    bundle = small_bundle(tmp_path / "mine", sensor=sensor)
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", root_dir=tmp_path, base_dir="mine")
+    assert open_bundle(packed).identity == bundle.identity
 
 
 def test_an_archive_with_a_file_twice_is_refused(tmp_path: Path, sensor: MosaicSensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gliomap._files import atomic_file, atomic_folder, refuse_existing
@@ -77,15 +77,20 @@ def _read_archive(path: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            for entry in archive.infolist():
-                limit = _limit(path, entry.filename)
-                if entry.filename in files:
-                    raise BundleError(path, f"holds {entry.filename} twice", _FRESH)
+            entries = archive.infolist()
+            folder = _folder_inside(entries)
+            for entry in entries:
+                name = entry.filename.removeprefix(folder)
+                if not name:
+                    continue
+                limit = _limit(path, name)
+                if name in files:
+                    raise BundleError(path, f"holds {name} twice", _FRESH)
                 if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
-                    raise BundleError(path, f"its {entry.filename} is no plain file", _FRESH)
+                    raise BundleError(path, f"its {name} is no plain file", _FRESH)
                 with archive.open(entry) as stream:
                     # Reading stops at the limit, whatever size the archive claims.
-                    files[entry.filename] = _within(path, entry.filename, stream.read(limit + 1))
+                    files[name] = _within(path, name, stream.read(limit + 1))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise BundleError(path, f"is not a readable .zip ({error})", _FRESH) from error
     except OSError as error:
@@ -94,6 +99,13 @@ def _read_archive(path: Path) -> dict[str, bytes]:
             raise
         raise BundleError(path, f"is not a readable .zip ({error})", _FRESH) from error
     return _whole(path, files)
+
+
+def _folder_inside(entries: Sequence[zipfile.ZipInfo]) -> str:
+    """The one folder that holds everything, as `NAME/`, where someone packed the folder itself; else nothing."""
+    folders = {entry.filename.partition("/")[0] for entry in entries}
+    packed = len(folders) == 1 and folders.isdisjoint(("", ".", "..")) and all("/" in e.filename for e in entries)
+    return f"{folders.pop()}/" if packed else ""
 
 
 def _limit(path: Path, name: str) -> int:
