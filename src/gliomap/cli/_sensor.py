@@ -105,7 +105,7 @@ def show(
         numbers="r rrrrr",
     )
     if plot is not None:
-        ui.text(f"Responses drawn: {plot}")
+        ui.text(f"Picture: {plot}")
 
 
 @verb(
