@@ -20,6 +20,7 @@ VERBS = [
     "archive list",
     "archive show",
     "archive verify",
+    "bench serve",
     "bundle create",
     "bundle show",
     "bundle verify",
@@ -39,7 +40,7 @@ VERBS = [
     "study split",
     "train",
 ]
-LATER = ["runs", "models", "bench", "deploy", "azure"]
+LATER = ["runs", "models", "deploy", "azure"]
 
 
 def parse(command: str) -> None:
@@ -79,7 +80,9 @@ def test_examples_parse_and_stand_in_the_help(gliomap: Run, verb: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["sensor"], ["study"], ["bundle"], ["archive"], *(verb.split() for verb in VERBS)], ids=" ".join
+    "words",
+    [[], ["sensor"], ["study"], ["bundle"], ["archive"], ["bench"], *(verb.split() for verb in VERBS)],
+    ids=" ".join,
 )
 def test_help_fits_80_columns_and_names_the_shared_options(
     gliomap: Run, words: list[str], monkeypatch: pytest.MonkeyPatch
@@ -97,7 +100,7 @@ def test_help_fits_80_columns_and_names_the_shared_options(
         assert "\n\n  " in result.out
 
 
-@pytest.mark.parametrize("noun", ["sensor", "study", "bundle", "archive"])
+@pytest.mark.parametrize("noun", ["sensor", "study", "bundle", "archive", "bench"])
 def test_a_noun_alone_prints_its_help(gliomap: Run, noun: str) -> None:
     assert gliomap(noun).out == gliomap(noun, "--help").out
 

@@ -41,6 +41,11 @@ class Scene:
         return {role: tiff(getattr(self, role)) for role in ("raw", "white", "dark")}
 
 
+KEY, ADMIN = "camera-key-0123456789", "admin-key-0123456789"
+GUARDED = {"GLIOMAP_KEYS": f"camera:{KEY},chief:{ADMIN}:admin"}
+"""The environment of a service with keys."""
+
+
 @dataclass(frozen=True, eq=False)
 class RunningServer:
     """A server that answers."""
@@ -56,6 +61,11 @@ class RunningServer:
     def logged(self) -> str:
         """What it has written to stderr."""
         return self.log.read_text(encoding="utf-8")
+
+    def resident(self) -> int:
+        """Its memory, in KiB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
 
 
 def make_scene(sensor: MosaicSensor, seed: int = 0) -> Scene:

@@ -19,9 +19,8 @@ from websockets.sync.client import connect
 from gliomap.errors import GlioMapError, RequestError, UsageError
 from gliomap.serving import Client, ServiceSettings, TlsSettings, read_keys
 from gliomap.serving._keys import find_client
-from serving.servers import COMMAND, RunningServer, Scene
+from serving.servers import ADMIN, COMMAND, KEY, RunningServer, Scene
 
-KEY, ADMIN = "camera-key-0123456789", "admin-key-0123456789"
 KEYS = f"# who may ask\ncamera {KEY}\n\nchief {ADMIN} admin\n"
 
 
@@ -127,7 +126,7 @@ def test_a_guarded_service(serve: Callable[..., RunningServer], keys: Path, scen
 
 class TestTls:
     def test_a_client_certificate_lets_in_and_nothing_else_does(
-        self, serve: Callable[..., RunningServer], tmp_path: Path
+        self, serve: Callable[..., RunningServer], scene: Scene, tmp_path: Path
     ) -> None:
         authority = make_certificates(tmp_path)
         flags = ("--tls-cert", f"{tmp_path}/server.pem", "--tls-key", f"{tmp_path}/server.key")
@@ -140,6 +139,21 @@ class TestTls:
         trusting.load_cert_chain(tmp_path / "client.pem", tmp_path / "client.key")
         with Client(url, verify=trusting) as known:
             assert known.model().name == "small"
+            known.put_references("or-1", scene.white, scene.dark)
+            assert known.classify(scene.raw, references="or-1").mask.any()
+            assert len(list(known.stream([scene.raw], references="or-1"))) == 1
+        assert server.logged().count("[client ") >= 3, "the name in the certificate stands in the log"
+        own = (
+            "--tls-ca",
+            str(authority),
+            "--tls-cert",
+            f"{tmp_path}/client.pem",
+            "--tls-key",
+            f"{tmp_path}/client.key",
+        )
+        words = ["bench", "serve", url, *own, "--kind", "labels,stream", "--seconds", "0.1", "--json"]
+        done = subprocess.run([COMMAND, *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
     def test_certificates_that_cannot_be_used(self, bundle: Path, tmp_path: Path) -> None:
         (tmp_path / "cert.pem").write_text("nothing")

@@ -55,11 +55,6 @@ def client(server: RunningServer, scene: Scene) -> Iterator[httpx.Client]:
         yield plain
 
 
-def resident(server: RunningServer) -> int:
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
-
-
 def test_a_corpus_of_mutated_bodies(server: RunningServer, client: httpx.Client, scene: Scene) -> None:
     rng = np.random.default_rng(0)
     lists = {"raw_image": scene.raw.tolist(), "white_ref": scene.white.tolist(), "black_ref": scene.dark.tolist()}
@@ -84,9 +79,9 @@ def test_a_corpus_of_mutated_bodies(server: RunningServer, client: httpx.Client,
             problem = answer.json()
             assert {"title", "status", "detail", "remedy", "request_id"} <= set(problem)
         if number == ROUNDS // 4:
-            before = resident(server)
+            before = server.resident()
     assert sum(count for status, count in seen.items() if status >= 400) > ROUNDS // 2
-    assert resident(server) < 1.3 * before
+    assert server.resident() < 1.3 * before
     assert client.get("/health/ready").status_code == 200
 
 
@@ -116,6 +111,49 @@ def test_frames_that_are_none(client: httpx.Client, content: bytes, fault: str) 
     answer = client.post("/v1/classify?references=fuzz", content=content, headers={"Content-Type": "image/tiff"})
     assert answer.status_code == 422
     assert fault in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/score", "/v2/models/gliomap/infer"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 5_000_000,
+        b'{"inputs":' * 100_000,
+        b'{"raw_image": [[1e999]]}',
+        b"\xff\xfe{}",
+        b"NaN",
+        b'"' + b"x" * 9_000_000,
+    ],
+    ids=["deep lists", "deep objects", "infinity", "not UTF-8", "NaN", "an endless text"],
+)
+def test_json_that_is_meant_to_hurt(server: RunningServer, client: httpx.Client, path: str, content: bytes) -> None:
+    answer = client.post(path, content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
+    assert answer.json()["remedy"]
+    assert server.process.poll() is None
+
+
+def test_bombs_cost_no_memory(server: RunningServer, client: httpx.Client, scene: Scene) -> None:
+    client.post("/v1/classify?references=fuzz", content=scene.files["raw"], headers={"Content-Type": "image/tiff"})
+    before = server.resident()
+    largest = before
+    for content in (bomb(12_000, 12_000), pages(scene, 300), b"\x1f\x8b\x08" + bytes(1000)):
+        for _ in range(3):
+            answer = client.post(
+                "/v1/classify?references=fuzz", content=content, headers={"Content-Type": "image/tiff"}
+            )
+            assert answer.status_code == 422
+            largest = max(largest, server.resident())
+    assert largest - before < 100_000, "KiB; unpacked, the first alone has 288 MB"
+
+
+def pages(scene: Scene, count: int) -> bytes:
+    """A TIFF of many pages."""
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        for _ in range(count):
+            writer.write(scene.raw, metadata=None, contiguous=False)
+    return buffer.getvalue()
 
 
 def test_colour_pictures_are_no_frames(client: httpx.Client, scene: Scene) -> None:
@@ -225,6 +263,9 @@ def test_the_thesis_s_json_with_one_fault(client: httpx.Client, scene: Scene, ch
         {"inputs": [{"name": "raw", "shape": [-2], "datatype": "UINT16"}]},
         {"inputs": [{"name": "raw", "shape": [2], "datatype": "UINT16", "parameters": {"binary_data_size": 4}}]},
         {"inputs": [{"name": "cooked", "shape": [2], "datatype": "UINT16", "data": [1, 2]}]},
+        {"inputs": [{"name": "raw", "shape": [2], "datatype": "UINT16", "data": [1.5, 2]}]},
+        {"inputs": [{"name": "raw", "shape": [2], "datatype": "UINT16", "data": [True, "2"]}]},
+        {"inputs": [{"name": "raw", "shape": [2, 1], "datatype": "UINT16", "data": [[1], [2, 3]]}]},
         {"outputs": [{"name": "nothing"}]},
         {"parameters": {"references": 3}},
         {"parameters": {"references": "nobody"}},

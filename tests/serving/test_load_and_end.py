@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -154,26 +153,57 @@ class TestSlowAndLarge:
     def ask(self, server: RunningServer, head: str, body: bytes = b"", wait: float = 10) -> bytes:
         host, port = server.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=wait) as raw:
-            raw.sendall(
-                f"{head}\r\nHost: x\r\n\r\n".encode() if body == b"" else f"{head}\r\nHost: x\r\n\r\n".encode() + body
-            )
-            return raw.recv(1 << 16)
+            raw.sendall(f"{head}\r\nHost: x\r\n\r\n".encode() + body)
+            return b"".join(iter(lambda: raw.recv(1 << 16), b""))
 
-    @pytest.mark.parametrize("path", ["/v1/classify", "/score", "/v2/models/gliomap/infer", "/v1/model"])
+    @pytest.mark.parametrize("path", ["/v1/classify", "/score", "/v2/models/gliomap/infer"])
     def test_four_gigabytes_are_refused_before_they_come(self, server: RunningServer, path: str) -> None:
-        method = "PUT" if path == "/v1/model" else "POST"
-        answer = self.ask(server, f"{method} {path} HTTP/1.1\r\nContent-Length: 4294967296")
+        answer = self.ask(server, f"POST {path} HTTP/1.1\r\nContent-Length: 4294967296")
         assert answer.startswith(b"HTTP/1.1 413")
         assert b"application/problem+json" in answer
 
     def test_endless_chunks_end(self, server: RunningServer) -> None:
         host, port = server.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=30) as raw:
-            raw.sendall(
-                b"POST /v1/model HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".replace(b"POST", b"PUT")
-            )
+            raw.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
             with pytest.raises(OSError, match=r"reset|pipe|aborted"):
                 raw.sendall((b"100000\r\n" + bytes(1 << 20) + b"\r\n") * 200)
+        assert httpx.get(f"{server.url}/health/ready").status_code == 200
+
+    def test_a_sender_who_dawdles_is_told_so_and_keeps_no_place(self, serve: Callable[..., RunningServer]) -> None:
+        server = serve("--body-timeout", "0.5", "--queue", "0")
+        head = "POST /v1/classify HTTP/1.1\r\nContent-Type: image/tiff\r\nContent-Length: 1000"
+        answer = self.ask(server, head, b"abc")
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"did not arrive within 0.5 s" in answer
+        assert httpx.post(f"{server.url}/v1/classify", content=b"junk").status_code in (400, 422)
+
+    def test_a_connection_that_says_nothing_is_closed(self, serve: Callable[..., RunningServer]) -> None:
+        server = serve("--body-timeout", "0.5")
+        host, port = server.url.removeprefix("http://").split(":")
+        with (
+            socket.create_connection((host, int(port)), timeout=10) as silent,
+            socket.create_connection((host, int(port)), timeout=10) as slow,
+        ):
+            slow.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+            assert silent.recv(100) == b""
+            assert slow.recv(100) == b""
+
+    def test_a_client_that_closes_its_side_still_gets_its_answer(self, server: RunningServer, scene: Scene) -> None:
+        host, port = server.url.removeprefix("http://").split(":")
+        with server.client() as client:
+            client.put_references("half", scene.white, scene.dark)
+        body = scene.files["raw"]
+        head = f"POST /v1/classify?references=half HTTP/1.1\r\nHost: x\r\nAccept: image/png\r\nContent-Length: {len(body)}\r\n\r\n"
+        with socket.create_connection((host, int(port)), timeout=30) as half:
+            half.sendall(head.encode() + body)
+            half.shutdown(socket.SHUT_WR)
+            answer = b"".join(iter(lambda: half.recv(1 << 16), b""))
+        assert answer.startswith(b"HTTP/1.1 200")
+        with socket.create_connection((host, int(port)), timeout=30) as torn:
+            torn.sendall(head.encode() + body[:100])
+            torn.shutdown(socket.SHUT_WR)
+            assert torn.recv(1 << 16) == b"", "half a frame is nothing to answer"
         assert httpx.get(f"{server.url}/health/ready").status_code == 200
 
     def test_a_client_that_leaves_half_way(self, server: RunningServer) -> None:
@@ -197,12 +227,33 @@ def test_many_references_are_refused_not_thrown_out(serve: Callable[..., Running
         client.put_references("or-9", scene.white, scene.dark)
 
 
+def test_the_thesis_s_large_requests_come_one_at_a_time_and_leave_no_memory(
+    serve: Callable[..., RunningServer], scene: Scene
+) -> None:
+    server = serve()
+    lists = {"raw_image": scene.raw.tolist(), "white_ref": scene.white.tolist(), "black_ref": scene.dark.tolist()}
+    seen: Counter[int] = Counter()
+
+    def ask() -> None:
+        seen[httpx.post(f"{server.url}/score", json=lists, timeout=60).status_code] += 1
+
+    def all_at_once() -> None:
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    all_at_once()
+    before = server.resident()
+    for _ in range(3):
+        all_at_once()
+    assert set(seen) == {200}
+    assert server.resident() < 1.1 * before
+
+
 def test_memory_does_not_grow(serve: Callable[..., RunningServer], scene: Scene) -> None:
     server = serve()
-
-    def resident() -> int:
-        status = Path(f"/proc/{server.process.pid}/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
 
     with server.client() as client:
         client.put_references("or-1", scene.white, scene.dark)
@@ -212,7 +263,7 @@ def test_memory_does_not_grow(serve: Callable[..., RunningServer], scene: Scene)
                 client.picture(scene.files["raw"], "labels", references="or-1")
 
         ask(100)
-        before = resident()
+        before = server.resident()
         ask(300)
-        assert resident() < 1.1 * before
+        assert server.resident() < 1.1 * before
     assert np.isfinite(before)

@@ -6,6 +6,7 @@ import io
 import shutil
 import signal
 import subprocess
+import threading
 import time
 import zipfile
 from collections.abc import Callable
@@ -17,7 +18,9 @@ import pytest
 
 from bundles.makers import small_bundle, small_sensor, window_network
 from gliomap.engine import Engine
-from serving.servers import COMMAND, RunningServer, Scene
+from serving.servers import ADMIN, COMMAND, GUARDED, KEY, RunningServer, Scene
+
+ZIP = {"Content-Type": "application/zip", "X-API-Key": ADMIN}
 
 
 @pytest.fixture
@@ -49,12 +52,13 @@ def labels(bundle: Path, scene: Scene) -> np.ndarray:
 def test_a_zip_is_served_and_references_are_prepared_for_it(
     serve: Callable[..., RunningServer], own: Path, other: Path, scene: Scene
 ) -> None:
-    server = serve(path=own)
-    with server.client() as client:
+    server = serve(path=own, env=GUARDED)
+    with server.client(KEY) as client:
         client.put_references("or-1", scene.white, scene.dark)
         before = client.classify(scene.raw, references="or-1")
-        answer = httpx.put(f"{server.url}/v1/model", content=zipped(other), headers={"Content-Type": "application/zip"})
+        answer = httpx.put(f"{server.url}/v1/model?version=4", content=zipped(other), headers=ZIP)
         assert answer.status_code == 200
+        assert answer.json()["version"] == "4"
         after = client.classify(scene.raw, references="or-1")
         assert after.bundle == client.model().bundle != before.bundle
     np.testing.assert_array_equal(after.labels, labels(other, scene))
@@ -70,14 +74,47 @@ def test_a_bad_one_is_refused_and_the_present_one_stays(
         graph[100] ^= 1
         (other / "frame.onnx").write_bytes(graph)
         content = zipped(other)
-    server = serve(path=own)
-    with server.client() as client:
+    server = serve("--model-version", "3", path=own, env=GUARDED)
+    with server.client(KEY) as client:
         identity = client.model().bundle
-        answer = httpx.put(f"{server.url}/v1/model", content=content, headers={"Content-Type": "application/zip"})
+        answer = httpx.put(f"{server.url}/v1/model", content=content, headers=ZIP)
         assert answer.status_code == 422
-        assert client.model().bundle == identity
+        assert (client.model().bundle, client.model().version) == (identity, "3")
         found = client.classify(scene.raw, white=scene.white, dark=scene.dark)
     np.testing.assert_array_equal(found.labels, labels(own, scene))
+
+
+def test_without_keys_nobody_is_an_admin(server: RunningServer, other: Path) -> None:
+    answer = httpx.put(f"{server.url}/v1/model", content=zipped(other))
+    assert answer.status_code == 403
+    assert "SIGHUP" in answer.json()["remedy"]
+
+
+def test_frames_are_answered_while_a_model_is_exchanged(
+    serve: Callable[..., RunningServer], own: Path, other: Path, scene: Scene
+) -> None:
+    server = serve(path=own, env=GUARDED)
+    with server.client(KEY) as client:
+        client.put_references("or-1", scene.white, scene.dark)
+        identities = {client.model().bundle}
+        seen, stop = [], threading.Event()
+
+        def ask() -> None:
+            while not stop.is_set():
+                found = client.classify(scene.raw, references="or-1")
+                seen.append((found.bundle, found.labels))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        for bundle in (other, own, other):
+            identities.add(httpx.put(f"{server.url}/v1/model", content=zipped(bundle), headers=ZIP).json()["bundle"])
+        stop.set()
+        asking.join()
+    right = {Engine.open(path).bundle.identity: labels(path, scene) for path in (own, other)}
+    assert set(right) == identities
+    assert seen
+    for identity, found in seen:
+        np.testing.assert_array_equal(found, right[identity])
 
 
 def test_sighup_reads_the_path_anew(serve: Callable[..., RunningServer], own: Path, other: Path) -> None:

@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from gliomap.cli import (
     _archive,
+    _bench,
     _bundle,
     _classify,
     _demo,
@@ -45,6 +46,7 @@ VERBS = (
     _classify,
     _serve,
     _archive,
+    _bench,
 )
 """Imported so that their verbs join the application."""
 

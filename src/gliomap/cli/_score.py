@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,14 +11,13 @@ import typer
 from gliomap._files import atomic_folder
 from gliomap.cli._app import app
 from gliomap.cli._options import DarkFrame, PaletteChoice, PaletteName, RawFrame, WhiteDarkFrame, WhiteFrame
+from gliomap.cli._service import Authority, Certificate, CertificateKey, KeyFile, Url, connect
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
-from gliomap.errors import MissingExtraError, UsageError
+from gliomap.errors import UsageError
 
 if TYPE_CHECKING:
     from gliomap.serving import Client
-
-KEY_VARIABLE = "GLIOMAP_KEY"
 
 
 @verb(
@@ -34,7 +32,7 @@ KEY_VARIABLE = "GLIOMAP_KEY"
 )
 def score(
     ui: Ui,
-    url: Annotated[str, typer.Argument(metavar="URL", help="Of a service (`gliomap serve`).")],
+    url: Url,
     raw: RawFrame = None,
     white: WhiteFrame = None,
     dark: DarkFrame = None,
@@ -50,10 +48,10 @@ def score(
     ] = None,
     patient: Annotated[str | None, typer.Option("--patient", metavar="ID", help="For the service's archive.")] = None,
     palette: PaletteChoice = PaletteName.classic,
-    key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="File with the API key. Or GLIOMAP_KEY.")
-    ] = None,
-    ca: Annotated[Path | None, typer.Option("--tls-ca", metavar="PEM", help="Authority of the service.")] = None,
+    key: KeyFile = None,
+    ca: Authority = None,
+    certificate: Certificate = None,
+    private: CertificateKey = None,
 ) -> None:
     """Ask a service for the map of a frame, or of all in a folder.
 
@@ -61,15 +59,11 @@ def score(
     FRAME_result.json and so on beside each frame, and leaves frames alone that
     have them already.
     """
-    try:
-        from gliomap.serving import Client
-    except ImportError as error:
-        raise MissingExtraError("gliomap score", "serve") from error
     if (raw is None) == (watch is None):
         raise UsageError("score", "needs one of --raw and --watch", "Give the frame, or the folder of frames.")
     if references is None and (white is None or dark is None):
         raise UsageError("score", "has no references", "Give --white and --dark, or --references ID.")
-    with Client(url, key=_key(key), verify=True if ca is None else str(ca)) as client:
+    with connect("score", url, key, ca, certificate, private) as client:
         name, own = references, {"white": white, "dark": dark}
         if raw is not None and references is None and white_dark is None:
             _once(ui, client, raw, out, own, patient, palette.value)
@@ -134,12 +128,3 @@ def _watch(ui: Ui, client: Client, folder: Path, out: Path | None, references: s
             ui.text(f"{scored.frame.name}: {scored.fault}")
         else:
             ui.text(f"{scored.frame.name}: {target / f'{scored.frame.stem}_map.png'}")
-
-
-def _key(path: Path | None) -> str | None:
-    if path is None:
-        return os.environ.get(KEY_VARIABLE) or None
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise UsageError(path, "is no file with a key", "Write the key alone into it.") from error

@@ -6,7 +6,7 @@ import os
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from gliomap.cli._options import Backend
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
 from gliomap.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from gliomap.serving import ArchiveSettings, TlsSettings
 
 
 class LogFormat(StrEnum):
@@ -36,6 +39,10 @@ class LogFormat(StrEnum):
 def serve(
     ui: Ui,
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip.")],
+    model_version: Annotated[
+        str | None,
+        typer.Option("--model-version", metavar="V", help="As your registry calls it; for answers and archive."),
+    ] = None,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes a free one.")] = 8000,
     keys: Annotated[
@@ -55,6 +62,13 @@ def serve(
     deadline: Annotated[
         float, typer.Option("--deadline", metavar="S", min=0.1, help="Longest wait for an answer, in seconds.")
     ] = 10.0,
+    body_timeout: Annotated[
+        float, typer.Option("--body-timeout", metavar="S", min=0.1, help="Longest time for a request to arrive.")
+    ] = 30.0,
+    max_references: Annotated[
+        int, typer.Option("--max-references", metavar="N", min=1, help="Pairs kept at once, 36 MB each.")
+    ] = 8,
+    max_streams: Annotated[int, typer.Option("--max-streams", metavar="N", min=0, help="Streams at once.")] = 4,
     max_reference_age: Annotated[
         float, typer.Option("--max-reference-age", metavar="MINUTES", min=0, help="Older ones blank the map.")
     ] = 60.0,
@@ -82,29 +96,45 @@ def serve(
         import fastapi  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("gliomap serve", "serve") from error
-    from gliomap.serving import ArchiveSettings, ServiceSettings, TlsSettings, read_keys, run
+    from gliomap.serving import ServiceSettings, read_keys, run
 
-    if (tls_cert is None) != (tls_key is None) or (tls_client_ca is not None and tls_cert is None):
-        raise UsageError("serve", "a certificate needs its key, and a client authority both", "Give all of them.")
-    tls = None if tls_cert is None or tls_key is None else TlsSettings(tls_cert, tls_key, tls_client_ca)
-    only_archive = {"--archive-url": archive_url, "--archive-frames": archive_frames or None}
-    misplaced = [flag for flag, value in only_archive.items() if value is not None and archive is None]
-    if misplaced:
-        raise UsageError("serve", f"{', '.join(misplaced)} belongs to --archive", "Add --archive DIR.")
-    kept = None if archive is None else ArchiveSettings(archive, archive_url, archive_frames, archive_keep_ids)
     settings = ServiceSettings(
         bundle=bundle,
+        model_version=model_version or "",
         host=host,
         port=port,
         keys=read_keys(keys, os.environ),
-        tls=tls,
+        tls=_tls(tls_cert, tls_key, tls_client_ca),
         backend=backend.value,
         threads=ui.threads,
         workers=workers,
         queue=queue,
         deadline=timedelta(seconds=deadline),
+        body_timeout=timedelta(seconds=body_timeout),
+        max_references=max_references,
+        max_streams=max_streams,
         max_reference_age=timedelta(minutes=max_reference_age),
-        archive=kept,
+        archive=_archive(archive, archive_url, archive_frames, archive_keep_ids),
         log_format=log_format.value,
     )
     run(settings)
+
+
+def _tls(certificate: Path | None, key: Path | None, client_authority: Path | None) -> TlsSettings | None:
+    from gliomap.serving import TlsSettings
+
+    if (certificate is None) != (key is None) or (client_authority is not None and certificate is None):
+        raise UsageError("serve", "a certificate needs its key, and a client authority both", "Give all of them.")
+    return None if certificate is None or key is None else TlsSettings(certificate, key, client_authority)
+
+
+def _archive(folder: Path | None, url: str | None, frames: bool, keep_ids: bool) -> ArchiveSettings | None:
+    from gliomap.serving import ArchiveSettings
+
+    if folder is not None:
+        return ArchiveSettings(folder, url, frames, keep_ids)
+    only_archive = {"--archive-url": url is not None, "--archive-frames": frames, "--archive-keep-ids": keep_ids}
+    misplaced = [flag for flag, given in only_archive.items() if given]
+    if misplaced:
+        raise UsageError("serve", f"{', '.join(misplaced)} belongs to --archive", "Add --archive DIR.")
+    return None

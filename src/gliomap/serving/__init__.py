@@ -10,36 +10,52 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gliomap.serving._app import create_app
-    from gliomap.serving._client import AsyncClient, Client, RemoteMap
+    from gliomap.serving._bench import KINDS, Measured, measure
+    from gliomap.serving._client import AsyncClient, Client
+    from gliomap.serving._exchange import RemoteMap
     from gliomap.serving._keys import Key, read_keys
     from gliomap.serving._server import run
     from gliomap.serving._service import Service
     from gliomap.serving._settings import ArchiveSettings, ServiceSettings, TlsSettings
+    from gliomap.serving._synthetic import BenchFrames, synthetic_frames
+    from gliomap.serving._top import Activity, Rate, follow
     from gliomap.serving._watch import Scored, score_frame, watch
 
 __all__ = [
+    "KINDS",
+    "Activity",
     "ArchiveSettings",
     "AsyncClient",
+    "BenchFrames",
     "Client",
     "Key",
+    "Measured",
+    "Rate",
     "RemoteMap",
     "Scored",
     "Service",
     "ServiceSettings",
     "TlsSettings",
     "create_app",
+    "follow",
+    "measure",
     "read_keys",
     "run",
     "score_frame",
+    "synthetic_frames",
     "watch",
 ]
 
 _NAMES = {
     "_app": ("create_app",),
-    "_client": ("AsyncClient", "Client", "RemoteMap"),
+    "_bench": ("KINDS", "Measured", "measure"),
+    "_synthetic": ("BenchFrames", "synthetic_frames"),
+    "_client": ("AsyncClient", "Client"),
+    "_exchange": ("RemoteMap",),
     "_keys": ("Key", "read_keys"),
     "_server": ("run",),
     "_service": ("Service",),
+    "_top": ("Activity", "Rate", "follow"),
     "_watch": ("Scored", "score_frame", "watch"),
     "_settings": ("ArchiveSettings", "ServiceSettings", "TlsSettings"),
 }

@@ -6,16 +6,29 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, WebSocket
+from fastapi import Depends, Request, Security, WebSocket
+from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.requests import HTTPConnection
 
 from gliomap.errors import RequestError
 from gliomap.serving._bodies import Limits, swallow
 from gliomap.serving._keys import Client, find_client
 from gliomap.serving._problems import Problem
+from gliomap.serving._protocol import certificate_name
 from gliomap.serving._service import Service
 
-__all__ = ["PROBLEMS", "Admin", "Caller", "Serving", "body_limits", "going_down", "placed", "problems", "request_id"]
+__all__ = [
+    "PROBLEMS",
+    "Admin",
+    "Caller",
+    "Serving",
+    "body_limits",
+    "case_header",
+    "going_down",
+    "placed",
+    "problems",
+    "request_id",
+]
 
 PROBLEMS: dict[int, str] = {
     400: "The request contradicts itself.",
@@ -47,7 +60,7 @@ def _service(connection: HTTPConnection) -> Service:
 
 
 def _caller(connection: HTTPConnection) -> Client:
-    client = find_client(_service(connection).settings.keys, connection.headers)
+    client = find_client(_service(connection).settings.keys, connection.headers, certificate_name(connection))
     connection.scope["client_name"] = client.name
     return client
 
@@ -58,7 +71,7 @@ def _admin(connection: HTTPConnection) -> Client:
         raise RequestError(
             f"key {client.name!r}",
             "may not exchange the model",
-            "Use a key that stands with 'admin' in the file of keys.",
+            "Use a key that stands with 'admin' among the keys of the service; or send the process SIGHUP.",
             status=403,
         )
     return client
@@ -72,11 +85,18 @@ def _of_socket(socket: WebSocket) -> Service:
     return _service(socket)
 
 
-def _request_caller(request: Request) -> Client:
+# These two read nothing: they tell the interface's description how a key is shown. `find_client` looks at it.
+_Bearer = Annotated[object, Security(HTTPBearer(auto_error=False, description="A key, where the service has keys."))]
+_Header = Annotated[object, Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key."))]
+
+
+def _request_caller(request: Request, bearer: _Bearer, header: _Header) -> Client:
+    del bearer, header
     return _caller(request)
 
 
-def _request_admin(request: Request) -> Client:
+def _request_admin(request: Request, bearer: _Bearer, header: _Header) -> Client:
+    del bearer, header
     return _admin(request)
 
 
@@ -101,6 +121,11 @@ def request_id(connection: HTTPConnection) -> str:
     return str(connection.scope["request_id"])
 
 
+def case_header(case: str | None) -> dict[str, str]:
+    """Where an answer lies in the archive."""
+    return {} if case is None else {"GlioMap-Case": case}
+
+
 def body_limits(service: Service, *, json: bool = False) -> Limits:
     """Limits of a body."""
     settings = service.settings
@@ -108,8 +133,10 @@ def body_limits(service: Service, *, json: bool = False) -> Limits:
 
 
 @asynccontextmanager
-async def placed(request: Request, service: Service) -> AsyncIterator[None]:
+async def placed(request: Request, service: Service, *, large: bool = False) -> AsyncIterator[None]:
     """Hold a place from before the body is read; where there is none, let the body pass and say so.
+
+    Large requests wait for each other.
 
     Raises
     ------
@@ -120,7 +147,7 @@ async def placed(request: Request, service: Service) -> AsyncIterator[None]:
     try:
         if service.draining:
             raise going_down()
-        async with service.workers.place():
+        async with service.workers.place(large=large):
             held = True
             yield
     except RequestError:

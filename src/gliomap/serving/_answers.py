@@ -17,6 +17,7 @@ from gliomap.engine import TissueMap
 from gliomap.errors import RequestError
 from gliomap.preprocessing import HyperCube
 from gliomap.rendering import Picture, map_picture, overlay_picture, synthetic_rgb
+from gliomap.serving._tiff import tiff_bytes
 
 __all__ = ["FORMS", "Answer", "AnswerForm", "chosen_form", "labels_png", "packed", "png", "render"]
 
@@ -94,7 +95,7 @@ def render(form: AnswerForm, tissue: TissueMap, cube: Callable[[], HyperCube], p
     if form == "npz":
         return _npz(tissue)
     if form == "tiff":
-        return _tiff(tissue)
+        return tiff_bytes(tissue.labels)
     rgb = synthetic_rgb(cube())
     subtitle = f"bundle {tissue.bundle[:12]}"
     if form == "map":
@@ -157,12 +158,4 @@ def _npz(tissue: TissueMap) -> bytes:
         mask=tissue.mask,
         reasons=tissue.reasons,
     )
-    return buffer.getvalue()
-
-
-def _tiff(tissue: TissueMap) -> bytes:
-    from tifffile import imwrite
-
-    buffer = io.BytesIO()
-    imwrite(buffer, tissue.labels, photometric="minisblack", metadata=None, software="GlioMap")
     return buffer.getvalue()

@@ -14,7 +14,7 @@ from fastapi_offline import FastAPIOffline
 from gliomap import __version__
 from gliomap.errors import GlioMapError
 from gliomap.rendering import DISCLAIMER
-from gliomap.serving import _inference_protocol, _routes, _stream, _thesis
+from gliomap.serving import _examples, _inference_protocol, _routes, _stream, _thesis
 from gliomap.serving._observe import Observer
 from gliomap.serving._problems import install_handlers
 from gliomap.serving._service import Service
@@ -47,7 +47,7 @@ def create_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     install_handlers(app)
-    for module in (_routes, _stream, _thesis, _inference_protocol):
+    for module in (_routes, _stream, _thesis, _inference_protocol, _examples):
         app.include_router(module.router)
     app.add_middleware(Observer, service=service)
     trace(app)
@@ -78,6 +78,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _reload(service: Service) -> None:
     """Serve the bundle at the service's path, read anew; the present one stays if that is bad."""
     try:
-        await service.workers.run(service.exchange)
+        async with service.exchanging:
+            await asyncio.to_thread(service.exchange)
     except GlioMapError as error:
         logger.error("the new bundle is not served, the present one stays: %s", error)

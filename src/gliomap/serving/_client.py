@@ -4,155 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import io
+import ssl
 import time
 import zipfile
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import httpx
-import numpy as np
-import numpy.typing as npt
 
-from gliomap.errors import MachineError, RequestError
+from gliomap.serving._exchange import (
+    Asked,
+    FrameLike,
+    RemoteMap,
+    binary,
+    frame_content,
+    frame_request,
+    key_headers,
+    map_of,
+    pair_request,
+    refused,
+    stream_options,
+    stream_url,
+    tls_context,
+    unreachable,
+    wait_before_retry,
+)
 from gliomap.serving._schemas import ClassifyAnswer, ModelAnswer, ReferencesAnswer, StreamReply
 
 __all__ = ["AsyncClient", "Client", "FrameLike", "RemoteMap"]
-
-FrameLike = Path | str | bytes | npt.NDArray[np.uint16]
-"""A frame: the path or the bytes of a TIFF file, or its numbers."""
-
-_TRIES = 4
-_LONGEST_WAIT_S = 10.0
-
-
-@dataclass(frozen=True, eq=False)
-class RemoteMap:
-    """A map that a service made.
-
-    Attributes
-    ----------
-    labels
-        (H, W) uint8: class 1…C, 0 = not classified.
-    probabilities
-        (H, W, C) float32.
-    confidence
-        (H, W) float32.
-    mask
-        (H, W) bool, True = classified.
-    reasons
-        (H, W) uint8, bits of `gliomap.preprocessing.Reason`.
-    bundle
-        Identity of the bundle that made it.
-    blanked
-        Why nothing was classified; None where the map stands.
-    case
-        Its id in the service's archive, or None.
-    """
-
-    labels: npt.NDArray[np.uint8]
-    probabilities: npt.NDArray[np.float32]
-    confidence: npt.NDArray[np.float32]
-    mask: npt.NDArray[np.bool_]
-    reasons: npt.NDArray[np.uint8]
-    bundle: str
-    blanked: str | None
-    case: str | None
-
-
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """A request, and what becomes of its answer."""
-
-    method: str
-    path: str
-    options: Mapping[str, Any]
-
-
-def _frame_request(
-    raw: FrameLike,
-    references: str | None,
-    white: FrameLike | None,
-    dark: FrameLike | None,
-    accept: str,
-    **parameters: str | None,
-) -> _Asked:
-    asked = {name: value for name, value in {"references": references, **parameters}.items() if value is not None}
-    headers = {"Accept": accept}
-    if white is None and dark is None:
-        content, kind, shape = _content(raw)
-        headers |= {"Content-Type": kind} | ({"X-Frame-Shape": f"{shape[0]}x{shape[1]}"} if shape else {})
-        return _Asked("POST", "/v1/classify", {"params": asked, "headers": headers, "content": content})
-    sent = {"raw": raw, "white": white, "dark": dark}
-    files = {name: (f"{name}.tif", _content(one)[0]) for name, one in sent.items() if one is not None}
-    return _Asked("POST", "/v1/classify", {"params": asked, "headers": headers, "files": files})
-
-
-def _pair_request(
-    name: str, white: FrameLike, dark: FrameLike, white_dark: FrameLike | None, exposures_ms: Mapping[str, float] | None
-) -> _Asked:
-    sent = {"white": white, "dark": dark, "white_dark": white_dark}
-    files = {role: (f"{role}.tif", _content(one)[0]) for role, one in sent.items() if one is not None}
-    times = {f"{role}_ms": str(value) for role, value in (exposures_ms or {}).items()}
-    return _Asked("PUT", f"/v1/references/{name}", {"files": files, "params": times})
-
-
-def _content(frame: FrameLike) -> tuple[bytes, str, tuple[int, int] | None]:
-    """Bytes, media type and, for numbers, shape."""
-    if isinstance(frame, np.ndarray):
-        return frame.astype("<u2", copy=False).tobytes(), "application/octet-stream", (frame.shape[0], frame.shape[1])
-    return (frame if isinstance(frame, bytes) else Path(frame).read_bytes()), "image/tiff", None
-
-
-def _map_of(answer: httpx.Response) -> RemoteMap:
-    with np.load(io.BytesIO(answer.content), allow_pickle=False) as arrays:
-        return RemoteMap(
-            **{name: arrays[name] for name in ("labels", "probabilities", "confidence", "mask", "reasons")},
-            bundle=answer.headers.get("GlioMap-Bundle", ""),
-            blanked=answer.headers.get("GlioMap-Blanked"),
-            case=answer.headers.get("GlioMap-Case"),
-        )
-
-
-def _refused(answer: httpx.Response) -> RequestError:
-    """The problem that an answer tells, as an error."""
-    try:
-        told = answer.json()
-    except ValueError:
-        told = {}
-    told = told if isinstance(told, dict) else {}
-    detail = str(told.get("detail", f"answered {answer.status_code}"))
-    thing, _, fault = detail.partition(": ")
-    return RequestError(
-        thing if fault else str(answer.url),
-        fault or detail,
-        str(told.get("remedy", "Check the address.")),
-        status=answer.status_code,
-        headers={"Retry-After": answer.headers["Retry-After"]} if "Retry-After" in answer.headers else None,
-    )
-
-
-def _wait(answer: httpx.Response, tried: int) -> float | None:
-    """Seconds until a request that was refused for load is sent again; None to give up."""
-    if answer.status_code not in (429, 503) or tried >= _TRIES:
-        return None
-    told = answer.headers.get("Retry-After", "1")
-    return min(float(told) if told.isdigit() else 1.0, _LONGEST_WAIT_S)
-
-
-def _unreachable(url: object, error: Exception) -> MachineError:
-    return MachineError(url, f"cannot be reached ({error})", "Check the address, and that the service runs.")
-
-
-def _headers(key: str | None) -> dict[str, str]:
-    return {} if key is None else {"Authorization": f"Bearer {key}"}
-
-
-def _stream_url(base: str, references: str, encoding: str) -> str:
-    scheme, _, rest = base.rstrip("/").partition("://")
-    return f"{'wss' if scheme == 'https' else 'ws'}://{rest}/v1/stream?references={references}&encoding={encoding}"
 
 
 class Client:
@@ -175,9 +55,11 @@ class Client:
     time that it tells. A service that cannot be reached raises `MachineError`.
     """
 
-    def __init__(self, url: str, *, key: str | None = None, timeout_s: float = 60, verify: Any = True) -> None:
-        self.url, self._key = url.rstrip("/"), key
-        self._http = httpx.Client(base_url=self.url, headers=_headers(key), timeout=timeout_s, verify=verify)
+    def __init__(
+        self, url: str, *, key: str | None = None, timeout_s: float = 60, verify: ssl.SSLContext | str | bool = True
+    ) -> None:
+        self.url, self._key, self._verify = url.rstrip("/"), key, tls_context(verify)
+        self._http = httpx.Client(base_url=self.url, headers=key_headers(key), timeout=timeout_s, verify=self._verify)
 
     def __enter__(self) -> Self:
         return self
@@ -200,7 +82,7 @@ class Client:
 
     def model(self) -> ModelAnswer:
         """Manifest and card of the model that is served."""
-        return ModelAnswer.model_validate_json(self._send(_Asked("GET", "/v1/model", {})).content)
+        return ModelAnswer.model_validate_json(self._send(Asked("GET", "/v1/model", {})).content)
 
     def put_references(
         self,
@@ -212,12 +94,12 @@ class Client:
         exposures_ms: Mapping[str, float] | None = None,
     ) -> ReferencesAnswer:
         """Send white and dark once per operation; `exposures_ms` has raw, white and dark where they differ."""
-        answer = self._send(_pair_request(name, white, dark, white_dark, exposures_ms))
+        answer = self._send(pair_request(name, white, dark, white_dark, exposures_ms))
         return ReferencesAnswer.model_validate_json(answer.content)
 
     def delete_references(self, name: str) -> None:
         """Forget references."""
-        self._send(_Asked("DELETE", f"/v1/references/{name}", {}))
+        self._send(Asked("DELETE", f"/v1/references/{name}", {}))
 
     def classify(
         self,
@@ -229,7 +111,7 @@ class Client:
         patient: str | None = None,
     ) -> RemoteMap:
         """Classify a frame, with references that were put, or with its own white and dark."""
-        return _map_of(self._send(_frame_request(raw, references, white, dark, "application/x-npz", patient=patient)))
+        return map_of(self._send(frame_request(raw, references, white, dark, "application/x-npz", patient=patient)))
 
     def summary(
         self,
@@ -241,7 +123,7 @@ class Client:
         patient: str | None = None,
     ) -> ClassifyAnswer:
         """Classify a frame, and get its map in numbers and as a small PNG."""
-        answer = self._send(_frame_request(raw, references, white, dark, "application/json", patient=patient))
+        answer = self._send(frame_request(raw, references, white, dark, "application/json", patient=patient))
         return ClassifyAnswer.model_validate_json(answer.content)
 
     def picture(
@@ -255,7 +137,7 @@ class Client:
         palette: str = "classic",
     ) -> bytes:
         """Classify a frame, and get a PNG picture."""
-        asked = _frame_request(raw, references, white, dark, "image/png", picture=kind, palette=palette)
+        asked = frame_request(raw, references, white, dark, "image/png", picture=kind, palette=palette)
         return self._send(asked).content
 
     def everything(
@@ -269,43 +151,69 @@ class Client:
         palette: str = "classic",
     ) -> dict[str, bytes]:
         """Classify a frame, and get all files that `gliomap classify -o` writes: name → content."""
-        asked = _frame_request(raw, references, white, dark, "application/zip", patient=patient, palette=palette)
+        asked = frame_request(raw, references, white, dark, "application/zip", patient=patient, palette=palette)
         with zipfile.ZipFile(io.BytesIO(self._send(asked).content)) as archive:
             return {entry.filename: archive.read(entry) for entry in archive.infolist()}
 
     def stream(
-        self, frames: Iterable[FrameLike], *, references: str, encoding: Literal["labels", "png"] = "labels"
+        self,
+        frames: Iterable[FrameLike],
+        *,
+        references: str,
+        encoding: Literal["labels", "png"] = "labels",
+        in_flight: int = 1,
     ) -> Iterator[tuple[StreamReply, bytes]]:
-        """Send frames one by one, and get each one's map before the next is sent."""
+        """Send frames and get their maps, at most `in_flight` of them under way at once.
+
+        With one, each frame has its map before the next is sent; with two the service is busy while a map travels. With more
+        the newest wins, and replies count the frames that were dropped.
+        """
         from websockets.exceptions import InvalidStatus
         from websockets.sync.client import connect
 
         from gliomap.serving._stream import unpack_reply
 
-        url = _stream_url(self.url, references, encoding)
+        url = stream_url(self.url, references, encoding)
         try:
-            socket = connect(url, additional_headers=_headers(self._key), compression=None, max_size=1 << 26)
+            socket = connect(url, **stream_options(self._key, url, self._verify))
         except InvalidStatus as error:
-            raise _refused(httpx.Response(error.response.status_code, content=bytes(error.response.body))) from error
+            raise refused(httpx.Response(error.response.status_code, content=bytes(error.response.body))) from error
         except OSError as error:
-            raise _unreachable(url, error) from error
+            raise unreachable(url, error) from error
         with socket:
+            sent = replied = 0
             for frame in frames:
-                socket.send(_content(frame)[0])
-                yield unpack_reply(_binary(socket.recv()))
+                socket.send(frame_content(frame)[0])
+                sent += 1
+                while sent - replied >= in_flight:
+                    reply, body = unpack_reply(binary(socket.recv()))
+                    replied = reply.sequence
+                    yield reply, body
+            while replied < sent:
+                reply, body = unpack_reply(binary(socket.recv()))
+                replied = reply.sequence
+                yield reply, body
 
-    def _send(self, asked: _Asked) -> httpx.Response:
+    def ask(self, asked: Asked) -> httpx.Response:
+        """Send a request once, and give back whatever comes, a refusal too."""
+        try:
+            return self._http.request(asked.method, asked.path, **asked.options)
+        except httpx.TransportError as error:
+            raise unreachable(self.url, error) from error
+
+    def metrics(self) -> str:
+        """The service's numbers, as Prometheus reads them."""
+        return self._send(Asked("GET", "/metrics", {})).text
+
+    def _send(self, asked: Asked) -> httpx.Response:
         tried = 1
         while True:
-            try:
-                answer = self._http.request(asked.method, asked.path, **asked.options)
-            except httpx.TransportError as error:
-                raise _unreachable(self.url, error) from error
+            answer = self.ask(asked)
             if answer.is_success:
                 return answer
-            wait = _wait(answer, tried)
+            wait = wait_before_retry(answer, tried)
             if wait is None:
-                raise _refused(answer)
+                raise refused(answer)
             time.sleep(wait)
             tried += 1
 
@@ -313,9 +221,13 @@ class Client:
 class AsyncClient:
     """A client for asyncio; parameters and errors as of `Client`. Use it with `async with`."""
 
-    def __init__(self, url: str, *, key: str | None = None, timeout_s: float = 60, verify: Any = True) -> None:
-        self.url, self._key = url.rstrip("/"), key
-        self._http = httpx.AsyncClient(base_url=self.url, headers=_headers(key), timeout=timeout_s, verify=verify)
+    def __init__(
+        self, url: str, *, key: str | None = None, timeout_s: float = 60, verify: ssl.SSLContext | str | bool = True
+    ) -> None:
+        self.url, self._key, self._verify = url.rstrip("/"), key, tls_context(verify)
+        self._http = httpx.AsyncClient(
+            base_url=self.url, headers=key_headers(key), timeout=timeout_s, verify=self._verify
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -331,7 +243,7 @@ class AsyncClient:
 
     async def model(self) -> ModelAnswer:
         """Manifest and card of the model that is served."""
-        return ModelAnswer.model_validate_json((await self._send(_Asked("GET", "/v1/model", {}))).content)
+        return ModelAnswer.model_validate_json((await self._send(Asked("GET", "/v1/model", {}))).content)
 
     async def put_references(
         self,
@@ -343,7 +255,7 @@ class AsyncClient:
         exposures_ms: Mapping[str, float] | None = None,
     ) -> ReferencesAnswer:
         """Send white and dark once per operation."""
-        answer = await self._send(_pair_request(name, white, dark, white_dark, exposures_ms))
+        answer = await self._send(pair_request(name, white, dark, white_dark, exposures_ms))
         return ReferencesAnswer.model_validate_json(answer.content)
 
     async def classify(
@@ -356,8 +268,8 @@ class AsyncClient:
         patient: str | None = None,
     ) -> RemoteMap:
         """Classify a frame, with references that were put, or with its own white and dark."""
-        asked = _frame_request(raw, references, white, dark, "application/x-npz", patient=patient)
-        return _map_of(await self._send(asked))
+        asked = frame_request(raw, references, white, dark, "application/x-npz", patient=patient)
+        return map_of(await self._send(asked))
 
     async def stream(
         self, frames: AsyncIterator[FrameLike], *, references: str, encoding: Literal["labels", "png"] = "labels"
@@ -367,14 +279,16 @@ class AsyncClient:
 
         from gliomap.serving._stream import unpack_reply
 
-        url = _stream_url(self.url, references, encoding)
-        async with connect(url, additional_headers=_headers(self._key), compression=None, max_size=1 << 26) as socket:
+        url = stream_url(self.url, references, encoding)
+        async with connect(
+            url, additional_headers=key_headers(self._key), compression=None, max_size=1 << 26
+        ) as socket:
             sent = replied = 0
 
             async def send() -> None:
                 nonlocal sent
                 async for frame in frames:
-                    await socket.send(_content(frame)[0])
+                    await socket.send(frame_content(frame)[0])
                     sent += 1
                 if replied == sent:
                     await socket.close()
@@ -383,7 +297,7 @@ class AsyncClient:
             try:
                 # The newest frame is never dropped: when it is answered and no more come, all is done.
                 async for message in socket:
-                    reply, body = unpack_reply(_binary(message))
+                    reply, body = unpack_reply(binary(message))
                     replied = reply.sequence
                     yield reply, body
                     if sender.done():
@@ -393,21 +307,17 @@ class AsyncClient:
             finally:
                 sender.cancel()
 
-    async def _send(self, asked: _Asked) -> httpx.Response:
+    async def _send(self, asked: Asked) -> httpx.Response:
         tried = 1
         while True:
             try:
                 answer = await self._http.request(asked.method, asked.path, **asked.options)
             except httpx.TransportError as error:
-                raise _unreachable(self.url, error) from error
+                raise unreachable(self.url, error) from error
             if answer.is_success:
                 return answer
-            wait = _wait(answer, tried)
+            wait = wait_before_retry(answer, tried)
             if wait is None:
-                raise _refused(answer)
+                raise refused(answer)
             await asyncio.sleep(wait)
             tried += 1
-
-
-def _binary(message: str | bytes) -> bytes:
-    return message.encode() if isinstance(message, str) else message

@@ -21,9 +21,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gliomap import __version__
 from gliomap.errors import RequestError, UsageError
-from gliomap.serving._access import Caller, Serving, body_limits, going_down, placed, problems, request_id
+from gliomap.serving._access import Caller, Serving, body_limits, case_header, going_down, placed, problems, request_id
 from gliomap.serving._bodies import ROLES, read_body
+from gliomap.serving._examples import example_of
 from gliomap.serving._json import dump_json
+from gliomap.serving._keys import Client
 from gliomap.serving._model import ServedModel
 from gliomap.serving._service import Ask, Mapped, Service
 
@@ -40,6 +42,7 @@ _OUTPUT_TYPES = {"labels": "UINT8", "confidence": "FP32", "probabilities": "FP32
 _SEE = "GET /v2/models/NAME tells inputs and outputs."
 
 Name = Annotated[str, PathParameter(description="As GET /v1/model tells it, or 'gliomap'.", examples=["gliomap"])]
+HeadLength = Annotated[str | None, Header(alias="Inference-Header-Content-Length")]
 Version = Annotated[str, PathParameter(description="As GET /v1/model tells it; '1' where it has none.", examples=["1"])]
 
 
@@ -110,7 +113,10 @@ _INFER_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": InferRequest.model_json_schema(ref_template="#/components/schemas/{model}")},
+            "application/json": {
+                "schema": InferRequest.model_json_schema(ref_template="#/components/schemas/{model}"),
+                "examples": example_of("infer.json"),
+            },
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },
     }
@@ -138,10 +144,18 @@ async def server() -> ServerAnswer:
 
 
 @router.get("/models/{name}", summary="The model's tensors", responses=problems(404))
-@router.get("/models/{name}/versions/{version}", summary="The model's tensors", responses=problems(404))
-async def metadata(service: Serving, _: Caller, name: Name, version: Version | None = None) -> MetadataAnswer:
+async def metadata(service: Serving, _: Caller, name: Name) -> MetadataAnswer:
     """Inputs and outputs."""
-    model = _model(service, name, version)
+    return _metadata(_model(service, name), name)
+
+
+@router.get("/models/{name}/versions/{version}", summary="A version's tensors", responses=problems(404))
+async def version_metadata(service: Serving, _: Caller, name: Name, version: Version) -> MetadataAnswer:
+    """Inputs and outputs."""
+    return _metadata(_model(service, name, version), name)
+
+
+def _metadata(model: ServedModel, name: str) -> MetadataAnswer:
     sensor = model.engine.sensor
     height, width = sensor.cube_shape
     frame, classes = list(sensor.frame_shape), len(model.engine.classes)
@@ -159,11 +173,22 @@ async def metadata(service: Serving, _: Caller, name: Name, version: Version | N
 
 
 @router.get("/models/{name}/ready", summary="Whether the model takes requests", responses=problems(404, 503))
-@router.get(
-    "/models/{name}/versions/{version}/ready", summary="Whether it takes requests", responses=problems(404, 503)
-)
-async def model_ready(service: Serving, name: Name, version: Version | None = None) -> ReadyAnswer:
+async def model_ready(service: Serving, name: Name) -> ReadyAnswer:
     """Answer 200 until the service is told to end."""
+    return _ready(service, name)
+
+
+@router.get(
+    "/models/{name}/versions/{version}/ready",
+    summary="Whether a version takes requests",
+    responses=problems(404, 503),
+)
+async def version_ready(service: Serving, name: Name, version: Version) -> ReadyAnswer:
+    """Answer 200 until the service is told to end."""
+    return _ready(service, name, version)
+
+
+def _ready(service: Service, name: str, version: str | None = None) -> ReadyAnswer:
     _model(service, name, version)
     if service.draining:
         raise going_down()
@@ -177,47 +202,60 @@ async def model_ready(service: Serving, name: Name, version: Version | None = No
     openapi_extra=_INFER_BODY,
     response_model=dict[str, Any],
 )
+async def infer(
+    request: Request, service: Serving, caller: Caller, name: Name, header_length: HeadLength = None
+) -> Response:
+    """Tensors in, tensors out; binary where the request asks for it."""
+    _model(service, name)
+    return await _infer(request, service, caller, name, header_length)
+
+
 @router.post(
     "/models/{name}/versions/{version}/infer",
-    summary="Classify a frame",
+    summary="Classify a frame with this version",
     responses=problems(400, 404, 408, 413, 503, 507),
     openapi_extra=_INFER_BODY,
     response_model=dict[str, Any],
 )
-async def infer(
+async def version_infer(
     request: Request,
     service: Serving,
     caller: Caller,
     name: Name,
-    version: Version | None = None,
-    header_length: Annotated[str | None, Header(alias="Inference-Header-Content-Length")] = None,
+    version: Version,
+    header_length: HeadLength = None,
 ) -> Response:
     """Tensors in, tensors out; binary where the request asks for it."""
     _model(service, name, version)
+    return await _infer(request, service, caller, name, header_length)
+
+
+async def _infer(request: Request, service: Service, caller: Client, name: str, header_length: str | None) -> Response:
     async with placed(request, service):
         begun = time.perf_counter()
         content = await read_body(request, body_limits(service, json=header_length is None))
         read = time.perf_counter() - begun
         job = partial(_job, service, content, header_length, caller.name, request_id(request), name, read)
-        body, head = await service.workers.run(job)
+        body, head, case = await service.workers.run(job)
+    headers = case_header(case)
     if head is None:
-        return Response(body, media_type="application/json")
-    length = {"Inference-Header-Content-Length": str(head)}
-    return Response(body, media_type="application/octet-stream", headers=length)
+        return Response(body, media_type="application/json", headers=headers)
+    headers["Inference-Header-Content-Length"] = str(head)
+    return Response(body, media_type="application/octet-stream", headers=headers)
 
 
 def _job(
     service: Service, content: bytearray, header_length: str | None, client: str, request: str, name: str, read: float
-) -> tuple[bytes, int | None]:
+) -> tuple[bytes, int | None, str | None]:
     asked, tail = _split(content, header_length)
     frames = _tensors(asked.inputs, tail)
     references, patient = (_text(asked.parameters, key) for key in ("references", "patient"))
     ask = Ask("infer", client, request, frames, references, patient, spent={"read": read})
     mapped = service.classify(ask)
     body, head = _answer(asked, mapped, name)
-    service.record(ask, mapped, body)
+    case = service.record(ask, mapped, body)
     service.metrics.classified("infer", mapped.tissue, mapped.timings)
-    return body, head
+    return body, head, case
 
 
 def _split(content: bytearray, header_length: str | None) -> tuple[InferRequest, memoryview]:
@@ -264,10 +302,17 @@ def _tensors(inputs: Sequence[InferInput], tail: memoryview) -> dict[str, npt.ND
 
 def _listed(one: InferInput, dtype: str) -> npt.NDArray[np.generic]:
     """Numbers that stand in the JSON, flat or nested."""
+    fault = UsageError(f"input {one.name!r}", f"holds no {one.datatype} of shape {one.shape}", _SEE)
     try:
-        return np.asarray(one.data, dtype).reshape(one.shape)
+        numbers = np.asarray(one.data).reshape(one.shape)
     except (TypeError, ValueError, OverflowError) as error:
-        raise UsageError(f"input {one.name!r}", f"holds no {one.datatype} of shape {one.shape}", _SEE) from error
+        raise fault from error
+    limits = np.iinfo(dtype)
+    if numbers.dtype.kind not in "ui" or (
+        numbers.size and not limits.min <= numbers.min() <= numbers.max() <= limits.max
+    ):
+        raise fault
+    return numbers.astype(dtype)
 
 
 def _answer(asked: InferRequest, mapped: Mapped, name: str) -> tuple[bytes, int | None]:
@@ -304,7 +349,7 @@ def _version(model: ServedModel) -> str:
     return model.version or "1"
 
 
-def _model(service: Service, name: str, version: str | None) -> ServedModel:
+def _model(service: Service, name: str, version: str | None = None) -> ServedModel:
     model = service.model
     if name not in ("gliomap", model.name) or version not in (None, _version(model)):
         raise RequestError(

@@ -27,8 +27,8 @@ class Client:
     admin: bool = False
 
 
-ANYBODY = Client("anonymous", admin=True)
-"""Without keys only this machine, or holders of a client certificate, reach the service."""
+ANYBODY = Client("anonymous")
+"""Without keys only this machine, or holders of a client certificate, reach the service; none is an admin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,10 @@ def _keys(origin: object, lines: Iterable[Sequence[str]]) -> tuple[Key, ...]:
     return tuple(found.values())
 
 
-def find_client(keys: Sequence[Key], headers: Mapping[str, str]) -> Client:
+def find_client(keys: Sequence[Key], headers: Mapping[str, str], certificate: str | None = None) -> Client:
     """Whose key stands in the headers (`Authorization: Bearer KEY` or `X-API-Key: KEY`).
+
+    A service without keys goes by the name in the client's certificate, where there is one.
 
     Every key is compared, each in constant time, so that the time tells nothing.
 
@@ -87,7 +89,7 @@ def find_client(keys: Sequence[Key], headers: Mapping[str, str]) -> Client:
         No key, or a wrong one (401).
     """
     if not keys:
-        return ANYBODY
+        return ANYBODY if certificate is None else Client(certificate)
     scheme, _, token = headers.get("authorization", "").partition(" ")
     given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
     digest = hashlib.sha256(given.encode("utf-8", "replace")).digest()

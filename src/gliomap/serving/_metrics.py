@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
 from gliomap import __version__
 from gliomap.engine import TissueMap
@@ -24,6 +24,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         within: dict[str, Any] = {"registry": self.registry}
+        ProcessCollector(**within)
         self.requests = Counter("gliomap_requests", "Answered requests.", ["method", "route", "status"], **within)
         self.seconds = Histogram(
             "gliomap_request_seconds", "From the first byte to the answer.", ["route"], buckets=_SECONDS, **within

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
-
 from gliomap.engine import BackendName, Engine
 from gliomap.errors import BundleError
+from gliomap.serving._synthetic import synthetic_frames
 
 __all__ = ["ServedModel", "load_model"]
 
@@ -74,15 +73,10 @@ def load_model(
 
 def _try_out(engine: Engine) -> None:
     """A real inference, and a second one, since the first allocates what the others use again."""
-    sensor = engine.sensor
-    rng = np.random.default_rng(0)
-    dark = np.full(sensor.frame_shape, sensor.saturation // 50, np.uint16)
-    white = np.full(sensor.frame_shape, sensor.saturation * 9 // 10, np.uint16)
-    raw = rng.integers(sensor.saturation // 5, sensor.saturation // 2, sensor.frame_shape, np.uint16)
-    now = datetime.now(UTC)
-    references = engine.prepare(white, dark, taken_at=now)
+    frames, now = synthetic_frames(engine.sensor), datetime.now(UTC)
+    references = engine.prepare(frames.white, frames.dark, taken_at=now)
     for _ in range(2):
-        tissue = engine.classify_frame(raw, references, taken_at=now)
+        tissue = engine.classify_frame(frames.raw, references, taken_at=now)
         if tissue.blanked is not None or not tissue.mask.any():
             raise BundleError(
                 engine.bundle.path,

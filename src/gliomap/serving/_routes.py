@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from gliomap.errors import RequestError, UsageError
 from gliomap.serving._access import Admin, Caller, Serving, body_limits, going_down, placed, problems, request_id
 from gliomap.serving._answers import FORMS, chosen_form
 from gliomap.serving._bodies import ROLES, FrameBytes, media_type, read_body, read_form, shape_of
+from gliomap.serving._examples import example_of
 from gliomap.serving._metrics import CONTENT_TYPE
 from gliomap.serving._model import ServedModel
 from gliomap.serving._references import ReferencePair, check_id, pair_of_frames
@@ -30,12 +32,18 @@ __all__ = ["router"]
 router = APIRouter()
 
 _BINARY = {"type": "string", "format": "binary"}
+
+
+def _file(role: str, description: str) -> dict[str, Any]:
+    return _BINARY | {"description": description, "x-example": f"/v1/examples/{role}.tif"}
+
+
 _FRAMES = {
     "type": "object",
     "properties": {
-        "raw": _BINARY | {"description": "Raw frame, TIFF."},
-        "white": _BINARY | {"description": "White reference, TIFF."},
-        "dark": _BINARY | {"description": "Dark reference, TIFF."},
+        "raw": _file("raw", "Raw frame, TIFF."),
+        "white": _file("white", "White reference, TIFF."),
+        "dark": _file("dark", "Dark reference, TIFF."),
         "white_dark": _BINARY | {"description": "A second dark of the white's exposure, TIFF."},
     },
 }
@@ -43,8 +51,8 @@ _FRAME_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "image/tiff": {"schema": _BINARY},
-            "application/octet-stream": {"schema": _BINARY},
+            "image/tiff": {"schema": _BINARY, "examples": example_of("raw.tif")},
+            "application/octet-stream": {"schema": _BINARY, "examples": example_of("raw.bin")},
             "multipart/form-data": {"schema": {**_FRAMES, "required": ["raw"]}},
         },
     }
@@ -80,6 +88,7 @@ async def metrics(service: Serving) -> Response:
     service.metrics.queue.set(service.workers.waiting)
     service.metrics.admitted.set(service.workers.admitted)
     service.metrics.references.set(len(service.references))
+    service.metrics.streams.set(service.open_streams)
     return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
 
@@ -96,19 +105,25 @@ async def model(service: Serving, _: Caller) -> ModelAnswer:
     responses=problems(400, 403, 413),
     openapi_extra={"requestBody": {"required": False, "content": {"application/zip": {"schema": _BINARY}}}},
 )
-async def exchange(request: Request, service: Serving, _: Admin) -> ModelAnswer:
+async def exchange(
+    request: Request,
+    service: Serving,
+    _: Admin,
+    version: Annotated[str, Query(description="As your registry calls it.", max_length=64, examples=["4"])] = "",
+) -> ModelAnswer:
     """Serve the zipped bundle of the body, or without a body the bundle at the service's own path, read anew.
 
     The present model stays if the new one fails verification or does not run.
     """
     limits = body_limits(service)
     content = await read_body(request, limits)
-    if not content:
-        return _described(await service.workers.run(service.exchange))
-    with tempfile.TemporaryDirectory(prefix="gliomap-") as folder:
-        path = Path(folder) / "bundle.zip"
-        path.write_bytes(content)
-        return _described(await service.workers.run(partial(service.exchange, path)))
+    async with service.exchanging:
+        if not content:
+            return _described(await asyncio.to_thread(service.exchange, version=version))
+        with tempfile.TemporaryDirectory(prefix="gliomap-") as folder:
+            path = Path(folder) / "bundle.zip"
+            path.write_bytes(content)
+            return _described(await asyncio.to_thread(service.exchange, path, version))
 
 
 @router.put(

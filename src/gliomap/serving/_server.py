@@ -14,6 +14,7 @@ import uvicorn
 from gliomap.errors import MachineError, UsageError
 from gliomap.serving._app import create_app
 from gliomap.serving._observe import set_up_logging
+from gliomap.serving._protocol import ServedProtocol
 from gliomap.serving._service import Service
 from gliomap.serving._settings import ServiceSettings
 
@@ -79,7 +80,7 @@ def _config(settings: ServiceSettings, service: Service) -> uvicorn.Config:
         config = uvicorn.Config(
             create_app(service),
             loop="uvloop",
-            http="httptools",
+            http=_protocol(settings),
             ws="websockets-sansio",
             ws_max_size=settings.max_body,
             ws_max_queue=2,
@@ -96,6 +97,11 @@ def _config(settings: ServiceSettings, service: Service) -> uvicorn.Config:
     except (OSError, ssl.SSLError) as error:
         raise UsageError("certificates", f"cannot be used ({error})", "Give PEM files that belong together.") from error
     return config
+
+
+def _protocol(settings: ServiceSettings) -> type[ServedProtocol]:
+    """HTTP with this service's patience."""
+    return type("Protocol", (ServedProtocol,), {"head_timeout": settings.body_timeout.total_seconds()})
 
 
 def _listen(settings: ServiceSettings) -> socket.socket:

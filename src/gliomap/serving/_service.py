@@ -124,30 +124,36 @@ class Service:
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.model = self._load(settings.bundle)
+        self.model = self._load(settings.bundle, settings.model_version)
+        self.metrics.serves(self.model)
         self.references = ReferenceStore(settings.max_references)
         self.workers = Workers(settings.workers, settings.queue, settings.deadline)
-        self.large_requests = asyncio.Semaphore(1)
-        """A request of 31 MB of JSON takes several times that while it is parsed: one at a time."""
+        self.open_streams = 0
+        self.exchanging = asyncio.Lock()
         self.archive = _open_archive(settings)
         self.draining = False
 
-    def _load(self, path: Path) -> ServedModel:
+    def _load(self, path: Path, version: str) -> ServedModel:
         settings = self.settings
-        model = load_model(path, settings.backend, settings.threads, settings.max_reference_age)
-        self.metrics.serves(model)
-        return model
+        return load_model(path, settings.backend, settings.threads, settings.max_reference_age, version)
 
-    def exchange(self, path: Path | None = None) -> ServedModel:
-        """Serve another bundle, or the same path read anew; the present one stays if that one is bad.
+    def exchange(self, path: Path | None = None, version: str = "") -> ServedModel:
+        """Serve another bundle, or the same path read anew; the present one stays, and serves on, if that one is bad.
+
+        Takes seconds: not for a worker thread. The version of the registry is kept only where the bundle turns out to be
+        the same.
 
         Raises
         ------
         GlioMapError
             The new one is not fit to be served.
         """
-        self.model = self._load(path or self.settings.bundle)
-        return self.model
+        new = self._load(path or self.settings.bundle, version)
+        if not version and new.identity == self.model.identity:
+            new = replace(new, version=self.model.version)
+        self.model = new
+        self.metrics.serves(new)
+        return new
 
     def classify(self, ask: Ask) -> Mapped:
         """Decode, calibrate and classify one frame; runs on a worker thread.

@@ -67,6 +67,8 @@ class ServiceSettings:
     ----------
     bundle
         Folder or .zip.
+    model_version
+        In a registry; empty without one.
     host, port
         Address to listen on; port 0 takes a free one.
     keys
@@ -103,6 +105,7 @@ class ServiceSettings:
     """
 
     bundle: Path
+    model_version: str = ""
     host: str = "127.0.0.1"
     port: int = 8000
     keys: tuple[Key, ...] = field(default=(), repr=False)

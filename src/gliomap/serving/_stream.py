@@ -164,7 +164,7 @@ async def stream(
         return
     await socket.accept()
     service = opened.service
-    service.metrics.streams.inc()
+    service.open_streams += 1
     newest = _Newest()
     reader = asyncio.create_task(_read(socket, newest, service.settings.max_body))
     try:
@@ -174,8 +174,8 @@ async def stream(
         pass  # the client went away: nobody waits for the rest
     finally:
         reader.cancel()
-        service.metrics.streams.dec()
-        service.metrics.dropped.inc(newest.dropped_total)
+        service.open_streams -= 1
+        service.metrics.dropped.inc(newest.dropped)
         if socket.client_state == WebSocketState.CONNECTED and socket.application_state == WebSocketState.CONNECTED:
             await socket.close()
 
@@ -191,10 +191,13 @@ def _open(socket: WebSocket, references: str, encoding: str, palette: str, patie
         raise RequestError(
             "palette", f"is {palette[:40]!r}", f"Choose one of: {', '.join(palette_names())}.", status=400
         )
-    open_now = int(service.metrics.streams._value.get())
-    if open_now >= service.settings.max_streams:
+    if service.open_streams >= service.settings.max_streams:
         raise RequestError(
-            "streams", f"{open_now} are open, as many as are served", "Close one, or come later.", status=503
+            "streams",
+            f"{service.open_streams} are open, as many as are served",
+            "Close one, or come later.",
+            status=503,
+            headers={"Retry-After": "5"},
         )
     kind: Encoding = "png" if encoding == "png" else "labels"
     return _Stream(service, client.name, request_id(socket), references, kind, palette, patient)
@@ -225,6 +228,7 @@ async def _read(socket: WebSocket, newest: _Newest, limit: int) -> None:
 async def _answer(socket: WebSocket, newest: _Newest, opened: _Stream) -> None:
     while (taken := await newest.take()) is not None:
         sequence, dropped, frame = taken
+        opened.service.metrics.dropped.inc(dropped)
         arrived = time.perf_counter()
         work = partial(opened.reply, sequence, dropped, newest.dropped_total, frame, arrived)
         try:

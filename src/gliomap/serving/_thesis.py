@@ -18,8 +18,9 @@ from PIL import Image
 from gliomap.engine import TissueMap
 from gliomap.errors import UsageError
 from gliomap.rendering import colour_map, hatch
-from gliomap.serving._access import Caller, Serving, body_limits, placed, problems, request_id
+from gliomap.serving._access import Caller, Serving, body_limits, case_header, placed, problems, request_id
 from gliomap.serving._bodies import read_body
+from gliomap.serving._examples import example_of
 from gliomap.serving._json import dump_json
 from gliomap.serving._service import Ask, Service
 
@@ -46,7 +47,8 @@ _BODY: dict[str, Any] = {
                         "batch_size": {"type": "integer", "description": "Taken and not needed."},
                         "patient_id": {"type": "string", "description": "For the archive."},
                     },
-                }
+                },
+                "examples": example_of("score.json"),
             }
         },
     }
@@ -67,13 +69,14 @@ async def score(request: Request, service: Serving, caller: Caller) -> Response:
     Its `classification_map` is a picture of 576×768×4 as nested lists; its times are seconds. The new endpoint,
     /v1/classify, takes a seventh of the bytes and a twentieth of the time.
     """
-    async with placed(request, service), service.large_requests:
+    async with placed(request, service, large=True):
         content = await read_body(request, body_limits(service, json=True))
         ask = partial(_answer, service, content, caller.name, request_id(request))
-        return Response(await service.workers.run(ask), media_type="application/json")
+        body, case = await service.workers.run(ask)
+    return Response(body, media_type="application/json", headers=case_header(case))
 
 
-def _answer(service: Service, content: bytearray, client: str, request: str) -> bytes:
+def _answer(service: Service, content: bytearray, client: str, request: str) -> tuple[bytes, str | None]:
     begun = time.perf_counter()
     frames, patient = parse_request(content)
     parsed = time.perf_counter()
@@ -90,9 +93,9 @@ def _answer(service: Service, content: bytearray, client: str, request: str) -> 
     }
     # The thesis's SDK decoded the answer once, its client once more.
     body = dump_json(dump_json(answer).decode("ascii"))
-    service.record(ask, mapped, body)
+    case = service.record(ask, mapped, body)
     service.metrics.classified("score", mapped.tissue, mapped.timings)
-    return body
+    return body, case
 
 
 def parse_request(content: bytes | bytearray) -> tuple[Mapping[str, npt.NDArray[np.generic]], str | None]:

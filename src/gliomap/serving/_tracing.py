@@ -15,7 +15,8 @@ VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 def trace(app: Any) -> bool:
     """Trace requests if OTEL_EXPORTER_OTLP_ENDPOINT is set; True where they are.
 
-    Exporters and sampling follow OpenTelemetry's own variables, so `opentelemetry-instrument gliomap serve …` works too.
+    Exporter, service name and sampling follow OpenTelemetry's own variables. Where `opentelemetry-instrument` has set up
+    a provider already, that one is used.
 
     Raises
     ------
@@ -25,13 +26,22 @@ def trace(app: Any) -> bool:
     if not os.environ.get(VARIABLE):
         return False
     try:
+        from opentelemetry import trace as telemetry
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
         raise UsageError(
             VARIABLE,
             "is set, and OpenTelemetry is not installed here",
-            "pip install opentelemetry-distro opentelemetry-exporter-otlp opentelemetry-instrumentation-fastapi,"
-            " or unset the variable.",
+            "pip install 'gliomap[otel]', or unset the variable.",
         ) from error
+    if not isinstance(telemetry.get_tracer_provider(), TracerProvider):
+        name = os.environ.get("OTEL_SERVICE_NAME", "gliomap")
+        provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        telemetry.set_tracer_provider(provider)
     FastAPIInstrumentor.instrument_app(app, excluded_urls="health,metrics")
     return True

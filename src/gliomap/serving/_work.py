@@ -37,6 +37,7 @@ class Workers:
         self._deadline = deadline.total_seconds()
         self._admitted = 0
         self._waiting = 0
+        self._large = asyncio.Semaphore(1)
 
     @property
     def admitted(self) -> int:
@@ -49,13 +50,18 @@ class Workers:
         return self._waiting
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    async def place(self, *, large: bool = False) -> AsyncIterator[None]:
         """Hold a place for one request, from before its body is read until its answer is made.
+
+        Parameters
+        ----------
+        large
+            Its body takes many times its size while it is read: one such request at a time.
 
         Raises
         ------
         RequestError
-            All places are taken (503).
+            All places are taken, or the large requests before it took too long (503).
         """
         if self._admitted >= self._room:
             raise RequestError(
@@ -67,7 +73,14 @@ class Workers:
             )
         self._admitted += 1
         try:
-            yield
+            if large:
+                async with self._in_time():
+                    await self._large.acquire()
+            try:
+                yield
+            finally:
+                if large:
+                    self._large.release()
         finally:
             self._admitted -= 1
 
@@ -85,14 +98,19 @@ class Workers:
         self._waiting += 1
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done))
+        async with self._in_time():
+            return await asyncio.wrap_future(future)
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._deadline):
-                return await asyncio.wrap_future(future)
+                yield
         except TimeoutError as error:
             raise RequestError(
                 "service",
                 f"did not come to this request within {self._deadline:g} s",
-                "Send it again later, to fewer clients at once or with a smaller model.",
+                "Send it again later, with fewer clients at once or with a smaller model.",
                 status=503,
                 headers={"Retry-After": "2"},
             ) from error

@@ -18,6 +18,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gliomap.errors import ArchiveError
+from gliomap.serving._tiff import tiff_bytes
 
 __all__ = ["Case", "CaseRecord", "KeptCase", "case_path", "check_case_id", "new_case_id", "pack_case", "read_case"]
 
@@ -142,7 +143,8 @@ def pack_case(case: Case, name: str, patient: str | None) -> tuple[bytes, CaseRe
     """The bytes of a case's file, its record, and the SHA-256 of its case.json."""
     files = {LABELS: _png(case.labels)}
     if case.raw is not None:
-        files[RAW] = _tiff(case.raw)
+        # The numbers alone: nothing of what the sender's file said about itself.
+        files[RAW] = tiff_bytes(case.raw)
     record = CaseRecord(
         id=name,
         kind=case.kind,
@@ -207,15 +209,6 @@ def read_case(path: Path) -> KeptCase:
 def _png(labels: npt.NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(labels).save(buffer, format="PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def _tiff(raw: npt.NDArray[np.uint16]) -> bytes:
-    """The frame's numbers alone: nothing of what the sender's file said about itself."""
-    from tifffile import imwrite
-
-    buffer = io.BytesIO()
-    imwrite(buffer, raw, photometric="minisblack", metadata=None, software="GlioMap")
     return buffer.getvalue()
 
 

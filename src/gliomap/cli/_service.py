@@ -1,0 +1,71 @@
+"""What verbs that talk to a service share: address, key, certificates."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gliomap.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from gliomap.serving import Client
+
+__all__ = ["Authority", "Certificate", "CertificateKey", "KeyFile", "Url", "connect"]
+
+KEY_VARIABLE = "GLIOMAP_KEY"
+
+Url = Annotated[str, typer.Argument(metavar="URL", help="Of a service (`gliomap serve`).")]
+KeyFile = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="File with the API key. Or GLIOMAP_KEY.")]
+Authority = Annotated[Path | None, typer.Option("--tls-ca", metavar="PEM", help="Authority of the service.")]
+Certificate = Annotated[
+    Path | None, typer.Option("--tls-cert", metavar="PEM", help="Your certificate, where it asks for one.")
+]
+CertificateKey = Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="Its private key.")]
+
+
+def connect(
+    verb: str, url: str, key: Path | None, authority: Path | None, certificate: Path | None, private: Path | None
+) -> Client:
+    """A client of the service.
+
+    Raises
+    ------
+    MissingExtraError
+        The client's libraries are not installed.
+    UsageError
+        A file that is not what it should be.
+    """
+    try:
+        from gliomap.serving import Client
+    except ImportError as error:
+        raise MissingExtraError(f"gliomap {verb}", "serve") from error
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(url, "is no address of a service", "Write it as http://127.0.0.1:8000.")
+    return Client(url, key=_key(key), verify=_context(authority, certificate, private))
+
+
+def _context(authority: Path | None, certificate: Path | None, private: Path | None) -> ssl.SSLContext | bool:
+    if (certificate is None) != (private is None):
+        raise UsageError("--tls-cert", "and --tls-key belong together", "Give both.")
+    if authority is None and certificate is None:
+        return True
+    try:
+        context = ssl.create_default_context(cafile=authority)
+        if certificate is not None and private is not None:
+            context.load_cert_chain(certificate, private)
+    except (FileNotFoundError, ssl.SSLError) as error:
+        raise UsageError("certificates", f"cannot be used ({error})", "Give PEM files that belong together.") from error
+    return context
+
+
+def _key(path: Path | None) -> str | None:
+    if path is None:
+        return os.environ.get(KEY_VARIABLE) or None
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
+        raise UsageError(path, "is no file with a key", "Write the key alone into it.") from error

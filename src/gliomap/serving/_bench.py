@@ -1,0 +1,210 @@
+"""How fast a service answers, and how much: real requests of every kind, timed at the client."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from gliomap.errors import UsageError
+from gliomap.serving._client import Client
+from gliomap.serving._exchange import Asked, frame_request, refused
+from gliomap.serving._synthetic import BenchFrames
+
+__all__ = ["KINDS", "Measured", "measure"]
+
+KINDS: Mapping[str, str] = {
+    "labels": "label map as PNG",
+    "npz": "labels, probabilities, confidence and masks as NPZ",
+    "json": "numbers and label map as JSON",
+    "map": "picture with legend as PNG",
+    "tensors": "Open Inference Protocol, binary",
+    "stream": "WebSocket, two frames under way",
+    "thesis": "the thesis's JSON",
+}
+"""Kinds of requests that can be measured."""
+
+IN_FLIGHT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What clients saw for a while.
+
+    Attributes
+    ----------
+    kind, clients
+        Of requests, and how many asked at once.
+    seconds
+        From the first request to the last answer.
+    answers
+        HTTP status → answers; frames of a stream that failed alone count with their problem's status.
+    times
+        Seconds from sending to the whole answer, of those that were answered with a map.
+    wrong
+        Maps that differ from the first one for the same frame.
+    dropped
+        Frames of streams that newer ones overtook.
+    """
+
+    kind: str
+    clients: int
+    seconds: float
+    answers: Mapping[int, int]
+    times: tuple[float, ...]
+    wrong: int
+    dropped: int = 0
+
+    @property
+    def per_second(self) -> float:
+        """Maps a second, of all clients together."""
+        return len(self.times) / self.seconds if self.seconds else 0.0
+
+    def quantile(self, share: float) -> float | None:
+        """Seconds within which this share of the maps was there; None without any."""
+        return float(np.quantile(self.times, share)) if self.times else None
+
+    @property
+    def refused(self) -> int:
+        """Answers that told to come again (429, 503)."""
+        return sum(count for status, count in self.answers.items() if status in (429, 503))
+
+    @property
+    def failed(self) -> int:
+        """Answers that are neither a map nor a refusal for load."""
+        return sum(self.answers.values()) - self.refused - self.answers.get(200, 0)
+
+
+def measure(
+    client: Client, kind: str, frames: BenchFrames, *, references: str, clients: int = 1, seconds: float = 10.0
+) -> Measured:
+    """Let clients ask one after the other for some seconds, each as soon as it has its answer.
+
+    Parameters
+    ----------
+    kind
+        A key of `KINDS`.
+    references
+        Id of references that the service has; those of `frames`.
+
+    Raises
+    ------
+    UsageError
+        No such kind.
+    RequestError
+        The first request gets no map.
+    MachineError
+        The service cannot be reached.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"kind {kind!r}", "is not known", f"Choose one of: {', '.join(KINDS)}.")
+    if kind == "stream":
+        ask: Callable[[_Tally, float], None] = _streaming(client, frames, references)
+    else:
+        ask = _asking(client, _request(kind, frames, references))
+    tally = _Tally()
+    started = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        for asking in [pool.submit(ask, tally, started + seconds) for _ in range(clients)]:
+            asking.result()
+    took = time.perf_counter() - started
+    return Measured(kind, clients, took, dict(tally.answers), tuple(tally.times), tally.wrong, tally.dropped)
+
+
+class _Tally:
+    """What all clients count into."""
+
+    def __init__(self) -> None:
+        self.answers: Counter[int] = Counter()
+        self.times: list[float] = []
+        self.wrong = self.dropped = 0
+        self._lock = threading.Lock()
+
+    def add(self, status: int, took: float, right: bool) -> None:
+        with self._lock:
+            self.answers[status] += 1
+            if status == 200:
+                self.times.append(took)
+                self.wrong += not right
+
+
+def _asking(client: Client, asked: Asked) -> Callable[[_Tally, float], None]:
+    first = client.ask(asked)
+    if first.status_code != 200:
+        raise refused(first)
+    right = _map_digest(first)
+
+    def ask(tally: _Tally, until: float) -> None:
+        while (sent := time.perf_counter()) < until:
+            answer = client.ask(asked)
+            took = time.perf_counter() - sent
+            tally.add(answer.status_code, took, answer.status_code != 200 or _map_digest(answer) == right)
+            if answer.status_code in (429, 503):
+                time.sleep(0.05)
+
+    return ask
+
+
+def _streaming(client: Client, frames: BenchFrames, references: str) -> Callable[[_Tally, float], None]:
+    ((_, right),) = client.stream([frames.raw], references=references)
+
+    def ask(tally: _Tally, until: float) -> None:
+        sent: list[float] = []
+
+        def camera() -> Iterator[npt.NDArray[np.uint16]]:
+            while (now := time.perf_counter()) < until:
+                sent.append(now)
+                yield frames.raw
+
+        total = 0
+        for reply, body in client.stream(camera(), references=references, in_flight=IN_FLIGHT):
+            took = time.perf_counter() - sent[reply.sequence - 1]
+            status = 200 if reply.problem is None else int(reply.problem["status"])
+            tally.add(status, took, body == right)
+            total = reply.dropped_total
+        tally.dropped += total
+
+    return ask
+
+
+def _request(kind: str, frames: BenchFrames, references: str) -> Asked:
+    accepts = {"labels": "image/png", "map": "image/png", "npz": "application/x-npz", "json": "application/json"}
+    if kind in accepts:
+        picture = kind if accepts[kind] == "image/png" else None
+        return frame_request(frames.raw, references, None, None, accepts[kind], picture=picture)
+    if kind == "thesis":
+        lists = {"raw_image": frames.raw, "white_ref": frames.white, "black_ref": frames.dark}
+        content = orjson.dumps({**lists, "patch_size": 7, "batch_size": 16}, option=orjson.OPT_SERIALIZE_NUMPY)
+        return Asked("POST", "/score", {"content": content, "headers": {"Content-Type": "application/json"}})
+    raw = {"name": "raw", "shape": list(frames.raw.shape), "datatype": "UINT16"}
+    head = orjson.dumps(
+        {
+            "inputs": [{**raw, "parameters": {"binary_data_size": frames.raw.nbytes}}],
+            "outputs": [{"name": "labels", "parameters": {"binary_data": True}}],
+            "parameters": {"references": references},
+        }
+    )
+    headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(head))}
+    body = head + frames.raw.astype("<u2", copy=False).tobytes()
+    return Asked("POST", "/v2/models/gliomap/infer", {"content": body, "headers": headers})
+
+
+def _map_digest(answer: httpx.Response) -> str:
+    """Of the map alone: what differs from answer to answer (ids, times) is left out."""
+    content, kind = answer.content, answer.headers.get("content-type", "")
+    if kind == "application/json":
+        # /v1/classify has the map as 'labels_png', at the end; the thesis's answer begins with it.
+        start, end = content.find(b'"labels_png"'), content.find(b"time_parsing_data")
+        content = content[start:] if start >= 0 else content[:end]
+    elif kind == "application/octet-stream":
+        content = content[int(answer.headers["Inference-Header-Content-Length"]) :]
+    return hashlib.sha256(content).hexdigest()

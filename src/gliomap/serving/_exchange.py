@@ -1,0 +1,191 @@
+"""What the clients send and how they read what comes back; the clients themselves only carry it."""
+
+from __future__ import annotations
+
+import io
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.errors import MachineError, RequestError
+
+__all__ = [
+    "Asked",
+    "FrameLike",
+    "RemoteMap",
+    "binary",
+    "frame_content",
+    "frame_request",
+    "key_headers",
+    "map_of",
+    "pair_request",
+    "refused",
+    "stream_options",
+    "stream_url",
+    "tls_context",
+    "unreachable",
+    "wait_before_retry",
+]
+
+FrameLike = Path | str | bytes | npt.NDArray[np.uint16]
+"""A frame: the path or the bytes of a TIFF file, or its numbers."""
+
+_TRIES = 4
+_LONGEST_WAIT_S = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class RemoteMap:
+    """A map that a service made.
+
+    Attributes
+    ----------
+    labels
+        (H, W) uint8: class 1…C, 0 = not classified.
+    probabilities
+        (H, W, C) float32.
+    confidence
+        (H, W) float32.
+    mask
+        (H, W) bool, True = classified.
+    reasons
+        (H, W) uint8, bits of `gliomap.preprocessing.Reason`.
+    bundle
+        Identity of the bundle that made it.
+    blanked
+        Why nothing was classified; None where the map stands.
+    case
+        Its id in the service's archive, or None.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    probabilities: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.bool_]
+    reasons: npt.NDArray[np.uint8]
+    bundle: str
+    blanked: str | None
+    case: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A request, and what becomes of its answer."""
+
+    method: str
+    path: str
+    options: Mapping[str, Any]
+
+
+def frame_request(
+    raw: FrameLike,
+    references: str | None,
+    white: FrameLike | None,
+    dark: FrameLike | None,
+    accept: str,
+    **parameters: str | None,
+) -> Asked:
+    """A frame to classify, with its own white and dark or with references that the service keeps."""
+    asked = {name: value for name, value in {"references": references, **parameters}.items() if value is not None}
+    headers = {"Accept": accept}
+    if white is None and dark is None:
+        content, kind, shape = frame_content(raw)
+        headers |= {"Content-Type": kind} | ({"X-Frame-Shape": f"{shape[0]}x{shape[1]}"} if shape else {})
+        return Asked("POST", "/v1/classify", {"params": asked, "headers": headers, "content": content})
+    sent = {"raw": raw, "white": white, "dark": dark}
+    files = {name: (f"{name}.tif", frame_content(one)[0]) for name, one in sent.items() if one is not None}
+    return Asked("POST", "/v1/classify", {"params": asked, "headers": headers, "files": files})
+
+
+def pair_request(
+    name: str, white: FrameLike, dark: FrameLike, white_dark: FrameLike | None, exposures_ms: Mapping[str, float] | None
+) -> Asked:
+    """References to keep."""
+    sent = {"white": white, "dark": dark, "white_dark": white_dark}
+    files = {role: (f"{role}.tif", frame_content(one)[0]) for role, one in sent.items() if one is not None}
+    times = {f"{role}_ms": str(value) for role, value in (exposures_ms or {}).items()}
+    return Asked("PUT", f"/v1/references/{name}", {"files": files, "params": times})
+
+
+def frame_content(frame: FrameLike) -> tuple[bytes, str, tuple[int, int] | None]:
+    """Bytes, media type and, for numbers, shape."""
+    if isinstance(frame, np.ndarray):
+        return frame.astype("<u2", copy=False).tobytes(), "application/octet-stream", (frame.shape[0], frame.shape[1])
+    return (frame if isinstance(frame, bytes) else Path(frame).read_bytes()), "image/tiff", None
+
+
+def map_of(answer: httpx.Response) -> RemoteMap:
+    """The arrays of an answer."""
+    with np.load(io.BytesIO(answer.content), allow_pickle=False) as arrays:
+        return RemoteMap(
+            **{name: arrays[name] for name in ("labels", "probabilities", "confidence", "mask", "reasons")},
+            bundle=answer.headers.get("GlioMap-Bundle", ""),
+            blanked=answer.headers.get("GlioMap-Blanked"),
+            case=answer.headers.get("GlioMap-Case"),
+        )
+
+
+def refused(answer: httpx.Response) -> RequestError:
+    """The problem that an answer tells, as an error."""
+    try:
+        told = answer.json()
+    except ValueError:
+        told = {}
+    told = told if isinstance(told, dict) else {}
+    detail = str(told.get("detail", f"answered {answer.status_code}"))
+    thing, _, fault = detail.partition(": ")
+    return RequestError(
+        thing if fault else str(answer.url),
+        fault or detail,
+        str(told.get("remedy", "Check the address.")),
+        status=answer.status_code,
+        headers={"Retry-After": answer.headers["Retry-After"]} if "Retry-After" in answer.headers else None,
+    )
+
+
+def wait_before_retry(answer: httpx.Response, tried: int) -> float | None:
+    """Seconds until a request that was refused for load is sent again; None to give up."""
+    if answer.status_code not in (429, 503) or tried >= _TRIES:
+        return None
+    told = answer.headers.get("Retry-After", "1")
+    return min(float(told) if told.isdigit() else 1.0, _LONGEST_WAIT_S)
+
+
+def unreachable(url: object, error: Exception) -> MachineError:
+    """The error for a service that does not answer."""
+    return MachineError(url, f"cannot be reached ({error})", "Check the address, and that the service runs.")
+
+
+def key_headers(key: str | None) -> dict[str, str]:
+    """Headers that show a key."""
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
+
+
+def tls_context(verify: ssl.SSLContext | str | bool) -> ssl.SSLContext | bool:
+    """What httpx and websockets both take: a context, or True for the authorities of the system."""
+    return ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
+
+
+def stream_options(key: str | None, url: str, verify: ssl.SSLContext | bool) -> dict[str, Any]:
+    """How a stream is opened."""
+    options: dict[str, Any] = {"additional_headers": key_headers(key), "compression": None, "max_size": 1 << 26}
+    if url.startswith("wss") and isinstance(verify, ssl.SSLContext):
+        options["ssl"] = verify
+    return options
+
+
+def stream_url(base: str, references: str, encoding: str) -> str:
+    """The address of a stream."""
+    scheme, _, rest = base.rstrip("/").partition("://")
+    return f"{'wss' if scheme == 'https' else 'ws'}://{rest}/v1/stream?references={references}&encoding={encoding}"
+
+
+def binary(message: str | bytes) -> bytes:
+    """A message of a stream as bytes."""
+    return message.encode() if isinstance(message, str) else message

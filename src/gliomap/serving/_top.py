@@ -1,0 +1,153 @@
+"""What a service is doing, from two looks at its numbers: the view of `gliomap bench serve --live`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from gliomap.serving._client import Client
+
+__all__ = ["Activity", "Rate", "follow"]
+
+_Labels = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How often something happened, and how long it took on the mean.
+
+    Attributes
+    ----------
+    name
+        Of a route or a stage.
+    per_second, mean_ms
+        Within the interval; no mean where nothing happened.
+    """
+
+    name: str
+    per_second: float
+    mean_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What happened between two looks.
+
+    Attributes
+    ----------
+    model
+        Name of the model that is served.
+    seconds
+        Length of the interval.
+    maps, refused, dropped
+        Maps, answers that told to come again, and dropped frames of streams, a second.
+    blank
+        Maps that were blank, a second.
+    queue, under_way, streams, references
+        At the second look.
+    not_classified
+        Share of the last map.
+    cores, memory_mb
+        Processor time a second, and resident memory; 0 where the service's system tells none.
+    routes, stages
+        Of requests, and of classifications.
+    """
+
+    model: str
+    seconds: float
+    maps: float
+    refused: float
+    dropped: float
+    blank: float
+    queue: int
+    under_way: int
+    streams: int
+    references: int
+    not_classified: float
+    cores: float
+    memory_mb: float
+    routes: tuple[Rate, ...]
+    stages: tuple[Rate, ...]
+
+
+def follow(client: Client, every: float = 1.0) -> Iterator[Activity]:
+    """Look at a service's numbers again and again, without end.
+
+    Raises
+    ------
+    MachineError
+        The service cannot be reached any more.
+    """
+    before, at = _look(client), time.monotonic()
+    while True:
+        time.sleep(every)
+        after, now = _look(client), time.monotonic()
+        yield _between(before, after, now - at)
+        before, at = after, now
+
+
+class _Look(Mapping[tuple[str, _Labels], float]):
+    """All numbers of one moment: (name, labels) → value."""
+
+    def __init__(self, text: str) -> None:
+        self._values = {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    def __getitem__(self, key: tuple[str, _Labels]) -> float:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[tuple[str, _Labels]]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def sum(self, name: str, **wanted: str) -> float:
+        """Of all samples of a name that carry these labels."""
+        labels = frozenset(wanted.items())
+        return sum(value for (found, has), value in self._values.items() if found == name and labels <= has)
+
+    def values_of(self, name: str, label: str) -> list[str]:
+        """Values that a label takes, sorted."""
+        return sorted({dict(has)[label] for found, has in self._values if found == name})
+
+
+def _look(client: Client) -> _Look:
+    return _Look(client.metrics())
+
+
+def _between(before: _Look, after: _Look, seconds: float) -> Activity:
+    def rate(name: str, **labels: str) -> float:
+        return max(0.0, after.sum(name, **labels) - before.sum(name, **labels)) / seconds
+
+    def timed(name: str, label: str) -> tuple[Rate, ...]:
+        found = []
+        for value in after.values_of(f"{name}_count", label):
+            count, total = (rate(f"{name}_{part}", **{label: value}) for part in ("count", "sum"))
+            if count:
+                found.append(Rate(value, count, 1e3 * total / count))
+        return tuple(sorted(found, key=lambda one: -one.per_second * (one.mean_ms or 0)))
+
+    return Activity(
+        model=next(iter(after.values_of("gliomap_model_info", "name")), ""),
+        seconds=seconds,
+        maps=rate("gliomap_maps_total"),
+        refused=sum(rate("gliomap_requests_total", status=status) for status in ("429", "503")),
+        dropped=rate("gliomap_stream_dropped_frames_total"),
+        blank=rate("gliomap_maps_total", outcome="blank"),
+        queue=int(after.sum("gliomap_queue_length")),
+        under_way=int(after.sum("gliomap_requests_under_way")),
+        streams=int(after.sum("gliomap_streams")),
+        references=int(after.sum("gliomap_references")),
+        not_classified=after.sum("gliomap_not_classified_share"),
+        cores=rate("process_cpu_seconds_total"),
+        memory_mb=after.sum("process_resident_memory_bytes") / 2**20,
+        routes=timed("gliomap_request_seconds", "route"),
+        stages=timed("gliomap_stage_seconds", "stage"),
+    )

@@ -1,0 +1,235 @@
+"""The commands around a service: score, archive, bench; installed, as people type them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from gliomap.engine import Engine
+from serving.servers import COMMAND, GUARDED, KEY, RunningServer, Scene
+
+
+@pytest.fixture
+def frames(scene: Scene, tmp_path: Path) -> dict[str, Path]:
+    """The frame and its references as files."""
+    for role, content in scene.files.items():
+        (tmp_path / f"{role}.tif").write_bytes(content)
+    return {role: tmp_path / f"{role}.tif" for role in scene.files}
+
+
+def run(*words: object, env: dict[str, str] | None = None, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [COMMAND, *map(str, words)], capture_output=True, text=True, timeout=120, env={**os.environ, **(env or {})}
+    )
+    assert done.returncode == code, f"{words}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def as_json(*words: object, **options: Any) -> Any:
+    return json.loads(run(*words, "--json", "--quiet", **options).stdout)
+
+
+def own(frames: dict[str, Path], *roles: str) -> Sequence[object]:
+    return [word for role in roles or frames for word in (f"--{role}", frames[role])]
+
+
+@pytest.fixture
+def expected(bundle: Path, scene: Scene) -> np.ndarray:
+    engine = Engine.open(bundle)
+    return engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark)).labels
+
+
+class TestScore:
+    def test_a_frame_with_its_own_references(
+        self, server: RunningServer, frames: dict[str, Path], expected: np.ndarray, tmp_path: Path
+    ) -> None:
+        told = as_json("score", server.url, *own(frames), "-o", tmp_path / "map")
+        assert {path.name for path in (tmp_path / "map").iterdir()} == {
+            "labels.npy",
+            "probabilities.npy",
+            "map.png",
+            "overlay.png",
+            "result.json",
+        }
+        np.testing.assert_array_equal(np.load(tmp_path / "map" / "labels.npy"), expected)
+        assert told["classified"] == np.count_nonzero(expected)
+        again = run("score", server.url, *own(frames), "-o", tmp_path / "map", code=2)
+        assert "is already there" in again.stderr
+        run("score", server.url, *own(frames), "-o", tmp_path / "map", "--overwrite")
+
+    def test_without_a_folder_it_tells_the_numbers(self, server: RunningServer, frames: dict[str, Path]) -> None:
+        printed = run("score", server.url, *own(frames)).stdout
+        assert "not classified" in printed
+        assert "a map cannot rule tumour out" in printed
+
+    def test_references_that_the_service_has(
+        self, server: RunningServer, frames: dict[str, Path], scene: Scene, expected: np.ndarray
+    ) -> None:
+        with server.client() as client:
+            client.put_references("kept", scene.white, scene.dark)
+        told = as_json("score", server.url, "--raw", frames["raw"], "--references", "kept")
+        assert told["references"] == "kept"
+        assert told["classified"] == np.count_nonzero(expected)
+        run("score", server.url, "--raw", frames["raw"], "--references", "nobody", code=2)
+
+    def test_a_key(self, serve: Callable[..., RunningServer], frames: dict[str, Path], tmp_path: Path) -> None:
+        server = serve(env=GUARDED)
+        (tmp_path / "key").write_text(f"{KEY}\n")
+        refused = run("score", server.url, *own(frames), code=2)
+        assert "key: is missing" in refused.stderr
+        run("score", server.url, *own(frames), "--key", tmp_path / "key")
+        run("score", server.url, *own(frames), env={"GLIOMAP_KEY": KEY})
+
+    @pytest.mark.parametrize(
+        ("words", "code", "fault"),
+        [
+            (["nowhere"], 2, "is no address"),
+            (["http://127.0.0.1:1"], 3, "cannot be reached"),
+            (["http://127.0.0.1:1", "--tls-cert", "x.pem"], 2, "belong together"),
+            (["http://127.0.0.1:1", "--tls-ca", "nothing.pem"], 2, "cannot be used"),
+            (["http://127.0.0.1:1", "--key", "nothing"], 2, "no file with a key"),
+            (["http://127.0.0.1:1", "--watch", "."], 2, "needs one of"),
+        ],
+    )
+    def test_what_cannot_be(self, frames: dict[str, Path], words: list[str], code: int, fault: str) -> None:
+        assert fault in run("score", *words, *own(frames), code=code).stderr
+
+
+class TestWatch:
+    def test_each_frame_that_a_camera_drops_gets_its_map(
+        self, server: RunningServer, frames: dict[str, Path], scene: Scene, expected: np.ndarray, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "camera"
+        folder.mkdir()
+        (folder / "before.tif").write_bytes(scene.files["raw"])
+        words = ["score", server.url, "--watch", str(folder), *map(str, own(frames, "white", "dark"))]
+        watching = subprocess.Popen([COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            wait_for(folder / "before_result.json", watching)
+            slowly = scene.files["raw"]
+            with (folder / "frame1.tif").open("wb") as camera:  # a program that writes slowly is not overtaken
+                camera.write(slowly[:1000])
+                camera.flush()
+                time.sleep(0.1)
+                camera.write(slowly[1000:])
+            (folder / "damaged.tif").write_bytes(b"II*\x00junk")
+            (folder / "notes.txt").write_text("no frame")
+            wait_for(folder / "frame1_result.json", watching)
+            (folder / "frame2.tif").write_bytes(scene.files["raw"])
+            wait_for(folder / "frame2_result.json", watching)
+        finally:
+            watching.send_signal(signal.SIGINT)
+            printed, told = watching.communicate(timeout=30)
+        assert watching.returncode == 130, told
+        assert "damaged.tif" in printed
+        np.testing.assert_array_equal(np.load(folder / "frame1_labels.npy"), expected)
+        assert not (folder / "damaged_result.json").exists()
+        assert not list(folder.glob("notes_*"))
+        with server.client() as client:
+            kept = [line for line in client.metrics().splitlines() if line.startswith("gliomap_references ")]
+        assert "score-" not in "".join(kept), "its references are deleted at the end"
+        state = (folder / "before_map.png").stat().st_mtime_ns
+        again = subprocess.Popen([COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            (folder / "frame3.tif").write_bytes(scene.files["raw"])
+            wait_for(folder / "frame3_result.json", again)
+        finally:
+            again.send_signal(signal.SIGINT)
+            again.communicate(timeout=30)
+        assert (folder / "before_map.png").stat().st_mtime_ns == state, "frames that have a map are left alone"
+
+
+def wait_for(path: Path, process: subprocess.Popen[str], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until, f"no {path.name}"
+        time.sleep(0.05)
+
+
+class TestArchive:
+    def test_list_show_export_verify(
+        self, serve: Callable[..., RunningServer], scene: Scene, expected: np.ndarray, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "cases"
+        server = serve("--archive", str(folder))
+        with server.client() as client:
+            client.put_references("or-1", scene.white, scene.dark)
+            names = [client.classify(scene.raw, references="or-1", patient=who).case for who in ("ID0018", "ID0071")]
+        listed = as_json("archive", "list", folder, "--patient", "ID0018")
+        assert [row["id"] for row in listed] == names[:1]
+        assert len(as_json("archive", "list", folder, "--most", 1)) == 1
+        assert as_json("archive", "list", folder, "--since", "2999-01-01") == []
+        assert names[1] in run("archive", "list", folder).stdout.replace("\n", "")
+        shown = as_json("archive", "show", folder, names[0])
+        assert shown["references"] == "or-1"
+        assert shown["result"]["classified"] == np.count_nonzero(expected)
+        assert "ID0018" not in json.dumps(shown)
+        run("archive", "show", folder, names[0])
+        told = as_json("archive", "export", folder, names[0], "-o", tmp_path / "out")
+        assert told["cases"] == names[:1]
+        assert {path.name for path in (tmp_path / "out" / str(names[0])).iterdir()} == {
+            "case.json",
+            "labels.png",
+            "raw.tif",
+        }
+        found = as_json("archive", "verify", folder)
+        assert (found["whole"], found["faults"]) == (2, [])
+        case = next(folder.glob("cases/*/*.zip"))
+        content = bytearray(case.read_bytes())
+        content[len(content) // 2] ^= 1
+        case.write_bytes(content)
+        spoilt = run("archive", "verify", folder, code=2)
+        assert "1 of 2 cases are whole" in spoilt.stdout
+        run("archive", "show", folder, "../../etc/passwd", code=2)
+        run("archive", "list", tmp_path, code=2)
+
+
+class TestBench:
+    def test_every_kind_is_measured_and_no_map_is_wrong(self, server: RunningServer) -> None:
+        kinds = "labels,npz,json,map,tensors,stream,thesis"
+        told = as_json("bench", "serve", server.url, "--kind", kinds, "--seconds", "0.3", "--clients", "1,4")
+        assert [(one["kind"], one["clients"]) for one in told["measured"]] == [
+            (kind, clients) for kind in kinds.split(",") for clients in (1, 4)
+        ]
+        for one in told["measured"]:
+            assert one["answers"]["200"] >= 1, one
+            assert set(one["answers"]) <= {"200", "503"}, one
+            assert one["wrong"] == 0
+            assert 0 < one["times_ms"]["median"] <= one["times_ms"]["p99"] <= one["times_ms"]["longest"]
+        assert httpx.get(f"{server.url}/v1/references/bench-x").status_code == 404
+
+    def test_a_table_for_people_with_frames_of_their_own(self, server: RunningServer, frames: dict[str, Path]) -> None:
+        printed = run("bench", "serve", server.url, "--kind", "labels", "--seconds", "0.2", *own(frames)).stdout
+        assert "maps/s" in printed
+        assert "label map as PNG" in printed
+
+    def test_what_the_service_does_now(self, server: RunningServer, scene: Scene) -> None:
+        words = [COMMAND, "bench", "serve", server.url, "--live", "--every", "1", "--count", "1", "--json"]
+        looking = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        with server.client() as client:
+            while looking.poll() is None:
+                client.classify(scene.raw, white=scene.white, dark=scene.dark)
+        assert looking.stdout is not None
+        with looking.stdout:
+            seen = json.loads(looking.stdout.read())
+        assert seen["maps"] > 0
+        assert "/v1/classify" in {one["name"] for one in seen["routes"]}
+        assert "graph" in {one["name"] for one in seen["stages"]}
+        assert seen["memory_mb"] > 10
+
+    @pytest.mark.parametrize(
+        ("words", "fault"), [(["--kind", "guess"], "has 'guess'"), (["--clients", "0"], "from 1 to 256")]
+    )
+    def test_what_cannot_be_measured(self, server: RunningServer, words: list[str], fault: str) -> None:
+        assert fault in run("bench", "serve", server.url, *words, code=2).stderr

@@ -1,0 +1,82 @@
+"""What a request leaves behind: an id, a line of the log, numbers, and traces where they are wanted."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from serving.servers import RunningServer, Scene, start
+
+
+def test_request_ids_join_answer_log_and_archive(
+    serve: Callable[..., RunningServer], scene: Scene, tmp_path: Path
+) -> None:
+    server = serve("--log-format", "json", "--archive", str(tmp_path / "cases"))
+    answer = httpx.post(f"{server.url}/v1/classify", files=scene.files, headers={"X-Request-Id": "or-7.frame-1"})
+    assert answer.headers["x-request-id"] == answer.json()["request_id"] == "or-7.frame-1"
+    other = httpx.post(f"{server.url}/v1/classify", headers={"X-Request-Id": "a b; c"})
+    assert other.headers["x-request-id"] == other.json()["request_id"] != "a b; c"
+    lines = [json.loads(line) for line in server.logged().splitlines()]
+    (line,) = [one for one in lines if one.get("request_id") == "or-7.frame-1"]
+    assert (line["status"], line["path"], line["method"]) == (200, "/v1/classify", "POST")
+    assert line["case"] == answer.headers["gliomap-case"]
+    assert line["ms"] > 0
+
+
+def test_the_numbers_count_what_happened(server: RunningServer, scene: Scene) -> None:
+    with server.client() as client:
+        before = count(client.metrics(), 'gliomap_maps_total{kind="classify",outcome="map"}')
+        client.classify(scene.raw, white=scene.white, dark=scene.dark)
+        after = client.metrics()
+    assert count(after, 'gliomap_maps_total{kind="classify",outcome="map"}') == before + 1
+    assert count(after, 'gliomap_stage_seconds_count{stage="graph"}') >= 1
+    assert count(after, "process_resident_memory_bytes") > 1e7
+    assert "/v1/references/{id}" in after or "/v1/references/" not in after, "paths with ids are no labels"
+
+
+def count(text: str, name: str) -> float:
+    return next((float(line.split()[-1]) for line in text.splitlines() if line.startswith(name)), 0.0)
+
+
+class _Collector(http.server.BaseHTTPRequestHandler):
+    """Takes traces as a collector does."""
+
+    def do_POST(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.received.append((self.path, content))  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def collector() -> Iterator[http.server.HTTPServer]:
+    with http.server.HTTPServer(("127.0.0.1", 0), _Collector) as found:
+        found.received = []  # type: ignore[attr-defined]
+        thread = threading.Thread(target=found.serve_forever)
+        thread.start()
+        yield found
+        found.shutdown()
+        thread.join()
+
+
+def test_traces_reach_a_collector_where_one_is_named(
+    bundle: Path, scene: Scene, collector: http.server.HTTPServer
+) -> None:
+    address = f"http://127.0.0.1:{collector.server_port}"
+    with start(bundle, env={"OTEL_EXPORTER_OTLP_ENDPOINT": address}) as server:
+        httpx.get(f"{server.url}/health/ready")
+        assert httpx.post(f"{server.url}/v1/classify", files=scene.files).status_code == 200
+    received = collector.received  # type: ignore[attr-defined]
+    assert {path for path, _ in received} == {"/v1/traces"}
+    sent = b"".join(content for _, content in received)
+    assert b"POST /v1/classify" in sent
+    assert b"/health/ready" not in sent
