@@ -18,7 +18,9 @@ from gliomap.preprocessing import References, prepare_references, preprocess
 from gliomap.sensors import MosaicSensor, get_sensor
 from gliomap.taxonomy import THESIS_CLASSES
 
-ROUNDS, BLOCK = 60, 5
+ROUNDS, BLOCK = 120, 20
+"""Frames in all, and one after another between two looks at the limit: long enough that caches and threads are warm for
+both, as they are while frames come one after another."""
 
 
 @pytest.fixture(scope="session")
