@@ -30,6 +30,7 @@ __all__ = [
     "SensorError",
     "StudyError",
     "TaxonomyError",
+    "TrackingError",
     "UsageError",
     "exit_code",
     "http_status",
@@ -99,6 +100,10 @@ class ModelError(GlioMapError):
 
 class RunError(GlioMapError):
     """A run folder is missing something, unfinished or damaged."""
+
+
+class TrackingError(GlioMapError):
+    """A tracking store or model registry does not answer, refuses, or lacks something."""
 
 
 class BundleError(GlioMapError):

@@ -27,9 +27,18 @@ VERBS = [
     "classify",
     "demo",
     "evaluate",
+    "models list",
+    "models promote",
+    "models register",
+    "models show",
     "phantom",
     "preprocess",
     "report",
+    "runs compare",
+    "runs export",
+    "runs list",
+    "runs show",
+    "runs sync",
     "score",
     "sensor import",
     "sensor list",
@@ -40,7 +49,7 @@ VERBS = [
     "study split",
     "train",
 ]
-LATER = ["runs", "models", "deploy", "azure"]
+LATER = ["deploy", "azure"]
 
 
 def parse(command: str) -> None:
@@ -81,7 +90,17 @@ def test_examples_parse_and_stand_in_the_help(gliomap: Run, verb: str) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["sensor"], ["study"], ["bundle"], ["archive"], ["bench"], *(verb.split() for verb in VERBS)],
+    [
+        [],
+        ["sensor"],
+        ["study"],
+        ["bundle"],
+        ["archive"],
+        ["bench"],
+        ["runs"],
+        ["models"],
+        *(verb.split() for verb in VERBS),
+    ],
     ids=" ".join,
 )
 def test_help_fits_80_columns_and_names_the_shared_options(
@@ -100,7 +119,7 @@ def test_help_fits_80_columns_and_names_the_shared_options(
         assert "\n\n  " in result.out
 
 
-@pytest.mark.parametrize("noun", ["sensor", "study", "bundle", "archive", "bench"])
+@pytest.mark.parametrize("noun", ["sensor", "study", "bundle", "archive", "bench", "runs", "models"])
 def test_a_noun_alone_prints_its_help(gliomap: Run, noun: str) -> None:
     assert gliomap(noun).out == gliomap(noun, "--help").out
 

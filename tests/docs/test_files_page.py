@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from docs.pages import Section, named, sections
 from gliomap.bundles import Manifest
-from gliomap.evaluation import EvaluationRecord, FalseTumour, Interval, Metrics, SanityRecord
+from gliomap.evaluation import EvaluationRecord, EvaluationSummary, FalseTumour, Interval, Metrics, SanityRecord
 from gliomap.learning import PRESETS, History, TrainingConfig
 from gliomap.preprocessing import HyperCube, PreprocessingConfig, Reason, save_npz
 from gliomap.sensors import get_sensor, read_sensor_toml
@@ -38,6 +38,7 @@ MODELS: dict[str, type] = {
     "Classes": ClassSet,
     "history.json": History,
     "metrics.json": EvaluationRecord,
+    "summary.json": EvaluationSummary,
     "Metrics": Metrics,
     "Interval": Interval,
     "False tumour": FalseTumour,

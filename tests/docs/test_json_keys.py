@@ -130,7 +130,7 @@ def test_evaluation_and_classification_print_their_files(session: Session) -> No
 def test_a_run_folder_has_the_files_that_the_page_names(session: Session) -> None:
     names = {name for row in sections("reference/files.md")["Run folder"].rows() for name in named(row[0])}
     found = {path.name + "/" * path.is_dir() for path in (session.folder / "run").iterdir()}
-    assert found == names - {"checkpoint.safetensors", "checkpoint-refit.safetensors", ".lock"}
+    assert found == names - {"checkpoint.safetensors", "checkpoint-refit.safetensors", ".lock", "tracking.json"}
 
 
 def test_a_run_of_several_folds_has_the_files_that_the_page_names(session: Session) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gliomap.cli._app import app
-from gliomap.cli._options import Architecture, NormalisationName, SensorName
+from gliomap.cli._models import bundle_path
+from gliomap.cli._options import Architecture, NormalisationName, SensorName, TrackingUri
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import group, verb
 from gliomap.errors import UsageError
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 bundle_app = group(app, "bundle", "A model as it travels: make one, look at it, verify it.")
 
-BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip.")]
+BundlePath = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip, or models:/NAME/VERSION.")
+]
 
 _TWO_WAYS = "Give a run (gliomap bundle create RUN), or --architecture and --weights with -o BUNDLE."
 
@@ -57,6 +60,7 @@ def create(
     reduced: Annotated[
         bool, typer.Option("--reduced-precision", help="Measure openvino's reduced precision as well.")
     ] = False,
+    tracking: TrackingUri = None,
 ) -> None:
     """Make a bundle of a run, or of weights alone.
 
@@ -78,7 +82,10 @@ def create(
         named = [flag for flag, given in of_weights.items() if given]
         if named:
             raise UsageError(f"bundle create {run}", f"{', '.join(named)} cannot stand beside a run", _TWO_WAYS)
-        made = make_bundle(run, out, sensor=sensor, reduced_precision=reduced, **common)
+        from gliomap.tracking import store_of_run
+
+        store = store_of_run(run, tracking) if out is None else None
+        made = make_bundle(run, out, sensor=sensor, reduced_precision=reduced, store=store, **common)
     else:
         if architecture is None or weights is None or out is None:
             given = {"--architecture": architecture, "--weights": weights, "-o": out}
@@ -106,14 +113,14 @@ def create(
     within="bundle",
     examples=("gliomap bundle show bundle", "gliomap bundle show bundle.zip --json"),
 )
-def show(ui: Ui, bundle: BundlePath) -> None:
+def show(ui: Ui, bundle: BundlePath, tracking: TrackingUri = None) -> None:
     """Print a bundle's card, after checking it.
 
     With --json the manifest and the identity.
     """
     from gliomap.bundles import open_bundle
 
-    opened = open_bundle(bundle)
+    opened = open_bundle(bundle_path(bundle, tracking))
     if ui.as_json:
         ui.result(
             {"path": str(bundle), "identity": opened.identity, "manifest": opened.manifest.model_dump(mode="json")}
@@ -128,12 +135,12 @@ def show(ui: Ui, bundle: BundlePath) -> None:
     within="bundle",
     examples=("gliomap bundle verify bundle", "gliomap bundle verify bundle --sensor nemesis"),
 )
-def verify(ui: Ui, bundle: BundlePath, sensor: SensorName = None) -> None:
+def verify(ui: Ui, bundle: BundlePath, sensor: SensorName = None, tracking: TrackingUri = None) -> None:
     """Check hashes, format, shapes, and that it is for a sensor."""
     from gliomap.bundles import open_bundle
     from gliomap.sensors import get_sensor
 
-    opened = open_bundle(bundle, None if sensor is None else get_sensor(sensor))
+    opened = open_bundle(bundle_path(bundle, tracking), None if sensor is None else get_sensor(sensor))
     if ui.as_json:
         ui.result({"path": str(bundle), "identity": opened.identity, "valid": True, "sensor_checked": sensor})
         return

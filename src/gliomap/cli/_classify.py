@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gliomap.cli._app import app
+from gliomap.cli._models import bundle_path
 from gliomap.cli._options import (
     Backend,
     DarkFrame,
@@ -18,6 +19,7 @@ from gliomap.cli._options import (
     PaletteName,
     RawFrame,
     SensorName,
+    TrackingUri,
     WhiteDarkFrame,
     WhiteFrame,
     parse_exposures,
@@ -40,12 +42,15 @@ _WAYS = "Give --raw R --white W --dark D, or --cube FILE, or --study DIR --captu
         "gliomap classify bundle --raw raw.tif --white white.tif \\\n      --dark dark.tif -o map",
         "gliomap classify bundle --cube cube.npz -o map --palette safe",
         "gliomap classify bundle --study study --capture ID0003C01 --json",
+        "gliomap classify models:/glioma-map/3 --study study --capture ID0003C01",
         "gliomap classify bundle.zip --study study --capture ID0003C01 \\\n      --backend openvino --max-reference-age 30",
     ),
 )
 def classify(
     ui: Ui,
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip.")],
+    bundle: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip, or models:/NAME/VERSION.")
+    ],
     raw: RawFrame = None,
     white: WhiteFrame = None,
     dark: DarkFrame = None,
@@ -76,6 +81,7 @@ def classify(
     exposures: ExposureTimes = None,
     msb_aligned: MsbAligned = None,
     sensor: SensorName = None,
+    tracking: TrackingUri = None,
 ) -> None:
     """Make a tissue map of one frame, cube or capture.
 
@@ -104,7 +110,7 @@ def classify(
         max_reference_age=None if max_reference_age is None else timedelta(minutes=max_reference_age),
     )
     source = _source(frames, white_dark, cube, study, capture, exposures, msb_aligned=msb_aligned)
-    done = run_classify(bundle, source, out=out, options=options, overwrite=ui.overwrite)
+    done = run_classify(bundle_path(bundle, tracking, study), source, out=out, options=options, overwrite=ui.overwrite)
     _tell(ui, done)
 
 

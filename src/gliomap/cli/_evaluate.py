@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gliomap.cli._app import app
-from gliomap.cli._options import PaletteChoice, PaletteName, SensorName
+from gliomap.cli._options import PaletteChoice, PaletteName, SensorName, TrackingUri
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
 
@@ -49,6 +49,7 @@ def evaluate(
     learning_curve: Annotated[
         bool, typer.Option("--learning-curve", help="Also train on fewer and fewer patients.")
     ] = False,
+    tracking: TrackingUri = None,
 ) -> None:
     """Test a run on what it held out: metrics, maps, curves.
 
@@ -64,7 +65,7 @@ def evaluate(
     instruments = [name for name in INSTRUMENT_NAMES if asked[name]]
     content: dict[str, Any] = {}
     if not instruments or ui.overwrite or not (run / "evaluation").exists():
-        content = _evaluate(ui, run, study, sensor, palette.value)
+        content = _evaluate(ui, run, study, sensor, palette.value, tracking)
     for name in instruments:
         found = measure_sanity(run, name, study=study, sensor=sensor, overwrite=ui.overwrite, track=ui.track)
         content.setdefault("sanity", {})[name] = found.model_dump(mode="json")
@@ -75,9 +76,12 @@ def evaluate(
     ui.text(f"Next: gliomap bundle create {run}")
 
 
-def _evaluate(ui: Ui, run: Path, study: Path | None, sensor: str | None, palette: str) -> dict[str, Any]:
+def _evaluate(
+    ui: Ui, run: Path, study: Path | None, sensor: str | None, palette: str, tracking: str | None
+) -> dict[str, Any]:
     """Evaluate, tell it, and give it as plain values."""
     from gliomap.evaluation import record_tables
+    from gliomap.tracking import store_of_run
     from gliomap.workflows import evaluate as evaluate_run
 
     done = evaluate_run(
@@ -88,6 +92,7 @@ def _evaluate(ui: Ui, run: Path, study: Path | None, sensor: str | None, palette
         threads=ui.threads,
         overwrite=ui.overwrite,
         track=ui.track,
+        store=store_of_run(run, tracking),
     )
     content = {"folder": str(done.folder), **done.record.model_dump(mode="json")}
     if ui.as_json:

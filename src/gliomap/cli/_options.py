@@ -25,6 +25,7 @@ __all__ = [
     "PaletteName",
     "RawFrame",
     "SensorName",
+    "TrackingUri",
     "WhiteDarkFrame",
     "WhiteFrame",
     "parse_exposures",
@@ -77,6 +78,15 @@ def sensor_names(incomplete: str) -> list[str]:
 
     return [name for name in list_sensors() if name.startswith(incomplete)]
 
+
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(
+        "--tracking",
+        metavar="URI",
+        help="MLflow: an address, sqlite:///FILE.db or 'none'; if not given MLFLOW_TRACKING_URI, else beside the study.",
+    ),
+]
 
 SensorName = Annotated[
     str | None,

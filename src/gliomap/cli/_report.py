@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gliomap.cli._app import app
-from gliomap.cli._options import PaletteChoice, PaletteName
+from gliomap.cli._options import PaletteChoice, PaletteName, TrackingUri
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
 
@@ -35,6 +35,7 @@ def report(
     ] = False,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also write FILE.pdf beside it.")] = False,
     palette: PaletteChoice = PaletteName.safe,
+    tracking: TrackingUri = None,
 ) -> None:
     """Write the report of evaluated runs: one HTML page.
 
@@ -42,10 +43,18 @@ def report(
     who was tested, figures with their intervals, maps, limits, and the commands
     that make it again.
     """
+    from gliomap.tracking import store_of_run
     from gliomap.workflows import report as write_report
 
     done = write_report(
-        runs, out, compare=compare, pdf=pdf, palette=palette.value, overwrite=ui.overwrite, track=ui.track
+        runs,
+        out,
+        compare=compare,
+        pdf=pdf,
+        palette=palette.value,
+        overwrite=ui.overwrite,
+        track=ui.track,
+        store=store_of_run(runs[0], tracking) if out is None else None,
     )
     if ui.as_json:
         ui.result(

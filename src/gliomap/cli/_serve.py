@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gliomap.cli._app import app
-from gliomap.cli._options import Backend
+from gliomap.cli._models import bundle_path
+from gliomap.cli._options import Backend, TrackingUri
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
 from gliomap.errors import MissingExtraError, UsageError
@@ -32,13 +33,14 @@ class LogFormat(StrEnum):
     "serve",
     examples=(
         "gliomap serve bundle",
+        "gliomap serve models:/glioma-map@champion",
         "gliomap serve bundle --port 9000 --backend openvino --archive cases",
         "gliomap serve bundle --host 0.0.0.0 --keys keys.txt \\\n      --tls-cert cert.pem --tls-key key.pem",
     ),
 )
 def serve(
     ui: Ui,
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip, or models:/NAME@ALIAS.")],
     model_version: Annotated[
         str | None,
         typer.Option("--model-version", metavar="V", help="As your registry calls it; for answers and archive."),
@@ -83,6 +85,7 @@ def serve(
         bool, typer.Option("--archive-keep-ids", help="Patient identifiers as they come, not as a keyed hash.")
     ] = False,
     log_format: Annotated[LogFormat, typer.Option("--log-format", help="For people or for machines.")] = LogFormat.text,
+    tracking: TrackingUri = None,
 ) -> None:
     """Serve a bundle over HTTP: a frame in, a tissue map out.
 
@@ -99,7 +102,7 @@ def serve(
     from gliomap.serving import ServiceSettings, read_keys, run
 
     settings = ServiceSettings(
-        bundle=bundle,
+        bundle=bundle_path(bundle, tracking),
         model_version=model_version or "",
         host=host,
         port=port,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gliomap.cli._app import app
-from gliomap.cli._options import SensorName
+from gliomap.cli._options import SensorName, TrackingUri
 from gliomap.cli._train_tables import tell_folds_plan, tell_folds_run, tell_models, tell_plan, tell_run
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
@@ -108,6 +108,7 @@ def train(
         int | None, typer.Option("--hidden", metavar="H", min=1, help="First width of fourlayer.")
     ] = None,
     sensor: SensorName = None,
+    tracking: TrackingUri = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check, show who trains and tests, train nothing.")
     ] = False,
@@ -120,6 +121,7 @@ def train(
     """
     from gliomap._files import refuse_existing
     from gliomap.errors import UsageError
+    from gliomap.tracking import find_store
     from gliomap.workflows import FoldsPlan, open_run, plan_protocol, run_plan
 
     if model == "list":
@@ -151,7 +153,8 @@ def train(
     if dry_run:
         tell_folds_plan(ui, plan) if isinstance(plan, FoldsPlan) else tell_plan(ui, plan)
         return
-    run = open_run(run_plan(plan, out=out, resume=resume, overwrite=ui.overwrite, track=ui.track))
+    store = find_store(tracking, plan.study.root)
+    run = open_run(run_plan(plan, out=out, resume=resume, overwrite=ui.overwrite, track=ui.track, store=store))
     tell_folds_run(ui, plan, run) if isinstance(plan, FoldsPlan) else tell_run(ui, plan, run)
 
 

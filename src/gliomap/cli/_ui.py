@@ -72,6 +72,10 @@ class Ui:
         if not self.quiet:
             self.errors.print(text, soft_wrap=True)
 
+    def warn(self, text: str) -> None:
+        """Tell the person of a fault that does not end the work, on stderr, also with --quiet."""
+        self.errors.print(f"warning: {text}", soft_wrap=True)
+
     def result(self, content: Mapping[str, Any] | Sequence[Any]) -> None:
         """Print JSON on stdout; the caller does so only with --json."""
         _write_line(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False))

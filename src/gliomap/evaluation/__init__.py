@@ -11,8 +11,16 @@ from gliomap.evaluation._judge import FalseTumour, Judged, false_tumour, judge, 
 from gliomap.evaluation._metrics import ClassMetrics, Metrics, ReliabilityBin, metrics
 from gliomap.evaluation._names import next_version, picture_name, picture_stem
 from gliomap.evaluation._operating import TumourCurve, WorkingPoint, tumour_curve
-from gliomap.evaluation._record import CaptureRecord, EvaluationRecord, FoldRecord, read_evaluation, record_tables
+from gliomap.evaluation._record import (
+    CaptureRecord,
+    EvaluationRecord,
+    EvaluationTimes,
+    FoldRecord,
+    read_evaluation,
+    record_tables,
+)
 from gliomap.evaluation._responses import plot_responses
+from gliomap.evaluation._runs_figure import runs_figure
 from gliomap.evaluation._sanity import (
     INSTRUMENTS,
     Instrument,
@@ -22,6 +30,7 @@ from gliomap.evaluation._sanity import (
     read_sanity,
 )
 from gliomap.evaluation._sheet import contact_sheet, picture_of
+from gliomap.evaluation._summary import EvaluationSummary, TumourFigures, read_summary, summarise
 from gliomap.evaluation._tables import (
     NOT_DEFINED,
     Table,
@@ -41,6 +50,8 @@ __all__ = [
     "Comparison",
     "DistanceBin",
     "EvaluationRecord",
+    "EvaluationSummary",
+    "EvaluationTimes",
     "FalseTumour",
     "FoldRecord",
     "Instrument",
@@ -53,6 +64,7 @@ __all__ = [
     "SanityScore",
     "Table",
     "TumourCurve",
+    "TumourFigures",
     "WorkingPoint",
     "class_table",
     "compare_over_patients",
@@ -76,7 +88,10 @@ __all__ = [
     "pooled_metrics",
     "read_evaluation",
     "read_sanity",
+    "read_summary",
     "record_tables",
+    "runs_figure",
+    "summarise",
     "summary_line",
     "tumour_curve",
     "tumour_indices",

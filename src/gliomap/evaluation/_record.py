@@ -25,7 +25,7 @@ from gliomap.evaluation._tables import (
 from gliomap.rendering import DISCLAIMER
 from gliomap.taxonomy import ClassSet
 
-__all__ = ["CaptureRecord", "EvaluationRecord", "FoldRecord", "read_evaluation", "record_tables"]
+__all__ = ["CaptureRecord", "EvaluationRecord", "EvaluationTimes", "FoldRecord", "read_evaluation", "record_tables"]
 
 _MAX_BYTES = 64 << 20
 
@@ -50,6 +50,16 @@ class CaptureRecord(BaseModel):
     pictures: tuple[str, ...] = Field(description="Files beside metrics.json.")
 
 
+class EvaluationTimes(BaseModel):
+    """Seconds that the stages of a test took, as the thesis measured them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preparing_test_data: float = Field(description="Reading cubes and ground truth.")
+    predicting: float = Field(description="The graph on whole captures.")
+    generating_maps: float = Field(description="Drawing maps and overlays.")
+
+
 class FoldRecord(BaseModel):
     """One fold of the protocol, tested by its own model."""
 
@@ -62,6 +72,7 @@ class FoldRecord(BaseModel):
     graph: str = Field(description="SHA-256 of the cube.onnx that was tested.")
     metrics: Metrics
     seconds: float = Field(description="Wall time of the training.")
+    times: EvaluationTimes | None = Field(default=None, description="Of its test; null in evaluations of before.")
     notes: tuple[str, ...] = ()
 
 

@@ -1,10 +1,32 @@
-"""Tracking: the run folder is the truth; MLflow mirrors it.
+"""Tracking: the run folder is the truth; MLflow mirrors it, while a run is trained or later.
 
 Importing this room loads no MLflow; what needs it imports it when used.
 """
 
 from gliomap.tracking._folder import finish_folder, lock_folder
-from gliomap.tracking._record import Environment, ModelRecord, RunRecord, SensorRecord, StudyRecord, environment
+from gliomap.tracking._journal import Journal
+from gliomap.tracking._mirror import Mirror, mirrored
+from gliomap.tracking._record import (
+    Environment,
+    ModelRecord,
+    RunRecord,
+    SensorRecord,
+    StudyRecord,
+    TrainingTimes,
+    environment,
+)
+from gliomap.tracking._registry import (
+    ModelReference,
+    Promotion,
+    RegisteredVersion,
+    fetch_bundle,
+    list_models,
+    model_name,
+    promote,
+    register_bundle,
+    register_run,
+    show_version,
+)
 from gliomap.tracking._run import (
     BUNDLE,
     CHECKPOINT,
@@ -21,12 +43,18 @@ from gliomap.tracking._run import (
     RUNS,
     SPLIT,
     SPLITS,
+    SUMMARY,
     Run,
     open_run,
     read_record,
+    study_folder,
+    whole_run,
     write_history,
     write_record,
 )
+from gliomap.tracking._store import NO_TRACKING, Store, find_store, nearest_store, store_of_run, store_of_study
+from gliomap.tracking._sync import Sender, Sent
+from gliomap.tracking._table import THESIS_COLUMNS, RunRow, find_runs, read_row, thesis_csv
 
 __all__ = [
     "BUNDLE",
@@ -36,6 +64,7 @@ __all__ = [
     "HISTORY",
     "METRICS",
     "MODEL",
+    "NO_TRACKING",
     "RECORD",
     "REFIT_CHECKPOINT",
     "REPORT",
@@ -44,17 +73,46 @@ __all__ = [
     "RUNS",
     "SPLIT",
     "SPLITS",
+    "SUMMARY",
+    "THESIS_COLUMNS",
     "Environment",
+    "Journal",
+    "Mirror",
     "ModelRecord",
+    "ModelReference",
+    "Promotion",
+    "RegisteredVersion",
     "Run",
     "RunRecord",
+    "RunRow",
+    "Sender",
     "SensorRecord",
+    "Sent",
+    "Store",
     "StudyRecord",
+    "TrainingTimes",
     "environment",
+    "fetch_bundle",
+    "find_runs",
+    "find_store",
     "finish_folder",
+    "list_models",
     "lock_folder",
+    "mirrored",
+    "model_name",
+    "nearest_store",
     "open_run",
+    "promote",
     "read_record",
+    "read_row",
+    "register_bundle",
+    "register_run",
+    "show_version",
+    "store_of_run",
+    "store_of_study",
+    "study_folder",
+    "thesis_csv",
+    "whole_run",
     "write_history",
     "write_record",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from datetime import datetime
@@ -15,7 +16,7 @@ from gliomap.learning import TrainingConfig
 from gliomap.preprocessing import PreprocessingConfig
 from gliomap.taxonomy import ClassSet
 
-__all__ = ["Environment", "ModelRecord", "RunRecord", "SensorRecord", "StudyRecord", "environment"]
+__all__ = ["Environment", "ModelRecord", "RunRecord", "SensorRecord", "StudyRecord", "TrainingTimes", "environment"]
 
 PACKAGES = ("gliomap", "numpy", "torch", "scikit-learn", "scipy", "safetensors")
 
@@ -47,6 +48,18 @@ class ModelRecord(_Record):
     window: int
     n_bands: int
     hidden: int | None = None
+
+
+class TrainingTimes(_Record):
+    """Seconds that the stages of a training took, as the thesis measured them; over all folds together.
+
+    `loading_arguments` is working out what to train on whom: options, study, labels, split. `preparing_train_data`
+    reads cubes, `training` fits and saves the model.
+    """
+
+    loading_arguments: float
+    preparing_train_data: float
+    training: float
 
 
 class Environment(_Record):
@@ -93,6 +106,8 @@ class RunRecord(_Record):
         Epochs done with validation, the best of them, and why training ended.
     seconds
         Wall time of the process that finished it, reading included.
+    times
+        Its stages; null in runs of before they were measured.
     folds
         Of a protocol of several folds: their names, each a run folder of its own in `folds/`; else empty.
     chosen
@@ -127,10 +142,17 @@ class RunRecord(_Record):
     best_epoch: int = 0
     stopped: str = ""
     seconds: float = 0.0
+    times: TrainingTimes | None = None
     folds: tuple[str, ...] = ()
     chosen: tuple[str, ...] = ()
     kept: str | None = None
     environment: Environment
+
+    @property
+    def identity(self) -> str:
+        """What tells this run from all others, whatever its folder is called; 32 hexadecimal digits."""
+        parts = (self.name, self.started_at.isoformat(), self.study.fingerprint, self.split_fingerprint)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 def environment() -> Environment:

@@ -38,9 +38,12 @@ __all__ = [
     "RUNS",
     "SPLIT",
     "SPLITS",
+    "SUMMARY",
     "Run",
     "open_run",
     "read_record",
+    "study_folder",
+    "whole_run",
     "write_history",
     "write_record",
 ]
@@ -54,7 +57,7 @@ RUNS = "runs"
 ROLES = ("train", "validation", "test")
 RECORD, SPLIT, HISTORY, MODEL, LOCK = "run.json", "split.json", "history.json", "model.safetensors", ".lock"
 SPLITS, FOLDS = "splits.json", "folds"
-EVALUATION, METRICS = "evaluation", "metrics.json"
+EVALUATION, METRICS, SUMMARY = "evaluation", "metrics.json", "summary.json"
 REPORT, BUNDLE = "report.html", "bundle"
 """What evaluation, report and export add to a run."""
 
@@ -151,14 +154,22 @@ class Run:
         """
         if path is not None:
             return open_study(path)
-        folder = self.path.resolve()
-        # A fold lies in its run's folder `folds`.
-        run = folder.parent.parent if folder.parent.name == FOLDS else folder
-        around = [run.parent.parent] if run.parent.name == RUNS else []
-        for place in (*around, Path(self.record.study.path)):
-            if is_study(place):
-                return open_study(place)
-        raise RunError(self.path, f"its study is not at {self.record.study.path} any more", "Name it with --study.")
+        found = study_folder(self.path, self.record)
+        if found is None:
+            raise RunError(self.path, f"its study is not at {self.record.study.path} any more", "Name it with --study.")
+        return open_study(found)
+
+
+def whole_run(folder: Path) -> Path:
+    """The run that a folder belongs to: itself, or the one that it is a fold of."""
+    return folder.parent.parent if folder.parent.name == FOLDS else folder
+
+
+def study_folder(folder: Path, record: RunRecord) -> Path | None:
+    """The study of a run folder: the one around `runs/`, else where it was then; None where neither is there."""
+    run = whole_run(folder.resolve())
+    around = [run.parent.parent] if run.parent.name == RUNS else []
+    return next((place for place in (*around, Path(record.study.path)) if is_study(place)), None)
 
 
 def open_run(path: str | Path) -> Run:

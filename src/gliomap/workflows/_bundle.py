@@ -15,7 +15,7 @@ from gliomap.preprocessing import PreprocessingConfig
 from gliomap.sensors import MosaicSensor, get_sensor
 from gliomap.studies import SensorLike
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
-from gliomap.tracking import BUNDLE, EVALUATION, METRICS, ROLES, Run, open_run
+from gliomap.tracking import BUNDLE, EVALUATION, METRICS, ROLES, Run, Store, mirrored, open_run, whole_run
 from gliomap.workflows._evaluation_record import patient_intervals
 from gliomap.workflows._folds_plan import FINAL
 
@@ -31,6 +31,7 @@ def make_bundle(
     threads: int | None = None,
     overwrite: bool = False,
     track: Track = silent,
+    store: Store | None = None,
 ) -> Bundle:
     """Make a bundle of a finished run; its evaluation, where there is one, goes into the manifest.
 
@@ -51,6 +52,8 @@ def make_bundle(
         Replace an earlier bundle.
     track
         Told how the work advances.
+    store
+        Where the run is mirrored with its own bundle; nowhere by default.
 
     Raises
     ------
@@ -79,15 +82,18 @@ def make_bundle(
         measured_on=None if evaluation is None else _measured_on(evaluation, run),
         notes=_notes(run, evaluation),
     )
-    return export_bundle(
-        source.model(),
-        target,
-        info,
-        reduced_precision=reduced_precision,
-        threads=threads,
-        overwrite=overwrite,
-        track=track,
-    )
+    with mirrored(whole_run(run.path), store if out is None else None) as mirror:
+        made = export_bundle(
+            source.model(),
+            target,
+            info,
+            reduced_precision=reduced_precision,
+            threads=threads,
+            overwrite=overwrite,
+            track=track,
+        )
+        mirror.finish(whole_run(run.path))
+    return made
 
 
 def bundle_from_weights(

@@ -11,13 +11,14 @@ from pathlib import Path
 from gliomap._files import atomic_folder, refuse_existing
 from gliomap._progress import Track, silent
 from gliomap.errors import RunError
-from gliomap.evaluation import EvaluationRecord, FoldRecord, Judged, next_version, picture_stem
+from gliomap.evaluation import EvaluationRecord, FoldRecord, Judged, next_version, picture_stem, summarise
 from gliomap.learning import LabelledCube
 from gliomap.studies import Folds, SensorLike, Study
-from gliomap.tracking import EVALUATION, METRICS, Run, open_run
+from gliomap.tracking import EVALUATION, METRICS, SUMMARY, Run, Store, mirrored, open_run, whole_run
 from gliomap.workflows._evaluation_record import CaptureFinding, evaluation_record, fold_record, merged
 from gliomap.workflows._fold_test import FoldTest, graph_engine, trained_sensor
 from gliomap.workflows._pixels import read_cube
+from gliomap.workflows._stopwatch import Stopwatch
 from gliomap.workflows._test_pictures import draw_capture, draw_confusion, draw_curves, save_predictions, together
 
 __all__ = ["Evaluated", "evaluate"]
@@ -50,6 +51,7 @@ def evaluate(
     threads: int | None = None,
     overwrite: bool = False,
     track: Track = silent,
+    store: Store | None = None,
 ) -> Evaluated:
     """Test a run on its test captures, fold by fold, and write RUN/evaluation.
 
@@ -57,7 +59,7 @@ def evaluate(
     pixel is tested once, by a model that was not trained on it. The graph that is tested is the one that a bundle of this run ships. Before anything is tested, the
     study is compared with the split's fingerprint.
 
-    The folder holds metrics.json (see `EvaluationRecord`); predictions/CAPTURE.npz with `rows`,
+    The folder holds metrics.json (see `EvaluationRecord`) and summary.json, its few figures for tables of runs; predictions/CAPTURE.npz with `rows`,
     `columns`, `true`, `predicted` (classes; 0 = not classified) and `probabilities` (N×C) of the labelled
     pixels in column-major order; maps/CAPTURE.npz with `labels`, `confidence`, `truth` and `rgb` of the
     whole frame; and pictures, named as the thesis named them: per capture the map
@@ -80,6 +82,8 @@ def evaluate(
         Replace an earlier evaluation. Its pictures stay; the new ones take the next version number.
     track
         Told how the work advances.
+    store
+        Where the run is mirrored, with what was found; nowhere by default.
 
     Raises
     ------
@@ -101,10 +105,13 @@ def evaluate(
     where = run.study(study)
     folds.verify(where, track)
     tests = _Tests(run, folds, where, sensor, threads, track)
-    with atomic_folder(folder, overwrite=overwrite) as fresh:
-        kept = _carry_pictures(folder, fresh)
-        record = _test_all(tests, fresh, palette)
-        record.save(fresh / METRICS)
+    with mirrored(whole_run(run.path), store) as mirror:
+        with atomic_folder(folder, overwrite=overwrite) as fresh:
+            kept = _carry_pictures(folder, fresh)
+            record = _test_all(tests, fresh, palette)
+            record.save(fresh / METRICS)
+            summarise(record).save(fresh / SUMMARY)
+        mirror.finish(whole_run(run.path))
     if kept:
         logger.info("%d pictures of earlier evaluations stay in %s", kept, folder)
     return Evaluated(folder, record)
@@ -141,7 +148,8 @@ class _Tests:
             }
         for name, run in self.run.tested().items():
             split = self.folds.splits[name] if name else self.folds.first
-            yield FoldTest(name, run, split, self.study, camera, graph_engine(run, self.threads, self.track), cubes)
+            engine = graph_engine(run, self.threads, self.track)
+            yield FoldTest(name, run, split, self.study, camera, engine, cubes, Stopwatch())
 
 
 def _test_all(tests: _Tests, folder: Path, palette: str) -> EvaluationRecord:
@@ -165,7 +173,8 @@ def _test_all(tests: _Tests, folder: Path, palette: str) -> EvaluationRecord:
             if _shows(run, fold, capture, shown):
                 shown[capture] = fold.name
                 metrics = merged(findings[capture].judged, classes).metrics
-                pictures = draw_capture(fold, tested, folder, metrics=metrics, palette=palette, version=version)
+                with fold.watch("drawing"):
+                    pictures = draw_capture(fold, tested, folder, metrics=metrics, palette=palette, version=version)
                 findings[capture] = replace(findings[capture], pictures=pictures)
         records.append(fold_record(fold, mine))
         curves += draw_curves(fold, fold.name or together(tests.captures), folder, version)

@@ -12,6 +12,7 @@ from gliomap.evaluation import (
     CaptureRecord,
     DistanceBin,
     EvaluationRecord,
+    EvaluationTimes,
     FoldRecord,
     Interval,
     Judged,
@@ -98,6 +99,11 @@ def fold_record(fold: FoldTest, judged: Sequence[Judged]) -> FoldRecord:
         graph=fold.graph,
         metrics=pooled_metrics(judged, record.classes),
         seconds=record.seconds,
+        times=EvaluationTimes(
+            preparing_test_data=fold.watch["preparing"],
+            predicting=fold.watch["predicting"],
+            generating_maps=fold.watch["drawing"],
+        ),
         notes=record.notes,
     )
 

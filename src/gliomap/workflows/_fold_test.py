@@ -18,6 +18,7 @@ from gliomap.sensors import MosaicSensor, get_sensor
 from gliomap.studies import SensorLike, Split, Study
 from gliomap.tracking import Run
 from gliomap.workflows._pixels import role_pixels
+from gliomap.workflows._stopwatch import Stopwatch
 
 __all__ = ["FoldTest", "TestedCapture", "graph_engine", "trained_sensor"]
 
@@ -59,6 +60,8 @@ class FoldTest:
         What is tested, and on what.
     cubes
         All captures, where the split divides pixels; else empty.
+    watch
+        Times of 'preparing', 'predicting' and 'drawing'.
     """
 
     name: str
@@ -68,6 +71,7 @@ class FoldTest:
     sensor: MosaicSensor | None
     engine: Engine
     cubes: Mapping[str, LabelledCube]
+    watch: Stopwatch
 
     @property
     def graph(self) -> str:
@@ -87,9 +91,11 @@ class FoldTest:
 
     def test(self, capture: str) -> TestedCapture:
         """Classify one capture and compare."""
-        cube = self.study.cube(capture, self.sensor, self.run.record.preprocessing)
-        truth = self.study.class_map(capture, self.run.record.classes).labels
-        tissue = self.engine.classify_cube(cube)
+        with self.watch("preparing"):
+            cube = self.study.cube(capture, self.sensor, self.run.record.preprocessing)
+            truth = self.study.class_map(capture, self.run.record.classes).labels
+        with self.watch("predicting"):
+            tissue = self.engine.classify_cube(cube)
         patient = self.split.patients[capture]
         trained = np.zeros(truth.shape, np.bool_)
         wanted = truth

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,12 +38,15 @@ class FoldsPlan:
         The training on all patients for use; None where none is asked for or the protocol keeps one of its folds.
     hints
         Choices that were made by default, and what is odd about the study, for people.
+    seconds
+        That working it out took.
     """
 
     folds: Folds
     plans: Mapping[str, TrainingPlan]
     final: TrainingPlan | None
     hints: tuple[str, ...]
+    seconds: float = 0.0
 
     @property
     def any(self) -> TrainingPlan:
@@ -78,10 +82,13 @@ def plan_protocol(
     GlioMapError
         As `plan_training` and `plan_folds`.
     """
+    begun = time.perf_counter()
     asked: TrainingOptions = options or {}
     if asked.get("split") is None and asked.get("protocol", "holdout") == "holdout":
-        return plan_training(study_path, asked, track)
-    return plan_folds(study_path, asked, track)
+        plan: TrainingPlan | FoldsPlan = plan_training(study_path, asked, track)
+    else:
+        plan = plan_folds(study_path, asked, track)
+    return replace(plan, seconds=time.perf_counter() - begun)
 
 
 def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = silent) -> TrainingPlan | FoldsPlan:

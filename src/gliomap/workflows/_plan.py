@@ -42,6 +42,8 @@ class TrainingPlan:
         Capture → code outside the classes → pixels.
     hints
         Choices that were made by default, for people.
+    seconds
+        That working it out took.
     """
 
     study: Study
@@ -54,6 +56,7 @@ class TrainingPlan:
     labelled: Mapping[str, npt.NDArray[np.int64]]
     ignored: Mapping[str, Mapping[int, int]]
     hints: tuple[str, ...]
+    seconds: float = 0.0
 
     def counts(self, role: str) -> dict[str, int]:
         """Class name → labelled pixels in the maps of 'train', 'validation' or 'test'."""

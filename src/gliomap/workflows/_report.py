@@ -16,7 +16,7 @@ from gliomap._progress import Track, silent
 from gliomap.errors import RunError, UsageError
 from gliomap.evaluation import INSTRUMENTS, EvaluationRecord, SanityRecord, read_evaluation, read_sanity
 from gliomap.evaluation.report import MapPicture, ReportedRun, render_report, require_pdf, write_pdf
-from gliomap.tracking import EVALUATION, METRICS, REPORT, Run, open_run
+from gliomap.tracking import EVALUATION, METRICS, REPORT, Run, Store, mirrored, open_run, whole_run
 from gliomap.workflows._report_facts import (
     commands,
     environment_facts,
@@ -62,6 +62,7 @@ def report(
     palette: str = "safe",
     overwrite: bool = False,
     track: Track = silent,
+    store: Store | None = None,
 ) -> Reported:
     """Write the report of one or more evaluated runs as one self-contained HTML page.
 
@@ -81,6 +82,8 @@ def report(
         Replace an earlier report.
     track
         Told how the work advances.
+    store
+        Where a run is mirrored with its own report; nowhere by default.
 
     Raises
     ------
@@ -107,11 +110,14 @@ def report(
     if pdf:
         require_pdf()
     runs = tuple(reported_run(folder) for folder in track(run_folders, "Reading runs", len(run_folders)))
-    html = render_report(runs, palette=palette, compare=compare)
-    write_text(target, html)
-    if beside is not None:
-        for path in track((beside,), "Printing", 1):
-            write_pdf(html, path)
+    mine = whole_run(Path(run_folders[0]))
+    with mirrored(mine, store if out is None else None) as mirror:
+        html = render_report(runs, palette=palette, compare=compare)
+        write_text(target, html)
+        if beside is not None:
+            for path in track((beside,), "Printing", 1):
+                write_pdf(html, path)
+        mirror.finish(mine)
     return Reported(target, beside, runs)
 
 

@@ -7,6 +7,7 @@ from typing import Unpack
 
 from gliomap._progress import Track, silent
 from gliomap.learning import Observer, no_observer
+from gliomap.tracking import Store
 from gliomap.workflows._folds_plan import FoldsPlan, plan_protocol
 from gliomap.workflows._options import TrainingOptions
 from gliomap.workflows._plan import TrainingPlan
@@ -24,6 +25,7 @@ def train(
     overwrite: bool = False,
     observer: Observer = no_observer,
     track: Track = silent,
+    store: Store | None = None,
     **options: Unpack[TrainingOptions],
 ) -> Path:
     """Train a model on a study, by any protocol, and return the run folder.
@@ -42,6 +44,8 @@ def train(
         Called after each epoch of every first training, not of a second one on all patients.
     track
         Told how the work advances.
+    store
+        Where the run is mirrored while it goes on; nowhere by default. See `gliomap.tracking.find_store`.
     **options
         See `TrainingOptions`.
 
@@ -51,7 +55,7 @@ def train(
         As `plan_protocol`, `run_training` and `run_folds`.
     """
     plan = plan_protocol(study_path, options, track)
-    return run_plan(plan, out=out, resume=resume, overwrite=overwrite, observer=observer, track=track)
+    return run_plan(plan, out=out, resume=resume, overwrite=overwrite, observer=observer, track=track, store=store)
 
 
 def run_plan(
@@ -62,6 +66,7 @@ def run_plan(
     overwrite: bool = False,
     observer: Observer = no_observer,
     track: Track = silent,
+    store: Store | None = None,
 ) -> Path:
     """Carry out a plan of either kind; parameters as of `train`.
 
@@ -71,5 +76,5 @@ def run_plan(
         As `run_training` and `run_folds`.
     """
     if isinstance(plan, FoldsPlan):
-        return run_folds(plan, out=out, resume=resume, overwrite=overwrite, observer=observer, track=track)
-    return run_training(plan, out=out, resume=resume, overwrite=overwrite, observer=observer, track=track)
+        return run_folds(plan, out=out, resume=resume, overwrite=overwrite, observer=observer, track=track, store=store)
+    return run_training(plan, out=out, resume=resume, overwrite=overwrite, observer=observer, track=track, store=store)

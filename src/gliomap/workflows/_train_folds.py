@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,8 +23,11 @@ from gliomap.tracking import (
     SPLITS,
     Run,
     RunRecord,
+    Store,
+    TrainingTimes,
     finish_folder,
     lock_folder,
+    mirrored,
     open_run,
     read_record,
     write_record,
@@ -33,6 +36,7 @@ from gliomap.workflows._claim import claimed, unfinished
 from gliomap.workflows._folds_plan import FINAL, FoldsPlan
 from gliomap.workflows._pixels import CachedCube, read_pixels, role_pixels
 from gliomap.workflows._plan import TrainingPlan
+from gliomap.workflows._stopwatch import Stopwatch
 from gliomap.workflows._train_one import first_record, run_training
 
 __all__ = ["run_folds"]
@@ -48,6 +52,7 @@ def run_folds(
     overwrite: bool = False,
     observer: Observer = no_observer,
     track: Track = silent,
+    store: Store | None = None,
 ) -> Path:
     """Train every fold of a plan, and the model on all patients where there is to be one.
 
@@ -67,11 +72,13 @@ def run_folds(
     if out is not None:
         refuse_existing(out, overwrite=overwrite)
     cache: dict[str, CachedCube] = {}
-    record = _record(plan, begun, track, cache)
+    watch = Stopwatch()
+    with watch("preparing"):
+        record = _record(plan, begun, track, cache)
     runs, base = plan.study.root / RUNS, plan.base_name()
     folder = unfinished(runs, base, out, record) if resume else claimed(runs, base, out, record)
     record = read_record(folder)
-    with lock_folder(folder):
+    with lock_folder(folder), mirrored(folder, store) as mirror:
         try:
             plan.folds.save(folder / SPLITS)
             trained = _train_all(plan, folder, observer, track, cache)
@@ -84,6 +91,7 @@ def run_folds(
                 "notes": notes,
                 "stopped": f"{len(plan.plans)} folds trained",
                 "seconds": round(time.monotonic() - started, 3),
+                "times": _times(plan.seconds, watch["preparing"], [run.record.times for run in trained.values()]),
             }
             write_record(folder, record.model_copy(update=done))
         except BaseException:
@@ -91,6 +99,7 @@ def run_folds(
             raise
         final = folder.with_name(record.name) if out is None else out
         finish_folder(folder, final, overwrite=overwrite)
+        mirror.finish(final)
     logger.info("%s: %d folds", final, len(plan.plans))
     return final
 
@@ -110,6 +119,16 @@ def _record(plan: FoldsPlan, begun: datetime, track: Track, cache: MutableMappin
             "ignored_codes": {},
             "folds": tuple(plan.plans),
         }
+    )
+
+
+def _times(loading: float, preparing: float, folds: Iterable[TrainingTimes | None]) -> TrainingTimes:
+    """Of all folds together, those that an earlier process finished included."""
+    known = [one for one in folds if one is not None]
+    return TrainingTimes(
+        loading_arguments=round(loading, 3),
+        preparing_train_data=round(preparing + sum(one.preparing_train_data for one in known), 3),
+        training=round(sum(one.training for one in known), 3),
     )
 
 

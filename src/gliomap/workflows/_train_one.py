@@ -14,7 +14,6 @@ from gliomap._progress import Track, silent
 from gliomap.learning import (
     History,
     Observer,
-    TissueModel,
     no_observer,
     save_model,
 )
@@ -24,13 +23,17 @@ from gliomap.tracking import (
     ROLES,
     RUNS,
     SPLIT,
+    Journal,
     ModelRecord,
     RunRecord,
     SensorRecord,
+    Store,
     StudyRecord,
+    TrainingTimes,
     environment,
     finish_folder,
     lock_folder,
+    mirrored,
     read_record,
     write_history,
     write_record,
@@ -39,6 +42,7 @@ from gliomap.workflows._claim import claimed, unfinished
 from gliomap.workflows._fit import fit_plan, untrained
 from gliomap.workflows._pixels import CachedCube, TrainingPixels, read_pixels
 from gliomap.workflows._plan import TrainingPlan
+from gliomap.workflows._stopwatch import Stopwatch
 
 __all__ = ["first_record", "run_training"]
 
@@ -54,6 +58,7 @@ def run_training(
     observer: Observer = no_observer,
     track: Track = silent,
     cache: MutableMapping[str, CachedCube] | None = None,
+    store: Store | None = None,
 ) -> Path:
     """Carry out the plan of a single fold; parameters as of `train`, `cache` as of `read_pixels`.
 
@@ -72,23 +77,33 @@ def run_training(
     started, begun = time.monotonic(), datetime.now(UTC)
     if out is not None:
         refuse_existing(out, overwrite=overwrite)
-    data = read_pixels(plan, track, cache)
+    watch = Stopwatch()
+    with watch("preparing"):
+        data = read_pixels(plan, track, cache)
     # What cannot be built is refused before a folder is made.
     untrained(plan, data)
     record = first_record(plan, data, begun)
     name, runs = plan.base_name(), plan.study.root / RUNS
     folder = unfinished(runs, name, out, record) if resume else claimed(runs, name, out, record)
     record = read_record(folder)
-    with lock_folder(folder):
+    with lock_folder(folder), mirrored(folder, store) as mirror:
         try:
             plan.split.save(folder / SPLIT)
-            model, history = fit_plan(plan, data, folder=folder, observer=observer, track=track)
-            _write_result(folder, model, history, record, time.monotonic() - started)
+            with watch("training"), Journal(folder, observer) as journal:
+                model, history = fit_plan(plan, data, folder=folder, observer=journal, track=track)
+                save_model(model, folder / MODEL)
+            times = TrainingTimes(
+                loading_arguments=round(plan.seconds, 3),
+                preparing_train_data=watch["preparing"],
+                training=watch["training"],
+            )
+            _write_result(folder, history, record, time.monotonic() - started, times)
         except BaseException:
             _leave(folder)
             raise
         final = folder.with_name(record.name) if out is None else out
         finish_folder(folder, final, overwrite=overwrite)
+        mirror.finish(final)
     for note in history.notes:
         logger.warning(note)
     epochs = f"{len(history.epochs)} epochs, " if plan.kind.iterative else ""
@@ -128,8 +143,7 @@ def first_record(plan: TrainingPlan, data: TrainingPixels, begun: datetime) -> R
     )
 
 
-def _write_result(folder: Path, model: TissueModel, history: History, record: RunRecord, seconds: float) -> None:
-    save_model(model, folder / MODEL)
+def _write_result(folder: Path, history: History, record: RunRecord, seconds: float, times: TrainingTimes) -> None:
     write_history(folder, history)
     done = record.model_copy(
         update={
@@ -140,6 +154,7 @@ def _write_result(folder: Path, model: TissueModel, history: History, record: Ru
             "best_epoch": history.best_epoch,
             "stopped": history.stopped,
             "seconds": round(seconds, 3),
+            "times": times,
         }
     )
     write_record(folder, done)

@@ -1,0 +1,211 @@
+"""`gliomap models register|list|show|promote`, and where a verb gets the bundle that it was given by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gliomap.cli._app import app
+from gliomap.cli._options import TrackingUri
+from gliomap.cli._ui import Ui
+from gliomap.cli._verb import group, verb
+from gliomap.errors import UsageError
+
+if TYPE_CHECKING:
+    from gliomap.tracking import ModelReference, RegisteredVersion
+
+__all__ = ["bundle_path"]
+
+models_app = group(app, "models", "The registry: bundles by name, version and alias.")
+
+Reference = Annotated[
+    str, typer.Argument(metavar="MODEL", help="models:/NAME/VERSION or models:/NAME@ALIAS; also without models:/.")
+]
+
+
+@verb(
+    models_app,
+    "register",
+    within="models",
+    examples=(
+        "gliomap models register run",
+        "gliomap models register run --name glioma-map",
+        "gliomap models register bundle --name glioma-map \\\n      --tracking sqlite:///study/mlflow.db",
+    ),
+)
+def register(
+    ui: Ui,
+    source: Annotated[Path, typer.Argument(metavar="RUN|BUNDLE", help="A run with its bundle, or a bundle.")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Of the model; a run has one of its own, as in the thesis.")
+    ] = None,
+    tracking: TrackingUri = None,
+) -> None:
+    """Register a bundle under a name; it becomes the next version.
+
+    The same bundle again stays the version that it is. Of a run everything else
+    is sent to MLflow as well.
+    """
+    from gliomap.tracking import (
+        RECORD,
+        find_store,
+        nearest_store,
+        open_run,
+        register_bundle,
+        register_run,
+        study_folder,
+    )
+
+    if (source / RECORD).is_file():
+        run = open_run(source)
+        store = find_store(tracking, study_folder(run.path, run.record))
+        if store is None:
+            raise UsageError(
+                "models register", "tracking is 'none', so there is no registry", "Name one: --tracking URI."
+            )
+        done = register_run(run, store, name)
+    else:
+        if name is None:
+            raise UsageError(source, "is a bundle without a run, which has no name", "Give one: --name NAME.")
+        done = register_bundle(source, nearest_store(tracking), name)
+    if ui.as_json:
+        ui.result(_described(done))
+        return
+    ui.text(
+        f"Registered: {done.uri}",
+        f"Bundle: {done.identity}",
+        f"Next: gliomap models promote {done.name}/{done.version}",
+    )
+
+
+@verb(
+    models_app,
+    "list",
+    within="models",
+    examples=("gliomap models list --tracking sqlite:///study/mlflow.db", "gliomap models list --json"),
+)
+def list_versions(ui: Ui, tracking: TrackingUri = None) -> None:
+    """List every version of every model, with its aliases."""
+    from gliomap.tracking import list_models, nearest_store
+
+    store = nearest_store(tracking)
+    found = list_models(store)
+    if ui.as_json:
+        ui.result({"store": store.name, "models": [_described(one) for one in found]})
+        return
+    rows = [
+        (one.name, one.version, ", ".join(one.aliases), (one.identity or "")[:12], f"{one.created_at:%Y-%m-%d %H:%M}")
+        for one in found
+    ]
+    ui.table(["model", "version", "aliases", "bundle", "registered"], rows, title=store.name, numbers=" r   ")
+
+
+@verb(
+    models_app,
+    "show",
+    within="models",
+    examples=(
+        "gliomap models show Conv2DNet_ID0018C09_noCV/1",
+        "gliomap models show models:/glioma-map@champion --json",
+    ),
+)
+def show(ui: Ui, model: Reference, tracking: TrackingUri = None) -> None:
+    """Show a version and the card of its bundle.
+
+    The bundle is fetched from the registry and checked.
+    """
+    from gliomap.bundles import open_bundle
+    from gliomap.tracking import fetch_bundle, nearest_store, show_version
+
+    store, reference = nearest_store(tracking), _reference(model)
+    version = show_version(store, reference)
+    bundle = open_bundle(fetch_bundle(store, reference))
+    if ui.as_json:
+        ui.result({**_described(version), "store": store.name, "manifest": bundle.manifest.model_dump(mode="json")})
+        return
+    ui.facts(
+        [
+            ("Model", version.uri),
+            ("Aliases", ", ".join(version.aliases)),
+            ("Registered", f"{version.created_at:%Y-%m-%d %H:%M} UTC in {store.name}"),
+            ("Run in MLflow", version.run_id),
+            ("Bundle", bundle.identity),
+            ("On this machine", bundle.path),
+        ]
+    )
+    ui.text("", bundle.card.rstrip("\n"))
+
+
+@verb(
+    models_app,
+    "promote",
+    within="models",
+    examples=(
+        "gliomap models promote Conv2DNet_ID0018C09_noCV/1",
+        "gliomap models promote glioma-map/3 --to challenger",
+        "gliomap models promote glioma-map/3 --dry-run",
+    ),
+)
+def promote(
+    ui: Ui,
+    model: Reference,
+    to: Annotated[str, typer.Option("--to", metavar="ALIAS", help="The alias it gets.")] = "champion",
+    unevaluated: Annotated[bool, typer.Option("--unevaluated", help="Also a bundle that was never evaluated.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, say what would change, change nothing.")] = False,
+    tracking: TrackingUri = None,
+) -> None:
+    """Make a version the champion, or give it another alias.
+
+    Whoever uses models:/NAME@champion gets it from then on. Its bundle is fetched and checked first. The command that undoes it is told.
+    """
+    from gliomap.tracking import nearest_store
+    from gliomap.tracking import promote as promote_version
+
+    done = promote_version(nearest_store(tracking), _reference(model), to, unevaluated=unevaluated, dry_run=dry_run)
+    version, before = done.version, done.before
+    if ui.as_json:
+        ui.result({**_described(version), "alias": to, "before": before, "dry_run": dry_run})
+        return
+    was = "nothing" if before is None else f"version {before}"
+    ui.text(f"{'Would make' if dry_run else 'Made'} {version.uri} the {to} of {version.name}; it was {was} before.")
+    if before not in (None, version.version) and not dry_run:
+        ui.text(f"Back: gliomap models promote {version.name}/{before} --to {to}")
+
+
+def bundle_path(given: Path, tracking: str | None = None, study: Path | None = None) -> Path:
+    """The bundle on this machine: a path as it is, a `models:/…` fetched from the registry.
+
+    Raises
+    ------
+    UsageError, TrackingError, BundleError, MissingExtraError
+        As `gliomap.tracking.fetch_bundle`.
+    """
+    if not str(given).startswith("models:"):
+        return given
+    from gliomap.tracking import fetch_bundle, nearest_store
+
+    return fetch_bundle(nearest_store(tracking, study), _reference(str(given)))
+
+
+def _reference(text: str) -> ModelReference:
+    from gliomap.tracking import ModelReference
+
+    full = text if text.startswith("models:") else f"models:/{text}"
+    found = ModelReference.parse(full)
+    if found is None:
+        raise UsageError(text, "names no model", "Write models:/NAME/3 or models:/NAME@champion.")
+    return found
+
+
+def _described(version: RegisteredVersion) -> dict[str, Any]:
+    return {
+        "model": version.name,
+        "version": version.version,
+        "uri": version.uri,
+        "aliases": list(version.aliases),
+        "bundle": version.identity,
+        "run_id": version.run_id,
+        "registered_at": version.created_at.isoformat(),
+    }

@@ -1,0 +1,292 @@
+"""`gliomap runs list|show|compare|export|sync`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gliomap.cli._app import app
+from gliomap.cli._options import TrackingUri
+from gliomap.cli._ui import Ui
+from gliomap.cli._verb import group, verb
+from gliomap.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from gliomap.tracking import RunRow
+
+runs_app = group(app, "runs", "Runs: list, look, compare, export, send to MLflow.")
+
+Places = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="STUDY|RUN...", help="Studies, folders of runs, or runs; this folder if not given."),
+]
+Table = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Where the table goes; stdout if not given.")]
+
+
+@verb(
+    runs_app,
+    "list",
+    within="runs",
+    examples=("gliomap runs list study", "gliomap runs list study --sort accuracy --json"),
+)
+def list_runs(
+    ui: Ui,
+    places: Places = None,
+    sort: Annotated[str, typer.Option("--sort", metavar="KEY", help="time, name, accuracy or sensitivity.")] = "time",
+) -> None:
+    """List runs with their main figures, read from their folders.
+
+    Figures are over all tested pixels together; `runs show` has those over
+    patients. A run that is damaged is named on stderr and left out.
+    """
+    if sort not in _ORDERS:
+        raise UsageError(f"--sort {sort}", "is no order", f"Choose one of: {', '.join(_ORDERS)}.")
+    rows = sorted(_rows(ui, places), key=_ORDERS[sort])
+    if ui.as_json:
+        ui.result({"runs": [_described(row) for row in rows]})
+        return
+    cells = [
+        (
+            row.record.name,
+            row.record.model.name,
+            row.record.protocol,
+            _tested(row),
+            row.state,
+            *(_share(value) for value in _figures(row)),
+            f"{row.started_at:%Y-%m-%d %H:%M}",
+        )
+        for row in rows
+    ]
+    columns = ["run", "model", "protocol", "tested", "state", "OACC", "sens.", "spec.", "started"]
+    ui.table(columns, cells, title=f"{len(rows)} run{'' if len(rows) == 1 else 's'}", numbers="     rrr ")
+    ui.text("OACC overall accuracy; sens., spec.: sensitivity and specificity for tumour.")
+
+
+@verb(runs_app, "show", within="runs", examples=("gliomap runs show run", "gliomap runs show run --json"))
+def show(ui: Ui, run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]) -> None:
+    """Show a run: what was trained, its figures and times."""
+    from gliomap.evaluation import interval_text, read_evaluation
+    from gliomap.tracking import EVALUATION, METRICS, read_row
+
+    row = read_row(run)
+    record, found = row.record, None
+    if (run / EVALUATION / METRICS).is_file():
+        found = read_evaluation(run / EVALUATION / METRICS)
+    intervals = {} if found is None else found.intervals
+    if ui.as_json:
+        mean = {
+            name: None
+            if one is None
+            else {"mean": one.mean, "low": one.low, "high": one.high, "patients": one.patients}
+            for name, one in intervals.items()
+        }
+        ui.result({**_described(row), "intervals": mean, "record": record.model_dump(mode="json")})
+        return
+    trained = f"{record.epochs} epochs, the best {record.best_epoch}" if record.epochs else ""
+    ui.facts(
+        [
+            ("Run", record.name),
+            ("State", row.state),
+            ("Model", f"{record.model.title} ({record.model.name}), preset {record.training.preset}"),
+            ("Protocol", record.protocol),
+            ("Study", f"{record.study.name}, fingerprint {record.study.fingerprint[:12]}"),
+            ("Tested", _tested(row)),
+            ("Folds", ", ".join(record.folds)),
+            ("Training", trained),
+            ("Stopped", record.stopped),
+            ("Commit", record.environment.commit),
+            ("Notes", "; ".join((*record.hints, *record.notes))),
+            ("Folder", run),
+        ]
+    )
+    if found is not None:
+        rows = [(name, interval_text(one)) for name, one in intervals.items()]
+        ui.table(["figure", "mean over patients"], rows, title="Figures", numbers="  ")
+    times = [(stage.replace("_", " "), f"{seconds:.2f}") for stage, seconds in _times(row).items()]
+    if times:
+        ui.table(["stage", "seconds"], times, title="Times", numbers=" r")
+    if row.summary is None and row.state != "training":
+        ui.text(f"Next: gliomap evaluate {run}")
+
+
+@verb(
+    runs_app,
+    "compare",
+    within="runs",
+    writes=True,
+    examples=("gliomap runs compare study -o compare.png", "gliomap runs compare first second -o compare.png --json"),
+)
+def compare(
+    ui: Ui,
+    places: Places = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The picture, a PNG.")] = Path("runs.png"),
+) -> None:
+    """Draw evaluated runs side by side, patient by patient.
+
+    Each test patient is a dot, beside the mean and its interval.
+
+    For a test of whether two runs differ, patient by patient:
+    gliomap report RUN... --compare.
+    """
+    from gliomap._files import refuse_existing
+    from gliomap.evaluation import read_evaluation, runs_figure
+    from gliomap.tracking import EVALUATION, METRICS
+
+    refuse_existing(out, overwrite=ui.overwrite)
+    rows = [row for row in _rows(ui, places) if row.summary is not None]
+    names = _distinct([row.record.name for row in rows], [str(row.path) for row in rows])
+    found = {name: read_evaluation(row.path / EVALUATION / METRICS) for name, row in zip(names, rows, strict=True)}
+    runs_figure(found, out)
+    if ui.as_json:
+        ui.result({"picture": str(out), "runs": [_described(row) for row in rows]})
+        return
+    ui.text(f"Picture of {len(rows)} runs: {out}")
+
+
+@verb(
+    runs_app,
+    "export",
+    within="runs",
+    writes=True,
+    examples=("gliomap runs export study --csv runs.csv", "gliomap runs export run --folds --csv folds.csv"),
+)
+def export(
+    ui: Ui,
+    places: Places = None,
+    csv: Table = None,
+    folds: Annotated[bool, typer.Option("--folds", help="A row for each fold, not for each run.")] = False,
+) -> None:
+    """Write the thesis's table of experiments as CSV.
+
+    Experiment, patients who tested, overall accuracy, accuracy, sensitivity and
+    specificity for tumour, the six times, and then rows Mean, Std and Std error.
+    """
+    from gliomap._files import refuse_existing, write_text
+    from gliomap.tracking import THESIS_COLUMNS, thesis_csv
+
+    if csv is not None:
+        refuse_existing(csv, overwrite=ui.overwrite)
+    rows = _rows(ui, places)
+    text = thesis_csv(rows, by_fold=folds)
+    if csv is not None:
+        write_text(csv, text)
+    if ui.as_json:
+        ui.result({"csv": None if csv is None else str(csv), "columns": list(THESIS_COLUMNS), "runs": len(rows)})
+    elif csv is None:
+        ui.text(text.replace("\r\n", "\n").rstrip("\n"))
+    else:
+        ui.text(f"Table of {len(rows)} runs: {csv}")
+
+
+@verb(
+    runs_app,
+    "sync",
+    within="runs",
+    examples=("gliomap runs sync study", "gliomap runs sync run --tracking http://127.0.0.1:5000"),
+)
+def sync(
+    ui: Ui,
+    places: Places = None,
+    tracking: TrackingUri = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask the store even where it is known to hold everything.")
+    ] = False,
+) -> None:
+    """Send to MLflow what it does not hold yet.
+
+    Safe to repeat, and to stop at any time. Runs that are still being trained
+    are sent as far as they are.
+    """
+    from gliomap.tracking import Sender, store_of_run
+
+    rows = _rows(ui, places)
+    sent: list[dict[str, Any]] = []
+    senders: dict[str, Sender] = {}
+    for row in ui.track(rows, "sending runs", len(rows)):
+        store = store_of_run(row.path, tracking)
+        if store is None:
+            raise UsageError("runs sync", "there is no store to send to", "Name one: --tracking URI.")
+        sender = senders.setdefault(store.uri, Sender(store))
+        done = sender.send(row.path, again=again)
+        sent.append({"run": str(row.path), "store": store.name, "run_id": done.run_id, "changed": done.changed})
+    if ui.as_json:
+        ui.result({"runs": sent})
+        return
+    changed = sum(one["changed"] for one in sent)
+    ui.text(f"Sent {changed} run{'' if changed == 1 else 's'}; {len(sent) - changed} needed nothing.")
+
+
+def _rows(ui: Ui, places: list[Path] | None) -> list[RunRow]:
+    """The runs of these places, each once; one that is damaged is named and left out, unless it was asked for itself."""
+    from gliomap.tracking import find_runs, read_row
+
+    found: dict[Path, RunRow] = {}
+    for place in places or [Path()]:
+        for folder in find_runs(place):
+            try:
+                found.setdefault(folder.resolve(), read_row(folder))
+            except RunError as error:
+                if folder == place:
+                    raise
+                ui.warn(f"{error}")
+    return list(found.values())
+
+
+def _figures(row: RunRow) -> tuple[float | None, float | None, float | None]:
+    """Overall accuracy, sensitivity and specificity for tumour."""
+    if row.summary is None:
+        return None, None, None
+    return row.summary.overall_accuracy, row.summary.tumour.sensitivity, row.summary.tumour.specificity
+
+
+def _best_first(value: float | None) -> float:
+    return 1.0 if value is None else -value
+
+
+_ORDERS: dict[str, Callable[[RunRow], Any]] = {
+    "time": lambda row: row.started_at,
+    "name": lambda row: row.record.name,
+    "accuracy": lambda row: _best_first(_figures(row)[0]),
+    "sensitivity": lambda row: _best_first(_figures(row)[1]),
+}
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _tested(row: RunRow) -> str:
+    """Patients who were tested, once it is evaluated."""
+    if row.summary is None:
+        return ""
+    patients = row.summary.tested
+    return ", ".join(patients) if len(patients) <= 3 else f"{len(patients)} patients"
+
+
+def _times(row: RunRow) -> dict[str, float]:
+    trained = {} if row.record.times is None else row.record.times.model_dump()
+    tested = {} if row.summary is None or row.summary.times is None else row.summary.times.model_dump()
+    return {**trained, **tested}
+
+
+def _described(row: RunRow) -> dict[str, Any]:
+    record = row.record
+    return {
+        "run": str(row.path),
+        "name": record.name,
+        "model": record.model.name,
+        "protocol": record.protocol,
+        "study": record.study.name,
+        "state": row.state,
+        "started_at": record.started_at.isoformat(),
+        "summary": None if row.summary is None else row.summary.model_dump(mode="json"),
+        "times": _times(row),
+    }
+
+
+def _distinct(names: list[str], paths: list[str]) -> list[str]:
+    """Names, or paths where two runs have the same name."""
+    return names if len(set(names)) == len(names) else paths

@@ -1,0 +1,102 @@
+"""Runs side by side: every test patient a dot, the mean a bar, its interval a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gliomap.errors import UsageError
+from gliomap.evaluation._canvas import INK, SOFT_INK, TRAINING, VALIDATION, new_figure, quiet_axes, save_figure
+from gliomap.evaluation._intervals import interval_over_patients
+from gliomap.evaluation._metrics import Metrics
+from gliomap.evaluation._record import EvaluationRecord
+from gliomap.evaluation._summary import EvaluationSummary
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["runs_figure"]
+
+_LONGEST = 28
+"""Characters of a run's name that are shown."""
+
+
+def runs_figure(runs: Mapping[str, EvaluationRecord], path: Path) -> None:
+    """Draw evaluated runs below one another into a PNG.
+
+    Parameters
+    ----------
+    runs
+        Name → evaluation, at least one.
+    path
+        An existing file is replaced.
+
+    Raises
+    ------
+    UsageError
+        No run.
+    MissingExtraError
+        matplotlib is not installed.
+    """
+    if not runs:
+        raise UsageError(
+            "comparison", "there is no evaluated run to draw", "Evaluate runs first: gliomap evaluate RUN."
+        )
+    patients = sorted({patient for one in runs.values() for patient in one.patients})
+    subtitle = f"each dot one of {len(patients)} test patients; bar: mean over patients; line: its 95 % interval"
+    figure = new_figure(11.5, 1.55 + 0.42 * len(runs), "Runs compared", subtitle)
+    panels = figure.subplots(1, len(_PANELS), sharey=True, squeeze=False)[0]
+    for axes, (title, figure_of) in zip(panels, _PANELS.items(), strict=True):
+        _panel(axes, title, runs, figure_of)
+    panels[0].set_yticks(range(len(runs)), [_short(name) for name in runs], fontsize=8, color=INK)
+    panels[0].set_ylim(len(runs) - 0.5, -0.5)
+    save_figure(figure, path)
+
+
+def _panel(
+    axes: Axes,
+    title: str,
+    runs: Mapping[str, EvaluationRecord],
+    figure_of: Callable[[Metrics, EvaluationRecord], float | None],
+) -> None:
+    quiet_axes(axes)
+    axes.set_title(title, fontsize=9, color=INK, loc="left")
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
+    for row, record in enumerate(runs.values()):
+        values = [figure_of(found, record) for found in record.patients.values()]
+        mean = interval_over_patients(values)
+        if mean is None:
+            axes.text(0.5, row, "not defined", fontsize=7.5, color=SOFT_INK, ha="center", va="center")
+            continue
+        known = [value for value in values if value is not None]
+        # Equal values would hide one another: they are spread a little, the same way each time.
+        spread = np.linspace(-0.16, 0.16, len(known)) if len(known) > 1 else np.zeros(1)
+        axes.plot(known, row + spread, "o", color=TRAINING, alpha=0.45, markersize=4, markeredgewidth=0)
+        if mean.low is not None and mean.high is not None:
+            axes.plot([mean.low, mean.high], [row, row], color=VALIDATION, linewidth=1.6)
+        axes.plot([mean.mean] * 2, [row - 0.26, row + 0.26], color=VALIDATION, linewidth=2.4)
+
+
+def _tumour(name: str) -> Callable[[Metrics, EvaluationRecord], float | None]:
+    def figure_of(found: Metrics, record: EvaluationRecord) -> float | None:
+        figures = EvaluationSummary.of(found, record.classes, (), None).tumour
+        value: float | None = getattr(figures, name)
+        return value
+
+    return figure_of
+
+
+_PANELS: Mapping[str, Callable[[Metrics, EvaluationRecord], float | None]] = {
+    "overall accuracy": lambda found, _: found.overall_accuracy,
+    "balanced accuracy": lambda found, _: found.balanced_accuracy,
+    "tumour sensitivity": _tumour("sensitivity"),
+    "tumour specificity": _tumour("specificity"),
+}
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 9]}…{name[-8:]}"

@@ -1,0 +1,110 @@
+"""The few figures of an evaluation that tables of runs show; small, because five hundred of them are read at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gliomap._files import write_json
+from gliomap.errors import RunError
+from gliomap.evaluation._metrics import Metrics
+from gliomap.evaluation._record import EvaluationRecord, EvaluationTimes
+from gliomap.evaluation._tables import tumour_indices
+from gliomap.taxonomy import ClassSet
+
+__all__ = ["EvaluationSummary", "TumourFigures", "read_summary", "summarise"]
+
+
+class TumourFigures(BaseModel):
+    """Tumour against everything else; null where not defined."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    accuracy: float | None
+    sensitivity: float | None
+    specificity: float | None
+
+
+class EvaluationSummary(BaseModel):
+    """Content of RUN/evaluation/summary.json: figures over all tested pixels together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    tested: tuple[str, ...] = Field(description="Patients.")
+    pixels: int = Field(description="Labelled pixels that were classified.")
+    overall_accuracy: float | None
+    balanced_accuracy: float | None
+    macro_f1: float | None
+    tumour: TumourFigures
+    times: EvaluationTimes | None = None
+
+    @classmethod
+    def of(
+        cls, metrics: Metrics, classes: ClassSet, tested: Sequence[str], times: EvaluationTimes | None
+    ) -> EvaluationSummary:
+        """The figures of a run, or of one of its folds."""
+        return cls(
+            tested=tuple(tested),
+            pixels=metrics.n,
+            overall_accuracy=metrics.overall_accuracy,
+            balanced_accuracy=metrics.balanced_accuracy,
+            macro_f1=metrics.macro_f1,
+            tumour=_tumour(metrics, classes),
+            times=times,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        write_json(path, self.model_dump(mode="json"))
+
+
+def summarise(record: EvaluationRecord) -> EvaluationSummary:
+    """The summary of an evaluation; times are those of all folds together."""
+    times = [fold.times for fold in record.folds if fold.times is not None]
+    together = {
+        stage: round(sum(getattr(one, stage) for one in times), 3) for stage in EvaluationTimes.model_fields if times
+    }
+    tested = sorted(record.patients)
+    return EvaluationSummary.of(
+        record.pooled, record.classes, tested, EvaluationTimes(**together) if together else None
+    )
+
+
+def read_summary(path: Path) -> EvaluationSummary:
+    """Read a summary.json.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is none.
+    RunError
+        It is damaged.
+    """
+    try:
+        return EvaluationSummary.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(step) for step in fault["loc"]) or "file"
+        raise RunError(path, f"is no summary: {place}: {fault['msg']}", "Evaluate the run again.") from error
+
+
+def _tumour(metrics: Metrics, classes: ClassSet) -> TumourFigures:
+    """All tumour classes as one against the rest."""
+    tumour = [index - 1 for index in tumour_indices(classes)]
+    if not tumour or not metrics.n:
+        return TumourFigures(accuracy=None, sensitivity=None, specificity=None)
+    confusion = np.asarray(metrics.confusion)
+    labelled, marked = int(confusion[tumour].sum()), int(confusion[:, tumour].sum())
+    right = int(confusion[np.ix_(tumour, tumour)].sum())
+    others = metrics.n - labelled
+    rejected = others - (marked - right)
+    return TumourFigures(
+        accuracy=(right + rejected) / metrics.n,
+        sensitivity=right / labelled if labelled else None,
+        specificity=rejected / others if others else None,
+    )

@@ -1,0 +1,279 @@
+"""What a run folder tells, in MLflow's terms: parameters, tags, metrics by epoch, metrics, files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gliomap.bundles import Bundle, open_bundle
+from gliomap.errors import GlioMapError
+from gliomap.evaluation import EvaluationRecord, Interval, Metrics, read_evaluation, summarise
+from gliomap.learning import EpochRecord
+from gliomap.tracking._journal import JOURNAL, Epoch, milliseconds, read_journal
+from gliomap.tracking._record import RunRecord
+from gliomap.tracking._run import (
+    BUNDLE,
+    EVALUATION,
+    FOLDS,
+    HISTORY,
+    METRICS,
+    RECORD,
+    REPORT,
+    RUNNING,
+    SPLIT,
+    SPLITS,
+    Run,
+    read_record,
+)
+
+__all__ = ["RUN_TAG", "RunContent", "read_content", "settled"]
+
+RUN_TAG = "gliomap.run"
+"""Tag that holds the run's identity."""
+
+_LONGEST = 5000
+"""Characters of a tag that every store takes."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunContent:
+    """A run folder in MLflow's terms.
+
+    Attributes
+    ----------
+    record
+        Its run.json.
+    params, tags
+        Names and values.
+    epochs
+        In order, with the times at which they ended.
+    refit
+        Of the second training, on all patients; in order.
+    metrics
+        Name → value and when it was measured, in milliseconds since 1970; of the run as a whole.
+    files
+        Path in the store → file.
+    bundle
+        The run's own bundle, where there is one that is whole.
+    folds
+        Folders of the folds that have begun.
+    """
+
+    record: RunRecord
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    epochs: tuple[Epoch, ...]
+    refit: tuple[EpochRecord, ...]
+    metrics: Mapping[str, tuple[float, int]]
+    files: Mapping[str, Path]
+    bundle: Bundle | None
+    folds: tuple[Path, ...]
+
+    @property
+    def done(self) -> bool:
+        """Whether training has ended well."""
+        return self.record.status == "done"
+
+    def stamps(self) -> dict[str, str]:
+        """Path in the store → what tells a changed file."""
+        known = {}
+        for name, path in self.files.items():
+            status = path.stat()
+            known[name] = f"{status.st_size} {status.st_mtime_ns}"
+        return known
+
+    def digest(self) -> str:
+        """Changes with anything that is mirrored."""
+        told: list[object] = [
+            self.record.status,
+            self.params,
+            self.tags,
+            len(self.epochs),
+            len(self.refit),
+            self.metrics,
+            self.stamps(),
+        ]
+        told.append(None if self.bundle is None else self.bundle.identity)
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def read_content(folder: Path) -> RunContent:
+    """Read a run folder, finished or not.
+
+    Raises
+    ------
+    RunError
+        It is none, or damaged.
+    """
+    record = read_record(folder)
+    return RunContent(
+        record=record,
+        params=dict(_params(record)),
+        tags=dict(_tags(record)),
+        epochs=_epochs(folder, record),
+        refit=_refit(folder, record),
+        metrics={**_training_times(record), **_measured(folder)},
+        files=dict(_files(folder)),
+        bundle=_bundle(folder),
+        folds=tuple(sorted(path.parent for path in folder.glob(f"{FOLDS}/*/{RECORD}"))),
+    )
+
+
+def settled(folder: Path) -> bool:
+    """Whether a run folder, or the one that it is a fold of, has its final name."""
+    whole = folder.parent.parent if folder.parent.name == FOLDS else folder
+    return not (folder.name.startswith(RUNNING) or whole.name.startswith(RUNNING))
+
+
+def _params(record: RunRecord) -> Iterator[tuple[str, str]]:
+    """What was decided before training began; MLflow never changes a parameter."""
+    yield from {
+        "model": record.model.name,
+        "protocol": record.protocol,
+        "study": record.study.name,
+        "study_fingerprint": record.study.fingerprint,
+        "split_fingerprint": record.split_fingerprint,
+        "sensor": "" if record.sensor is None else record.sensor.name,
+        "bands": str(record.model.n_bands),
+        "window": str(record.model.window),
+        "hidden": "" if record.model.hidden is None else str(record.model.hidden),
+        "classes": ", ".join(record.classes.names),
+    }.items()
+    for name, value in record.training.as_dict().items():
+        yield f"training.{name}", str(value)
+    for name, value in asdict(record.preprocessing).items():
+        yield f"preprocessing.{name}", str(value)
+
+
+def _tags(record: RunRecord) -> Iterator[tuple[str, str]]:
+    yield RUN_TAG, record.identity
+    yield "mlflow.source.name", "gliomap"
+    yield "mlflow.source.type", "LOCAL"
+    if record.environment.commit is not None:
+        yield "mlflow.source.git.commit", record.environment.commit
+    yield "environment.python", record.environment.python
+    yield "environment.platform", record.environment.platform
+    for package, version in record.environment.packages.items():
+        yield f"environment.{package}", version
+    told = [*record.hints, *record.notes]
+    if told:
+        yield "mlflow.note.content", "\n\n".join(told)[:_LONGEST]
+    if record.stopped:
+        yield "stopped", record.stopped[:_LONGEST]
+
+
+def _epochs(folder: Path, record: RunRecord) -> tuple[Epoch, ...]:
+    """From the journal; of a run of before there was one, from its history."""
+    epochs = read_journal(folder)
+    if epochs or record.status != "done" or not (folder / HISTORY).is_file():
+        return epochs
+    return tuple(_dated(Run(folder, record).history().epochs, milliseconds(record.started_at)))
+
+
+def _dated(records: tuple[EpochRecord, ...], at: int) -> Iterator[Epoch]:
+    for record in records:
+        at += max(1, round(record.seconds * 1000))
+        yield Epoch(record, at)
+
+
+def _refit(folder: Path, record: RunRecord) -> tuple[EpochRecord, ...]:
+    if record.status != "done" or not (folder / HISTORY).is_file():
+        return ()
+    return Run(folder, record).history().refit
+
+
+def _training_times(record: RunRecord) -> dict[str, tuple[float, int]]:
+    if record.times is None or record.finished_at is None:
+        return {}
+    at = milliseconds(record.finished_at)
+    return {f"seconds.{stage}": (seconds, at) for stage, seconds in record.times.model_dump().items()}
+
+
+def _measured(folder: Path) -> dict[str, tuple[float, int]]:
+    """What the evaluation found; nothing before there is one."""
+    path = folder / EVALUATION / METRICS
+    if not path.is_file():
+        return {}
+    evaluation, at = read_evaluation(path), path.stat().st_mtime_ns // 1_000_000
+    return {name: (value, at) for name, value in _metrics(evaluation)}
+
+
+def _metrics(evaluation: EvaluationRecord) -> Iterator[tuple[str, float]]:
+    """Every figure with its interval, of all pixels together, by class and by patient."""
+    yield from _figures("", evaluation.pooled)
+    for kind, name in zip(evaluation.pooled.classes, evaluation.classes.names, strict=True):
+        for figure in ("accuracy", "sensitivity", "specificity", "precision", "f1", "roc_auc"):
+            yield from _defined(f"{_slug(name)}.{figure}", getattr(kind, figure))
+    for name, interval in evaluation.intervals.items():
+        yield from _interval(f"patients.{_slug(name)}", interval)
+    for patient, found in evaluation.patients.items():
+        yield from _figures(f"{_slug(patient)}.", found)
+    summary = summarise(evaluation)
+    for figure in ("accuracy", "sensitivity", "specificity"):
+        yield from _defined(f"all_tumour.{figure}", getattr(summary.tumour, figure))
+    if summary.times is not None:
+        for stage, seconds in summary.times.model_dump().items():
+            yield f"seconds.{stage}", seconds
+
+
+def _figures(prefix: str, found: Metrics) -> Iterator[tuple[str, float]]:
+    names = (
+        "overall_accuracy",
+        "balanced_accuracy",
+        "macro_specificity",
+        "macro_precision",
+        "macro_f1",
+        "mcc",
+        "cohen_kappa",
+        "macro_roc_auc",
+        "calibration_error",
+    )
+    for name in names:
+        yield from _defined(f"{prefix}{name}", getattr(found, name))
+
+
+def _interval(name: str, interval: Interval | None) -> Iterator[tuple[str, float]]:
+    if interval is not None:
+        yield f"{name}.mean", interval.mean
+        yield from _defined(f"{name}.low", interval.low)
+        yield from _defined(f"{name}.high", interval.high)
+        yield f"{name}.patients", float(interval.patients)
+
+
+def _defined(name: str, value: float | None) -> Iterator[tuple[str, float]]:
+    """What is not defined is not there; it is never 0."""
+    if value is not None:
+        yield name, float(value)
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Records, pictures, report. Pixels stay: predictions and maps as arrays are large and are patients' data."""
+    if not settled(folder):
+        # Files may change or move at any moment.
+        return
+    for name in (RECORD, SPLIT, SPLITS, HISTORY, JOURNAL, REPORT, "report.pdf"):
+        if (folder / name).is_file():
+            yield name, folder / name
+    for pattern in (f"{EVALUATION}/*.json", f"{EVALUATION}/*.png", "sanity/*.json"):
+        for path in sorted(folder.glob(pattern)):
+            yield path.relative_to(folder).as_posix(), path
+
+
+def _bundle(folder: Path) -> Bundle | None:
+    path = folder / BUNDLE
+    if not path.is_dir() or not settled(folder):
+        return None
+    try:
+        return open_bundle(path)
+    except GlioMapError:
+        # Said by whoever uses it; a damaged one is not mirrored.
+        return None
+
+
+def _slug(name: str) -> str:
+    """A name as MLflow takes it."""
+    return re.sub(r"[^\w.-]+", "_", name.replace("'", "")).strip("_")

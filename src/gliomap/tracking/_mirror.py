@@ -1,0 +1,126 @@
+"""While a run is trained or tested, a process of its own keeps MLflow in step with its folder.
+
+The work never waits for a server: it writes the run folder and nothing else, and the mirror reads that. Only at the end
+is the mirror given some seconds to finish; what it has not sent by then, `gliomap runs sync` sends later.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from gliomap.tracking._store import Store
+
+__all__ = ["Mirror", "mirrored"]
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 30.0
+"""Seconds without a sign of life after which the mirror is given up."""
+
+LATER = "nothing is lost: `gliomap runs sync` sends it later"
+
+
+class Mirror:
+    """What work tells the mirror; this one has none."""
+
+    def finish(self, folder: Path) -> None:
+        """The run folder is complete, under its final name."""
+
+
+class _Process(Mirror):
+    """A mirror at work."""
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self._store = store
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 — closed by `end`
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": store.uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+        # In a session of its own: Ctrl-C is for the training, which then tells the mirror how it ended.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "gliomap.tracking._follow", str(folder.absolute())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=environment,
+            start_new_session=True,
+        )
+        self._heard = time.monotonic()
+        self._complained = False
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def finish(self, folder: Path) -> None:
+        self._tell(str(folder.absolute()))
+
+    def end(self) -> None:
+        """No more will come; wait while it goes on sending."""
+        self._heard = time.monotonic()
+        if self._process.stdin is not None:
+            try:
+                self._process.stdin.close()
+            except BrokenPipeError:
+                logger.debug("the mirror has ended before")
+        while self._process.poll() is None:
+            if time.monotonic() - self._heard > PATIENCE:
+                self._process.kill()
+                self._complain(f"tracking store {self._store.name} takes too long; {LATER}")
+                break
+            time.sleep(0.02)
+        code = self._process.wait()
+        self._listener.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        if code > 0:
+            self._errors.seek(0)
+            last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
+            self._complain(f"the mirror in MLflow ended early ({''.join(last)}); {LATER}")
+        self._errors.close()
+
+    def _tell(self, line: str) -> None:
+        try:
+            if self._process.stdin is not None:
+                self._process.stdin.write(line.encode() + b"\n")
+                self._process.stdin.flush()
+        except BrokenPipeError:
+            logger.debug("the mirror has ended before")
+
+    def _listen(self) -> None:
+        """Its lines: signs of life, and what a person should know, said once."""
+        for line in self._process.stdout or ():
+            self._heard = time.monotonic()
+            said = json.loads(line)
+            if "down" in said:
+                self._complain(said["down"])
+            elif "up" in said:
+                logger.info("tracking store %s answers again", self._store.name)
+
+    def _complain(self, text: str) -> None:
+        if not self._complained:
+            self._complained = True
+            logger.warning(text)
+
+
+@contextmanager
+def mirrored(folder: Path, store: Store | None) -> Iterator[Mirror]:
+    """Mirror a run folder for the time of a block; without a store nothing is mirrored.
+
+    The block says `finish(final)` when the folder is complete. One that ends without has been stopped.
+    """
+    if store is None:
+        yield Mirror()
+        return
+    mirror = _Process(folder, store)
+    try:
+        yield mirror
+    finally:
+        mirror.end()

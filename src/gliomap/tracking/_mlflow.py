@@ -1,0 +1,98 @@
+"""MLflow, imported when it is first needed: quiet, without reports to its maker, its faults in our words."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from gliomap.errors import MissingExtraError, TrackingError
+from gliomap.tracking._store import Store, without_secrets
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+__all__ = ["client_of", "in_our_words", "load_mlflow"]
+
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_CONFIGURE_LOGGING": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A server that is down is found out in seconds; MLflow's own patience is minutes.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+@lru_cache(maxsize=1)
+def load_mlflow() -> Any:
+    """The module.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed.
+    """
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of MLflow and its parts, about one another
+            import mlflow
+    except ImportError as error:
+        raise MissingExtraError("Tracking with MLflow", "track") from error
+    return mlflow
+
+
+@lru_cache(maxsize=8)
+def _client(uri: str) -> MlflowClient:
+    client: MlflowClient = load_mlflow().MlflowClient(uri, uri)
+    return client
+
+
+def client_of(store: Store) -> MlflowClient:
+    """A client of its tracking and of its registry; to be used within `in_our_words`."""
+    return _client(store.uri)
+
+
+@contextmanager
+def in_our_words(store: Store) -> Iterator[None]:
+    """Faults of MLflow, its database and its connections become `TrackingError`."""
+    load_mlflow()
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as above
+            yield
+    except MlflowException as error:
+        raise _translated(store, error.get_http_status_code(), str(error)) from error
+    except (RequestException, SQLAlchemyError) as error:
+        raise _translated(store, 0, str(error)) from error
+
+
+def _translated(store: Store, status: int, told: str) -> TrackingError:
+    told = without_secrets(" ".join(told.split()))
+    thing = f"tracking store {store.name}"
+    if "API request to" in told or "Max retries" in told or "Connection" in told:
+        return TrackingError(
+            thing, "does not answer", "Check address and network; nothing is lost: `gliomap runs sync` sends it later."
+        )
+    if status in (401, 403):
+        return TrackingError(
+            thing,
+            "refuses this identity" if status == 403 else "asks for a valid identity, or the token has expired",
+            "Sign in again, or set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
+        )
+    short = told if len(told) <= 300 else told[:300] + " …"
+    return TrackingError(thing, f"refuses ({short.rstrip('.')})", "Check the store; repeating the command is safe.")

@@ -1,0 +1,61 @@
+"""A bundle as a model of MLflow: the bundle as it is, and beside it the few files by which MLflow knows it.
+
+The model is code of GlioMap and data of the bundle; nothing of it is a pickle.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+from gliomap import __version__
+from gliomap.bundles import Bundle
+from gliomap.tracking._mlflow import load_mlflow
+
+__all__ = ["BUNDLE_FOLDER", "LOADER", "model_path", "write_mlflow_model"]
+
+BUNDLE_FOLDER = "bundle"
+LOADER = "gliomap.tracking.pyfunc"
+"""Module by which MLflow's pyfunc loads it."""
+
+
+def model_path(bundle: Bundle) -> str:
+    """Where it lies among the files of a run: never the same place for another content."""
+    return f"model-{bundle.identity[:12]}"
+
+
+def write_mlflow_model(bundle: Bundle, folder: Path) -> None:
+    """Fill an empty folder: MLmodel, requirements.txt, python_env.yaml and the bundle."""
+    load_mlflow()
+    from mlflow.models import Model
+
+    target = folder / BUNDLE_FOLDER
+    if bundle.path.is_dir():
+        shutil.copytree(bundle.path, target)
+    else:
+        target.mkdir()
+        with zipfile.ZipFile(bundle.path) as archive:
+            for name in ("manifest.json", "manifest.sha256", *bundle.manifest.files):
+                (target / name).write_bytes(archive.read(name))
+    python = ".".join(map(str, sys.version_info[:3]))
+    environment = f"python: '{python}'\ndependencies:\n- -r requirements.txt\n"
+    (folder / "python_env.yaml").write_text(environment, encoding="utf-8")
+    (folder / "requirements.txt").write_text(f"gliomap=={__version__}\nmlflow\n", encoding="utf-8")
+    model = Model(
+        metadata={
+            "bundle_identity": bundle.identity,
+            "sensor": None if bundle.manifest.sensor is None else bundle.manifest.sensor.name,
+            "bands": bundle.manifest.model.n_bands,
+            "classes": list(bundle.manifest.classes.names),
+        }
+    )
+    model.add_flavor(
+        "python_function",
+        loader_module=LOADER,
+        data=BUNDLE_FOLDER,
+        env={"virtualenv": "python_env.yaml"},
+        python_version=python,
+    )
+    model.save(str(folder / "MLmodel"))

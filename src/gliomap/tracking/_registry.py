@@ -1,0 +1,413 @@
+"""The model registry: bundles under a name and a version, and aliases that say which one is in use."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gliomap._files import atomic_folder
+from gliomap.bundles import Bundle, open_bundle
+from gliomap.errors import BundleError, RunError, TrackingError, UsageError
+from gliomap.evaluation import picture_stem
+from gliomap.tracking._mlflow import client_of, in_our_words, load_mlflow
+from gliomap.tracking._mlflow_model import BUNDLE_FOLDER, model_path, write_mlflow_model
+from gliomap.tracking._run import BUNDLE, Run
+from gliomap.tracking._store import Store
+from gliomap.tracking._sync import Sender, experiment_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+__all__ = [
+    "IDENTITY_TAG",
+    "ModelReference",
+    "RegisteredVersion",
+    "fetch_bundle",
+    "list_models",
+    "model_name",
+    "promote",
+    "register_bundle",
+    "register_run",
+    "show_version",
+]
+
+IDENTITY_TAG = "gliomap.bundle"
+"""Tag of a version: the identity of its bundle."""
+
+PREVIOUS_TAG = "gliomap.before."
+"""Prefix of a tag of a model: the version that had an alias before."""
+
+_EXPERIMENT = "gliomap-bundles"
+"""Of bundles that come without a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReference:
+    """`models:/NAME/VERSION` or `models:/NAME@ALIAS`."""
+
+    name: str
+    version: int | None = None
+    alias: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> ModelReference | None:
+        """Read one; None for anything that does not begin with `models:`.
+
+        Raises
+        ------
+        UsageError
+            Neither a version nor an alias.
+        """
+        if not text.startswith("models:"):
+            return None
+        found = re.fullmatch(r"models:/+([^/@]+)(?:/(\d+)|@([\w.-]+))", text)
+        if found is None:
+            raise UsageError(text, "names no version", "Write models:/NAME/3 or models:/NAME@champion.")
+        return cls(found[1], int(found[2]) if found[2] else None, found[3])
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredVersion:
+    """One version of a model.
+
+    Attributes
+    ----------
+    name, version
+        `models:/NAME/VERSION`.
+    aliases
+        Sorted.
+    identity
+        Of its bundle; None where something else was registered under this name.
+    run_id
+        In MLflow; None for a bundle that came without a run.
+    created_at
+        When it was registered.
+    source
+        Where the files lie.
+    """
+
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    identity: str | None
+    run_id: str | None
+    created_at: datetime
+    source: str
+
+    @property
+    def uri(self) -> str:
+        """`models:/NAME/VERSION`."""
+        return f"models:/{self.name}/{self.version}"
+
+
+def model_name(run: Run) -> str:
+    """As the thesis named its models: Conv2DNet_ID0018C09_noCV."""
+    record, folds = run.record, run.folds()
+    tested = sorted({capture for split in folds.splits.values() for capture in split.test})
+    patients = len({folds.patients[capture] for capture in tested})
+    word = tested[0] if len(tested) == 1 else f"{patients}-patients" if tested else "all"
+    return picture_stem(record.model.title, word, record.protocol)
+
+
+def register_run(run: Run, store: Store, name: str | None = None) -> RegisteredVersion:
+    """Register a run's own bundle; the run is mirrored first.
+
+    A bundle that is a version of this model already stays that version.
+
+    Parameters
+    ----------
+    run
+        Finished, with a bundle.
+    store
+        Where to.
+    name
+        Of the model; `model_name` by default.
+
+    Raises
+    ------
+    RunError
+        The run has no bundle.
+    BundleError
+        It is damaged.
+    TrackingError
+        The store does not answer or refuses, or the name is that of a model of something else.
+    """
+    path = run.path / BUNDLE
+    if not path.is_dir():
+        raise RunError(run.path, "has no bundle to register", f"Make it first: gliomap bundle create {run.path}")
+    bundle = open_bundle(path)
+    sent = Sender(store).send(run.path)
+    with in_our_words(store):
+        return _register(client_of(store), store, bundle, name or model_name(run), sent.run_id)
+
+
+def register_bundle(path: Path, store: Store, name: str) -> RegisteredVersion:
+    """Register a bundle that comes without a run; parameters and errors as of `register_run`."""
+    bundle = open_bundle(path)
+    with in_our_words(store):
+        client = client_of(store)
+        known = _version_of(client, store, name, bundle)
+        if known is not None:
+            return known
+        experiment = experiment_of(client, store, _EXPERIMENT)
+        run_id = client.create_run(experiment, tags={IDENTITY_TAG: bundle.identity}, run_name=name).info.run_id
+        with tempfile.TemporaryDirectory() as temporary:
+            write_mlflow_model(bundle, Path(temporary))
+            client.log_artifacts(run_id, temporary, model_path(bundle))
+        client.set_terminated(run_id)
+        return _register(client, store, bundle, name, run_id)
+
+
+def list_models(store: Store) -> list[RegisteredVersion]:
+    """Every version of every model, by name, the newest first.
+
+    Raises
+    ------
+    TrackingError
+        The store does not answer or refuses.
+    """
+    with in_our_words(store):
+        client = client_of(store)
+        found = [version for name in _names(client) for version in _versions(client, name)]
+    return sorted(found, key=lambda one: (one.name, -one.version))
+
+
+def show_version(store: Store, reference: ModelReference) -> RegisteredVersion:
+    """What the registry knows of one version.
+
+    Raises
+    ------
+    TrackingError
+        There is no such model, version or alias; the store does not answer or refuses.
+    """
+    with in_our_words(store):
+        client = client_of(store)
+        versions = _versions(client, reference.name)
+        if not versions:
+            known = ", ".join(_names(client)) or "none"
+            raise TrackingError(
+                f"model {reference.name!r}",
+                f"is not in {store.name}",
+                f"Known there: {known}. See: gliomap models list",
+            )
+    for one in versions:
+        if one.version == reference.version or (reference.alias and reference.alias in one.aliases):
+            return one
+    there = ", ".join(
+        f"{one.version}{''.join(f' (@{alias})' for alias in one.aliases)}"
+        for one in sorted(versions, key=lambda each: each.version)
+    )
+    wanted = f"version {reference.version}" if reference.version else f"alias @{reference.alias}"
+    raise TrackingError(f"model {reference.name!r}", f"has no {wanted}", f"There are versions {there}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """An alias given to a version; `before` is the version that had it, None if none did."""
+
+    version: RegisteredVersion
+    alias: str
+    before: int | None
+
+
+def promote(
+    store: Store,
+    reference: ModelReference,
+    alias: str = "champion",
+    *,
+    unevaluated: bool = False,
+    dry_run: bool = False,
+) -> Promotion:
+    """Give an alias to a version, having looked at its bundle; the version that had it is recorded.
+
+    Parameters
+    ----------
+    store, reference
+        Which one.
+    alias
+        A word; whoever uses `models:/NAME@ALIAS` gets this version from now on.
+    unevaluated
+        Also a bundle whose training was never evaluated.
+    dry_run
+        Look, change nothing.
+
+    Raises
+    ------
+    UsageError
+        A word that MLflow takes for something else.
+    BundleError
+        The bundle is damaged, is not the one that was registered, or was never evaluated.
+    TrackingError
+        There is no such version; the store does not answer or refuses.
+    """
+    if not re.fullmatch(r"[A-Za-z][\w-]*", alias) or re.fullmatch(r"v\d+|latest", alias, re.I):
+        raise UsageError(f"alias {alias!r}", "is no alias", "Take a word such as champion; not latest, not v1.")
+    version = show_version(store, reference)
+    with _fetched(store, version) as bundle:
+        evaluated = bool(bundle.manifest.metrics)
+    if not evaluated and not unevaluated:
+        raise BundleError(
+            version.uri,
+            "was never evaluated: nobody knows how good it is",
+            "Evaluate its run, bundle and register it again; or add --unevaluated.",
+        )
+    with in_our_words(store):
+        client = client_of(store)
+        before = next((one.version for one in _versions(client, version.name) if alias in one.aliases), None)
+        if not dry_run and before != version.version:
+            client.set_registered_model_tag(version.name, f"{PREVIOUS_TAG}{alias}", str(before or ""))
+            client.set_registered_model_alias(version.name, alias, str(version.version))
+    return Promotion(version, alias, before)
+
+
+def fetch_bundle(store: Store, reference: ModelReference, environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of a registered bundle on this machine, checked against what was registered.
+
+    It is kept in the user's cache (XDG_CACHE_HOME, else ~/.cache) under its identity, and fetched once.
+
+    Raises
+    ------
+    TrackingError
+        There is no such version; the store does not answer or refuses.
+    BundleError
+        It is damaged, or is not the one that was registered.
+    """
+    version = show_version(store, reference)
+    if version.identity is None:
+        raise BundleError(version.uri, "is no bundle of GlioMap", "Name a model that `gliomap models register` made.")
+    cache = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gliomap" / "models" / version.identity
+    if cache.is_dir() and _is(cache, version.identity):
+        return cache
+    with _fetched(store, version) as bundle, atomic_folder(cache, overwrite=True) as folder:
+        shutil.copytree(bundle.path, folder, dirs_exist_ok=True)
+    return cache
+
+
+def _register(client: MlflowClient, store: Store, bundle: Bundle, name: str, run_id: str) -> RegisteredVersion:
+    known = _version_of(client, store, name, bundle)
+    if known is not None:
+        return known
+    from mlflow.exceptions import MlflowException
+
+    source = f"{client.get_run(run_id).info.artifact_uri}/{model_path(bundle)}"
+    if not _versions(client, name):
+        try:
+            client.create_registered_model(name)
+        except MlflowException:
+            # Another process may have made it in between, or it is there without versions.
+            client.get_registered_model(name)
+    made = client.create_model_version(name, source, run_id, tags={IDENTITY_TAG: bundle.identity})
+    return _registered(made, ())
+
+
+def _version_of(client: MlflowClient, store: Store, name: str, bundle: Bundle) -> RegisteredVersion | None:
+    """The version of this model that holds this very bundle.
+
+    Raises
+    ------
+    UsageError
+        A name that MLflow does not take.
+    TrackingError
+        The model is of something else.
+    """
+    if not re.fullmatch(r"[\w. -]+", name):
+        raise UsageError(f"model name {name!r}", "holds / or :, or is empty", "Use letters, digits, '_', '-' and '.'.")
+    versions = _versions(client, name)
+    if any(one.identity is None for one in versions):
+        raise TrackingError(
+            f"model {name!r} in {store.name}",
+            "was registered by something else than GlioMap",
+            "Choose another name with --name.",
+        )
+    return next((one for one in versions if one.identity == bundle.identity), None)
+
+
+def _names(client: MlflowClient) -> Iterator[str]:
+    token = None
+    while True:
+        page = client.search_registered_models(page_token=token)
+        yield from (model.name for model in page)
+        token = page.token
+        if not token:
+            return
+
+
+def _versions(client: MlflowClient, name: str) -> list[RegisteredVersion]:
+    """All versions of a model; none where there is no such model."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        model = client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return []
+        raise
+    aliases: dict[str, list[str]] = {}
+    for alias, number in model.aliases.items():
+        aliases.setdefault(str(number), []).append(alias)
+    found, token = [], None
+    while True:
+        page = client.search_model_versions(f"name = '{name}'", page_token=token)
+        found += [_registered(one, tuple(sorted(aliases.get(str(one.version), ())))) for one in page]
+        token = page.token
+        if not token:
+            return found
+
+
+def _registered(version: ModelVersion, aliases: tuple[str, ...]) -> RegisteredVersion:
+    return RegisteredVersion(
+        name=version.name,
+        version=int(version.version),
+        aliases=aliases,
+        identity=version.tags.get(IDENTITY_TAG),
+        run_id=version.run_id or None,
+        created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+        source=version.source or "",
+    )
+
+
+@contextmanager
+def _fetched(store: Store, version: RegisteredVersion) -> Iterator[Bundle]:
+    """The bundle of a version in a temporary folder, checked.
+
+    Raises
+    ------
+    BundleError
+        It is damaged, or not the one that was registered.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        with in_our_words(store):
+            load_mlflow()
+            from mlflow.artifacts import download_artifacts
+
+            try:
+                place = download_artifacts(artifact_uri=version.source, dst_path=temporary, tracking_uri=store.uri)
+            except OSError as error:
+                raise BundleError(
+                    version.uri, f"its files are not at {version.source} any more", "Register its bundle again."
+                ) from error
+        bundle = open_bundle(Path(place, BUNDLE_FOLDER))
+        if bundle.identity != version.identity:
+            raise BundleError(
+                version.uri,
+                f"holds bundle {bundle.identity[:12]}, and {str(version.identity)[:12]} was registered: it was altered",
+                "Do not use it. Register the right bundle again, and find out who changed the files.",
+            )
+        yield bundle
+
+
+def _is(path: Path, identity: str) -> bool:
+    """Whether a folder holds this bundle, whole."""
+    try:
+        return open_bundle(path).identity == identity
+    except BundleError:
+        return False

@@ -1,0 +1,141 @@
+"""Which tracking store is meant: the one that was named, else the study's own."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from gliomap.errors import MissingExtraError, TrackingError, UsageError
+from gliomap.tracking._run import read_record, study_folder
+
+__all__ = ["NO_TRACKING", "Store", "find_store", "nearest_store", "store_of_run", "store_of_study", "without_secrets"]
+
+NO_TRACKING = "none"
+"""Instead of a store: do not mirror."""
+
+DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
+"""Beside a study: its own store and where that keeps files."""
+
+_SCHEMES = ("sqlite", "http", "https", "azureml")
+_SECRETS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD", "AZURE_CLIENT_SECRET")
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A tracking store and model registry.
+
+    Attributes
+    ----------
+    uri
+        As MLflow takes it; may hold a password.
+    artifacts
+        Where new experiments keep files, a URI; None leaves that to the server.
+    """
+
+    uri: str = field(repr=False)
+    artifacts: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The URI without anything secret, for messages and files."""
+        return without_secrets(self.uri)
+
+
+def find_store(asked: str | None, study: Path | None = None, environ: Mapping[str, str] = os.environ) -> Store | None:
+    """The store that is meant; None where nothing is mirrored.
+
+    Parameters
+    ----------
+    asked
+        A URI, or 'none'; by default what MLFLOW_TRACKING_URI says, else the SQLite store beside `study`, if MLflow is
+        installed.
+    study
+        Its folder.
+
+    Raises
+    ------
+    UsageError
+        A URI that MLflow would take for a folder, or a bare database.
+    MissingExtraError
+        A store is asked for, and MLflow is not installed.
+    """
+    uri = asked or environ.get("MLFLOW_TRACKING_URI") or None
+    if uri == NO_TRACKING:
+        return None
+    installed = find_spec("mlflow") is not None
+    if uri is None:
+        return store_of_study(study) if installed and study is not None else None
+    if not installed:
+        raise MissingExtraError("Tracking with MLflow", "track")
+    scheme = urlsplit(uri).scheme
+    if scheme not in _SCHEMES:
+        raise UsageError(
+            f"tracking store {without_secrets(uri)}",
+            "is none that GlioMap uses",
+            "Give sqlite:///FILE.db, the http(s) address of an MLflow server, an azureml:// address, or 'none'.",
+        )
+    if scheme == "sqlite":
+        path = Path(uri.removeprefix("sqlite:///"))
+        return Store(f"sqlite:///{path.absolute()}", (path.absolute().parent / ARTIFACTS).as_uri())
+    return Store(uri)
+
+
+def store_of_run(folder: Path, asked: str | None) -> Store | None:
+    """The store that a run is mirrored in: as `find_store` with its study.
+
+    Raises
+    ------
+    RunError
+        The folder is no run.
+    GlioMapError
+        As `find_store`.
+    """
+    return find_store(asked, study_folder(folder, read_record(folder)))
+
+
+def store_of_study(study: Path) -> Store:
+    """The SQLite store beside a study."""
+    root = study.absolute()
+    return Store(f"sqlite:///{root / DATABASE}", (root / ARTIFACTS).as_uri())
+
+
+def nearest_store(asked: str | None, study: Path | None = None, environ: Mapping[str, str] = os.environ) -> Store:
+    """A store to read models from: as `find_store`, else that of the study around or in this folder.
+
+    Raises
+    ------
+    TrackingError
+        None is found, or several are.
+    MissingExtraError
+        MLflow is not installed.
+    """
+    if find_spec("mlflow") is None:
+        raise MissingExtraError("The model registry", "track")
+    named = find_store(asked, study, environ)
+    if named is not None:
+        return named
+    here = Path.cwd()
+    around = [folder for folder in (here, *here.parents) if (folder / DATABASE).is_file()][:1]
+    found = around or [path.parent for path in sorted(here.glob(f"*/{DATABASE}"))]
+    if len(found) == 1:
+        return store_of_study(found[0])
+    told = (
+        "there are several: " + ", ".join(str(path) for path in found) if found else "none is named, and none is here"
+    )
+    raise TrackingError("model registry", told, "Say which with --tracking URI or MLFLOW_TRACKING_URI.")
+
+
+def without_secrets(text: str) -> str:
+    """A text without passwords of URIs and without the secrets of this process's environment."""
+    text = re.sub(r"//[^/@\s]+@", "//", text)
+    text = re.sub(r"(?i)([?&](?:sig|token|password|key)=)[^&\s]+", r"\1…", text)
+    for variable in _SECRETS:
+        secret = os.environ.get(variable)
+        if secret:
+            text = text.replace(secret, "…")
+    return text

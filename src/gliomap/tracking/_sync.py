@@ -1,0 +1,277 @@
+"""A run folder is sent to MLflow, or what has changed in it since; doing it again changes nothing.
+
+`RUN/tracking.json` remembers what each store holds, so that a run which is in step costs no question to the server.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gliomap._files import write_json
+from gliomap.errors import RunError, TrackingError
+from gliomap.tracking._content import RUN_TAG, RunContent, read_content, settled
+from gliomap.tracking._journal import Epoch, milliseconds
+from gliomap.tracking._mlflow import client_of, in_our_words
+from gliomap.tracking._mlflow_model import model_path, write_mlflow_model
+from gliomap.tracking._store import Store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+__all__ = ["STATE", "Sender", "Sent", "experiment_of"]
+
+STATE = "tracking.json"
+
+T = TypeVar("T")
+
+_SMALL, _LARGE = 100, 900
+"""What MLflow takes at once: of parameters or tags, and of metrics."""
+
+_CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "validation_macro_recall")
+
+
+class _Held(BaseModel):
+    """What one store holds of a run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    run_id: str
+    digest: str = ""
+    files: dict[str, str] = {}
+    bundle: str | None = None
+    epochs: int | None = None
+
+
+class _State(BaseModel):
+    """Content of tracking.json: store → what it holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int = 1
+    stores: dict[str, _Held] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of one run.
+
+    Attributes
+    ----------
+    run_id
+        In MLflow.
+    changed
+        Whether anything had to be sent, of the run or of one of its folds.
+    """
+
+    run_id: str
+    changed: bool
+
+
+class Sender:
+    """Keeps a store in step with run folders.
+
+    Parameters
+    ----------
+    store
+        Where to.
+    alive
+        Called before each piece of work, so that a listener sees that it goes on.
+    """
+
+    def __init__(self, store: Store, alive: Callable[[], None] = lambda: None) -> None:
+        self._store = store
+        self._alive = alive
+        self._known: dict[str, _Held] = {}
+
+    def send(self, folder: Path, *, again: bool = False, stopped: bool = False) -> Sent:
+        """Send what has changed in a run folder and in its folds.
+
+        Parameters
+        ----------
+        folder
+            Of a whole run, finished or not.
+        again
+            Ask the store even where it is known to be in step.
+        stopped
+            No process trains it any more, though it is not finished.
+
+        Raises
+        ------
+        TrackingError
+            The store does not answer, or refuses.
+        RunError
+            The folder is no run, or damaged.
+        """
+        with in_our_words(self._store):
+            return self._send(folder, None, again=again, stopped=stopped)
+
+    def abandon(self) -> None:
+        """What was sent of runs that are not finished is all there will be."""
+        with in_our_words(self._store):
+            for held in self._known.values():
+                client_of(self._store).update_run(held.run_id, status="KILLED")
+
+    def _send(self, folder: Path, parent: str | None, *, again: bool, stopped: bool) -> Sent:
+        self._alive()
+        content = read_content(folder)
+        held = self._held(folder, content)
+        digest = f"{content.digest()} {stopped and not content.done}"
+        changed = again or held is None or held.digest != digest
+        if changed:
+            client = client_of(self._store)
+            held = self._run_of(client, content, held, parent)
+            try:
+                self._send_changes(client, content, held, stopped=stopped)
+                held.digest = digest
+            finally:
+                self._remember(folder, content, held)
+        if held is None:
+            raise RunError(folder, "was not sent", "Send it again: gliomap runs sync.")
+        folds = [self._send(fold, held.run_id, again=again, stopped=stopped) for fold in content.folds]
+        return Sent(held.run_id, changed or any(fold.changed for fold in folds))
+
+    def _send_changes(self, client: MlflowClient, content: RunContent, held: _Held, *, stopped: bool) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        for params in _portions(list(content.params.items()), _SMALL):
+            self._alive()
+            client.log_batch(held.run_id, params=[Param(name, value) for name, value in params])
+        for tags in _portions(list(content.tags.items()), _SMALL):
+            self._alive()
+            client.log_batch(held.run_id, tags=[RunTag(name, value) for name, value in tags])
+        if held.epochs is None:
+            held.epochs = max((one.step for one in client.get_metric_history(held.run_id, "train_loss")), default=0)
+        new = [epoch for epoch in content.epochs if epoch.record.epoch > held.epochs]
+        for epochs in _portions(new, _LARGE // len(_CURVES)):
+            self._alive()
+            client.log_batch(held.run_id, metrics=[Metric(*point) for epoch in epochs for point in _points(epoch)])
+            held.epochs = epochs[-1].record.epoch
+        whole = [Metric(name, value, at, 0) for name, (value, at) in content.metrics.items()]
+        for metrics in _portions([*whole, *(Metric(*point) for point in _refit(content))], _LARGE):
+            self._alive()
+            client.log_batch(held.run_id, metrics=metrics)
+        self._send_files(client, content, held)
+        self._alive()
+        if content.record.finished_at is not None:
+            client.set_terminated(held.run_id, "FINISHED", milliseconds(content.record.finished_at))
+        else:
+            client.update_run(held.run_id, status="KILLED" if stopped else "RUNNING")
+
+    def _send_files(self, client: MlflowClient, content: RunContent, held: _Held) -> None:
+        for name, stamp in content.stamps().items():
+            if held.files.get(name) != stamp:
+                self._alive()
+                client.log_artifact(held.run_id, str(content.files[name]), str(Path(name).parent).lstrip("."))
+                held.files[name] = stamp
+        bundle = content.bundle
+        if bundle is not None and held.bundle != bundle.identity:
+            with tempfile.TemporaryDirectory() as temporary:
+                write_mlflow_model(bundle, Path(temporary))
+                self._alive()
+                client.log_artifacts(held.run_id, temporary, model_path(bundle))
+            held.bundle = bundle.identity
+
+    def _run_of(self, client: MlflowClient, content: RunContent, held: _Held | None, parent: str | None) -> _Held:
+        """The run in MLflow: the one that is known and still there, or has the tag, else a new one."""
+        record, experiment = content.record, self._experiment(client, content.record.study.name)
+        found = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{record.identity}'", max_results=1)
+        if found:
+            run_id = found[0].info.run_id
+            return held if held is not None and held.run_id == run_id else _Held(run_id=run_id)
+        given = None if parent else _given_run(client)
+        if given is not None:
+            client.set_tag(given, RUN_TAG, record.identity)
+            return _Held(run_id=given)
+        tags = {RUN_TAG: record.identity} | ({"mlflow.parentRunId": parent} if parent else {})
+        run = client.create_run(experiment, milliseconds(record.started_at), tags, record.name)
+        return _Held(run_id=run.info.run_id)
+
+    def _experiment(self, client: MlflowClient, study: str) -> str:
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or study
+        return experiment_of(client, self._store, name)
+
+    def _held(self, folder: Path, content: RunContent) -> _Held | None:
+        known = self._known.get(content.record.identity)
+        if known is None and settled(folder):
+            known = _read_state(folder).stores.get(self._store.name)
+        return known
+
+    def _remember(self, folder: Path, content: RunContent, held: _Held) -> None:
+        self._known[content.record.identity] = held
+        if not settled(folder) or not folder.is_dir():
+            # It may get its final name at any moment; writing under the old one would make a second folder.
+            return
+        state = _read_state(folder)
+        state.stores[self._store.name] = held
+        write_json(folder / STATE, state.model_dump(mode="json"))
+
+
+def experiment_of(client: MlflowClient, store: Store, name: str) -> str:
+    """The id of the experiment with this name, made where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return client.create_experiment(name, artifact_location=_artifacts(store, name))
+        except MlflowException:
+            # Another process may have made it in between; if not, the fault was real.
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"experiment {name!r} in {store.name}",
+            "was deleted there",
+            f"Restore it (mlflow experiments restore -x {found.experiment_id}), or set MLFLOW_EXPERIMENT_NAME.",
+        )
+    return str(found.experiment_id)
+
+
+def _artifacts(store: Store, name: str) -> str | None:
+    return None if store.artifacts is None else f"{store.artifacts}/{''.join(c if c.isalnum() else '_' for c in name)}"
+
+
+def _given_run(client: MlflowClient) -> str | None:
+    """The run that whoever started this process has opened for it, as Azure Machine Learning does for a job."""
+    given = os.environ.get("MLFLOW_RUN_ID")
+    if not given:
+        return None
+    return given if RUN_TAG not in client.get_run(given).data.tags else None
+
+
+def _points(epoch: Epoch) -> Iterator[tuple[str, float, int, int]]:
+    """Name, value, time and step of what an epoch told."""
+    record = asdict(epoch.record)
+    for name in (*_CURVES, "learning_rate"):
+        if record[name] is not None:
+            yield name, float(record[name]), epoch.time_ms, epoch.record.epoch
+
+
+def _refit(content: RunContent) -> Iterator[tuple[str, float, int, int]]:
+    """The same of the second training, whose epochs have no time of their own."""
+    finished = content.record.finished_at
+    if finished is not None:
+        for record in content.refit:
+            yield "refit_loss", record.train_loss, milliseconds(finished), record.epoch
+            yield "refit_accuracy", record.train_accuracy, milliseconds(finished), record.epoch
+
+
+def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for first in range(0, len(items), size):
+        yield items[first : first + size]
+
+
+def _read_state(folder: Path) -> _State:
+    """What is remembered; nothing where the file is missing or of another version: then the store is asked."""
+    try:
+        return _State.model_validate_json((folder / STATE).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return _State()
