@@ -42,6 +42,7 @@ def test_a_run_folder_holds_the_model_and_its_story(study, model):
     assert {path.name for path in folder.iterdir()} == {
         "run.json",
         "split.json",
+        "epochs.jsonl",
         "history.json",
         "model.safetensors",
     }
