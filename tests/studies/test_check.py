@@ -253,6 +253,14 @@ def test_a_class_with_few_pixels_in_all_is_warned_of(prepared_study: StudyMaker)
     assert only(found(study, "warning"), "class 'venous': has only 4 labelled pixels, in ID0001C01, ID0002C01")
 
 
+def test_the_same_image_under_two_names_is_warned_of_however_it_was_saved(prepared_study: StudyMaker) -> None:
+    study = prepared_study()
+    first, second = study.labelled[:2]
+    write_cube(study.root, second, study.cube(first), compress=True)
+    assert study.files(first).cube.read_bytes() != study.files(second).cube.read_bytes()
+    assert f"duplicate: {first} and {second} (one patient) are the same image" in found(study, "warning")
+
+
 def test_masked_labelled_pixels_are_counted(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     data = make_cube().data

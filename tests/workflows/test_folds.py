@@ -21,6 +21,7 @@ from gliomap.workflows import (
     measure_sanity,
     open_run,
     plan_protocol,
+    report,
     train,
 )
 from workflows.conftest import write_study
@@ -234,7 +235,28 @@ class TestOddStudies:
         files = open_study(study)
         shutil.copyfile(files.files("ID0001C01").cube, files.files("ID0003C01").cube)
         plan = plan_protocol(study, {"model": "lda", "protocol": "lopo"})
-        assert "duplicate: ID0003C01 and ID0001C01 (two patients) are the same image; remove one of them" in plan.hints
+        assert "duplicate: ID0001C01 and ID0003C01 (two patients) are the same image; remove one of them" in plan.hints
+
+    def test_figures_of_an_image_that_was_trained_on_under_another_name_overstate(
+        self, study: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        files = open_study(study)
+        for what in ("cube", "map"):
+            shutil.copyfile(getattr(files.files("ID0001C01"), what), getattr(files.files("ID0003C01"), what))
+        run = train(study, model="lda", protocol="lopo", final=False)
+        told = "ID0001C01 and ID0003C01 (two patients) are the same image"
+        assert [one.levelname for one in caplog.records if told in one.getMessage()] == ["WARNING"]
+        record = evaluate(run).record
+        assert record.duplicates == (told,)
+        html = report([run]).html.read_text()
+        assert "These figures overstate." in html
+        assert f"But {told}: a model that trained on the one knew the other" in html
+
+    def test_an_image_twice_among_those_who_train_does_not_overstate(self, study: Path) -> None:
+        files = open_study(study)
+        shutil.copyfile(files.files("ID0001C01").cube, files.files("ID0003C01").cube)
+        record = evaluate(train(study, model="lda", test_patients=["ID0002"])).record
+        assert record.duplicates == ()
 
     def test_two_patients_are_enough_and_one_is_not(self, make_study: Callable[..., Path]) -> None:
         two = make_study(captures=("ID0001C01", "ID0002C01"))

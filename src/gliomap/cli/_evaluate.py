@@ -73,7 +73,7 @@ def evaluate(
     if ui.as_json:
         ui.result(content)
         return
-    ui.text(f"Next: gliomap bundle create {run}")
+    ui.text(f"Next: gliomap report {run}")
 
 
 def _evaluate(
@@ -97,8 +97,8 @@ def _evaluate(
     content = {"folder": str(done.folder), **done.record.model_dump(mode="json")}
     if ui.as_json:
         return content
-    if done.record.warning is not None:
-        ui.text(f"Mind: {done.record.warning}")
+    for line in filter(None, (done.record.warning, *done.record.duplicates)):
+        ui.text(f"Mind: {line}")
     for table in record_tables(done.record):
         ui.table(table.columns, table.rows, title=table.title, numbers=table.numbers)
     pictures = [*(name for one in done.record.captures.values() for name in one.pictures), *done.record.pictures]

@@ -97,6 +97,9 @@ class EvaluationRecord(BaseModel):
     warning: str | None = Field(default=None, description="Why figures of this protocol overstate.")
     split: str = Field(description="Fingerprint of the split, verified against the study before testing.")
     same_patient: tuple[str, ...] = Field(description="Patients in training and test: then figures overstate.")
+    duplicates: tuple[str, ...] = Field(
+        default=(), description="Images that are tested and, under another patient, trained on: then figures overstate."
+    )
     classes: ClassSet
     version: int = Field(ge=1, description="Number in the names of the pictures.")
     pooled: Metrics = Field(description="Over all test captures together.")

@@ -15,6 +15,7 @@ from gliomap.studies._arrays import (
     read_dataset,
 )
 from gliomap.studies._check import check_study
+from gliomap.studies._duplicates import Duplicate
 from gliomap.studies._fill import FillReport, fill_preprocessed
 from gliomap.studies._find_crop import find_crop
 from gliomap.studies._findings import CaptureRow, Finding, StudyCheck
@@ -52,6 +53,7 @@ __all__ = [
     "CaptureSettings",
     "ClassMap",
     "Crop",
+    "Duplicate",
     "ExposureTimes",
     "FillReport",
     "Finding",

@@ -9,6 +9,7 @@ from pathlib import Path
 from gliomap._progress import Track, silent
 from gliomap.errors import GlioMapError, MachineError
 from gliomap.studies._check_capture import CaptureCheck
+from gliomap.studies._duplicates import same_images
 from gliomap.studies._findings import CaptureRow, Finding, StudyCheck
 from gliomap.studies._layout import FOLDERS, SETTINGS_FILE, capture_of_file
 from gliomap.studies._study import Study
@@ -31,12 +32,15 @@ def check_study(study: Study, classes: ClassSet = THESIS_CLASSES, *, track: Trac
     """
     findings = [*_settings_findings(study), *_stray_files(study), *_image_findings(study)]
     rows = []
+    images: list[tuple[str, str]] = []
     for capture_id in track(study.capture_ids, "Checking captures"):
         capture = CaptureCheck(study, capture_id, classes)
         capture.run()
         findings += capture.findings
         rows.append(capture.row())
+        images += [(capture_id, digest) for digest in capture.image_digests()]
     findings += _band_findings(rows)
+    findings += _duplicate_findings(images, rows)
     findings += _patient_findings(study, rows)
     findings += _class_findings(rows, classes)
     findings.sort(key=lambda finding: _ORDER[finding.severity])
@@ -119,6 +123,11 @@ def _band_findings(rows: list[CaptureRow]) -> Iterator[Finding]:
             f"most cubes have {usual} bands, but not {', '.join(others[:6])}",
             "Keep captures of one camera in one study.",
         )
+
+
+def _duplicate_findings(images: list[tuple[str, str]], rows: list[CaptureRow]) -> Iterator[Finding]:
+    for one in same_images(images, {row.capture: row.patient for row in rows}):
+        yield Finding("warning", "duplicate", str(one), "Remove one of them: what is trained on must not be tested.")
 
 
 def _patient_findings(study: Study, rows: list[CaptureRow]) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -34,6 +35,7 @@ class CaptureCheck:
         self.study, self.capture_id, self.classes = study, capture_id, classes
         self.files = study.files(capture_id)
         self.findings: list[Finding] = []
+        self.raw: npt.NDArray[np.uint16] | None = None
         self.cube: HyperCube | None = None
         self.codes: npt.NDArray[np.uint16] | None = None
         self.dataset: Dataset | None = None
@@ -80,6 +82,11 @@ class CaptureCheck:
             masked=0 if self.cube is None else int((~self.cube.mask).sum()),
             dataset_rows=None if self.dataset is None else len(self.dataset[1]),
         )
+
+    def image_digests(self) -> list[str]:
+        """SHA-256 of the pixels of its raw frame and of its cube, as far as it has them, whatever else their files hold."""
+        arrays = (self.raw, None if self.cube is None else self.cube.data)
+        return [hashlib.sha256(one.tobytes()).hexdigest() for one in arrays if one is not None]
 
     def _add(self, severity: Severity, thing: object, message: str, remedy: str = "") -> None:
         self.findings.append(Finding(severity, str(thing), message, remedy))
@@ -150,6 +157,7 @@ class CaptureCheck:
         capture = self._trying(lambda: self.study.capture(self.capture_id, strict=False))
         if capture is None:
             return False
+        self.raw = capture.raw
         for finding in capture.findings:
             self._add(finding.severity, finding.thing, finding.message, finding.remedy)
         return all(finding.severity != "error" for finding in capture.findings)

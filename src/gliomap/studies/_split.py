@@ -16,6 +16,7 @@ from gliomap._files import sha256_of, write_json
 from gliomap._progress import Track, silent
 from gliomap.errors import LeakageError, StudyError
 from gliomap.preprocessing import PreprocessingConfig
+from gliomap.studies._duplicates import Duplicate, duplicate_files
 from gliomap.studies._pixel_parts import PixelParts
 from gliomap.studies._study import SensorLike, Study
 
@@ -122,6 +123,21 @@ class Split:
             sorted(set(self.patients_of("test")) & {*self.patients_of("train"), *self.patients_of("validation")})
         )
 
+    @property
+    def duplicates(self) -> tuple[Duplicate, ...]:
+        """Captures with the same image, byte for byte, under two names."""
+        return duplicate_files(self.files, self.patients)
+
+    @property
+    def leaking_duplicates(self) -> tuple[Duplicate, ...]:
+        """Those of which one is tested while the other, said to be of another patient, trains or validates."""
+        tested, known = set(self.test), {*self.train, *self.validation}
+        return tuple(
+            one
+            for one in self.duplicates
+            if len(set(one.patients)) == 2 and tested & set(one.captures) and known & set(one.captures)
+        )
+
     def captures_of(self, role: str) -> tuple[str, ...]:
         """Captures of 'train', 'validation' or 'test'."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[role]
@@ -201,7 +217,7 @@ class Split:
         return StudyError(
             study.root,
             f"is not the study that split {self.fingerprint[:12]} was made on: {fault}",
-            "Use the study as it was, or train again.",
+            "Use the study as it was, or divide this one anew: `gliomap study split`, or train without that split.",
         )
 
     def _refuse_leaks(self) -> None:

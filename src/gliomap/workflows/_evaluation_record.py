@@ -123,6 +123,7 @@ def evaluation_record(
         by_patient.setdefault(one.patient, []).append(one)
     patients = {patient: pooled_metrics(ones, classes) for patient, ones in sorted(by_patient.items())}
     shared = {patient for split in folds.splits.values() for patient in split.shared_patients}
+    doubled = {str(one) for split in folds.splits.values() for one in split.leaking_duplicates}
     return EvaluationRecord(
         gliomap=__version__,
         run=run.record.name,
@@ -132,6 +133,7 @@ def evaluation_record(
         warning=PROTOCOLS[folds.protocol].warning,
         split=folds.fingerprint if run.record.folds else folds.first.fingerprint,
         same_patient=tuple(sorted(shared)),
+        duplicates=tuple(sorted(doubled)),
         classes=classes,
         version=version,
         pooled=pooled_metrics(list(captures.values()), classes),

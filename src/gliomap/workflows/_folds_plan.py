@@ -12,7 +12,7 @@ from gliomap._progress import Track, silent
 from gliomap.errors import UsageError
 from gliomap.studies import PROTOCOLS, Folds, Split, Study, make_folds
 from gliomap.workflows._options import TrainingOptions
-from gliomap.workflows._plan import Ground, TrainingPlan, files_fingerprint, lay_ground, plan_training
+from gliomap.workflows._plan import Ground, TrainingPlan, files_fingerprint, lay_ground, plan_training, tell_hints
 
 __all__ = ["FINAL", "FoldsPlan", "draw_folds", "plan_folds", "plan_protocol"]
 
@@ -123,14 +123,15 @@ def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
         loaded.verify(ground.study, track)
         folds = Folds(loaded.protocol, {name: _completed(ground, split) for name, split in loaded.splits.items()})
     if len(folds.splits) == 1 and folds.first.pixels is None:
-        return ground.plan(folds.first)
+        plan = ground.plan(folds.first)
+        tell_hints(plan.hints, plan.split)
+        return plan
     if folds.protocol == "double-cv":
         # The pixels that validate choose among the inner models; trained on, they could not.
         ground = replace(ground, config=ground.config.with_overrides({"refit": False}))
     plans = {name: ground.plan(split) for name, split in folds.splits.items()}
     hints = tuple(dict.fromkeys(hint for plan in plans.values() for hint in plan.hints if "(validation)" not in hint))
-    for hint in hints:
-        logger.info(hint)
+    tell_hints(hints, folds.first)
     if PROTOCOLS[folds.protocol].warning is not None:
         logger.warning(PROTOCOLS[folds.protocol].warning)
     return FoldsPlan(folds, plans, _final(ground, folds), hints)

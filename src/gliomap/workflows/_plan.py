@@ -17,13 +17,13 @@ from gliomap.errors import UsageError
 from gliomap.learning import ModelKind, TrainingConfig, model_kind
 from gliomap.learning import preset as preset_named
 from gliomap.sensors import MosaicSensor
-from gliomap.studies import Split, Study, capture_files, make_holdout, open_study
+from gliomap.studies import Split, Study, make_holdout, open_study
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 from gliomap.tracking import ROLES
 from gliomap.workflows._options import TrainingOptions
 from gliomap.workflows._validation import with_validation
 
-__all__ = ["Ground", "TrainingPlan", "files_fingerprint", "lay_ground", "plan_training"]
+__all__ = ["Ground", "TrainingPlan", "files_fingerprint", "lay_ground", "plan_training", "tell_hints"]
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class Ground:
 
     def plan(self, split: Split, hints: Sequence[str] = ()) -> TrainingPlan:
         """The training of one split."""
-        found = (*hints, *_single_class(split, self.labelled, self.classes), *_twins(split))
+        found = (*hints, *_single_class(split, self.labelled, self.classes), *_doubled(split))
         return TrainingPlan(
             self.study,
             self.sensor,
@@ -197,8 +197,7 @@ def plan_training(
     )
     split, why = ground.with_validation(split)
     plan = ground.plan(split, (*hints, *why))
-    for hint in plan.hints:
-        logger.info(hint)
+    tell_hints(plan.hints, split)
     return plan
 
 
@@ -222,19 +221,15 @@ def _single_class(split: Split, labelled: Mapping[str, npt.NDArray[np.int64]], c
     return hints
 
 
-def _twins(split: Split) -> list[str]:
-    """Images that two captures have in common, byte for byte: the same capture under two names."""
-    seen: dict[str, str] = {}
-    hints = []
-    for capture in sorted(split.patients):
-        files = capture_files(Path(), capture)
-        for path in (files.raw, files.cube):
-            digest = split.files.get(path.as_posix())
-            other = capture if digest is None else seen.setdefault(digest, capture)
-            if other != capture:
-                whose = "one patient" if split.patients[other] == split.patients[capture] else "two patients"
-                hints.append(f"duplicate: {capture} and {other} ({whose}) are the same image; remove one of them")
-    return hints
+def _doubled(split: Split) -> list[str]:
+    return [f"duplicate: {one}; remove one of them" for one in split.duplicates]
+
+
+def tell_hints(hints: Sequence[str], split: Split) -> None:
+    """Log what was chosen by default, and as a warning what makes figures wrong."""
+    doubled = _doubled(split)
+    for hint in hints:
+        logger.log(logging.WARNING if hint in doubled else logging.INFO, hint)
 
 
 def files_fingerprint(files: Mapping[str, str]) -> str:

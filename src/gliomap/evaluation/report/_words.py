@@ -20,7 +20,7 @@ interval_rule = (
 def summary(reported: ReportedRun) -> tuple[str, ...]:
     """Four or five sentences that a reader who opens nothing else may rely on."""
     record = reported.evaluation
-    lines = [_who(reported), _accuracy(record)]
+    lines = [_who(reported), *_doubled(record), _accuracy(record)]
     lines += [_tumour(record, index) for index in tumour_indices(record.classes)]
     lines.append(_sure(record))
     return tuple(lines)
@@ -43,6 +43,8 @@ def limits(reported: ReportedRun) -> tuple[str, ...]:
         lines.append(record.warning)
     if record.same_patient:
         lines.append(f"In training and test: {', '.join(record.same_patient)}. Figures of these patients overstate.")
+    if record.duplicates:
+        lines.append(f"In training and test under two names: {'; '.join(record.duplicates)}. These figures overstate.")
     lines += [
         f"{_many(len(record.patients), 'patient')} of one study before one camera. Other hospitals, lamps, cameras and"
         " tumours were not tested.",
@@ -73,12 +75,21 @@ def _who(reported: ReportedRun) -> str:
             return f"{told} ({', '.join(fold.tested)}), some of whom also trained, so the figures overstate."
         return f"{told} ({', '.join(fold.tested)}) who had no part in the training."
     sizes = sorted({len(fold.trained) for fold in record.folds})
-    on = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    on = _many(sizes[0], kind) if len(sizes) == 1 else f"{sizes[0]} to {_many(sizes[-1], kind)}"
     each = "the one left out" if record.protocol == "lopo" else "those left out"
     return (
-        f"{reported.description} was trained {len(record.folds)} times, each time on {on} {kind}s, and tested on {each}: each"
+        f"{reported.description} was trained {len(record.folds)} times, each time on {on}, and tested on {each}: each"
         f" of {tested} was tested once, by a model that had never seen that patient."
     )
+
+
+def _doubled(record: EvaluationRecord) -> list[str]:
+    """That some of the tested images were trained on under another name."""
+    if not record.duplicates:
+        return []
+    return [
+        f"But {'; '.join(record.duplicates)}: a model that trained on the one knew the other, so these figures overstate."
+    ]
 
 
 def _accuracy(record: EvaluationRecord) -> str:
