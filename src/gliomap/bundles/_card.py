@@ -141,7 +141,8 @@ def _backends(manifest: Manifest) -> str:
 def _limits(manifest: Manifest) -> str:
     lines = [
         "- Cameras, wavelengths, lamps, tissues and patients other than those above: unknown behaviour.",
-        "- Confidence is the highest of the probabilities; it is not calibrated and knows no 'don't know'.",
+        "- Confidence is the highest of the probabilities. The calibration error says how far it can be believed on patients"
+        " like those that were tested; it knows no 'don't know'.",
         "- It was learned from labelled pixels, which lie where the tissue was clear: borders, blood and glare are another"
         " matter. Every classified pixel gets one of its classes, also where something else lies.",
         "- Nothing is known about age, sex, treatment or origin of the patients, so no group was looked at for fairness.",

@@ -73,10 +73,10 @@ def _spare_others(folder: Path) -> None:
     from gliomap.studies import open_study
 
     try:
-        name = open_study(folder).settings.name or ""
+        phantom = open_study(folder).settings.synthetic
     except GlioMapError:
-        name = ""
-    if folder.exists() and not name.startswith("phantom"):
+        phantom = False
+    if folder.exists() and not phantom:
         raise UsageError(
             folder, "is no phantom, and --overwrite would delete it", "Choose another folder, or remove it yourself."
         )

@@ -90,6 +90,7 @@ def make_phantom(
     exposure = ExposureTimes(raw_ms=EXPOSURE_MS, white_ms=EXPOSURE_MS, dark_ms=EXPOSURE_MS)
     settings = StudySettings(
         name=f"phantom, {name}, {patients} patients, seed {seed}",
+        synthetic=True,
         sensor=_sensor_entry(camera),
         preprocessing=PreprocessingConfig(),
         exposures=exposure,

@@ -74,6 +74,8 @@ class StudySettings(_Model):
         Of this format.
     name
         What to call the study; the folder's name where it is None.
+    synthetic
+        Whether the patients are a phantom's; cards and reports then say so.
     sensor
         A name of the registry, or a path to a .toml or .xml file, relative to the study; None where unknown.
     preprocessing
@@ -91,6 +93,7 @@ class StudySettings(_Model):
 
     version: Annotated[int, Field(ge=1, le=1)] = 1
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    synthetic: bool | None = None
     sensor: Annotated[str, Field(min_length=1)] | None = None
     preprocessing: PreprocessingConfig | None = None
     exposures: ExposureTimes | None = None

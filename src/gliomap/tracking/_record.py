@@ -26,11 +26,12 @@ class _Record(BaseModel):
 
 
 class StudyRecord(_Record):
-    """The study: its name, where it was, and a SHA-256 over the hashes of the files that were used."""
+    """The study: its name, where it was, a SHA-256 over the hashes of the files that were used, and if it is a phantom's."""
 
     name: str
     path: str
     fingerprint: str
+    synthetic: bool = False
 
 
 class SensorRecord(_Record):

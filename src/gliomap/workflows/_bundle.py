@@ -198,14 +198,18 @@ def _from_registry(name: str) -> MosaicSensor | None:
 
 def _notes(run: Run, evaluation: EvaluationRecord | None) -> tuple[str, ...]:
     """What who reads the card must know about where the figures come from."""
+    told = ["The patients are synthetic: its figures say nothing about people."] if run.record.study.synthetic else []
     if evaluation is None:
-        return ("It was never evaluated.",)
+        return (*told, "It was never evaluated.")
     if run.record.kept == FINAL:
-        return (
+        told.append(
             f"Trained on all patients. Its figures are those of {len(evaluation.folds)} models trained in the same way"
-            " without the patients they were tested on; nobody is left to test this one on.",
+            " without the patients they were tested on; nobody is left to test this one on."
         )
-    return () if evaluation.warning is None else (evaluation.warning,)
+    if evaluation.warning is not None:
+        told.append(evaluation.warning)
+    told += [f"{one}, in training and test: the figures overstate." for one in evaluation.duplicates]
+    return tuple(told)
 
 
 def _training(run: Run, source: Run) -> Training:
@@ -220,7 +224,7 @@ def _training(run: Run, source: Run) -> Training:
         patients={role: tuple(split.patients_of(role)) for role in ROLES},
         captures={role: tuple(split.captures_of(role)) for role in ROLES},
         same_patient=tuple(patient for patient in split.patients_of("test") if patient in known),
-        labelled=record.labelled,
+        labelled={role: counts for role, counts in record.labelled.items() if split.captures_of(role)},
         seed=record.training.seed,
         settings=record.training.as_dict(),
         epochs=record.epochs,

@@ -136,7 +136,7 @@ def reported_run(run_folder: str | Path) -> ReportedRun:
         evaluation=evaluation,
         description=model_description(run),
         study_fingerprint=run.record.study.fingerprint,
-        synthetic=run.record.study.name.startswith("phantom"),
+        synthetic=run.record.study.synthetic,
         study=study_facts(run),
         model=model_facts(run),
         times=time_facts(run, evaluation),

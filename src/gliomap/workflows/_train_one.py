@@ -120,7 +120,10 @@ def first_record(plan: TrainingPlan, data: TrainingPixels, begun: datetime) -> R
         protocol=plan.split.protocol,
         started_at=begun,
         study=StudyRecord(
-            name=plan.study.name, path=str(plan.study.root.resolve()), fingerprint=plan.study_fingerprint()
+            name=plan.study.name,
+            path=str(plan.study.root.resolve()),
+            fingerprint=plan.study_fingerprint(),
+            synthetic=bool(plan.study.settings.synthetic),
         ),
         sensor=None if sensor is None else SensorRecord(name=sensor.name, fingerprint=sensor.fingerprint()),
         preprocessing=plan.study.preprocessing,
