@@ -7,6 +7,7 @@ import platform
 import shlex
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 from gliomap import __version__
 from gliomap.bundles import open_bundle
@@ -15,7 +16,7 @@ from gliomap.evaluation import EvaluationRecord
 from gliomap.evaluation.report import Fact
 from gliomap.learning import MODELS, PRESETS, TrainingConfig
 from gliomap.studies import Folds
-from gliomap.tracking import BUNDLE, ROLES, Run
+from gliomap.tracking import BUNDLE, ROLES, SPLITS, Run
 
 __all__ = ["commands", "environment_facts", "model_description", "model_facts", "study_facts", "time_facts"]
 
@@ -113,12 +114,13 @@ def environment_facts(run: Run, evaluation: EvaluationRecord) -> tuple[Fact, ...
 
 
 def commands(run: Run) -> tuple[str, ...]:
-    """What is typed to train and evaluate it again."""
+    """What is typed to train, evaluate and report it again, beside the study's folder."""
     record, folds = run.record, run.folds()
-    words = ["gliomap", "train", record.study.path, "--model", record.model.name]
+    # The folder's name alone: where it lies on somebody's disk is nobody else's business.
+    words = ["gliomap", "train", Path(record.study.path).name, "--model", record.model.name]
     if record.training.preset != "default":
         words += ["--preset", record.training.preset]
-    words += ["--protocol", record.protocol, *_division(run, folds)]
+    words += _division(run, folds)
     base = PRESETS.get(record.training.preset, PRESETS["default"]).as_dict()
     used = record.training.as_dict()
     for setting, flag in _FLAGS.items():
@@ -129,24 +131,29 @@ def commands(run: Run) -> tuple[str, ...]:
     if record.model.hidden is not None:
         words += ["--hidden", str(record.model.hidden)]
     words += ["--seed", str(record.training.seed), "-o", record.name]
-    return (shlex.join(words) + " \\", f"  && gliomap evaluate {shlex.quote(record.name)}")
+    name = shlex.quote(record.name)
+    return (f"{shlex.join(words)} \\", f"  && gliomap evaluate {name} && gliomap report {name}")
 
 
 def _division(run: Run, folds: Folds) -> list[str]:
     """Options that divide the study in the same way."""
     protocol, split = run.record.protocol, folds.first
+    words = ["--protocol", protocol]
     if protocol == "holdout":
-        words = ["--test-capture", ",".join(split.test), "--train-capture", ",".join((*split.train, *split.validation))]
+        words += ["--test-capture", ",".join(split.test)]
+        words += ["--train-capture", ",".join((*split.train, *split.validation))]
         if split.validation:
             words += ["--validation-patient", ",".join(split.patients_of("validation"))]
         return [*words, "--allow-same-patient"] if split.allow_same_patient else words
-    words = []
-    if protocol == "kfold-patient":
-        words = ["--folds", str(len(folds.splits))]
+    if split.seed != run.record.training.seed:
+        # Drawn with another seed than the model's first weights: only the file tells it.
+        words = ["--split", SPLITS]
+    elif protocol == "kfold-patient":
+        words += ["--folds", str(len(folds.splits))]
     elif protocol == "double-cv":
-        words = ["--folds", str(math.isqrt(len(folds.splits)))]
+        words += ["--folds", str(math.isqrt(len(folds.splits)))]
     elif split.pixels is not None:
-        words = ["--folds", str(split.pixels.count)]
+        words += ["--folds", str(split.pixels.count)]
     return [*words, "--no-final"] if protocol in ("lopo", "kfold-patient") and run.record.kept is None else words
 
 
@@ -154,7 +161,10 @@ def _frame_times(run: Run) -> tuple[Fact, ...]:
     """Measured when the run's own bundle was exported; nothing where there is none or it is damaged."""
     path = run.path / BUNDLE
     if not path.is_dir():
-        return (("Time per frame", "not measured: the run has no bundle (gliomap bundle create RUN)"),)
+        how = (
+            "no model is kept for use" if run.record.folds and run.record.kept is None else "gliomap bundle create RUN"
+        )
+        return (("Time per frame", f"not measured: the run has no bundle ({how})"),)
     try:
         backends = open_bundle(path).manifest.backends
     except GlioMapError as error:

@@ -68,7 +68,8 @@ def compare_runs(runs: Sequence[ReportedRun]) -> ComparisonPart:
             "Runs are compared patient by patient: the difference of each patient's two values is what counts, since an easy"
             " patient is easy for every model. Intervals are of the mean difference. A p-value (Wilcoxon, signed ranks, two"
             f" sides) is given only where {LEAST_PAIRS} patients or more differ; with fewer, even the same sign in all of them"
-            " would not reach 0.05.",
+            " would not reach 0.05. No p-value is corrected for the number of figures and runs that are compared: of twenty, one"
+            " falls below 0.05 by chance.",
         ),
         warnings=_warnings(runs),
         overview=_overview(runs),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gliomap import __version__
 from gliomap.errors import MissingExtraError, UsageError
+from gliomap.evaluation._record import EvaluationRecord
 from gliomap.evaluation.report._charts import curves_chart, strip_chart
 from gliomap.evaluation.report._comparison import compare_runs
 from gliomap.evaluation.report._content import ReportedRun
@@ -87,7 +88,7 @@ def render_report(
     one = len(runs) == 1
     return template.render(
         title=f"Evaluation of {first.model} by {first.protocol}" if one else f"Evaluation of {len(runs)} runs",
-        subtitle=f"Run {first.run}" if one else "; ".join(run.title for run in runs),
+        subtitle=f"Run {first.run}; {_protocol(first)}" if one else "; ".join(run.title for run in runs),
         notice=DISCLAIMER,
         version=__version__,
         made=f"{when:%Y-%m-%d %H:%M %Z}".strip(),
@@ -141,9 +142,7 @@ def _chapter(run: ReportedRun, anchor: str, palette: str) -> dict[str, Any]:
         "title": run.title,
         "record": record,
         "summary": summary(run),
-        "protocol": PROTOCOLS[record.protocol].description
-        if record.protocol in PROTOCOLS
-        else "unknown to this version",
+        "protocol": _protocol(record),
         "model": run.model,
         "study": run.study,
         "hints": run.hints,
@@ -180,6 +179,12 @@ def _chapter(run: ReportedRun, anchor: str, palette: str) -> dict[str, Any]:
     }
     parts["sections"] = {key: name for key, name in _SECTIONS.items() if not missing.get(key, False)}
     return parts
+
+
+def _protocol(record: EvaluationRecord) -> str:
+    """How the study was divided, in words."""
+    known = PROTOCOLS.get(record.protocol)
+    return "a protocol unknown to this version" if known is None else known.description
 
 
 def _gradient() -> str:

@@ -1,0 +1,64 @@
+"""The report of real runs: what it tells must be true of them."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gliomap.cli import run as command
+from gliomap.studies import StudySettings, write_study_toml
+from gliomap.workflows import draw_folds, evaluate, open_run, report, reported_run, train
+from workflows.conftest import write_study
+
+
+@pytest.mark.parametrize(
+    ("options", "divided_by"),
+    [
+        ({"protocol": "holdout", "test_patients": ["ID0002"]}, None),
+        ({"protocol": "kfold-patient", "folds": 3, "seed": 3, "final": False}, None),
+        ({"seed": 2}, {"protocol": "pooled", "folds": 3, "seed": 5}),
+    ],
+    ids=["holdout", "kfold-patient", "split of another seed"],
+)
+def test_its_commands_make_the_same_run_again(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict, divided_by: dict | None
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if divided_by is not None:
+        options = {**options, "split": elsewhere / "splits.json"}
+        draw_folds(study, divided_by).save(options["split"])
+    run = open_run(train(study, model="svm-linear", out=tmp_path / "first", **options))
+    evaluate(run.path)
+    shutil.copytree(study, elsewhere / "study")
+    monkeypatch.chdir(elsewhere)
+    written = " ".join(line.removesuffix("\\") for line in reported_run(run.path).commands)
+    assert str(study) not in written
+    for line in written.split("&&"):
+        words = shlex.split(line)
+        assert words[0] == "gliomap"
+        assert command([*words[1:], "--quiet"]) == 0
+    again = open_run(elsewhere / "first")
+    assert again.record.split_fingerprint == run.record.split_fingerprint
+    weights = [
+        {path.relative_to(one.path): path.read_bytes() for path in one.path.rglob("model.safetensors")}
+        for one in (run, again)
+    ]
+    assert weights[0] == weights[1]
+    assert (elsewhere / "first" / "report.html").is_file()
+
+
+def test_a_phantom_is_told_by_its_study_and_not_by_its_name(tmp_path: Path) -> None:
+    told = {}
+    for name, synthetic in (("phantom limb", None), ("glioma", True)):
+        study = write_study(tmp_path / name / "study", ("ID0001C01", "ID0002C01"))
+        write_study_toml(study, StudySettings(name=name, synthetic=synthetic))
+        run = train(study, model="lda", protocol="lopo", final=False)
+        evaluate(run)
+        told[name] = report([run]).html.read_text()
+    assert "synthetic patient" not in told["phantom limb"]
+    assert "tested on the one left out: each of 2 synthetic patients" in told["glioma"]
+    assert "The patients are synthetic." in told["glioma"]
