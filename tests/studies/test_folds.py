@@ -98,7 +98,8 @@ def test_double_cv_tests_and_validates_each_part_as_often(prepared_study: StudyM
     ("captures", "protocol", "folds", "named"),
     [
         (("ID0001C01", "ID0001C02"), "lopo", 5, "needs 2 patients"),
-        (SIX[:4], "kfold-patient", 5, "needs 5 patients"),
+        (SIX[:4], "kfold-patient", 5, "needs 3 patients.*--protocol lopo"),
+        (SIX[:8], "kfold-patient", 5, "needs 5 patients.*--folds 4"),
         (SIX, "kfold-patient", 2, "leave none to train on"),
         (SIX, "pooled", 1, "divide nothing"),
         (SIX, "bootstrap", 5, "lopo"),

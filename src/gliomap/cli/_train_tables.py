@@ -114,7 +114,9 @@ def tell_folds_plan(ui: Ui, plan: FoldsPlan) -> None:
         return
     table_of_folds(ui, plan.folds, plan.study.name)
     more = "" if plan.final is None else ", then one model on all patients"
-    ui.text(f"Would train {plan.any.kind.name} {len(plan.plans)} times ({plan.folds.protocol}){more}.")
+    many = len(plan.plans)
+    times = "once" if many == 1 else f"{many} times"
+    ui.text(f"Would train {plan.any.kind.name} {times} ({plan.folds.protocol}){more}.")
 
 
 def tell_folds_run(ui: Ui, plan: FoldsPlan, run: Run) -> None:
@@ -137,8 +139,9 @@ def tell_folds_run(ui: Ui, plan: FoldsPlan, run: Run) -> None:
         return
     table_of_folds(ui, plan.folds, plan.study.name)
     kept = "no model is kept for use" if record.kept is None else f"for use: {record.kept}"
+    many = len(plan.plans)
     ui.text(
-        f"Trained {record.model.name}: {len(plan.plans)} folds, {record.seconds:.0f} s; {kept}",
+        f"Trained {record.model.name}: {many} fold{'' if many == 1 else 's'}, {record.seconds:.0f} s; {kept}",
         *record.notes,
         f"Run: {run.path}",
         f"Next: gliomap evaluate {run.path}",

@@ -26,7 +26,7 @@ def picture_stem(model_title: str, tested: str, protocol: str) -> str:
         'holdout', …
     """
     tag = PROTOCOL_TAGS.get(protocol, protocol)
-    return "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in (model_title, tested, tag))
+    return "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part).strip("-") for part in (model_title, tested, tag))
 
 
 def picture_name(stem: str, version: int, kind: str = "") -> str:

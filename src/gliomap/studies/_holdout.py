@@ -76,7 +76,7 @@ def make_holdout(
         raise UsageError(
             "holdout",
             f"all {len(usable)} labelled captures are held out and none is left to train on",
-            "Hold out fewer.",
+            "Hold out fewer, or add patients.",
         )
     validating = _validation_patients(study, train, validation_patients, seed)
     validation = {capture for capture in train if study.patient_of(capture) in validating}

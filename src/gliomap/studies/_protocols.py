@@ -111,7 +111,13 @@ def _lopo(groups: _Groups, counts: _Counts, folds: int, seed: int) -> _Assigned:
 def _kfold(groups: _Groups, counts: _Counts, folds: int, seed: int) -> _Assigned:
     if folds < 3:
         raise UsageError("folds", f"{folds} leave none to train on", "One tests and one validates: give 3 or more.")
-    _require_patients(groups, folds, f"kfold-patient with {folds} folds")
+    if 3 <= len(groups) < folds:
+        raise UsageError(
+            f"protocol kfold-patient with {folds} folds",
+            f"needs {folds} patients, the study has {len(groups)} with labels ({', '.join(sorted(groups))})",
+            f"Give --folds {len(groups)}, or leave one patient out with --protocol lopo.",
+        )
+    _require_patients(groups, 3, "kfold-patient")
     dealt = deal_patients(counts, folds, np.random.default_rng(seed))
     result: _Assigned = {}
     for number in range(folds):
@@ -200,5 +206,7 @@ def _require_patients(groups: _Groups, least: int, protocol: str) -> None:
         raise UsageError(
             f"protocol {protocol}",
             f"needs {least} patients, the study has {len(groups)} with labels ({', '.join(sorted(groups))})",
-            "Add patients, or train with --protocol pooled, which mixes pixels of one patient and says so.",
+            "Leave one patient out with --protocol lopo."
+            if len(groups) > 1
+            else "Add patients, or train with --protocol pooled, which mixes pixels of one patient and says so.",
         )

@@ -100,7 +100,7 @@ def run_folds(
         final = folder.with_name(record.name) if out is None else out
         finish_folder(folder, final, overwrite=overwrite)
         mirror.finish(final)
-    logger.info("%s: %d folds", final, len(plan.plans))
+    logger.info("%s: %d fold%s", final, len(plan.plans), "" if len(plan.plans) == 1 else "s")
     return final
 
 
