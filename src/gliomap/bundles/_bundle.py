@@ -14,7 +14,7 @@ from gliomap.errors import BundleError
 from gliomap.preprocessing import chain_sensor
 from gliomap.sensors import MosaicSensor
 
-__all__ = ["ML_DOMAIN", "ML_OPSET", "Bundle", "open_bundle", "verify_bundle", "write_bundle"]
+__all__ = ["ML_DOMAIN", "ML_OPSET", "Bundle", "copy_bundle", "open_bundle", "verify_bundle", "write_bundle"]
 
 ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 1
 """ONNX's operators for trees; a graph without trees does not import them."""
@@ -71,7 +71,34 @@ def open_bundle(path: str | Path, sensor: MosaicSensor | None = None) -> Bundle:
         It is no bundle, damaged, incomplete, of a newer format, points outside itself, or is of another sensor.
     """
     path = Path(path)
-    files = read_files(path)
+    bundle = _checked(path, read_files(path))
+    if sensor is not None:
+        _check_sensor(bundle, sensor)
+    return bundle
+
+
+def verify_bundle(path: str | Path, sensor: MosaicSensor | None = None) -> Manifest:
+    """Check a bundle as `open_bundle` does and return its manifest."""
+    return open_bundle(path, sensor).manifest
+
+
+def copy_bundle(path: str | Path, target: str | Path) -> Bundle:
+    """Write the files of the bundle at `path` to `target` (a folder, or a .zip), having checked the very bytes written.
+
+    Raises
+    ------
+    BundleError
+        As of `open_bundle`.
+    OutputExistsError
+        `target` is there.
+    """
+    files = read_files(Path(path))
+    bundle = _checked(Path(path), files)
+    write_files(Path(target), files, overwrite=False)
+    return bundle
+
+
+def _checked(path: Path, files: dict[str, bytes]) -> Bundle:
     content = files[MANIFEST]
     identity = hashlib.sha256(content).hexdigest()
     if files[HASH] != hash_file(identity):
@@ -84,15 +111,7 @@ def open_bundle(path: str | Path, sensor: MosaicSensor | None = None) -> Bundle:
         card = files[CARD].decode("utf-8")
     except UnicodeDecodeError as error:
         raise BundleError(path / CARD, "is not UTF-8 text", _FRESH) from error
-    bundle = Bundle(path, manifest, identity, files[CUBE_GRAPH], files.get(FRAME_GRAPH), card)
-    if sensor is not None:
-        _check_sensor(bundle, sensor)
-    return bundle
-
-
-def verify_bundle(path: str | Path, sensor: MosaicSensor | None = None) -> Manifest:
-    """Check a bundle as `open_bundle` does and return its manifest."""
-    return open_bundle(path, sensor).manifest
+    return Bundle(path, manifest, identity, files[CUBE_GRAPH], files.get(FRAME_GRAPH), card)
 
 
 def write_bundle(

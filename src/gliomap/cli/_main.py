@@ -15,6 +15,7 @@ from gliomap.cli import (
     _bundle,
     _classify,
     _demo,
+    _deploy,
     _evaluate,
     _models,
     _phantom,
@@ -51,6 +52,7 @@ VERBS = (
     _serve,
     _archive,
     _bench,
+    _deploy,
 )
 """Imported so that their verbs join the application."""
 

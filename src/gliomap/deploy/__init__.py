@@ -1,5 +1,22 @@
 """Carrying a bundle to where frames are: container images, a container on this machine, Kubernetes."""
 
-from __future__ import annotations
+from gliomap.deploy._image import BASE_IMAGE, BuiltImage, ImageRequest, build_image, plan_image
+from gliomap.deploy._local import LocalContainer, LocalRequest, plan_local, run_local, stop_command, stop_local
+from gliomap.deploy._tool import ContainerTool, ToolName, find_tool
 
-__all__: list[str] = []
+__all__ = [
+    "BASE_IMAGE",
+    "BuiltImage",
+    "ContainerTool",
+    "ImageRequest",
+    "LocalContainer",
+    "LocalRequest",
+    "ToolName",
+    "build_image",
+    "find_tool",
+    "plan_image",
+    "plan_local",
+    "run_local",
+    "stop_command",
+    "stop_local",
+]

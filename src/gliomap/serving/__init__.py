@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gliomap.serving._bench import KINDS, Measured, measure
     from gliomap.serving._client import AsyncClient, Client
     from gliomap.serving._exchange import RemoteMap
-    from gliomap.serving._keys import Key, read_keys
+    from gliomap.serving._keys import KEYS_VARIABLE, Key, read_keys
     from gliomap.serving._server import run
     from gliomap.serving._service import Service
     from gliomap.serving._settings import ArchiveSettings, ServiceSettings, TlsSettings
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gliomap.serving._watch import Scored, score_frame, watch
 
 __all__ = [
+    "KEYS_VARIABLE",
     "KINDS",
     "Activity",
     "ArchiveSettings",
@@ -52,7 +53,7 @@ _NAMES = {
     "_synthetic": ("BenchFrames", "synthetic_frames"),
     "_client": ("AsyncClient", "Client"),
     "_exchange": ("RemoteMap",),
-    "_keys": ("Key", "read_keys"),
+    "_keys": ("KEYS_VARIABLE", "Key", "read_keys"),
     "_server": ("run",),
     "_service": ("Service",),
     "_top": ("Activity", "Rate", "follow"),

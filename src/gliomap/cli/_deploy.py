@@ -1,0 +1,201 @@
+"""`gliomap deploy docker`, `local` and `kubernetes`."""
+
+from __future__ import annotations
+
+import shlex
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gliomap.cli._app import app
+from gliomap.cli._ui import Ui
+from gliomap.cli._verb import group, verb
+
+if TYPE_CHECKING:
+    from gliomap.deploy import ContainerTool, LocalContainer
+
+deploy_app = group(app, "deploy", "Carry a bundle to where frames are: an image, a container, a cluster.")
+
+BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip.")]
+
+
+class Tool(StrEnum):
+    """What builds and runs images."""
+
+    podman = "podman"
+    docker = "docker"
+
+
+ToolChoice = Annotated[
+    Tool | None, typer.Option("--tool", help="What builds and runs images; whichever answers if not given.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print what would be run, run nothing.")]
+
+
+@verb(
+    deploy_app,
+    "docker",
+    within="deploy",
+    examples=(
+        "gliomap deploy docker bundle --tag gliomap:or-2",
+        "gliomap deploy docker bundle --tag gliomap:empty --no-bake",
+        "gliomap deploy docker bundle --pip-config pip.conf --dry-run",
+    ),
+)
+def docker(
+    ui: Ui,
+    bundle: BundlePath,
+    tag: Annotated[
+        str | None, typer.Option("--tag", "-t", metavar="IMAGE", help="Name of the image; made up if not given.")
+    ] = None,
+    bake: Annotated[
+        bool, typer.Option("--bake/--no-bake", help="Bundle inside the image, or mounted when it runs.")
+    ] = True,
+    base: Annotated[
+        str, typer.Option("--base", metavar="IMAGE", help="Python 3.11 to build on; pin it with @sha256:….")
+    ] = "docker.io/library/python:3.11-slim-bookworm",
+    pip_config: Annotated[
+        Path | None, typer.Option("--pip-config", metavar="FILE", help="pip.conf for the time of the build.")
+    ] = None,
+    certificates: Annotated[
+        Path | None, typer.Option("--ca", metavar="PEM", help="Authorities, in the build at /run/secrets/ca.pem.")
+    ] = None,
+    build_option: Annotated[
+        list[str] | None, typer.Option("--build-option", metavar="OPTION", help="For the tool's build, as it is.")
+    ] = None,
+    tool: ToolChoice = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Build a container image of the service with Docker or Podman.
+
+    It is made of this installation and needs no checkout. It runs as nobody's
+    user, on a read-only file system, without torch and without a compiler.
+    """
+    from gliomap.deploy import ImageRequest, build_image, plan_image
+
+    request = ImageRequest(bundle, tag, bake, base, pip_config, certificates, tuple(build_option or ()))
+    chosen = _found(tool)
+    if dry_run:
+        _planned(ui, plan_image(request, chosen)[0])
+        return
+    ui.say(f"building with {chosen.name}")
+    built = build_image(request, chosen)
+    if ui.as_json:
+        ui.result(
+            {
+                "image": built.name,
+                "id": built.id,
+                "identity": built.identity,
+                "baked": bake,
+                "bytes": built.bytes,
+                "bytes_of_base": built.bytes_of_base,
+                "tool": chosen.name,
+            }
+        )
+        return
+    ui.facts(
+        [
+            ("image", built.name),
+            ("bundle", f"{built.identity[:12]}, {'inside' if bake else 'to be mounted at /bundle'}"),
+            (
+                "size",
+                f"{built.bytes / 1e6:.0f} MB, {(built.bytes - built.bytes_of_base) / 1e6:.0f} of them on the base",
+            ),
+        ]
+    )
+    ui.text(f"Run it: gliomap deploy local {shlex.quote(str(bundle))} --image {built.name}")
+
+
+@verb(
+    deploy_app,
+    "local",
+    within="deploy",
+    examples=(
+        "gliomap deploy local bundle",
+        "gliomap deploy local bundle --image gliomap:or-2 --port 9000 --keys keys.txt",
+        "gliomap deploy local bundle --detach --archive cases --json",
+    ),
+)
+def local(
+    ui: Ui,
+    bundle: BundlePath,
+    image: Annotated[
+        str | None, typer.Option("--image", metavar="IMAGE", help="Of `deploy docker`; built if not given.")
+    ] = None,
+    name: Annotated[str, typer.Option("--name", help="Of the container.")] = "gliomap",
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="On this machine alone; 0 takes a free one.")
+    ] = 8000,
+    keys: Annotated[
+        Path | None,
+        typer.Option("--keys", metavar="FILE", help="Who may ask: lines NAME KEY [admin]. Or GLIOMAP_KEYS; else made."),
+    ] = None,
+    memory: Annotated[str, typer.Option("--memory", metavar="AMOUNT", help="Limit: 512m, 2g.")] = "2g",
+    archive: Annotated[
+        str | None, typer.Option("--archive", metavar="VOLUME", help="Keep what is answered in a volume.")
+    ] = None,
+    wait: Annotated[float, typer.Option("--wait", metavar="S", min=1, help="Longest time until it is ready.")] = 60.0,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Let it run; else Ctrl-C stops it.")] = False,
+    tool: ToolChoice = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Run the service in a container that this machine alone can reach.
+
+    Its file system is read-only, it has no capabilities, and every client needs a
+    key: yours, or one that is made and shown once. What it serves is compared with
+    BUNDLE; an image that holds another model is stopped.
+    """
+    from gliomap.deploy import LocalRequest, plan_local, run_local, stop_command, stop_local
+
+    request = LocalRequest(bundle, image, name, port, keys, memory, ui.threads, archive, wait)
+    chosen = _found(tool)
+    if dry_run:
+        _planned(ui, plan_local(request, chosen))
+        return
+    ui.say(f"starting with {chosen.name}")
+    running = run_local(request, chosen)
+    try:
+        _tell(ui, running, chosen, stop_command(chosen, name), detach)
+        if not detach:
+            chosen.stream("logs", "--follow", name)
+    finally:
+        if not detach:
+            ui.say("stopping: what has begun is finished")
+            stop_local(name, chosen)
+
+
+def _tell(ui: Ui, running: LocalContainer, tool: ContainerTool, stop: str, detached: bool) -> None:
+    if ui.as_json:
+        ui.result(
+            {
+                "url": running.url,
+                "key": running.made_key,
+                "name": running.name,
+                "image": running.image,
+                "identity": running.identity,
+                "ready_s": round(running.ready_s, 2),
+                "stop": stop,
+                "tool": tool.name,
+            }
+        )
+        return
+    ui.text(f"service: {running.url} (its page: {running.url}/docs), ready after {running.ready_s:.1f} s")
+    ui.text(f"bundle:  {running.identity[:12]}")
+    if running.made_key is not None:
+        ui.text(f"key:     {running.made_key} (shown once; for clients: export GLIOMAP_KEY=KEY)")
+    ui.text(f"stop:    {stop if detached else 'Ctrl-C'}")
+
+
+def _found(tool: Tool | None) -> ContainerTool:
+    from gliomap.deploy import find_tool
+
+    return find_tool(None if tool is None else tool.value)
+
+
+def _planned(ui: Ui, command: list[str]) -> None:
+    if ui.as_json:
+        ui.result({"command": command})
+    else:
+        ui.text(shlex.join(command))

@@ -1,0 +1,244 @@
+"""The image as a container on this machine, reachable from this machine alone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gliomap.bundles import Bundle, open_bundle
+from gliomap.deploy._answers import answers, served_identity
+from gliomap.deploy._image import IDENTITY_LABEL, ImageRequest, build_image, default_tag
+from gliomap.deploy._names import ImageName, check_container_name
+from gliomap.deploy._tool import ContainerTool
+from gliomap.errors import BundleError, MachineError, UsageError
+from gliomap.serving import KEYS_VARIABLE, read_keys
+
+__all__ = ["LocalContainer", "LocalRequest", "plan_local", "run_local", "stop_command", "stop_local"]
+
+logger = logging.getLogger(__name__)
+
+INSIDE_PORT = 8000
+GRACE_S = 40
+"""Longer than the service itself takes to end in an orderly way."""
+_MEMORY = re.compile(r"[1-9][0-9]*[mg]")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRequest:
+    """What to run.
+
+    Attributes
+    ----------
+    bundle
+        Folder or .zip: what must be served.
+    image
+        Its image; None: the one of `default_tag`, built if it is not there.
+    name
+        Of the container.
+    port
+        On 127.0.0.1; 0 takes a free one.
+    keys
+        File of keys; None: GLIOMAP_KEYS, and without that a key is made.
+    memory
+        Limit, such as '2g'.
+    threads
+        Processors, or None for all.
+    archive
+        Name of a volume for the service's archive, or None.
+    wait_s
+        Longest time until it must be ready.
+    """
+
+    bundle: Path
+    image: str | None = None
+    name: str = "gliomap"
+    port: int = 8000
+    keys: Path | None = None
+    memory: str = "2g"
+    threads: int | None = None
+    archive: str | None = None
+    wait_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class LocalContainer:
+    """A container that answers.
+
+    Attributes
+    ----------
+    name, image
+        Of the container, and of its image.
+    url
+        Of the service.
+    identity
+        Of the bundle that it serves.
+    made_key
+        The key that was made for it, or None where keys were given.
+    ready_s
+        Seconds from its start until it was ready.
+    """
+
+    name: str
+    image: str
+    url: str
+    identity: str
+    made_key: str | None = field(repr=False)
+    ready_s: float
+
+
+def plan_local(request: LocalRequest, tool: ContainerTool) -> list[str]:
+    """Check what can be checked without running anything, and return the command.
+
+    Raises
+    ------
+    BundleError, UsageError, MachineError
+        As of `run_local`.
+    """
+    bundle = open_bundle(request.bundle)
+    _keys(request)
+    return _command(request, _image(request, bundle), bundle, tool, _port(request), mounted=False)
+
+
+def run_local(request: LocalRequest, tool: ContainerTool) -> LocalContainer:
+    """Run the service in a container and return when it is ready and serves what it should.
+
+    Raises
+    ------
+    BundleError
+        The bundle is damaged, or the image holds another one.
+    UsageError
+        A name, limit or key that cannot be, or a container of that name.
+    MachineError
+        The port is taken, or the container does not become ready; with the end of its log.
+    """
+    bundle = open_bundle(request.bundle)
+    keys, made = _keys(request)
+    image = _image(request, bundle)
+    if tool.succeeds("container", "inspect", request.name):
+        raise UsageError(
+            f"container {request.name!r}",
+            "is already there",
+            f"Remove it with: {stop_command(tool, request.name)} - or choose another --name.",
+        )
+    port = _port(request)
+    inside = _identity_inside(request, image, tool)
+    if inside not in ("", bundle.identity):
+        raise BundleError(
+            f"image {image}",
+            f"holds bundle {inside[:12]}, and {request.bundle} is {bundle.identity[:12]}",
+            f"Build it anew: gliomap deploy docker {request.bundle} --tag {image}",
+        )
+    command = _command(request, image, bundle, tool, port, mounted=not inside)
+    begun = time.monotonic()
+    tool.output(*command[1:], environment={KEYS_VARIABLE: keys})
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait(request, tool, url)
+        served = served_identity(url, keys.split(":")[1].split(",")[0])
+        if served != bundle.identity:
+            raise BundleError(
+                f"image {image}", f"serves bundle {served[:12]}, wanted {bundle.identity[:12]}", "Build it anew."
+            )
+    except BaseException:
+        stop_local(request.name, tool)
+        raise
+    return LocalContainer(request.name, image, url, served, made, time.monotonic() - begun)
+
+
+def stop_local(name: str, tool: ContainerTool) -> None:
+    """End a container in an orderly way and remove it."""
+    tool.output("stop", "--time", str(GRACE_S), name)
+    tool.output("rm", name)
+
+
+def stop_command(tool: ContainerTool, name: str) -> str:
+    """What a person types to the same end."""
+    return f"{tool.name} stop --time {GRACE_S} {name} && {tool.name} rm {name}"
+
+
+def _command(
+    request: LocalRequest, image: str, bundle: Bundle, tool: ContainerTool, port: int, *, mounted: bool
+) -> list[str]:
+    if not _MEMORY.fullmatch(request.memory):
+        raise UsageError(f"memory {request.memory!r}", "is no amount", "Write it as 512m or 2g.")
+    words = [tool.name, "run", "--detach", "--name", check_container_name(request.name)]
+    words += ["--publish", f"127.0.0.1:{port}:{INSIDE_PORT}"]
+    # The value comes from the tool's own environment: keys stand on no command line.
+    words += ["--env", KEYS_VARIABLE]
+    words += ["--read-only", "--tmpfs", "/tmp:rw,noexec,nosuid,nodev,size=256m", "--cap-drop", "all"]
+    words += ["--security-opt", "no-new-privileges", "--pids-limit", "512", "--memory", request.memory]
+    inside = []
+    if request.threads is not None:
+        words += ["--cpus", str(request.threads)]
+        inside += ["--threads", str(request.threads)]
+    if mounted:
+        words += ["--volume", f"{bundle.path.resolve()}:/bundle:ro"]
+    if request.archive is not None:
+        words += ["--volume", f"{check_container_name(request.archive)}:/archive"]
+        inside += ["--archive", "/archive"]
+    return [*words, image, *inside]
+
+
+def _image(request: LocalRequest, bundle: Bundle) -> str:
+    return str(ImageName.parse(request.image)) if request.image else default_tag(bundle)
+
+
+def _identity_inside(request: LocalRequest, image: str, tool: ContainerTool) -> str:
+    """Identity of the bundle in an image, '' where it has none; the image is fetched or built if it is not here."""
+    if not tool.succeeds("image", "inspect", image):
+        if request.image is None:
+            build_image(ImageRequest(request.bundle), tool)
+        else:
+            tool.stream("pull", image)
+    label = f'{{{{ index .Config.Labels "{IDENTITY_LABEL}" }}}}'
+    return tool.output("image", "inspect", "--format", label, image).replace("<no value>", "")
+
+
+def _keys(request: LocalRequest) -> tuple[str, str | None]:
+    """Keys in the form of GLIOMAP_KEYS, and the one that was made for want of any."""
+    if request.keys is not None:
+        given = read_keys(request.keys, {})
+        lines = request.keys.read_text(encoding="utf-8").splitlines()
+        words = [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        text = ",".join(":".join(one) for one in words)
+        if not given or read_keys(None, {KEYS_VARIABLE: text}) != given:
+            raise UsageError(
+                request.keys, "has no key, or keys with ':' or ','", "Use letters, digits, '_' and '-' for a container."
+            )
+        return text, None
+    if read_keys(None, os.environ):
+        return os.environ[KEYS_VARIABLE], None
+    made = secrets.token_urlsafe(32)
+    return f"local:{made}", made
+
+
+def _port(request: LocalRequest) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", request.port))
+        except OSError as error:
+            raise MachineError(
+                f"127.0.0.1:{request.port}", f"cannot be listened on ({error.strerror})", "Choose another --port."
+            ) from error
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait(request: LocalRequest, tool: ContainerTool, url: str) -> None:
+    until = time.monotonic() + request.wait_s
+    while not answers(f"{url}/health/ready"):
+        state = tool.output("inspect", "--format", "{{.State.Running}} {{.State.ExitCode}}", request.name).split()
+        late = time.monotonic() > until
+        if state[0] == "true" and not late:
+            time.sleep(0.1)
+            continue
+        fault = f"is not ready after {request.wait_s:g} s" if late else f"ended with exit code {state[1]}"
+        log = tool.output("logs", "--tail", "20", request.name)
+        raise MachineError(f"container {request.name!r}", fault, f"It said last:\n{log}")

@@ -1,0 +1,98 @@
+"""Names of images, containers and Kubernetes objects, read strictly: they end up in command lines."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from gliomap.errors import UsageError
+
+__all__ = ["ImageName", "check_container_name", "check_dns_label"]
+
+_COMPONENT = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?P<repository>(?:{_COMPONENT}(?:\.{_COMPONENT})*(?::[0-9]{{1,5}})?/)?{_PART}(?:/{_PART})*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+"""The grammar of https://github.com/distribution/reference, with SHA-256 as the only digest."""
+
+_CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
+_LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageName:
+    """Name of an image.
+
+    Attributes
+    ----------
+    repository
+        Registry, if any, and path: 'registry.example.org/lab/gliomap'.
+    tag
+        After the colon, or None.
+    digest
+        'sha256:…' after the @, or None.
+    """
+
+    repository: str
+    tag: str | None = None
+    digest: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> ImageName:
+        """Read [REGISTRY[:PORT]/]PATH[:TAG][@sha256:…].
+
+        Raises
+        ------
+        UsageError
+            Anything else.
+        """
+        found = _IMAGE.fullmatch(text)
+        if found is None or len(found["repository"]) > 255:
+            raise UsageError(
+                f"image {text!r}",
+                "is no name of an image",
+                "Write [REGISTRY/]PATH[:TAG] with a path in lower case, such as localhost/gliomap:1.",
+            )
+        return cls(found["repository"], found["tag"], found["digest"])
+
+    def __str__(self) -> str:
+        return self.repository + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+    @property
+    def moves(self) -> bool:
+        """Whether the name can mean another image tomorrow, by custom: no digest, and no tag or 'latest'."""
+        return self.digest is None and self.tag in (None, "latest")
+
+
+def check_container_name(name: str) -> str:
+    """Give `name` back if a container can have it.
+
+    Raises
+    ------
+    UsageError
+        It cannot.
+    """
+    if not _CONTAINER.fullmatch(name):
+        raise UsageError(
+            f"name {name!r}", "is no name of a container", "Use letters, digits, '.', '_' and '-', at most 63."
+        )
+    return name
+
+
+def check_dns_label(name: str, what: str) -> str:
+    """Give `name` back if a Kubernetes object can have it in every place (RFC 1035 label).
+
+    Raises
+    ------
+    UsageError
+        It cannot.
+    """
+    if not _LABEL.fullmatch(name):
+        raise UsageError(
+            f"{what} {name!r}",
+            "is no name that Kubernetes takes",
+            "Use lower-case letters, digits and '-', at most 63, with a letter in front.",
+        )
+    return name

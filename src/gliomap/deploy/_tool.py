@@ -1,0 +1,131 @@
+"""Docker or Podman, whichever answers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from gliomap.errors import MachineError
+
+__all__ = ["ContainerTool", "ToolName", "find_tool"]
+
+logger = logging.getLogger(__name__)
+
+ToolName = Literal["podman", "docker"]
+_ANSWERS: Mapping[ToolName, tuple[str, ...]] = {"podman": ("info",), "docker": ("version",)}
+"""Commands that fail where the program is there and what does the work is not (a machine, a daemon)."""
+_TAIL = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerTool:
+    """A program that builds and runs images.
+
+    Attributes
+    ----------
+    name
+        Which.
+    program
+        Its path.
+    """
+
+    name: ToolName
+    program: str
+
+    def output(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+        """Run it and return what it prints.
+
+        Raises
+        ------
+        MachineError
+            It fails; with the end of what it said.
+        """
+        done = self._run(arguments, environment)
+        if done.returncode != 0:
+            raise self.failure(arguments[0], done.returncode, done.stderr.splitlines())
+        return done.stdout.strip()
+
+    def succeeds(self, *arguments: str) -> bool:
+        """Whether it ends well; for questions whose answer may be no."""
+        return self._run(arguments, None).returncode == 0
+
+    def stream(self, *arguments: str) -> None:
+        """Run it, logging each line that it says as it comes.
+
+        Raises
+        ------
+        MachineError
+            It fails; with the end of what it said.
+        """
+        tail: deque[str] = deque(maxlen=_TAIL)
+        with subprocess.Popen(
+            [self.program, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, "DOCKER_BUILDKIT": "1"},  # older Dockers do not know secrets without
+        ) as process:
+            try:
+                for line in process.stdout or ():
+                    tail.append(line.rstrip())
+                    logger.info("%s", line.rstrip())
+            except BaseException:
+                process.terminate()
+                raise
+        if process.returncode != 0:
+            raise self.failure(arguments[0], process.returncode, list(tail))
+
+    def failure(self, command: str, code: int, said: list[str]) -> MachineError:
+        """Make the error of a command that failed."""
+        told = "".join(f"\n  {line}" for line in said[-_TAIL:] if line.strip())
+        return MachineError(
+            f"{self.name} {command}",
+            f"failed with exit code {code}",
+            f"Put right what it complains about, and try again. It said last:{told or ' nothing'}",
+        )
+
+    def _run(
+        self, arguments: tuple[str, ...], environment: Mapping[str, str] | None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.program, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, **(environment or {})},
+            check=False,
+        )
+
+
+def find_tool(wanted: ToolName | None = None) -> ContainerTool:
+    """The first of podman and docker that answers, or the one that is wanted.
+
+    Raises
+    ------
+    MachineError
+        None does.
+    """
+    faults = []
+    for name in (wanted,) if wanted else get_args(ToolName):
+        program = shutil.which(name)
+        if program is None:
+            faults.append(f"{name} is not installed")
+            continue
+        tool = ContainerTool(name, program)
+        if tool.succeeds(*_ANSWERS[name]):
+            return tool
+        faults.append(f"{name} is installed but does not answer ('{name} {_ANSWERS[name][0]}' fails)")
+    raise MachineError(
+        "containers",
+        "; ".join(faults),
+        "Install Podman (Debian, Ubuntu: apt-get install podman; elsewhere https://podman.io) or Docker, or start it.",
+    )

@@ -1,0 +1,222 @@
+"""The image, built by an installation without a checkout and run for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from bundles.makers import linear_network, small_bundle, small_sensor
+from deploy.conftest import Running
+from deploy.containers import Installation, inspect
+from gliomap.deploy import ContainerTool
+from gliomap.engine import Engine
+from gliomap.serving import Client
+from serving.servers import Scene
+
+pytestmark = [pytest.mark.container, pytest.mark.slow]
+
+MOST_ON_BASE = 280e6
+
+
+def inside(tool: ContainerTool, running: Running, *command: str) -> str:
+    return tool.output("exec", running.name, *command)
+
+
+def assert_same_labels(client: Client, bundle: Path, scene: Scene) -> None:
+    engine = Engine.open(bundle)
+    expected = engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark)).labels
+    with client:
+        found = client.classify(scene.files["raw"], white=scene.files["white"], dark=scene.files["dark"])
+    assert len(np.unique(expected)) > 2
+    np.testing.assert_array_equal(found.labels, expected)
+
+
+def test_a_frame_gets_the_labels_of_the_engine(running: Running, bundle: Path, scene: Scene) -> None:
+    assert_same_labels(running.client(), bundle, scene)
+
+
+def test_only_this_machine_reaches_it_and_only_with_a_key(tool: ContainerTool, running: Running) -> None:
+    bindings = json.loads(inspect(tool, running.name, "{{json .HostConfig.PortBindings}}"))
+    assert [one["HostIp"] for one in bindings["8000/tcp"]] == ["127.0.0.1"]
+    assert httpx.get(f"{running.told['url']}/v1/model").status_code == 401
+    key = running.told["key"]
+    assert key not in inspect(tool, running.name, "{{.Config.Cmd}}{{.Path}}{{.Args}}")
+    assert key not in tool.output("logs", running.name)
+
+
+def test_the_image_is_small_and_says_what_it_is(tool: ContainerTool, image: dict[str, Any]) -> None:
+    on_base = image["bytes"] - image["bytes_of_base"]
+    assert 50e6 < on_base <= MOST_ON_BASE
+    labels = json.loads(inspect(tool, image["image"], "{{json .Config.Labels}}"))
+    assert labels["org.gliomap.bundle.identity"] == image["identity"]
+    assert labels["org.opencontainers.image.title"] == "GlioMap"
+    assert labels["org.opencontainers.image.version"]
+    assert "not a medical device" in labels["org.opencontainers.image.description"]
+    assert inspect(tool, image["image"], "{{.Config.User}}") == "10001:10001"
+
+
+def test_it_has_neither_torch_nor_a_compiler_nor_what_the_build_was_given(
+    tool: ContainerTool, running: Running
+) -> None:
+    names = ["torch", "scipy", "sklearn", "h5py", "matplotlib", "numpy.distutils", "gliomap"]
+    script = f"import importlib.util as u; print([n for n in {names} if u.find_spec(n)])"
+    assert inside(tool, running, "python", "-c", script) == "['gliomap']"
+    assert (
+        inside(tool, running, "sh", "-c", "for c in gcc cc g++ c++ clang ld as make; do command -v $c || true; done")
+        == ""
+    )
+    assert inside(tool, running, "sh", "-c", "ls -A /run/secrets /etc/pip.conf 2>/dev/null || true") == ""
+    assert inside(tool, running, "sh", "-c", "find /opt/gliomap/lib -name pip -o -name tests") == ""
+
+
+def test_it_runs_as_nobody_in_particular_and_can_change_nothing(tool: ContainerTool, running: Running) -> None:
+    assert inside(tool, running, "id", "-u") == "10001"
+    status = dict(
+        line.split(":\t") for line in inside(tool, running, "cat", "/proc/1/status").splitlines() if ":\t" in line
+    )
+    assert int(status["CapEff"], 16) == 0
+    assert status["NoNewPrivs"] == "1"
+    for place in ("/opt/gliomap", "/bundle", "/etc", "/"):
+        assert not tool.succeeds("exec", running.name, "touch", f"{place}/new"), place
+    assert tool.succeeds("exec", "--user", "0", running.name, "true")
+    assert not tool.succeeds("exec", "--user", "0", running.name, "touch", "/opt/gliomap/new")
+
+
+@pytest.mark.skipif(os.environ.get("DOCKER_HOST") is not None, reason="only Podman runs a health check at once")
+def test_the_health_check(tool: ContainerTool, running: Running) -> None:
+    test = json.loads(inspect(tool, running.name, "{{json .Config.Healthcheck.Test}}"))
+    assert "/health/ready" in test[-1]
+    assert tool.succeeds("exec", running.name, *test[1:])
+    assert not tool.succeeds("exec", running.name, *(word.replace(":8000", ":8001") for word in test[1:]))
+
+
+def test_without_a_key_it_refuses_to_listen(tool: ContainerTool, image: dict[str, Any]) -> None:
+    done = subprocess.run([tool.program, "run", "--rm", image["image"]], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "GLIOMAP_KEYS" in done.stdout + done.stderr
+
+
+def test_what_has_begun_is_finished_after_sigterm(
+    tool: ContainerTool, image: dict[str, Any], installation: Installation, bundle: Path, scene: Scene, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.txt"
+    keys.write_text("# for the test\nor-2 0123456789abcdef-or-2\n")
+    name = f"gliomap-ends-{os.getpid()}"
+    words = ["--image", image["image"], "--name", name, "--port", 0, "--keys", keys, "--detach", "--json"]
+    told = json.loads(installation.run("deploy", "local", bundle, *words).stdout)
+    assert told["key"] is None
+    with Client(told["url"], key="0123456789abcdef-or-2") as client:
+        client.put_references("or-2", scene.files["white"], scene.files["dark"])
+    try:
+        answer = begin_and_end(tool, name, told["url"], scene.files["raw"])
+        assert answer.startswith("HTTP/1.1 200"), answer
+        assert inspect(tool, name, "{{.State.ExitCode}}") == "0"
+    finally:
+        tool.output("rm", "--force", name)
+
+
+def begin_and_end(tool: ContainerTool, name: str, url: str, body: bytes) -> str:
+    """Send half of a request, SIGTERM, the other half; the answer."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        head = (
+            "POST /v1/classify?references=or-2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept: image/png\r\n"
+            f"Authorization: Bearer 0123456789abcdef-or-2\r\nContent-Type: image/tiff\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        connection.sendall(head.encode() + body[: len(body) // 2])
+        time.sleep(0.5)  # until the service has begun it
+        tool.output("kill", "--signal", "TERM", name)
+        time.sleep(0.5)
+        connection.sendall(body[len(body) // 2 :])
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    tool.output("wait", name)
+    return answer[:200].decode("latin-1")
+
+
+def test_ctrl_c_stops_it_and_leaves_nothing(
+    tool: ContainerTool, image: dict[str, Any], installation: Installation, bundle: Path
+) -> None:
+    name = f"gliomap-foreground-{os.getpid()}"
+    with installation.start(
+        "deploy", "local", bundle, "--image", image["image"], "--name", name, "--port", 0
+    ) as process:
+        assert process.stdout is not None
+        told = next(line for line in process.stdout if line.startswith(("service:", "error:")))
+        assert "http://127.0.0.1:" in told
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert not tool.succeeds("container", "inspect", name)
+
+
+def test_an_image_with_another_bundle_is_refused(
+    tool: ContainerTool, image: dict[str, Any], installation: Installation, tmp_path: Path
+) -> None:
+    other = small_bundle(tmp_path / "other.zip", network=linear_network(), sensor=small_sensor()).path
+    name = f"gliomap-other-{os.getpid()}"
+    done = installation.run("deploy", "local", other, "--image", image["image"], "--name", name, "--port", 0, code=2)
+    assert f"holds bundle {image['identity'][:12]}" in done.stderr
+    assert not tool.succeeds("container", "inspect", name)
+
+
+@pytest.fixture
+def empty_image(installation: Installation, image: dict[str, Any], bundle: Path, flags: list[str]) -> str:
+    del image  # its layers are used again
+    tag = "localhost/gliomap-tests:empty"
+    installation.run("deploy", "docker", bundle, "--no-bake", "--tag", tag, *flags)
+    return tag
+
+
+def test_a_bundle_is_mounted_and_answers_are_kept_in_a_volume(
+    tool: ContainerTool, empty_image: str, installation: Installation, bundle: Path, scene: Scene
+) -> None:
+    name = f"gliomap-mounted-{os.getpid()}"
+    words = [
+        "--image",
+        empty_image,
+        "--name",
+        name,
+        "--port",
+        0,
+        "--archive",
+        name,
+        "--threads",
+        1,
+        "--detach",
+        "--json",
+    ]
+    told = json.loads(installation.run("deploy", "local", bundle, *words).stdout)
+    try:
+        assert_same_labels(Client(told["url"], key=told["key"]), bundle, scene)
+        listed = tool.output("exec", name, "gliomap", "archive", "list", "/archive", "--json")
+        assert [case["kind"] for case in json.loads(listed)] == ["classify"]
+    finally:
+        subprocess.run(["bash", "-c", told["stop"]], check=True, capture_output=True)
+        tool.output("volume", "rm", name)
+
+
+def test_a_build_that_fails_says_why(installation: Installation, tool: ContainerTool, bundle: Path) -> None:
+    del tool
+    words = ["--base", "localhost/gliomap-tests:absent", "--build-option=--pull=never"]
+    done = installation.run("deploy", "docker", bundle, *words, "--quiet", code=3)
+    assert "build: failed with exit code" in done.stderr
+    assert "gliomap-tests:absent" in done.stderr
+
+
+def test_a_container_that_ends_at_once_says_why(
+    tool: ContainerTool, image: dict[str, Any], installation: Installation, bundle: Path
+) -> None:
+    name = f"gliomap-starved-{os.getpid()}"
+    words = ["--image", image["image"], "--name", name, "--port", 0, "--memory", "16m", "--wait", 20, "--detach"]
+    done = installation.run("deploy", "local", bundle, *words, code=3)
+    assert name in done.stderr
+    assert not tool.succeeds("container", "inspect", name)
