@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SBOM_EXTRAS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint types rooms bench protocols docs sbom format clean
+.PHONY: help install demo test test-fast lint types rooms bench protocols docs sbom lock format clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -53,6 +53,10 @@ sbom: $(STAMP) ## Software bill of materials (CycloneDX) of the runtime, into sb
 	$(BIN)/python -m pip --python build/sbom/bin/python install --quiet ".$(SBOM_EXTRAS)"
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --short-PURLs --output-reproducible --output-file sbom.json build/sbom/bin/python
 	@echo "sbom.json: CycloneDX, the installation that runs bundles (SBOM_EXTRAS='[train]' adds the training stack)"
+
+lock: $(STAMP) ## Lock what a container image holds to today's releases, into deploy/docker/requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --extra serve --python-version 3.11 --python-platform linux --generate-hashes \
+	  --no-annotate --custom-compile-command "make lock" --output-file deploy/docker/requirements.txt pyproject.toml
 
 format: $(STAMP) ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix .

@@ -26,6 +26,8 @@ VERBS = [
     "bundle verify",
     "classify",
     "demo",
+    "deploy docker",
+    "deploy local",
     "evaluate",
     "models list",
     "models promote",
@@ -49,7 +51,7 @@ VERBS = [
     "study split",
     "train",
 ]
-LATER = ["deploy", "azure"]
+LATER = ["azure"]
 
 
 def parse(command: str) -> None:
@@ -99,6 +101,7 @@ def test_examples_parse_and_stand_in_the_help(gliomap: Run, verb: str) -> None:
         ["bench"],
         ["runs"],
         ["models"],
+        ["deploy"],
         *(verb.split() for verb in VERBS),
     ],
     ids=" ".join,
@@ -119,7 +122,7 @@ def test_help_fits_80_columns_and_names_the_shared_options(
         assert "\n\n  " in result.out
 
 
-@pytest.mark.parametrize("noun", ["sensor", "study", "bundle", "archive", "bench", "runs", "models"])
+@pytest.mark.parametrize("noun", ["sensor", "study", "bundle", "archive", "bench", "runs", "models", "deploy"])
 def test_a_noun_alone_prints_its_help(gliomap: Run, noun: str) -> None:
     assert gliomap(noun).out == gliomap(noun, "--help").out
 

@@ -172,7 +172,7 @@ def test_an_image_with_another_bundle_is_refused(
 def empty_image(installation: Installation, image: dict[str, Any], bundle: Path, flags: list[str]) -> str:
     del image  # its layers are used again
     tag = "localhost/gliomap-tests:empty"
-    installation.run("deploy", "docker", bundle, "--no-bake", "--tag", tag, *flags)
+    installation.run("deploy", "docker", bundle, "--mounted", "--tag", tag, *flags)
     return tag
 
 

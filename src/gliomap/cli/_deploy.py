@@ -16,7 +16,7 @@ from gliomap.cli._verb import group, verb
 if TYPE_CHECKING:
     from gliomap.deploy import ContainerTool, LocalContainer
 
-deploy_app = group(app, "deploy", "Carry a bundle to where frames are: an image, a container, a cluster.")
+deploy_app = group(app, "deploy", "Carry a bundle to where frames are: container, cluster.")
 
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip.")]
 
@@ -40,7 +40,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print
     within="deploy",
     examples=(
         "gliomap deploy docker bundle --tag gliomap:or-2",
-        "gliomap deploy docker bundle --tag gliomap:empty --no-bake",
+        "gliomap deploy docker bundle --tag gliomap:empty --mounted",
         "gliomap deploy docker bundle --pip-config pip.conf --dry-run",
     ),
 )
@@ -50,9 +50,9 @@ def docker(
     tag: Annotated[
         str | None, typer.Option("--tag", "-t", metavar="IMAGE", help="Name of the image; made up if not given.")
     ] = None,
-    bake: Annotated[
-        bool, typer.Option("--bake/--no-bake", help="Bundle inside the image, or mounted when it runs.")
-    ] = True,
+    mounted: Annotated[
+        bool, typer.Option("--mounted", help="Leave the bundle out: it is mounted when the image runs.")
+    ] = False,
     base: Annotated[
         str, typer.Option("--base", metavar="IMAGE", help="Python 3.11 to build on; pin it with @sha256:….")
     ] = "docker.io/library/python:3.11-slim-bookworm",
@@ -75,7 +75,7 @@ def docker(
     """
     from gliomap.deploy import ImageRequest, build_image, plan_image
 
-    request = ImageRequest(bundle, tag, bake, base, pip_config, certificates, tuple(build_option or ()))
+    request = ImageRequest(bundle, tag, not mounted, base, pip_config, certificates, tuple(build_option or ()))
     chosen = _found(tool)
     if dry_run:
         _planned(ui, plan_image(request, chosen)[0])
@@ -88,7 +88,7 @@ def docker(
                 "image": built.name,
                 "id": built.id,
                 "identity": built.identity,
-                "baked": bake,
+                "baked": not mounted,
                 "bytes": built.bytes,
                 "bytes_of_base": built.bytes_of_base,
                 "tool": chosen.name,
@@ -98,7 +98,7 @@ def docker(
     ui.facts(
         [
             ("image", built.name),
-            ("bundle", f"{built.identity[:12]}, {'inside' if bake else 'to be mounted at /bundle'}"),
+            ("bundle", f"{built.identity[:12]}, {'to be mounted at /bundle' if mounted else 'inside'}"),
             (
                 "size",
                 f"{built.bytes / 1e6:.0f} MB, {(built.bytes - built.bytes_of_base) / 1e6:.0f} of them on the base",

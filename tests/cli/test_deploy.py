@@ -1,0 +1,182 @@
+"""`gliomap deploy docker` and `local`: what they run, and what they refuse before they run anything."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import socket
+from pathlib import Path
+
+import pytest
+
+from bundles.makers import small_bundle, small_sensor
+from cli.conftest import Run
+from deploy.fakes import fake_tool
+from gliomap.bundles import open_bundle
+from gliomap.deploy import BASE_IMAGE
+from gliomap.serving import KEYS_VARIABLE
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small bundle that takes frames."""
+    return small_bundle(tmp_path_factory.mktemp("deployed") / "bundle", sensor=small_sensor()).path
+
+
+@pytest.fixture
+def podman(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A podman that does everything asked and knows no image or container; the file of its calls."""
+    folder = tmp_path / "programs"
+    calls = fake_tool(folder, "podman", 'case "$1 $2" in "image inspect"|"container inspect") exit 1;; esac')
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.delenv(KEYS_VARIABLE, raising=False)
+    return calls
+
+
+def words(calls: Path) -> list[list[str]]:
+    return [shlex.split(line) for line in calls.read_text().splitlines()]
+
+
+def test_what_a_build_would_run(gliomap: Run, podman: Path, bundle: Path, tmp_path: Path) -> None:
+    config = tmp_path / "pip.conf"
+    config.touch()
+    told = gliomap("deploy", "docker", bundle, "--tag", "lab/gliomap:1", "--pip-config", config, "--dry-run", "--json")
+    assert told.code == 0
+    command = json.loads(told.out)["command"]
+    identity = open_bundle(bundle).identity
+    assert command[:2] == ["podman", "build"]
+    assert command[-1] == "CONTEXT"
+    for word in ("lab/gliomap:1", f"--build-arg=BASE={BASE_IMAGE}", f"--label=org.gliomap.bundle.identity={identity}"):
+        assert word in command
+    assert f"--secret=id=pip.conf,src={config}" in command
+    assert [one[0] for one in words(podman)] == ["info"]
+    plain = gliomap("deploy", "docker", bundle, "--tag", "lab/gliomap:1", "--pip-config", config, "--dry-run")
+    assert shlex.split(plain.out) == command
+
+
+def test_an_image_without_its_bundle_is_not_labelled_with_it(gliomap: Run, podman: Path, bundle: Path) -> None:
+    del podman
+    told = gliomap("deploy", "docker", bundle, "--mounted", "--dry-run")
+    assert "org.gliomap.bundle" not in told.out
+    assert "localhost/gliomap:" in told.out
+
+
+@pytest.mark.parametrize(
+    ("flags", "fault"),
+    [
+        (["--tag", "GlioMap"], "is no name of an image"),
+        (["--tag", "gliomap@sha256:" + "0" * 64], "holds a digest"),
+        (["--base", "--privileged"], "is no name of an image"),
+        (["--pip-config", "absent.conf"], "is no file"),
+        (["--ca", "absent.pem"], "is no file"),
+        (["--tool", "nerdctl"], "'nerdctl'"),
+    ],
+)
+def test_what_is_refused_before_a_build(gliomap: Run, podman: Path, bundle: Path, flags: list[str], fault: str) -> None:
+    told = gliomap("deploy", "docker", bundle, *flags)
+    assert told.code == 2
+    assert fault in told.err
+    assert [one for one in words(podman) if one[0] != "info"] == []
+
+
+@pytest.mark.parametrize("verb", ["docker", "local"])
+def test_a_bundle_that_is_not_there_or_damaged(
+    gliomap: Run, podman: Path, bundle: Path, tmp_path: Path, verb: str
+) -> None:
+    assert "is not there" in gliomap("deploy", verb, tmp_path / "nothing").err
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    for path in bundle.iterdir():
+        (damaged / path.name).write_bytes(path.read_bytes() + (b"\0" if path.name == "cube.onnx" else b""))
+    told = gliomap("deploy", verb, damaged)
+    assert told.code == 2
+    assert "cube.onnx is damaged" in told.err
+    assert [one for one in words(podman) if one[0] != "info"] == []
+
+
+@pytest.mark.parametrize("verb", ["docker", "local"])
+def test_no_tool(gliomap: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    told = gliomap("deploy", verb, bundle)
+    assert told.code == 3
+    assert "Install Podman" in told.err
+
+
+def test_what_a_container_would_be_run_with(gliomap: Run, podman: Path, bundle: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.txt"
+    keys.write_text("or-1 0123456789abcdef admin\n")
+    told = gliomap(
+        "deploy",
+        "local",
+        bundle,
+        "--image",
+        "g:1",
+        "--port",
+        0,
+        "--keys",
+        keys,
+        "--threads",
+        2,
+        "--archive",
+        "cases",
+        "--dry-run",
+    )
+    assert told.code == 0, told.err
+    for part in (
+        "--publish 127.0.0.1:", ":8000 ", "--read-only", "--cap-drop all", "no-new-privileges", "--memory 2g", "--cpus 2",
+        "--volume cases:/archive", "g:1 --threads 2 --archive /archive",
+    ):  # fmt: skip
+        assert part in told.out
+    assert "0123456789abcdef" not in told.out
+    assert [one[0] for one in words(podman)] == ["info"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "fault"),
+    [
+        (["--image", "a b"], 2, "is no name of an image"),
+        (["--name", "-x"], 2, "is no name of a container"),
+        (["--memory", "much"], 2, "is no amount"),
+        (["--archive", "../x"], 2, "is no name of a container"),
+        (["--keys", "absent.txt"], 2, "is no readable file of keys"),
+    ],
+)
+def test_what_is_refused_before_a_run(
+    gliomap: Run, podman: Path, bundle: Path, flags: list[str], code: int, fault: str
+) -> None:
+    told = gliomap("deploy", "local", bundle, "--image", "g:1", "--port", 0, *flags, "--dry-run")
+    assert told.code == code
+    assert fault in told.err
+    assert [one[0] for one in words(podman)] == ["info"]
+
+
+@pytest.mark.parametrize("line", ["or-1 0123456789:abcdefg\n", "or-1 0123456789,abcdefg\n", "# nobody\n"])
+def test_keys_that_the_environment_cannot_carry(
+    gliomap: Run, podman: Path, bundle: Path, tmp_path: Path, line: str
+) -> None:
+    del podman
+    keys = tmp_path / "keys.txt"
+    keys.write_text(line)
+    told = gliomap("deploy", "local", bundle, "--port", 0, "--keys", keys, "--dry-run")
+    assert told.code == 2
+    assert "has no key, or keys with" in told.err
+    assert "0123456789" not in told.err
+
+
+def test_a_port_in_use(gliomap: Run, podman: Path, bundle: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        told = gliomap("deploy", "local", bundle, "--image", "g:1", "--port", port)
+    assert told.code == 3
+    assert f"127.0.0.1:{port}: cannot be listened on" in told.err
+    assert "run" not in [one[0] for one in words(podman)]
+
+
+def test_a_container_of_that_name(gliomap: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_tool(tmp_path / "programs", "podman")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}:/usr/bin:/bin")
+    told = gliomap("deploy", "local", bundle, "--image", "g:1", "--port", 0)
+    assert told.code == 2
+    assert "podman stop --time 40 gliomap && podman rm gliomap" in told.err
