@@ -185,8 +185,9 @@ def test_one_model_s_weights_are_refused_by_another(trained, tmp_path):
     path = tmp_path / "model.safetensors"
     save_model(trained("fourlayer"), path)
     for wrong in ("conv2d", "lda", "forest"):
-        with pytest.raises(ModelError, match=r"linear1\.weight"):
+        with pytest.raises(ModelError, match=r"linear1\.weight") as refused:
             load_model(path, wrong)
+        assert refused.value.thing == str(path)
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def read_capture(
         )
     for finding in findings:
         if finding.severity == "warning":
-            _log.warning("%s: %s. %s", finding.thing, finding.message, finding.remedy)
+            _log.warning(str(finding))
         elif strict:
             kind = CaptureError if finding.thing == str(paths[0]) else ReferenceFrameError
             raise kind(finding.thing, finding.message, finding.remedy)

@@ -35,6 +35,9 @@ class Finding:
     message: str
     remedy: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.thing}: {self.message}. {self.remedy}".rstrip()
+
 
 def require_frame(frame: npt.NDArray[np.generic], sensor: MosaicSensor, thing: str) -> None:
     """Raise `CaptureError` unless `frame` is uint16 in the sensor's shape."""

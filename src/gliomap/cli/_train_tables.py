@@ -50,8 +50,9 @@ def tell_plan(ui: Ui, plan: TrainingPlan) -> None:
         return
     _table_of_roles(ui, plan)
     config = plan.config
+    most = "at most " if plan.split.patients_of("validation") else ""
     ui.text(
-        f"Would train {plan.kind.name} with preset {config.preset}: at most {config.epochs} epochs, batches of"
+        f"Would train {plan.kind.name} with preset {config.preset}: {most}{config.epochs} epochs, batches of"
         f" {config.batch_size}, learning rate {config.learning_rate:g}, seed {config.seed}."
         if plan.kind.iterative
         else f"Would train {plan.kind.name}."

@@ -349,7 +349,10 @@ def load_model(path: Path, name: str | None = None) -> TissueModel:
     chosen = name or metadata.get("model")
     if chosen is None:
         raise ModelError(path, "does not say which model its weights are of", f"Name one of: {', '.join(MODELS)}.")
-    return model_from_tensors(chosen, tensors)
+    try:
+        return model_from_tensors(chosen, tensors)
+    except ModelError as error:
+        raise ModelError(path, f"{error.thing} {error.fault}", error.remedy) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Floats], dict[str, str]]:

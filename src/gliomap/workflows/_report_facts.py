@@ -81,8 +81,8 @@ def model_facts(run: Run) -> tuple[Fact, ...]:
         facts.append(
             (
                 "Training",
-                f"preset '{config.preset}': at most {config.epochs} epochs in batches of {config.batch_size}, Adam at"
-                f" {config.learning_rate:g} ({config.schedule}), {_stopping(config)}",
+                f"preset '{config.preset}': {'at most ' if config.patience else ''}{config.epochs} epochs in batches of"
+                f" {config.batch_size}, Adam at {config.learning_rate:g} ({config.schedule}), {_stopping(config)}",
             )
         )
     facts.append(("Kept for use", _kept(run)))
