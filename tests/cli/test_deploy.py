@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,51 @@ def test_a_container_of_that_name(gliomap: Run, bundle: Path, tmp_path: Path, mo
     told = gliomap("deploy", "local", bundle, "--image", "g:1", "--port", 0)
     assert told.code == 2
     assert "podman stop --time 40 gliomap && podman rm gliomap" in told.err
+
+
+def test_manifests(gliomap: Run, bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "manifests"
+    words = ["deploy", "kubernetes", bundle, "--image", "lab/gliomap:1", "-o", out, "--namespace", "theatre"]
+    told = gliomap(*words, "--json")
+    assert told.code == 0, told.err
+    found = json.loads(told.out)
+    assert found["secret"] == shlex.split(
+        "kubectl create secret generic gliomap-keys --namespace theatre --from-file=keys=keys.txt"
+    )
+    assert found["apply"] == ["kubectl", "apply", "--kustomize", str(out)]
+    assert {path.name for path in out.iterdir()} == set(found["files"])
+    assert gliomap(*words).code == 2
+    again = gliomap(*words, "--overwrite", "--threads", 3)
+    assert again.code == 0
+    assert "kubectl apply --kustomize" in again.out
+    assert "cpu: '3'" in (out / "deployment.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "fault"),
+    [
+        (["--image", "GlioMap"], "is no name of an image"),
+        (["--image", "g:1", "--namespace", "Theatre"], "is no name that Kubernetes takes"),
+        (["--image", "g:1", "--archive-claim", "cases"], "--replicas 1 --scale-on none"),
+        (["--image", "g:1", "--scale-on", "luck"], "'luck'"),
+        ([], "--image"),
+    ],
+)
+def test_manifests_that_are_refused(gliomap: Run, bundle: Path, tmp_path: Path, flags: list[str], fault: str) -> None:
+    told = gliomap("deploy", "kubernetes", bundle, "-o", tmp_path / "manifests", *flags)
+    assert told.code == 2
+    assert fault in told.err
+    assert not (tmp_path / "manifests").exists()
+
+
+def test_an_image_that_can_change_under_its_name_is_warned_of(gliomap: Run, bundle: Path, tmp_path: Path) -> None:
+    told = gliomap("deploy", "kubernetes", bundle, "--image", "lab/gliomap", "-o", tmp_path / "manifests")
+    assert told.code == 0
+    assert "can mean another image tomorrow" in told.err
+
+
+def test_without_yaml(gliomap: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    told = gliomap("deploy", "kubernetes", bundle, "--image", "g:1", "-o", tmp_path / "manifests")
+    assert told.code == 3
+    assert "gliomap[deploy]" in told.err

@@ -27,6 +27,7 @@ VERBS = [
     "classify",
     "demo",
     "deploy docker",
+    "deploy kubernetes",
     "deploy local",
     "evaluate",
     "models list",

@@ -28,6 +28,14 @@ class Tool(StrEnum):
     docker = "docker"
 
 
+class Scale(StrEnum):
+    """What more pods are started for."""
+
+    cpu = "cpu"
+    queue = "queue"
+    none = "none"
+
+
 ToolChoice = Annotated[
     Tool | None, typer.Option("--tool", help="What builds and runs images; whichever answers if not given.")
 ]
@@ -186,6 +194,81 @@ def _tell(ui: Ui, running: LocalContainer, tool: ContainerTool, stop: str, detac
     if running.made_key is not None:
         ui.text(f"key:     {running.made_key} (shown once; for clients: export GLIOMAP_KEY=KEY)")
     ui.text(f"stop:    {stop if detached else 'Ctrl-C'}")
+
+
+@verb(
+    deploy_app,
+    "kubernetes",
+    within="deploy",
+    writes=True,
+    examples=(
+        "gliomap deploy kubernetes bundle --image registry.example.org/gliomap:or-2 \\\n      -o manifests",
+        "gliomap deploy kubernetes bundle --image gliomap:empty --bundle-claim bundles \\\n      --namespace theatre -o manifests",
+        "gliomap deploy kubernetes bundle --image gliomap:or-2 --kserve -o manifests",
+    ),
+)
+def kubernetes(
+    ui: Ui,
+    bundle: BundlePath,
+    image: Annotated[
+        str, typer.Option("--image", metavar="IMAGE", help="Of `deploy docker`, as the cluster's registry has it.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the manifests.")],
+    name: Annotated[str, typer.Option("--name", help="Of every object.")] = "gliomap",
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", help="Make it and use it; kubectl's own if not given.")
+    ] = None,
+    keys_secret: Annotated[
+        str, typer.Option("--keys-secret", metavar="NAME", help="Secret with a file of keys under 'keys'.")
+    ] = "gliomap-keys",
+    replicas: Annotated[int, typer.Option("--replicas", metavar="N", min=1, help="Pods at least.")] = 2,
+    most: Annotated[
+        int, typer.Option("--max-replicas", metavar="N", min=1, help="Pods at most, where they scale.")
+    ] = 6,
+    scale_on: Annotated[Scale, typer.Option("--scale-on", help="What more pods are started for.")] = Scale.cpu,
+    memory: Annotated[str, typer.Option("--memory", metavar="AMOUNT", help="Limit of a pod.")] = "2Gi",
+    bundle_claim: Annotated[
+        str | None,
+        typer.Option("--bundle-claim", metavar="NAME", help="Volume claim with the bundle; else in the image."),
+    ] = None,
+    archive_claim: Annotated[
+        str | None, typer.Option("--archive-claim", metavar="NAME", help="Volume claim for an archive; then one pod.")
+    ] = None,
+    kserve: Annotated[bool, typer.Option("--kserve", help="An InferenceService for KServe.")] = False,
+) -> None:
+    """Write Kubernetes manifests that `kubectl apply -k` takes.
+
+    Pods run as nobody's user on a read-only file system, may ask nobody for
+    anything, and start only with the very BUNDLE. Keys stay in a Secret of yours.
+    --threads N gives each pod N processors, 2 if not given.
+    """
+    from gliomap.deploy import ClusterRequest, ImageName, render_kubernetes
+
+    request = ClusterRequest(
+        image=ImageName.parse(image),
+        name=name,
+        namespace=namespace,
+        keys_secret=keys_secret,
+        replicas=replicas,
+        most=most,
+        scale_on=scale_on.value,
+        threads=ui.threads or 2,
+        memory=memory,
+        bundle_claim=bundle_claim,
+        archive_claim=archive_claim,
+        kserve=kserve,
+    )
+    if request.image.moves:
+        ui.say(f"warning: {image} can mean another image tomorrow; name a tag, or better a digest")
+    files = render_kubernetes(request, bundle, out, overwrite=ui.overwrite)
+    into = [] if namespace is None else ["--namespace", namespace]
+    secret = ["kubectl", "create", "secret", "generic", keys_secret, *into, "--from-file=keys=keys.txt"]
+    apply = ["kubectl", "apply", "--kustomize", str(out)]
+    if ui.as_json:
+        ui.result({"folder": str(out), "files": [path.name for path in files], "secret": secret, "apply": apply})
+        return
+    ui.text(f"Written to {out}: {', '.join(path.name for path in files)}")
+    ui.text(f"Keys, once:   {shlex.join(secret)}", f"Then:         {shlex.join(apply)}")
 
 
 def _found(tool: Tool | None) -> ContainerTool:

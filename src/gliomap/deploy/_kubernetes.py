@@ -1,0 +1,49 @@
+"""A folder of manifests that `kubectl apply -k` takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gliomap._files import atomic_folder
+from gliomap.bundles import open_bundle
+from gliomap.deploy._cluster import ClusterRequest
+from gliomap.deploy._manifests import manifests
+from gliomap.errors import MissingExtraError
+
+__all__ = ["render_kubernetes"]
+
+_HEAD = "# GlioMap {version}, bundle {identity}. Research software, not a medical device.\n"
+
+
+def render_kubernetes(request: ClusterRequest, bundle: Path, out: Path, *, overwrite: bool = False) -> list[Path]:
+    """Write manifests for `bundle` into the folder `out` and return their paths.
+
+    Raises
+    ------
+    BundleError
+        The bundle is damaged.
+    OutputExistsError
+        `out` is there and `overwrite` is False.
+    MissingExtraError
+        PyYAML is not installed.
+    """
+    identity = open_bundle(bundle).identity
+    files = {name: _yaml(manifest, identity) for name, manifest in manifests(request, identity).items()}
+    with atomic_folder(out, overwrite=overwrite) as folder:
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    return [out / name for name in files]
+
+
+def _yaml(manifest: dict[str, Any], identity: str) -> str:
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingExtraError("gliomap deploy kubernetes", "deploy") from error
+    from gliomap import __version__
+
+    # Through JSON, so that nothing is one object in two places: YAML would write an anchor and an alias.
+    text: str = yaml.safe_dump(json.loads(json.dumps(manifest)), sort_keys=False, width=120)
+    return _HEAD.format(version=__version__, identity=identity) + text
