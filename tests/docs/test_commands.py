@@ -30,7 +30,7 @@ PAGES = sorted(
 FULL_SIZE = (Path("README.md"),)
 """Its commands meet frames as a camera makes them; those of other pages smaller ones."""
 
-CONTAINER_PAGES = [page for page in PAGES if page.match("docs/how-to/deploy-*.md")]
+CONTAINER_PAGES = [page for page in PAGES if page.match("docs/how-to/deploy-docker.md")]
 """They need Podman or Docker: tests/deploy/test_pages.py runs them."""
 
 
@@ -158,4 +158,11 @@ def thesis_model(path: Path) -> None:
         del sys.modules[original.__name__]
 
 
-FILES = {"calibration.xml": vendor_file, "model.pkl": thesis_model}
+def trained_bundle(path: Path) -> None:
+    """A bundle as `docs/how-to/deploy-kubernetes.md` needs one."""
+    from bundles.makers import small_bundle, small_sensor
+
+    small_bundle(path, sensor=small_sensor())
+
+
+FILES = {"calibration.xml": vendor_file, "model.pkl": thesis_model, "bundle.zip": trained_bundle}

@@ -149,7 +149,7 @@ def local(
     tool: ToolChoice = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Run the service in a container that this machine alone can reach.
+    """Run the service in a container, for this machine alone.
 
     Its file system is read-only, it has no capabilities, and every client needs a
     key: yours, or one that is made and shown once. What it serves is compared with
@@ -203,7 +203,7 @@ def _tell(ui: Ui, running: LocalContainer, tool: ContainerTool, stop: str, detac
     writes=True,
     examples=(
         "gliomap deploy kubernetes bundle --image registry.example.org/gliomap:or-2 \\\n      -o manifests",
-        "gliomap deploy kubernetes bundle --image gliomap:empty --bundle-claim bundles \\\n      --namespace theatre -o manifests",
+        "gliomap deploy kubernetes bundle --image lab/gliomap:empty \\\n      --bundle-claim bundles --namespace theatre -o manifests",
         "gliomap deploy kubernetes bundle --image gliomap:or-2 --kserve -o manifests",
     ),
 )
@@ -236,7 +236,7 @@ def kubernetes(
     ] = None,
     kserve: Annotated[bool, typer.Option("--kserve", help="An InferenceService for KServe.")] = False,
 ) -> None:
-    """Write Kubernetes manifests that `kubectl apply -k` takes.
+    """Write Kubernetes manifests for `kubectl apply -k`.
 
     Pods run as nobody's user on a read-only file system, may ask nobody for
     anything, and start only with the very BUNDLE. Keys stay in a Secret of yours.
