@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.containers import Installation
-from docs.test_commands import CONTAINER_PAGES, commands
+from docs.test_commands import CONTAINER_PAGES, before_a_small_camera, commands
 from gliomap.deploy import ContainerTool
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
@@ -43,6 +43,10 @@ def test_the_commands_of_a_page_run(page: Path, image: object, programs: Path, t
     environment = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     for command in commands(page):
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
+            ["bash", "-euo", "pipefail", "-c", before_a_small_camera(command, folder)],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, f"$ {command}\n{done.stdout}\n{done.stderr}"
