@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from gliomap.cli._interruption import Interruption
 
 
+@pytest.fixture(autouse=True)
+def listening() -> Iterator[None]:
+    """As a command in a terminal: tests that run in the background ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def swallow() -> None:
     """What an import that catches everything makes of Ctrl-C."""
     try:
-        os.kill(os.getpid(), signal.SIGINT)
-        signal.sigwait([])
+        signal.raise_signal(signal.SIGINT)
     except KeyboardInterrupt:
         return
+    raise AssertionError("Ctrl-C did not arrive")
 
 
 def test_what_fails_after_a_swallowed_ctrl_c_is_an_interruption() -> None:
@@ -41,9 +49,6 @@ def test_work_that_ends_well_in_spite_of_it_is_done() -> None:
 
 
 def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it() -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with Interruption():
-            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Interruption():
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
