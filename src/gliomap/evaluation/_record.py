@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from gliomap._files import write_json
-from gliomap.errors import RunError, TaxonomyError
 from gliomap.evaluation._distance import DistanceBin
 from gliomap.evaluation._intervals import Interval
 from gliomap.evaluation._judge import FalseTumour
 from gliomap.evaluation._metrics import Metrics
+from gliomap.evaluation._reading import read_record
 from gliomap.evaluation._tables import (
     Table,
     class_table,
@@ -26,8 +26,6 @@ from gliomap.rendering import DISCLAIMER
 from gliomap.taxonomy import ClassSet
 
 __all__ = ["CaptureRecord", "EvaluationRecord", "EvaluationTimes", "FoldRecord", "read_evaluation", "record_tables"]
-
-_MAX_BYTES = 64 << 20
 
 
 class CaptureRecord(BaseModel):
@@ -123,17 +121,13 @@ def read_evaluation(path: Path) -> EvaluationRecord:
     RunError
         No such file, or one that this version does not understand.
     """
-    try:
-        with path.open("rb") as stream:
-            return EvaluationRecord.model_validate_json(stream.read(_MAX_BYTES))
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise RunError(path, "is not there", "Evaluate the run first: gliomap evaluate RUN.") from error
-    except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(str(step) for step in fault["loc"]) or "file"
-        raise RunError(path, f"is no evaluation: {place}: {fault['msg']}", "Evaluate the run again.") from error
-    except TaxonomyError as error:
-        raise RunError(path, f"is no evaluation: {error.thing} {error.fault}", "Evaluate the run again.") from error
+    return read_record(
+        path,
+        EvaluationRecord,
+        "evaluation",
+        make="Evaluate the run first: gliomap evaluate RUN.",
+        again="Evaluate the run again.",
+    )
 
 
 def record_tables(record: EvaluationRecord) -> tuple[Table, ...]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from gliomap._files import write_json
-from gliomap.errors import RunError
 from gliomap.evaluation._intervals import Interval
+from gliomap.evaluation._reading import read_record
 
 __all__ = ["INSTRUMENTS", "Instrument", "SanityPoint", "SanityRecord", "SanityScore", "read_sanity"]
 
@@ -23,8 +23,6 @@ INSTRUMENTS: dict[Instrument, str] = {
     "learning-curve": "Trained on fewer patients, drawn at random: whether more patients would still help.",
 }
 """Name → what it does and how to read it."""
-
-_MAX_BYTES = 16 << 20
 
 
 class _Record(BaseModel):
@@ -78,12 +76,10 @@ def read_sanity(path: Path) -> SanityRecord:
     RunError
         No such file, or one that this version does not understand.
     """
-    try:
-        with path.open("rb") as stream:
-            return SanityRecord.model_validate_json(stream.read(_MAX_BYTES))
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise RunError(path, "is not there", "Make it with `gliomap evaluate RUN --shuffle-labels`.") from error
-    except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(str(step) for step in fault["loc"]) or "file"
-        raise RunError(path, f"is no record of an instrument: {place}: {fault['msg']}", "Make it again.") from error
+    return read_record(
+        path,
+        SanityRecord,
+        "record of an instrument",
+        make="Make it with `gliomap evaluate RUN --shuffle-labels`.",
+        again="Make it again.",
+    )

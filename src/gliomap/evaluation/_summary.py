@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from gliomap._files import write_json
-from gliomap.errors import RunError
 from gliomap.evaluation._metrics import Metrics
+from gliomap.evaluation._reading import parse_record
 from gliomap.evaluation._record import EvaluationRecord, EvaluationTimes
 from gliomap.evaluation._tables import tumour_indices
 from gliomap.taxonomy import ClassSet
@@ -85,12 +85,7 @@ def read_summary(path: Path) -> EvaluationSummary:
     RunError
         It is damaged.
     """
-    try:
-        return EvaluationSummary.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(str(step) for step in fault["loc"]) or "file"
-        raise RunError(path, f"is no summary: {place}: {fault['msg']}", "Evaluate the run again.") from error
+    return parse_record(path.read_bytes(), path, EvaluationSummary, "summary", again="Evaluate the run again.")
 
 
 def _tumour(metrics: Metrics, classes: ClassSet) -> TumourFigures:

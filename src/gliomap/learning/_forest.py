@@ -82,10 +82,6 @@ class RandomForest(SpectralModel):
             "factor": np.ones(1, np.float32),
         }
 
-    def _scaled(self, tensors: dict[str, Floats], factor: float, present: npt.NDArray[np.intp]) -> dict[str, Floats]:
-        del present
-        return {**tensors, "factor": tensors["factor"] * np.float32(factor)}
-
     def _check(self) -> None:
         tensors = self._known()
         count = tensors["left"].size

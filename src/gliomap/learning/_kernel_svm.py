@@ -6,7 +6,6 @@ from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from gliomap.errors import ModelError
 from gliomap.learning._config import TrainingConfig
@@ -63,10 +62,6 @@ class KernelSupportVectors(SpectralModel):
             "bias": bias.astype(np.float32),
             "factor": np.ones(1, np.float32),
         }
-
-    def _scaled(self, tensors: dict[str, Floats], factor: float, present: npt.NDArray[np.intp]) -> dict[str, Floats]:
-        del present
-        return {**tensors, "factor": tensors["factor"] * np.float32(factor)}
 
     def _check(self) -> None:
         tensors = self._known()

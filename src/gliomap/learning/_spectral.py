@@ -122,12 +122,13 @@ class SpectralModel(ABC):
         """(N, C) of spectra (N, B); softmax of them are the probabilities."""
 
     @abstractmethod
-    def _scaled(self, tensors: dict[str, Floats], factor: float, present: npt.NDArray[np.intp]) -> dict[str, Floats]:
-        """The tensors of a model whose logits are `factor` times as large, of the classes that occur (0…C − 1)."""
-
-    @abstractmethod
     def dense(self) -> DenseNetwork | SpectralGraph:
         """The same model without scikit-learn."""
+
+    def _scaled(self, tensors: dict[str, Floats], factor: float, present: npt.NDArray[np.intp]) -> dict[str, Floats]:
+        """The tensors of a model whose logits are `factor` times as large, of the classes that occur (0…C − 1)."""
+        del present
+        return {**tensors, "factor": tensors["factor"] * np.float32(factor)}
 
     def _check(self) -> None:
         """Refuse tensors of the right shapes that cannot be computed with."""

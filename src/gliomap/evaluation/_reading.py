@@ -1,0 +1,57 @@
+"""The records of this room, read from the files that they were written to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from gliomap.errors import RunError, TaxonomyError
+
+__all__ = ["parse_record", "read_record"]
+
+_MAX_BYTES = 64 << 20
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def read_record(path: Path, kind: type[Record], what: str, *, make: str, again: str) -> Record:
+    """Read a file of one record.
+
+    Parameters
+    ----------
+    what
+        What the file should be, 'evaluation'.
+    make, again
+        Remedies: where there is no such file, and where it is damaged.
+
+    Raises
+    ------
+    RunError
+        No such file, or one that this version does not understand.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_MAX_BYTES)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise RunError(path, "is not there", make) from error
+    return parse_record(content, path, kind, what, again=again)
+
+
+def parse_record(content: bytes, path: Path, kind: type[Record], what: str, *, again: str) -> Record:
+    """The record that `content` of the file `path` is.
+
+    Raises
+    ------
+    RunError
+        Content that this version does not understand.
+    """
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(step) for step in fault["loc"]) or "file"
+        raise RunError(path, f"is no {what}: {place}: {fault['msg']}", again) from error
+    except TaxonomyError as error:
+        raise RunError(path, f"is no {what}: {error.thing} {error.fault}", again) from error
