@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 SBOM_EXTRAS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint types rooms bench protocols docs sbom lock format clean
+.PHONY: help install demo test test-fast lint types rooms bench bench-serve protocols docs sbom lock format clean
 
 help: ## Show the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,6 +40,9 @@ rooms: $(STAMP)
 
 bench: $(STAMP) ## Speed and memory, as ratios against the machine's limit
 	$(BIN)/python -m benchmarks
+
+bench-serve: $(STAMP) ## The service against its targets: latency, streams, crowds, memory
+	$(BIN)/python -m benchmarks.serving
 
 protocols: $(STAMP) ## Models × protocols on the realistic phantom: what each promises; takes up where it was stopped
 	$(BIN)/python -m benchmarks.protocols

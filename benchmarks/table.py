@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.machine import THREADS, describe
 
-__all__ = ["Record", "report"]
+__all__ = ["Record", "Row", "report", "rows_table"]
 
 Record = dict[str, Any]
 Row = tuple[str, str, str, bool | None]
@@ -37,11 +37,16 @@ def report(measured: Mapping[str, Record]) -> tuple[str, bool]:
         f"One phantom frame of 1088×2048 pixels (cube 217×409×25), references prepared, {THREADS} threads; medians. "
         "The limit is 2.1 GFLOP at the rate of a 1024×1024×1024 float32 matrix product in NumPy, measured in turn "
         "with each engine.",
-        _table(("what", "measured", "must reach", "reached"), [_shown(row) for row in rows]),
+        rows_table(rows),
         "## Where the time goes",
         _stages(measured),
     ]
     return "\n\n".join(part for part in parts if part) + "\n", all(row[3] is not False for row in rows)
+
+
+def rows_table(rows: Sequence[Row]) -> str:
+    """What was measured beside what it must reach."""
+    return _table(("what", "measured", "must reach", "reached"), [_shown(row) for row in rows])
 
 
 def _engines(measured: Mapping[str, Record]) -> list[Row]:

@@ -13,6 +13,7 @@ import uvicorn
 
 from gliomap.errors import MachineError, UsageError
 from gliomap.serving._app import create_app
+from gliomap.serving._memory import keep_large_apart
 from gliomap.serving._observe import set_up_logging
 from gliomap.serving._protocol import ServedProtocol
 from gliomap.serving._service import Service
@@ -39,6 +40,7 @@ def run(settings: ServiceSettings) -> None:
         Certificates that cannot be used.
     """
     set_up_logging(settings.log_format)
+    keep_large_apart()
     listening = _listen(settings)
     try:
         service = Service(settings)
