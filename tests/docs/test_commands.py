@@ -8,9 +8,11 @@ before a small camera, but for those of the README.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tomllib
@@ -94,6 +96,15 @@ def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
     for name, write in FILES.items():
         if name in (PROJECT / page).read_text(encoding="utf-8"):
             write(tmp_path / name)
+    try:
+        run_page(page, tmp_path)
+    finally:
+        for left in tmp_path.glob("*.pid"):  # of what the page starts in the background, and a failure left running
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(left.read_text()), signal.SIGTERM)
+
+
+def run_page(page: Path, folder: Path) -> None:
     for command in commands(page):
         if command.startswith(("git clone", "cd ")):
             continue
@@ -102,7 +113,7 @@ def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
         elif "pip install" in command:
             check_installation(command)
         else:
-            run(command if page in FULL_SIZE else before_a_small_camera(command, tmp_path), tmp_path)
+            run(command if page in FULL_SIZE else before_a_small_camera(command, folder), folder)
 
 
 def vendor_file(path: Path) -> None:

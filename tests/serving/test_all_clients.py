@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from gliomap.engine import Engine
 from gliomap.serving import AsyncClient, Client
 from gliomap.serving._stream import unpack_reply
 from gliomap.serving._thesis import thesis_picture
-from serving.servers import RunningServer, Scene
+from serving.servers import COMMAND, RunningServer, Scene
 
 Labels = npt.NDArray[np.uint8]
 
@@ -177,3 +178,46 @@ def test_tritonclient(server: RunningServer, client: Client, scene: Scene, expec
     for answer in (found, kept):
         np.testing.assert_array_equal(answer.as_numpy("labels"), expected)
         assert answer.as_numpy("probabilities").shape == (*expected.shape, 5)
+
+
+def test_all_of_them_agree(server: RunningServer, scene: Scene, expected: Labels, tmp_path: Path) -> None:
+    """The thesis's client, Triton's, the WebSocket, the Python client and the command: one frame, the same labels."""
+    for role, content in scene.files.items():
+        (tmp_path / f"{role}.tif").write_bytes(content)
+    found: dict[str, Labels] = {}
+    with server.client() as client:
+        client.put_references("agree", scene.white, scene.dark)
+        found["Python"] = client.classify(scene.raw, references="agree").labels
+        ((reply, body),) = client.stream([scene.raw], references="agree")
+        found["WebSocket"] = np.frombuffer(body, np.uint8).reshape(reply.shape)
+    with triton.InferenceServerClient(server.url.removeprefix("http://")) as one:
+        tensor = triton.InferInput("raw", list(scene.raw.shape), "UINT16")
+        tensor.set_data_from_numpy(scene.raw)
+        found["tritonclient"] = one.infer("gliomap", [tensor], parameters={"references": "agree"}).as_numpy("labels")
+    words = ["score", server.url, "--raw", "raw.tif", "--white", "white.tif", "--dark", "dark.tif", "-o", "map"]
+    subprocess.run([COMMAND, *words, "--quiet"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    found["command"] = np.load(tmp_path / "map" / "labels.npy")
+    names = {"raw_image": scene.raw, "white_ref": scene.white, "black_ref": scene.dark}
+    request = {name: frame.tolist() for name, frame in names.items()} | {"patch_size": 7, "batch_size": 16}
+    answer = httpx.post(f"{server.url}/score", json=request, timeout=60)
+    found["thesis"] = labels_of_picture(
+        np.array(json.loads(answer.json())["classification_map"], np.uint8), expected.shape
+    )
+    for name, labels in found.items():
+        np.testing.assert_array_equal(labels, expected, err_msg=name)
+
+
+def labels_of_picture(picture: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> Labels:
+    """Labels from the colours of the thesis's picture, read at the middle of where each pixel lies."""
+    height, width = shape
+    scale = min(576 / height, 768 / width)
+    top, left = (576 - round(height * scale)) // 2, (768 - round(width * scale)) // 2
+    rows, columns = (
+        (start + (np.arange(count) + 0.5) * scale).astype(int) for start, count in ((top, height), (left, width))
+    )
+    seen = picture[np.ix_(rows, columns)][..., :3].astype(int)
+    colours = np.array([[0, 255, 0], [255, 0, 0], [0, 0, 255], [0, 255, 255], [255, 0, 255]])
+    labels = np.zeros(shape, np.uint8)
+    for index, colour in enumerate(colours, 1):
+        labels[(seen == colour).all(axis=2)] = index
+    return labels

@@ -15,6 +15,7 @@ from gliomap import __version__
 from gliomap.errors import GlioMapError
 from gliomap.rendering import DISCLAIMER
 from gliomap.serving import _examples, _inference_protocol, _routes, _stream, _thesis
+from gliomap.serving._memory import give_back_when_idle
 from gliomap.serving._observe import Observer
 from gliomap.serving._problems import install_handlers
 from gliomap.serving._service import Service
@@ -69,9 +70,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         loop.add_signal_handler(signal.SIGHUP, reload)
     except (RuntimeError, ValueError, NotImplementedError, AttributeError):
         logger.debug("no SIGHUP here: the model is exchanged over PUT /v1/model only")
+    resting = asyncio.create_task(give_back_when_idle(service.workers))
     try:
         yield
     finally:
+        resting.cancel()
         await asyncio.to_thread(service.close)
 
 

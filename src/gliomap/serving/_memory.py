@@ -1,15 +1,19 @@
-"""The C library's memory: what large requests took goes back to the system."""
+"""The C library's memory: what requests took goes back to the system when none comes for a while."""
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import sys
 from functools import cache
 
-__all__ = ["give_back", "keep_large_apart"]
+from gliomap.serving._work import Workers
+
+__all__ = ["give_back_when_idle", "keep_large_apart"]
 
 _M_MMAP_THRESHOLD = -3
 _LARGE = 16 << 20
+_IDLE_S = 2.0
 
 
 @cache
@@ -32,8 +36,13 @@ def keep_large_apart() -> None:
         library.mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
-def give_back() -> None:
-    """Return what is free; takes milliseconds, so after large requests only."""
+async def give_back_when_idle(workers: Workers) -> None:
+    """Return what is free whenever nothing was worked on for some seconds; the next request takes it anew."""
     library = _glibc()
-    if library is not None:
-        library.malloc_trim(0)
+    seen = returned = workers.done
+    while library is not None:
+        await asyncio.sleep(_IDLE_S)
+        if workers.done == seen != returned and not workers.admitted:
+            await asyncio.to_thread(library.malloc_trim, 0)
+            returned = seen
+        seen = workers.done

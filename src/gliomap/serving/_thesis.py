@@ -5,7 +5,6 @@ Their request is an object with three frames as nested lists; their answer is a 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -23,7 +22,6 @@ from gliomap.serving._access import Caller, Serving, body_limits, case_header, p
 from gliomap.serving._bodies import read_body
 from gliomap.serving._examples import example_of
 from gliomap.serving._json import dump_json
-from gliomap.serving._memory import give_back
 from gliomap.serving._service import Ask, Service
 
 __all__ = ["parse_request", "router", "thesis_picture"]
@@ -75,7 +73,6 @@ async def score(request: Request, service: Serving, caller: Caller) -> Response:
         content = await read_body(request, body_limits(service, json=True))
         ask = partial(_answer, service, content, caller.name, request_id(request))
         body, case = await service.workers.run(ask)
-        await asyncio.to_thread(give_back)
     return Response(body, media_type="application/json", headers=case_header(case))
 
 

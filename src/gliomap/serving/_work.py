@@ -37,6 +37,7 @@ class Workers:
         self._deadline = deadline.total_seconds()
         self._admitted = 0
         self._waiting = 0
+        self._done_so_far = 0
         self._large = asyncio.Semaphore(1)
 
     @property
@@ -48,6 +49,11 @@ class Workers:
     def waiting(self) -> int:
         """Pieces of work that wait or run."""
         return self._waiting
+
+    @property
+    def done(self) -> int:
+        """Pieces of work that have ended since the start."""
+        return self._done_so_far
 
     @asynccontextmanager
     async def place(self, *, large: bool = False) -> AsyncIterator[None]:
@@ -117,6 +123,7 @@ class Workers:
 
     def _done(self) -> None:
         self._waiting -= 1
+        self._done_so_far += 1
 
     def close(self) -> None:
         """Wait for what runs, drop what waits."""
