@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from gliomap.bundles import open_bundle
 from gliomap.errors import OutputExistsError, RunError, StudyError, UsageError
-from gliomap.studies import Folds, PixelParts, Split, open_study, write_map
+from gliomap.studies import Folds, PixelParts, Split, open_study, write_cube, write_map
 from gliomap.workflows import (
     FoldsPlan,
     TrainingPlan,
@@ -59,6 +60,19 @@ class TestLeaveOnePatientOut:
         final = open_run(lopo).model_run
         assert final.split().patients_of("train") == ALL
         assert final.split().test == ()
+
+    def test_what_a_fold_holds_out_does_not_reach_its_model(self, lopo: Path, tmp_path: Path) -> None:
+        other = write_study(tmp_path / "study")
+        study = open_study(other)
+        cube = study.cube("ID0003C01")
+        write_cube(other, "ID0003C01", replace(cube, data=np.where(cube.mask[..., np.newaxis], -cube.data, 0)))
+        run = train(other, model="lda", protocol="lopo", final=False)
+        same = {
+            patient: (run / "folds" / patient / "model.safetensors").read_bytes()
+            == (lopo / "folds" / patient / "model.safetensors").read_bytes()
+            for patient in ALL
+        }
+        assert same == {patient: patient == "ID0003" for patient in ALL}
 
     def test_every_labelled_pixel_is_tested_once(self, lopo: Path) -> None:
         record = json.loads((lopo / "evaluation" / "metrics.json").read_text())

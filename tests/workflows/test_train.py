@@ -19,9 +19,9 @@ from gliomap.errors import (
 )
 from gliomap.learning import LabelledCube, PatchSource, predict
 from gliomap.preprocessing import HyperCube
-from gliomap.studies import open_study, write_capture_files, write_map
+from gliomap.studies import Study, open_study, write_capture_files, write_map
 from gliomap.taxonomy import THESIS_CLASSES
-from gliomap.workflows import open_run, plan_training, train
+from gliomap.workflows import evaluate, open_run, plan_training, train
 from support import shared
 
 QUICK = {"epochs": 4, "batch_size": 64}
@@ -81,6 +81,16 @@ def test_the_same_command_gives_the_same_weights(study):
     assert [open_run(path).record.version for path in (first, second)] == [1, 2]
     other = train(study, test_patients=["ID0003"], overrides=QUICK, seed=1)
     assert (first / "model.safetensors").read_bytes() != (other / "model.safetensors").read_bytes()
+
+
+def test_spectra_of_the_test_are_not_read_before_it(study, monkeypatch):
+    read = []
+    cube = Study.cube
+    monkeypatch.setattr(Study, "cube", lambda self, capture, *more: read.append(capture) or cube(self, capture, *more))
+    run = train(study, model="lda", test_patients=["ID0002"])
+    assert sorted(read) == ["ID0001C01", "ID0003C01", "ID0004C01"]
+    evaluate(run)
+    assert {"ID0002C01", "ID0002C02"} <= set(read)
 
 
 def test_where_nothing_is_held_out_the_last_patient_is_and_it_is_said(study, caplog):
