@@ -34,6 +34,8 @@ def load(content: bytes, origin: object, threads: int | None) -> Runner:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = default_threads() if threads is None else threads
     options.inter_op_num_threads = 1
+    # Threads that spin on after a frame take a processor from whoever receives the next one (docs/decisions.md).
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = _SEVERITY_ERROR
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
