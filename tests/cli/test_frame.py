@@ -104,6 +104,14 @@ def test_a_full_disk_is_told_as_such() -> None:
     assert "/big: the disk is full" in str(known)
 
 
+def test_a_short_write_without_a_number_is_told_with_its_file() -> None:
+    error = OSError("17 requested and 0 written")
+    error.filename = "/big"
+    known = translate(error)
+    assert isinstance(known, MachineError)
+    assert (known.thing, known.fault) == ("/big", "the operating system refused (17 requested and 0 written)")
+
+
 @pytest.mark.parametrize(("flags", "as_json"), [([], False), (["--json"], True)])
 def test_a_fault_nobody_foresaw_ends_with_1_and_says_how_to_report_it(flags: list[str], as_json: bool) -> None:
     script = textwrap.dedent("""

@@ -37,7 +37,7 @@ def translate(error: BaseException) -> BaseException:
     if path_fault is not None:
         return UsageError(error.filename or "a path", *path_fault)
     # Some libraries in C raise OSError without a number when a disk fills up: '17 requested and 0 written'.
-    told = error.strerror or str(error) or type(error).__name__
+    told = error.strerror or " ".join(map(str, error.args)) or type(error).__name__
     return MachineError(
         error.filename or "this machine",
         f"the operating system refused ({told})",
