@@ -175,12 +175,20 @@ def test_a_port_in_use(gliomap: Run, podman: Path, bundle: Path) -> None:
     assert "run" not in [one[0] for one in words(podman)]
 
 
+def test_an_image_that_is_not_there_is_fetched_or_built(gliomap: Run, podman: Path, bundle: Path) -> None:
+    gliomap("deploy", "local", bundle, "--image", "registry.example.org/g:1", "--port", 0)
+    assert ["pull", "registry.example.org/g:1"] in words(podman)
+    assert "build" not in [one[0] for one in words(podman)]
+    gliomap("deploy", "local", bundle, "--port", 0)
+    assert "build" in [one[0] for one in words(podman)]
+
+
 def test_a_container_of_that_name(gliomap: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_tool(tmp_path / "programs", "podman")
     monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}:/usr/bin:/bin")
     told = gliomap("deploy", "local", bundle, "--image", "g:1", "--port", 0)
     assert told.code == 2
-    assert "podman stop --time 40 gliomap && podman rm gliomap" in told.err
+    assert "podman stop -t 40 gliomap && podman rm gliomap" in told.err
 
 
 def test_manifests(gliomap: Run, bundle: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,8 +19,9 @@ import pytest
 from bundles.makers import linear_network, small_bundle, small_sensor
 from deploy.conftest import Running
 from deploy.containers import Installation, inspect
-from gliomap.deploy import ContainerTool
+from gliomap.deploy import ContainerTool, LocalRequest, run_local
 from gliomap.engine import Engine
+from gliomap.errors import MachineError
 from gliomap.serving import Client
 from serving.servers import Scene
 
@@ -107,18 +109,17 @@ def test_without_a_key_it_refuses_to_listen(tool: ContainerTool, image: dict[str
 
 
 def test_what_has_begun_is_finished_after_sigterm(
-    tool: ContainerTool, image: dict[str, Any], installation: Installation, bundle: Path, scene: Scene, tmp_path: Path
+    tool: ContainerTool, image: dict[str, Any], bundle: Path, scene: Scene, tmp_path: Path
 ) -> None:
     keys = tmp_path / "keys.txt"
     keys.write_text("# for the test\nor-2 0123456789abcdef-or-2\n")
     name = f"gliomap-ends-{os.getpid()}"
-    words = ["--image", image["image"], "--name", name, "--port", 0, "--keys", keys, "--detach", "--json"]
-    told = json.loads(installation.run("deploy", "local", bundle, *words).stdout)
-    assert told["key"] is None
-    with Client(told["url"], key="0123456789abcdef-or-2") as client:
+    running = run_local(LocalRequest(bundle, image["image"], name, port=0, keys=keys), tool)
+    assert running.made_key is None
+    with Client(running.url, key="0123456789abcdef-or-2") as client:
         client.put_references("or-2", scene.files["white"], scene.files["dark"])
     try:
-        answer = begin_and_end(tool, name, told["url"], scene.files["raw"])
+        answer = begin_and_end(tool, name, running.url, scene.files["raw"])
         assert answer.startswith("HTTP/1.1 200"), answer
         assert inspect(tool, name, "{{.State.ExitCode}}") == "0"
     finally:
@@ -168,7 +169,7 @@ def test_an_image_with_another_bundle_is_refused(
     assert not tool.succeeds("container", "inspect", name)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def empty_image(installation: Installation, image: dict[str, Any], bundle: Path, flags: list[str]) -> str:
     del image  # its layers are used again
     tag = "localhost/gliomap-tests:empty"
@@ -213,10 +214,22 @@ def test_a_build_that_fails_says_why(installation: Installation, tool: Container
 
 
 def test_a_container_that_ends_at_once_says_why(
-    tool: ContainerTool, image: dict[str, Any], installation: Installation, bundle: Path
+    tool: ContainerTool, empty_image: str, bundle: Path, tmp_path: Path
 ) -> None:
-    name = f"gliomap-starved-{os.getpid()}"
-    words = ["--image", image["image"], "--name", name, "--port", 0, "--memory", "16m", "--wait", 20, "--detach"]
-    done = installation.run("deploy", "local", bundle, *words, code=3)
-    assert name in done.stderr
+    closed = tmp_path / "closed"
+    shutil.copytree(bundle, closed)
+    for path in (closed, *closed.iterdir()):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    name = f"gliomap-closed-{os.getpid()}"
+    with pytest.raises(MachineError, match=r"ended with exit code 2. It said last:\n.*'/bundle' is not readable"):
+        run_local(LocalRequest(closed, empty_image, name, port=0), tool)
+    assert not tool.succeeds("container", "inspect", name)
+
+
+def test_a_container_that_is_not_ready_in_time_is_taken_away(
+    tool: ContainerTool, image: dict[str, Any], bundle: Path
+) -> None:
+    name = f"gliomap-late-{os.getpid()}"
+    with pytest.raises(MachineError, match=r"is not ready after 0.001 s"):
+        run_local(LocalRequest(bundle, image["image"], name, port=0, wait_s=0.001), tool)
     assert not tool.succeeds("container", "inspect", name)

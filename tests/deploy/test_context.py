@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from gliomap import __version__
-from gliomap.bundles import open_bundle
+from gliomap.bundles import copy_bundle, open_bundle
 from gliomap.deploy import BASE_IMAGE
 from gliomap.deploy._context import DOCKERFILE, write_context
 from gliomap.deploy._wheel import write_wheel
@@ -66,12 +66,21 @@ def test_pip_installs_the_wheel(tmp_path: Path) -> None:
     assert told.stdout.split() == [str(tmp_path / "library" / "gliomap" / "__init__.py"), __version__]
 
 
-def test_a_context_holds_the_bundle_that_was_verified(bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_context_holds_the_bundle_that_was_verified(bundle: Path, tmp_path: Path, zipped: bool) -> None:
+    if zipped:
+        bundle = copy_zipped(bundle, tmp_path.parent / "bundle.zip")
     wheel = write_context(tmp_path, bundle)
     assert (tmp_path / wheel).is_file()
     assert open_bundle(tmp_path / "bundle").identity == open_bundle(bundle).identity
     assert (tmp_path / DOCKERFILE).read_text() == (PROJECT / DOCKERFILE).read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "deploy", wheel]
+
+
+def copy_zipped(bundle: Path, target: Path) -> Path:
+    target.unlink(missing_ok=True)
+    copy_bundle(bundle, target)
+    return target
 
 
 def test_a_context_without_a_bundle(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from deploy.containers import needed
 from gliomap import __version__
 from gliomap.bundles import open_bundle
 from gliomap.deploy import ClusterRequest, ImageName, render_kubernetes
@@ -218,6 +221,16 @@ def test_the_folder_holds_what_its_kustomization_lists(request_: ClusterRequest,
         assert yaml.safe_load(text) == manifests(request_, identity)[name]
         assert not [line for line in text.splitlines() if "&id" in line or "*id" in line], "anchors puzzle readers"
     assert not any("kind: Secret\n" in text for text in texts.values())
+
+
+def test_kubectl_builds_the_folder(request_: ClusterRequest, bundle: Path, tmp_path: Path) -> None:
+    kubectl = shutil.which("kubectl") or needed("kubectl (Debian: apt-get install kubernetes-client)")
+    render_kubernetes(request_, bundle, tmp_path / "manifests")
+    done = subprocess.run([kubectl, "kustomize", tmp_path / "manifests"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    built = {one["kind"]: one for one in yaml.safe_load_all(done.stdout)}
+    expected = manifests(request_, open_bundle(bundle).identity)
+    assert built == {one["kind"]: one for name, one in expected.items() if name != "kustomization.yaml"}
 
 
 def test_nothing_is_written_over_unless_asked_and_nothing_of_a_damaged_bundle(bundle: Path, tmp_path: Path) -> None:

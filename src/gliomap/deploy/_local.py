@@ -146,20 +146,20 @@ def run_local(request: LocalRequest, tool: ContainerTool) -> LocalContainer:
                 f"image {image}", f"serves bundle {served[:12]}, wanted {bundle.identity[:12]}", "Build it anew."
             )
     except BaseException:
-        stop_local(request.name, tool)
+        stop_local(request.name, tool, grace_s=1)  # it has begun nothing that could be lost
         raise
     return LocalContainer(request.name, image, url, served, made, time.monotonic() - begun)
 
 
-def stop_local(name: str, tool: ContainerTool) -> None:
-    """End a container in an orderly way and remove it."""
-    tool.output("stop", "--time", str(GRACE_S), name)
+def stop_local(name: str, tool: ContainerTool, *, grace_s: int = GRACE_S) -> None:
+    """End a container in an orderly way, after `grace_s` seconds in any way, and remove it."""
+    tool.output("stop", "-t", str(grace_s), name)
     tool.output("rm", name)
 
 
 def stop_command(tool: ContainerTool, name: str) -> str:
     """What a person types to the same end."""
-    return f"{tool.name} stop --time {GRACE_S} {name} && {tool.name} rm {name}"
+    return f"{tool.name} stop -t {GRACE_S} {name} && {tool.name} rm {name}"
 
 
 def _command(
@@ -239,5 +239,5 @@ def _wait(request: LocalRequest, tool: ContainerTool, url: str) -> None:
             time.sleep(0.1)
             continue
         fault = f"is not ready after {request.wait_s:g} s" if late else f"ended with exit code {state[1]}"
-        log = tool.output("logs", "--tail", "20", request.name)
-        raise MachineError(f"container {request.name!r}", fault, f"It said last:\n{log}")
+        log = tool.output("logs", "--tail", "20", request.name, errors_too=True)
+        raise MachineError(f"container {request.name!r}", fault, f"It said last:\n{log or '  nothing'}")

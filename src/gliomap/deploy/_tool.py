@@ -38,8 +38,8 @@ class ContainerTool:
     name: ToolName
     program: str
 
-    def output(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
-        """Run it and return what it prints.
+    def output(self, *arguments: str, environment: Mapping[str, str] | None = None, errors_too: bool = False) -> str:
+        """Run it and return what it prints, on standard error only if asked for.
 
         Raises
         ------
@@ -49,7 +49,7 @@ class ContainerTool:
         done = self._run(arguments, environment)
         if done.returncode != 0:
             raise self.failure(arguments[0], done.returncode, done.stderr.splitlines())
-        return done.stdout.strip()
+        return (done.stdout + done.stderr if errors_too else done.stdout).strip()
 
     def succeeds(self, *arguments: str) -> bool:
         """Whether it ends well; for questions whose answer may be no."""
