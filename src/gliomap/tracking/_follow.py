@@ -6,12 +6,14 @@ stdout it writes a line of JSON with each sign of life.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import select
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 from gliomap.errors import RunError, TrackingError
 from gliomap.tracking._store import Store, find_store
@@ -25,17 +27,20 @@ def main() -> None:
     """Follow the folder of the first argument until its training ends."""
     if hasattr(os, "nice"):
         os.nice(10)
+    # Standard output is for our lines alone, whatever a library prints.
+    listener = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
     store = find_store(None)
-    if store is None:
-        return
-    _Follower(store).follow(Path(sys.argv[1]))
+    if store is not None:
+        _Follower(store, listener).follow(Path(sys.argv[1]))
 
 
 class _Follower:
     """Sends again and again, with longer pauses while nobody answers."""
 
-    def __init__(self, store: Store) -> None:
-        self._sender = Sender(store, lambda: _say(alive=True))
+    def __init__(self, store: Store, listener: TextIO) -> None:
+        self._listener = listener
+        self._sender = Sender(store, lambda: self._say(alive=True))
         self._pause = PAUSE
         self._down = False
 
@@ -58,7 +63,7 @@ class _Follower:
             else:
                 self._sender.send(folder, stopped=stopped)
         except TrackingError as error:
-            _say(down=str(error))
+            self._say(down=str(error))
             self._down, self._pause = True, min(2 * self._pause, LONGEST_PAUSE)
             return
         except (RunError, FileNotFoundError):
@@ -66,12 +71,16 @@ class _Follower:
                 raise
             return  # it has just got its final name, which comes next
         if self._down:
-            _say(up=True)
+            self._say(up=True)
         self._down, self._pause = False, PAUSE
 
-
-def _say(**what: object) -> None:
-    print(json.dumps(what), flush=True)  # noqa: T201 — to the process that started this one
+    def _say(self, **what: object) -> None:
+        try:
+            self._listener.write(json.dumps(what) + "\n")
+            self._listener.flush()
+        except BrokenPipeError:
+            # Whoever started this was killed; what it left is sent all the same.
+            self._listener = io.StringIO()
 
 
 if __name__ == "__main__":
