@@ -16,7 +16,7 @@ from gliomap.errors import UsageError
 if TYPE_CHECKING:
     from gliomap.tracking import ModelReference, RegisteredVersion
 
-__all__ = ["bundle_path"]
+__all__ = ["bundle_path", "located"]
 
 models_app = group(app, "models", "The registry: bundles by name, version and alias.")
 
@@ -175,7 +175,17 @@ def promote(
 
 
 def bundle_path(given: Path, tracking: str | None = None, study: Path | None = None) -> Path:
-    """The bundle on this machine: a path as it is, a `models:/…` fetched from the registry.
+    """The bundle on this machine; parameters and errors as of `located`."""
+    return located(given, tracking, study)[0]
+
+
+def located(given: Path, tracking: str | None = None, study: Path | None = None) -> tuple[Path, str]:
+    """The bundle on this machine and its version: a path as it is, a `models:/…` fetched from the registry.
+
+    Returns
+    -------
+    tuple
+        Path, and `models:/NAME/VERSION`, empty for a path.
 
     Raises
     ------
@@ -183,10 +193,12 @@ def bundle_path(given: Path, tracking: str | None = None, study: Path | None = N
         As `gliomap.tracking.fetch_bundle`.
     """
     if not str(given).startswith("models:"):
-        return given
-    from gliomap.tracking import fetch_bundle, nearest_store
+        return given, ""
+    from gliomap.tracking import ModelReference, fetch_bundle, nearest_store, show_version
 
-    return fetch_bundle(nearest_store(tracking, study), _reference(str(given)))
+    store = nearest_store(tracking, study)
+    version = show_version(store, _reference(str(given)))
+    return fetch_bundle(store, ModelReference(version.name, version.version)), version.uri
 
 
 def _reference(text: str) -> ModelReference:

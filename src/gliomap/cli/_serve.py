@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gliomap.cli._app import app
-from gliomap.cli._models import bundle_path
+from gliomap.cli._models import located
 from gliomap.cli._options import Backend, TrackingUri
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
@@ -101,9 +102,12 @@ def serve(
         raise MissingExtraError("gliomap serve", "serve") from error
     from gliomap.serving import ServiceSettings, read_keys, run
 
+    locate = partial(located, bundle, tracking)
+    path, version = locate()
     settings = ServiceSettings(
-        bundle=bundle_path(bundle, tracking),
-        model_version=model_version or "",
+        bundle=path,
+        model_version=model_version or version,
+        locate=locate if version else None,
         host=host,
         port=port,
         keys=read_keys(keys, os.environ),

@@ -148,6 +148,8 @@ class Service:
         GlioMapError
             The new one is not fit to be served.
         """
+        if path is None and self.settings.locate is not None:
+            path, version = self.settings.locate()
         new = self._load(path or self.settings.bundle, version)
         if not version and new.identity == self.model.identity:
             new = replace(new, version=self.model.version)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -69,6 +70,9 @@ class ServiceSettings:
         Folder or .zip.
     model_version
         In a registry; empty without one.
+    locate
+        Asked for bundle and version when the bundle is read anew, since an alias of a registry may have moved; None: the
+        same path again.
     host, port
         Address to listen on; port 0 takes a free one.
     keys
@@ -106,6 +110,7 @@ class ServiceSettings:
 
     bundle: Path
     model_version: str = ""
+    locate: Callable[[], tuple[Path, str]] | None = None
     host: str = "127.0.0.1"
     port: int = 8000
     keys: tuple[Key, ...] = field(default=(), repr=False)

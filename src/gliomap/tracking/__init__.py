@@ -16,9 +16,7 @@ from gliomap.tracking._record import (
     environment,
 )
 from gliomap.tracking._registry import (
-    ModelReference,
     Promotion,
-    RegisteredVersion,
     fetch_bundle,
     list_models,
     model_name,
@@ -55,6 +53,7 @@ from gliomap.tracking._run import (
 from gliomap.tracking._store import NO_TRACKING, Store, find_store, nearest_store, store_of_run, store_of_study
 from gliomap.tracking._sync import Sender, Sent
 from gliomap.tracking._table import THESIS_COLUMNS, RunRow, find_runs, read_row, thesis_csv
+from gliomap.tracking._versions import ModelReference, RegisteredVersion
 
 __all__ = [
     "BUNDLE",

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,20 +16,18 @@ from gliomap._files import atomic_folder
 from gliomap.bundles import Bundle, open_bundle
 from gliomap.errors import BundleError, RunError, TrackingError, UsageError
 from gliomap.evaluation import picture_stem
-from gliomap.tracking._mlflow import client_of, in_our_words, load_mlflow
+from gliomap.tracking._mlflow import client_of, in_our_words
 from gliomap.tracking._mlflow_model import BUNDLE_FOLDER, model_path, write_mlflow_model
 from gliomap.tracking._run import BUNDLE, Run
 from gliomap.tracking._store import Store
 from gliomap.tracking._sync import Sender, experiment_of
+from gliomap.tracking._versions import IDENTITY_TAG, ModelReference, RegisteredVersion, names, registered, versions_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
 
 __all__ = [
-    "IDENTITY_TAG",
-    "ModelReference",
-    "RegisteredVersion",
+    "Promotion",
     "fetch_bundle",
     "list_models",
     "model_name",
@@ -40,73 +37,11 @@ __all__ = [
     "show_version",
 ]
 
-IDENTITY_TAG = "gliomap.bundle"
-"""Tag of a version: the identity of its bundle."""
-
 PREVIOUS_TAG = "gliomap.before."
 """Prefix of a tag of a model: the version that had an alias before."""
 
 _EXPERIMENT = "gliomap-bundles"
 """Of bundles that come without a run."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelReference:
-    """`models:/NAME/VERSION` or `models:/NAME@ALIAS`."""
-
-    name: str
-    version: int | None = None
-    alias: str | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> ModelReference | None:
-        """Read one; None for anything that does not begin with `models:`.
-
-        Raises
-        ------
-        UsageError
-            Neither a version nor an alias.
-        """
-        if not text.startswith("models:"):
-            return None
-        found = re.fullmatch(r"models:/+([^/@]+)(?:/(\d+)|@([\w.-]+))", text)
-        if found is None:
-            raise UsageError(text, "names no version", "Write models:/NAME/3 or models:/NAME@champion.")
-        return cls(found[1], int(found[2]) if found[2] else None, found[3])
-
-
-@dataclass(frozen=True, slots=True)
-class RegisteredVersion:
-    """One version of a model.
-
-    Attributes
-    ----------
-    name, version
-        `models:/NAME/VERSION`.
-    aliases
-        Sorted.
-    identity
-        Of its bundle; None where something else was registered under this name.
-    run_id
-        In MLflow; None for a bundle that came without a run.
-    created_at
-        When it was registered.
-    source
-        Where the files lie.
-    """
-
-    name: str
-    version: int
-    aliases: tuple[str, ...]
-    identity: str | None
-    run_id: str | None
-    created_at: datetime
-    source: str
-
-    @property
-    def uri(self) -> str:
-        """`models:/NAME/VERSION`."""
-        return f"models:/{self.name}/{self.version}"
 
 
 def model_name(run: Run) -> str:
@@ -177,7 +112,7 @@ def list_models(store: Store) -> list[RegisteredVersion]:
     """
     with in_our_words(store):
         client = client_of(store)
-        found = [version for name in _names(client) for version in _versions(client, name)]
+        found = [version for name in names(client) for version in versions_of(client, name)]
     return sorted(found, key=lambda one: (one.name, -one.version))
 
 
@@ -191,9 +126,9 @@ def show_version(store: Store, reference: ModelReference) -> RegisteredVersion:
     """
     with in_our_words(store):
         client = client_of(store)
-        versions = _versions(client, reference.name)
+        versions = versions_of(client, reference.name)
         if not versions:
-            known = ", ".join(_names(client)) or "none"
+            known = ", ".join(names(client)) or "none"
             raise TrackingError(
                 f"model {reference.name!r}",
                 f"is not in {store.name}",
@@ -262,7 +197,7 @@ def promote(
         )
     with in_our_words(store):
         client = client_of(store)
-        before = next((one.version for one in _versions(client, version.name) if alias in one.aliases), None)
+        before = next((one.version for one in versions_of(client, version.name) if alias in one.aliases), None)
         if not dry_run and before != version.version:
             client.set_registered_model_tag(version.name, f"{PREVIOUS_TAG}{alias}", str(before or ""))
             client.set_registered_model_alias(version.name, alias, str(version.version))
@@ -299,14 +234,14 @@ def _register(client: MlflowClient, store: Store, bundle: Bundle, name: str, run
     from mlflow.exceptions import MlflowException
 
     source = f"{client.get_run(run_id).info.artifact_uri}/{model_path(bundle)}"
-    if not _versions(client, name):
+    if not versions_of(client, name):
         try:
             client.create_registered_model(name)
         except MlflowException:
             # Another process may have made it in between, or it is there without versions.
             client.get_registered_model(name)
     made = client.create_model_version(name, source, run_id, tags={IDENTITY_TAG: bundle.identity})
-    return _registered(made, ())
+    return registered(made, ())
 
 
 def _version_of(client: MlflowClient, store: Store, name: str, bundle: Bundle) -> RegisteredVersion | None:
@@ -321,7 +256,7 @@ def _version_of(client: MlflowClient, store: Store, name: str, bundle: Bundle) -
     """
     if not re.fullmatch(r"[\w. -]+", name):
         raise UsageError(f"model name {name!r}", "holds / or :, or is empty", "Use letters, digits, '_', '-' and '.'.")
-    versions = _versions(client, name)
+    versions = versions_of(client, name)
     if any(one.identity is None for one in versions):
         raise TrackingError(
             f"model {name!r} in {store.name}",
@@ -329,50 +264,6 @@ def _version_of(client: MlflowClient, store: Store, name: str, bundle: Bundle) -
             "Choose another name with --name.",
         )
     return next((one for one in versions if one.identity == bundle.identity), None)
-
-
-def _names(client: MlflowClient) -> Iterator[str]:
-    token = None
-    while True:
-        page = client.search_registered_models(page_token=token)
-        yield from (model.name for model in page)
-        token = page.token
-        if not token:
-            return
-
-
-def _versions(client: MlflowClient, name: str) -> list[RegisteredVersion]:
-    """All versions of a model; none where there is no such model."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        model = client.get_registered_model(name)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return []
-        raise
-    aliases: dict[str, list[str]] = {}
-    for alias, number in model.aliases.items():
-        aliases.setdefault(str(number), []).append(alias)
-    found, token = [], None
-    while True:
-        page = client.search_model_versions(f"name = '{name}'", page_token=token)
-        found += [_registered(one, tuple(sorted(aliases.get(str(one.version), ())))) for one in page]
-        token = page.token
-        if not token:
-            return found
-
-
-def _registered(version: ModelVersion, aliases: tuple[str, ...]) -> RegisteredVersion:
-    return RegisteredVersion(
-        name=version.name,
-        version=int(version.version),
-        aliases=aliases,
-        identity=version.tags.get(IDENTITY_TAG),
-        run_id=version.run_id or None,
-        created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
-        source=version.source or "",
-    )
 
 
 @contextmanager
@@ -386,16 +277,8 @@ def _fetched(store: Store, version: RegisteredVersion) -> Iterator[Bundle]:
     """
     with tempfile.TemporaryDirectory() as temporary:
         with in_our_words(store):
-            load_mlflow()
-            from mlflow.artifacts import download_artifacts
-
-            try:
-                place = download_artifacts(artifact_uri=version.source, dst_path=temporary, tracking_uri=store.uri)
-            except OSError as error:
-                raise BundleError(
-                    version.uri, f"its files are not at {version.source} any more", "Register its bundle again."
-                ) from error
-        bundle = open_bundle(Path(place, BUNDLE_FOLDER))
+            place = _download(store, version, Path(temporary))
+        bundle = open_bundle(place / BUNDLE_FOLDER)
         if bundle.identity != version.identity:
             raise BundleError(
                 version.uri,
@@ -403,6 +286,20 @@ def _fetched(store: Store, version: RegisteredVersion) -> Iterator[Bundle]:
                 "Do not use it. Register the right bundle again, and find out who changed the files.",
             )
         yield bundle
+
+
+def _download(store: Store, version: RegisteredVersion, folder: Path) -> Path:
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(download_artifacts(artifact_uri=version.source, dst_path=str(folder), tracking_uri=store.uri))
+    except (OSError, MlflowException) as error:
+        if isinstance(error, MlflowException) and not re.search("No such artifact|404|does not exist", str(error)):
+            raise
+        raise BundleError(
+            version.uri, f"its files are not at {version.source} any more", "Register its bundle again."
+        ) from error
 
 
 def _is(path: Path, identity: str) -> bool:

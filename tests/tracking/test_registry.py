@@ -1,0 +1,228 @@
+"""Bundles under names and versions: registered once, promoted knowingly, never another than was registered."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gliomap.bundles import open_bundle
+from gliomap.engine import Engine
+from gliomap.errors import BundleError, CubeError, RunError, TrackingError, UsageError
+from gliomap.studies import open_study
+from gliomap.tracking import (
+    ModelReference,
+    Store,
+    fetch_bundle,
+    list_models,
+    model_name,
+    open_run,
+    promote,
+    register_bundle,
+    register_run,
+    show_version,
+)
+from gliomap.workflows import make_bundle, train
+
+NAME = "FourLayerNet_ID0003C01_noCV"
+
+
+@pytest.fixture
+def net(study: Path) -> Path:
+    return study / "runs" / "net"
+
+
+@pytest.fixture
+def unevaluated(study: Path) -> Path:
+    run = train(study, model="lda", test_patients=["ID0003"], out=study / "runs" / "lda")
+    return make_bundle(run).path
+
+
+def named(version: int | None = None, alias: str | None = None) -> ModelReference:
+    return ModelReference(NAME, version, alias)
+
+
+def test_a_run_is_registered_under_the_name_that_the_thesis_gave(net: Path, store: Store) -> None:
+    done = register_run(open_run(net), store)
+    assert (done.name, done.version, done.aliases) == (NAME, 1, ())
+    assert done.uri == f"models:/{NAME}/1"
+    assert done.identity == open_bundle(net / "bundle").identity
+
+
+def test_names_of_runs_that_test_several(study: Path) -> None:
+    assert model_name(open_run(study / "runs" / "folds")) == "LDA_4-patients_lopo"
+
+
+def test_the_same_bundle_stays_the_version_that_it_is(net: Path, store: Store) -> None:
+    first = register_run(open_run(net), store)
+    assert register_run(open_run(net), store) == first
+    assert register_bundle(net / "bundle", store, NAME) == first
+    assert list_models(store) == [first]
+
+
+def test_another_bundle_is_the_next_version(net: Path, unevaluated: Path, store: Store) -> None:
+    register_run(open_run(net), store)
+    second = register_bundle(unevaluated, store, NAME)
+    assert second.version == 2
+    assert [one.version for one in list_models(store)] == [2, 1]
+    # A bundle that was made again leaves the files of an earlier version as they are.
+    first = fetch_bundle(store, named(1))
+    shutil.rmtree(net / "bundle")
+    shutil.copytree(unevaluated, net / "bundle")
+    assert register_run(open_run(net), store).version == 2
+    shutil.rmtree(first)
+    assert open_bundle(fetch_bundle(store, named(1))).identity != second.identity
+
+
+def test_an_archive_is_registered_as_a_folder_is(net: Path, store: Store, tmp_path: Path) -> None:
+    packed = make_bundle(net, tmp_path / "packed.zip")
+    done = register_bundle(packed.path, store, "packed")
+    assert open_bundle(fetch_bundle(store, ModelReference("packed", 1))).identity == packed.identity == done.identity
+
+
+def test_the_champion_is_who_was_promoted_last(net: Path, unevaluated: Path, store: Store, client: Any) -> None:
+    register_run(open_run(net), store)
+    register_bundle(unevaluated, store, NAME)
+    first = promote(store, named(1))
+    assert (first.before, first.version.version) == (None, 1)
+    assert show_version(store, named(alias="champion")).version == 1
+    again = promote(store, named(2), unevaluated=True)
+    assert again.before == 1
+    assert show_version(store, named(alias="champion")).version == 2
+    assert client.get_registered_model(NAME).tags["gliomap.before.champion"] == "1"
+    promote(store, named(1), dry_run=True)
+    assert show_version(store, named(alias="champion")).version == 2
+    assert show_version(store, named(2)).aliases == ("champion",)
+
+
+def test_what_nobody_evaluated_is_not_promoted_by_mistake(unevaluated: Path, store: Store) -> None:
+    register_bundle(unevaluated, store, NAME)
+    with pytest.raises(BundleError, match="never evaluated"):
+        promote(store, named(1))
+    with pytest.raises(TrackingError, match="has no alias @champion"):
+        show_version(store, named(alias="champion"))
+
+
+@pytest.mark.parametrize("alias", ["latest", "v2", "two words", ""])
+def test_a_word_that_is_no_alias(store: Store, alias: str) -> None:
+    with pytest.raises(UsageError, match="is no alias"):
+        promote(store, named(1), alias)
+
+
+def stored(store: Store) -> Path:
+    """The registered bundle where the store keeps it."""
+    (manifest,) = Path(store.artifacts.removeprefix("file://")).rglob("bundle/manifest.json")
+    return manifest.parent
+
+
+def test_an_artifact_that_was_altered_is_refused(net: Path, store: Store) -> None:
+    register_run(open_run(net), store)
+    graph = stored(store) / "cube.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1] + b"\0")
+    for use in (lambda: fetch_bundle(store, named(1)), lambda: promote(store, named(1))):
+        with pytest.raises(BundleError, match="hash differs"):
+            use()
+
+
+def test_another_bundle_in_its_place_is_refused_though_it_is_whole(net: Path, unevaluated: Path, store: Store) -> None:
+    register_run(open_run(net), store)
+    shutil.rmtree(stored(store))
+    target = next(Path(store.artifacts.removeprefix("file://")).rglob("MLmodel")).parent / "bundle"
+    shutil.copytree(unevaluated, target)
+    with pytest.raises(BundleError, match="it was altered"):
+        fetch_bundle(store, named(1))
+
+
+def test_files_that_are_gone(net: Path, store: Store) -> None:
+    register_run(open_run(net), store)
+    shutil.rmtree(Path(store.artifacts.removeprefix("file://")))
+    with pytest.raises(BundleError, match=r"not at .* any more"):
+        fetch_bundle(store, named(1))
+
+
+def test_it_is_fetched_once_and_a_damaged_copy_again(net: Path, store: Store) -> None:
+    register_run(open_run(net), store)
+    path = fetch_bundle(store, named(1))
+    kept = stored(store).rename(stored(store).with_name("away"))
+    assert fetch_bundle(store, named(1)) == path
+    kept.rename(kept.with_name("bundle"))
+    (path / "card.md").write_text("altered")
+    assert open_bundle(fetch_bundle(store, named(1))).identity == path.name
+
+
+def test_a_name_that_something_else_has(net: Path, store: Store, client: Any) -> None:
+    client.create_registered_model(NAME)
+    run = client.create_run(client.create_experiment("foreign")).info
+    client.create_model_version(NAME, f"{run.artifact_uri}/model", run.run_id)
+    with pytest.raises(TrackingError, match="something else than GlioMap"):
+        register_run(open_run(net), store)
+    with pytest.raises(BundleError, match="is no bundle of GlioMap"):
+        fetch_bundle(store, named(1))
+
+
+def test_what_is_not_there_is_named_with_what_is(net: Path, store: Store) -> None:
+    with pytest.raises(TrackingError, match="Known there: none"):
+        show_version(store, named(1))
+    register_run(open_run(net), store)
+    with pytest.raises(TrackingError, match=r"has no version 7. There are versions 1\."):
+        show_version(store, named(7))
+
+
+def test_a_run_without_a_bundle_and_a_name_that_is_none(study: Path, store: Store, net: Path) -> None:
+    with pytest.raises(RunError, match="gliomap bundle create"):
+        register_run(open_run(study / "runs" / "folds"), store)
+    with pytest.raises(UsageError, match="holds / or :"):
+        register_run(open_run(net), store, "a/b")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("models:/net/3", ModelReference("net", 3)),
+        ("models:/net@champion", ModelReference("net", None, "champion")),
+        ("bundle", None),
+        ("./models/net", None),
+    ],
+)
+def test_a_reference_is_read(text: str, wanted: ModelReference | None) -> None:
+    assert ModelReference.parse(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["models:/net", "models:/net/latest", "models:net/1", "models:/net/1@champion"])
+def test_a_reference_without_a_version(text: str) -> None:
+    with pytest.raises(UsageError, match="names no version"):
+        ModelReference.parse(text)
+
+
+class TestPyfunc:
+    """The registered artifact through MLflow's own loader."""
+
+    @pytest.fixture
+    def loaded(self, net: Path, store: Store) -> Any:
+        pyfunc = pytest.importorskip("mlflow.pyfunc")
+        register_run(open_run(net), store)
+        model = next(Path(store.artifacts.removeprefix("file://")).rglob("MLmodel")).parent
+        assert not [path for path in model.rglob("*") if path.suffix in (".pkl", ".pickle", ".joblib")]
+        return pyfunc.load_model(str(model))
+
+    def test_its_labels_are_the_engines(self, loaded: Any, net: Path, study: Path) -> None:
+        cube = open_study(study).cube("ID0003C01")
+        found, wanted = loaded.predict(cube.data), Engine.open(net / "bundle").classify_cube(cube)
+        np.testing.assert_array_equal(found["labels"], wanted.labels)
+        np.testing.assert_array_equal(found["probabilities"], wanted.probabilities)
+
+    def test_another_shape_is_refused(self, loaded: Any) -> None:
+        with pytest.raises(CubeError, match=r"has shape \(4, 4, 3\)"):
+            loaded.predict(np.zeros((4, 4, 3), np.float32))
+
+    def test_half_of_a_frame_is_refused(self, loaded: Any) -> None:
+        with pytest.raises(CubeError, match="lacks white, dark"):
+            loaded.predict({"raw": np.zeros((2, 2), np.uint16)})
+
+    def test_its_metadata_tell_the_bundle(self, loaded: Any, net: Path) -> None:
+        assert loaded.metadata.metadata["bundle_identity"] == open_bundle(net / "bundle").identity
+        assert json.dumps(loaded.metadata.metadata["classes"])

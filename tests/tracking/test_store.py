@@ -1,0 +1,81 @@
+"""Which store is meant, and that nothing secret of it is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gliomap.errors import MissingExtraError, TrackingError, UsageError
+from gliomap.tracking import Store, find_store, nearest_store, store_of_study
+from gliomap.tracking._store import without_secrets
+
+SERVER = "http://tracking.example:5000"
+
+
+def test_without_a_word_it_is_the_one_beside_the_study(tmp_path: Path) -> None:
+    found = find_store(None, tmp_path, {})
+    assert found == Store(f"sqlite:///{tmp_path}/mlflow.db", f"file://{tmp_path}/mlartifacts")
+
+
+def test_a_flag_goes_before_the_environment_and_that_before_the_study(tmp_path: Path) -> None:
+    environment = {"MLFLOW_TRACKING_URI": SERVER}
+    assert find_store(None, tmp_path, environment) == Store(SERVER)
+    assert find_store("https://other", tmp_path, environment) == Store("https://other")
+
+
+@pytest.mark.parametrize("environment", [{}, {"MLFLOW_TRACKING_URI": SERVER}])
+def test_none_means_no_mirror(tmp_path: Path, environment: dict[str, str]) -> None:
+    assert find_store("none", tmp_path, environment) is None
+    assert find_store(None, tmp_path, {"MLFLOW_TRACKING_URI": "none"}) is None
+    assert find_store(None, None, {}) is None
+
+
+def test_without_mlflow_nothing_is_mirrored_unless_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gliomap.tracking._store.find_spec", lambda _: None)
+    assert find_store(None, tmp_path, {}) is None
+    for asked in (lambda: find_store(SERVER, tmp_path, {}), lambda: nearest_store(None, tmp_path, {})):
+        with pytest.raises(MissingExtraError, match=r"gliomap\[track\]"):
+            asked()
+
+
+def test_files_of_a_named_database_lie_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = find_store("sqlite:///here/runs.db")
+    assert found == Store(f"sqlite:///{tmp_path}/here/runs.db", f"file://{tmp_path}/here/mlartifacts")
+
+
+@pytest.mark.parametrize("uri", ["mlruns", "file:///mlruns", "postgresql://who:hidden@host/db", "databricks"])
+def test_what_needs_a_server_in_front_of_it_is_refused(uri: str) -> None:
+    with pytest.raises(UsageError, match=r"sqlite:///FILE\.db, the http") as caught:
+        find_store(uri)
+    assert "hidden" not in str(caught.value)
+
+
+def test_no_secret_of_a_store_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "very-secret")
+    store = Store("https://user:password@host/path?sig=abc&x=1")
+    told = [repr(store), store.name, without_secrets("401 for https://user:password@host (very-secret)")]
+    assert not [text for text in told for secret in ("password", "abc", "very-secret") if secret in text]
+    assert store.name == "https://host/path?sig=…&x=1"
+
+
+def test_a_registry_is_found_where_one_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = tmp_path / "study"
+    (study / "runs").mkdir(parents=True)
+    (study / "mlflow.db").touch()
+    for place in (study, study / "runs", tmp_path):
+        monkeypatch.chdir(place)
+        assert nearest_store(None) == store_of_study(study)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mlflow.db").touch()
+    with pytest.raises(TrackingError, match="there are several"):
+        nearest_store(None)
+    assert nearest_store(None, study) == store_of_study(study)
+    monkeypatch.chdir(tmp_path / "other" / "..")
+    (study / "mlflow.db").unlink()
+    (tmp_path / "other" / "mlflow.db").unlink()
+    with pytest.raises(TrackingError, match="none is named, and none is here"):
+        nearest_store(None)

@@ -1,0 +1,179 @@
+"""What MLflow holds of a run, and that sending it again changes nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gliomap.errors import RunError, TrackingError
+from gliomap.evaluation import read_evaluation
+from gliomap.tracking import Sender, Store, open_run, store_of_study
+
+TIMES = {
+    "loading_arguments",
+    "preparing_train_data",
+    "training",
+    "preparing_test_data",
+    "predicting",
+    "generating_maps",
+}
+
+
+def all_files(client: Any, run_id: str, folder: str = "") -> set[str]:
+    found = set()
+    for one in client.list_artifacts(run_id, folder):
+        found |= all_files(client, run_id, one.path) if one.is_dir else {one.path}
+    return found
+
+
+def everything(client: Any, run_id: str) -> dict[str, Any]:
+    """All that MLflow holds of a run, comparable."""
+    run = client.get_run(run_id)
+    history = {key: [(m.step, m.value) for m in client.get_metric_history(run_id, key)] for key in run.data.metrics}
+    files = sorted(all_files(client, run_id))
+    return {"params": run.data.params, "tags": run.data.tags, "history": history, "files": files, **vars(run.info)}
+
+
+@pytest.fixture
+def net(study: Path, store: Store) -> Path:
+    del store
+    return study / "runs" / "net"
+
+
+def test_everything_of_a_run_is_there(net: Path, store: Store, client: Any) -> None:
+    sent = Sender(store).send(net)
+    assert sent.changed
+    run, record = client.get_run(sent.run_id), open_run(net).record
+    assert (run.info.run_name, run.info.status) == ("net", "FINISHED")
+    assert client.get_experiment(run.info.experiment_id).name == record.study.name
+    params, tags = run.data.params, run.data.tags
+    assert params["study_fingerprint"] == record.study.fingerprint
+    assert params["split_fingerprint"] == record.split_fingerprint
+    assert (params["model"], params["training.epochs"]) == ("fourlayer", "3")
+    assert tags["environment.numpy"] == record.environment.packages["numpy"]
+    assert tags["mlflow.source.git.commit"] == record.environment.commit
+    losses = client.get_metric_history(sent.run_id, "train_loss")
+    assert [(one.step, one.value) for one in losses] == [
+        (one.epoch, one.train_loss) for one in open_run(net).history().epochs
+    ]
+    assert len(client.get_metric_history(sent.run_id, "train_accuracy")) == 3
+    assert {name.removeprefix("seconds.") for name in run.data.metrics if name.startswith("seconds.")} == TIMES
+    evaluation = read_evaluation(net / "evaluation" / "metrics.json")
+    assert run.data.metrics["overall_accuracy"] == pytest.approx(evaluation.pooled.overall_accuracy)
+    assert run.data.metrics["tumour.sensitivity"] == pytest.approx(evaluation.pooled.classes[1].sensitivity)
+    files = all_files(client, sent.run_id)
+    pictures = {path.name for path in (net / "evaluation").glob("*.png")}
+    assert {f"evaluation/{name}" for name in pictures} <= files
+    assert {kind for kind in ("confusion", "curves", "overlay") if any(kind in name for name in pictures)} == {
+        "confusion",
+        "curves",
+        "overlay",
+    }
+    assert {"run.json", "split.json", "report.html", "evaluation/metrics.json"} <= files
+    assert {name.split("/", 1)[1] for name in files if name.startswith("model-")} >= {"MLmodel", "bundle/manifest.json"}
+    assert not [name for name in files if name.endswith((".npz", ".safetensors", ".pkl"))]
+
+
+def test_intervals_over_patients_are_there(study: Path, store: Store, client: Any) -> None:
+    folds = study / "runs" / "folds"
+    run = client.get_run(Sender(store).send(folds).run_id)
+    interval = read_evaluation(folds / "evaluation" / "metrics.json").intervals["overall accuracy"]
+    assert interval is not None
+    assert run.data.metrics["patients.overall_accuracy.mean"] == pytest.approx(interval.mean)
+    assert run.data.metrics["patients.overall_accuracy.patients"] == interval.patients == 4
+
+
+def test_folds_are_runs_below_their_run(study: Path, store: Store, client: Any) -> None:
+    sent = Sender(store).send(study / "runs" / "folds")
+    experiment = client.get_run(sent.run_id).info.experiment_id
+    below = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{sent.run_id}'")
+    assert {run.info.run_name for run in below} == {"ID0001", "ID0002", "ID0003", "ID0004", "final"}
+    assert {run.info.status for run in below} == {"FINISHED"}
+
+
+def test_sending_again_asks_nothing_and_forced_it_changes_nothing(net: Path, store: Store, client: Any) -> None:
+    first = Sender(store).send(net)
+    before = everything(client, first.run_id)
+    assert not Sender(store).send(net).changed
+    assert Sender(store).send(net, again=True).changed
+    # What was remembered is lost as well: the store is asked, and answers.
+    (net / "tracking.json").unlink()
+    assert Sender(store).send(net).run_id == first.run_id
+    assert everything(client, first.run_id) == before
+
+
+def test_a_damaged_memory_is_no_harm(net: Path, store: Store) -> None:
+    first = Sender(store).send(net)
+    (net / "tracking.json").write_text("{")
+    assert Sender(store).send(net).run_id == first.run_id
+
+
+def test_a_new_evaluation_is_sent_and_nothing_else_twice(net: Path, store: Store, client: Any) -> None:
+    first = Sender(store).send(net)
+    summary = json.loads((net / "evaluation" / "summary.json").read_text())
+    (net / "evaluation" / "summary.json").write_text(json.dumps(summary))
+    assert Sender(store).send(net).changed
+    assert [one.step for one in client.get_metric_history(first.run_id, "train_loss")] == [1, 2, 3]
+
+
+def test_a_moved_and_renamed_run_stays_the_run_that_it_is(net: Path, store: Store, tmp_path: Path) -> None:
+    first = Sender(store).send(net)
+    shutil.move(net, tmp_path / "elsewhere")
+    assert Sender(store).send(tmp_path / "elsewhere").run_id == first.run_id
+
+
+def test_a_training_that_was_killed_is_sent_as_far_as_it_went(net: Path, store: Store, client: Any) -> None:
+    running = net.with_name("running_net")
+    shutil.copytree(net, running)
+    record = json.loads((running / "run.json").read_text()) | {"status": "running", "finished_at": None}
+    (running / "run.json").write_text(json.dumps(record))
+    for name in ("history.json", "model.safetensors"):
+        (running / name).unlink()
+    shutil.rmtree(running / "evaluation")
+    killed = Sender(store).send(running, stopped=True)
+    run = client.get_run(killed.run_id)
+    assert run.info.status == "KILLED"
+    assert len(client.get_metric_history(killed.run_id, "train_loss")) == 3
+    assert all_files(client, killed.run_id) == set()
+    assert not (running / "tracking.json").exists()
+    # It is resumed and ends: the same run goes on.
+    assert Sender(store).send(net).run_id == killed.run_id
+    assert client.get_run(killed.run_id).info.status == "FINISHED"
+    assert [one.step for one in client.get_metric_history(killed.run_id, "train_loss")] == [1, 2, 3]
+
+
+def test_a_run_of_before_the_journal_has_its_curves_from_history(net: Path, store: Store, client: Any) -> None:
+    (net / "epochs.jsonl").unlink()
+    sent = Sender(store).send(net)
+    assert [one.step for one in client.get_metric_history(sent.run_id, "train_loss")] == [1, 2, 3]
+
+
+def test_a_run_that_somebody_opened_for_it_is_used_once(
+    net: Path, study: Path, store: Store, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = client.create_run(client.create_experiment("cloud"), run_name="job").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", opened)
+    assert Sender(store).send(net).run_id == opened
+    assert Sender(store).send(study / "runs" / "folds").run_id != opened
+
+
+def test_an_experiment_that_was_deleted_is_named_with_its_remedy(net: Path, store: Store, client: Any) -> None:
+    experiment = client.create_experiment(open_run(net).record.study.name)
+    client.delete_experiment(experiment)
+    with pytest.raises(TrackingError, match=f"mlflow experiments restore -x {experiment}"):
+        Sender(store).send(net)
+
+
+def test_a_store_that_cannot_be_opened_is_named(net: Path, tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("no database")
+    with pytest.raises(TrackingError, match=r"tracking store sqlite:////.*mlflow\.db"):
+        Sender(store_of_study(tmp_path)).send(net)
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path, store: Store) -> None:
+    with pytest.raises(RunError, match="is not there"):
+        Sender(store).send(tmp_path / "none")

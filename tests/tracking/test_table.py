@@ -1,0 +1,109 @@
+"""The thesis's table of experiments, and the rows of a list."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import statistics
+from pathlib import Path
+
+import pytest
+
+from gliomap.errors import RunError
+from gliomap.evaluation import read_evaluation, read_summary
+from gliomap.tracking import find_runs, open_run, read_row, thesis_csv
+
+COLUMNS = [
+    "Experiment Name",
+    "Patients used for testing",
+    "OACC",
+    "ACC_tumor",
+    "SEN_tumor",
+    "SPE_tumor",
+    "Time loading arguments (s)",
+    "Time preparing train data (s)",
+    "Time training (s)",
+    "Time preparing test data (s)",
+    "Time predicting (s)",
+    "Time generating maps (s)",
+]
+
+
+def table(text: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text)))
+
+
+def test_it_has_the_columns_and_the_last_rows_of_the_thesis(study: Path) -> None:
+    rows = [read_row(folder) for folder in find_runs(study)]
+    heads, *lines = table(thesis_csv(rows))
+    assert heads == COLUMNS
+    assert [line[0] for line in lines] == ["folds", "net", "Mean", "Std", "Std error"]
+    assert [line[1] for line in lines] == ["ID0001 ID0002 ID0003 ID0004", "ID0003", "", "", ""]
+    assert all(float(cell) >= 0 for line in lines for cell in line[2:])
+    for column in range(2, len(heads)):
+        values = [float(line[column]) for line in lines[:2]]
+        spread = statistics.stdev(values)
+        wanted = [statistics.fmean(values), spread, spread / 2**0.5]
+        assert [float(line[column]) for line in lines[2:]] == pytest.approx(wanted, rel=1e-4, abs=1e-6)
+
+
+def test_its_figures_are_those_of_the_evaluation(study: Path) -> None:
+    line = table(thesis_csv([read_row(study / "runs" / "net")]))[1]
+    found = read_evaluation(study / "runs" / "net" / "evaluation" / "metrics.json")
+    tumour = found.pooled.classes[1]
+    wanted = [found.pooled.overall_accuracy, tumour.accuracy, tumour.sensitivity, tumour.specificity]
+    assert [float(cell) for cell in line[2:6]] == pytest.approx(wanted, rel=1e-5)
+    times = open_run(study / "runs" / "net").record.times
+    assert times is not None
+    assert [float(cell) for cell in line[6:9]] == list(times.model_dump().values())
+    assert times.training > 0
+
+
+def test_a_row_for_each_fold(study: Path) -> None:
+    _, *lines = table(thesis_csv([read_row(study / "runs" / "folds")], by_fold=True))
+    assert [line[:2] for line in lines[:4]] == [[f"folds ID000{n}", f"ID000{n}"] for n in (1, 2, 3, 4)]
+    found = read_evaluation(study / "runs" / "folds" / "evaluation" / "metrics.json")
+    assert [float(line[2]) for line in lines[:4]] == pytest.approx(
+        [fold.metrics.overall_accuracy for fold in found.folds], rel=1e-5
+    )
+
+
+def test_what_is_not_known_is_empty_and_in_no_mean(study: Path) -> None:
+    shutil.rmtree(study / "runs" / "net" / "evaluation")
+    heads, *lines = table(thesis_csv([read_row(folder) for folder in find_runs(study)]))
+    assert lines[1][1:6] == [""] * 5
+    assert lines[2][2] == lines[0][2]
+    assert lines[3][2] == lines[4][2] == ""
+    assert len(heads) == len(lines[4])
+    assert table(thesis_csv([]))[1:] == [[name, *[""] * 11] for name in ("Mean", "Std", "Std error")]
+
+
+def test_runs_are_found_in_a_study_in_a_folder_and_alone(study: Path, tmp_path: Path) -> None:
+    runs = [study / "runs" / "folds", study / "runs" / "net"]
+    assert find_runs(study) == find_runs(study / "runs") == runs
+    assert find_runs(study / "runs" / "net") == [study / "runs" / "net"]
+    assert find_runs(tmp_path) == []
+    with pytest.raises(RunError, match="is no folder"):
+        find_runs(tmp_path / "none")
+
+
+def test_a_row_tells_where_a_run_stands(study: Path) -> None:
+    assert read_row(study / "runs" / "net").state == "bundled"
+    assert read_row(study / "runs" / "folds").state == "evaluated"
+    shutil.rmtree(study / "runs" / "folds" / "evaluation")
+    assert read_row(study / "runs" / "folds").state == "trained"
+
+
+def test_an_evaluation_of_before_the_summary_is_read_as_well(study: Path) -> None:
+    path = study / "runs" / "net" / "evaluation" / "summary.json"
+    written = read_summary(path)
+    path.unlink()
+    assert read_row(study / "runs" / "net").summary == written
+
+
+def test_a_damaged_summary_is_named(study: Path) -> None:
+    path = study / "runs" / "net" / "evaluation" / "summary.json"
+    path.write_text('{"format": 2}')
+    with pytest.raises(RunError, match="is no summary"):
+        read_row(study / "runs" / "net")
