@@ -17,7 +17,7 @@ import pytest
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
+def postgresql(driver: str = "psycopg") -> Iterator[str]:
     """Its SQLAlchemy address; PostgreSQL refuses to run as root, so then as 'nobody'."""
     bin_folder = _programs()
     user = 65534 if os.geteuid() == 0 else None
@@ -38,7 +38,7 @@ def postgresql() -> Iterator[str]:
         )
         try:
             _wait_until_ready(port)
-            yield f"postgresql+psycopg://gliomap@127.0.0.1:{port}/postgres"
+            yield f"postgresql+{driver}://gliomap@127.0.0.1:{port}/postgres"
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(30)

@@ -54,14 +54,13 @@ def list_runs(
             row.record.model.name,
             row.record.protocol,
             _tested(row),
-            row.state,
-            *(_share(value) for value in _figures(row)),
-            f"{row.started_at:%Y-%m-%d %H:%M}",
+            *_told_figures(row),
+            f"{row.started_at:%Y-%m-%d}",
         )
         for row in rows
     ]
-    columns = ["run", "model", "protocol", "tested", "state", "OACC", "sens.", "spec.", "started"]
-    ui.table(columns, cells, title=f"{len(rows)} run{'' if len(rows) == 1 else 's'}", numbers="     rrr ")
+    columns = ["run", "model", "protocol", "tested", "OACC", "sens.", "spec.", "started"]
+    ui.table(columns, cells, title=f"{len(rows)} run{'' if len(rows) == 1 else 's'}", numbers="    rrr ")
     ui.text("OACC overall accuracy; sens., spec.: sensitivity and specificity for tumour.")
 
 
@@ -254,8 +253,12 @@ _ORDERS: dict[str, Callable[[RunRow], Any]] = {
 }
 
 
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+def _told_figures(row: RunRow) -> tuple[str, str, str]:
+    """Figures for people; where there are none yet, why."""
+    if row.summary is None:
+        return ("training" if row.state == "training" else "to evaluate"), "", ""
+    overall, sensitivity, specificity = ("none" if value is None else f"{value:.3f}" for value in _figures(row))
+    return overall, sensitivity, specificity
 
 
 def _tested(row: RunRow) -> str:
@@ -263,7 +266,7 @@ def _tested(row: RunRow) -> str:
     if row.summary is None:
         return ""
     patients = row.summary.tested
-    return ", ".join(patients) if len(patients) <= 3 else f"{len(patients)} patients"
+    return patients[0] if len(patients) == 1 else f"{len(patients)} patients"
 
 
 def _times(row: RunRow) -> dict[str, float]:

@@ -75,10 +75,11 @@ def _panel(
         known = [value for value in values if value is not None]
         # Equal values would hide one another: they are spread a little, the same way each time.
         spread = np.linspace(-0.16, 0.16, len(known)) if len(known) > 1 else np.zeros(1)
-        axes.plot(known, row + spread, "o", color=TRAINING, alpha=0.45, markersize=4, markeredgewidth=0)
+        axes.plot(known, row + spread, "o", color=TRAINING, alpha=0.6, markersize=4.5, markeredgewidth=0, zorder=3)
         if mean.low is not None and mean.high is not None:
             axes.plot([mean.low, mean.high], [row, row], color=VALIDATION, linewidth=1.6)
         axes.plot([mean.mean] * 2, [row - 0.26, row + 0.26], color=VALIDATION, linewidth=2.4)
+        axes.text(1.05, row, f"{mean.mean:.3f}", fontsize=7.5, color=INK, va="center")
 
 
 def _tumour(name: str) -> Callable[[Metrics, EvaluationRecord], float | None]:

@@ -1,0 +1,63 @@
+"""A real `mlflow server` for a test: started on loopback, killed, started again at the same address."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+MLFLOW = Path(sys.executable).with_name("mlflow")
+
+
+class MlflowServer:
+    """An `mlflow server` with its database and its folder of files, which outlive it."""
+
+    def __init__(self, folder: Path, database: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "server.log"
+        self._words = [
+            str(MLFLOW),
+            "server",
+            *("--backend-store-uri", database, "--artifacts-destination", str(folder / "artifacts")),
+            *("--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"),
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Until it answers."""
+        quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        known = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        with self.log.open("ab") as log:
+            # It starts processes of its own; in a session of theirs they are killed together.
+            self._process = subprocess.Popen(
+                self._words, stdout=log, stderr=log, env=known | quiet, start_new_session=True
+            )
+        until = time.monotonic() + 120
+        while not self._answers():
+            assert self._process.poll() is None, self.log.read_text()
+            assert time.monotonic() < until, self.log.read_text()
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """At once, as when the power fails."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(20)
+            self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            return False

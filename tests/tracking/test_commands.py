@@ -1,0 +1,239 @@
+"""Tracking through the installed command, as people use it."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cli.conftest import COMMAND, Result
+from gliomap.tracking import Store, open_run, store_of_study
+from gliomap.tracking._journal import read_journal
+from gliomap.tracking._mlflow import client_of
+from gliomap.workflows import StudyCapture, classify
+
+pytestmark = pytest.mark.slow
+
+NAME = "FourLayerNet_ID0003C01_noCV"
+
+
+def gliomap(*words: object, **environment: str) -> Result:
+    known = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    done = subprocess.run(
+        [str(COMMAND), *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=known | environment,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def held(store: Store, experiment: str = "study") -> dict[str, Any]:
+    """Runs that MLflow holds, by name."""
+    client = client_of(store)
+    found = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    return {run.info.run_name: run for run in found}
+
+
+def quick(study: Path, out: Path) -> list[object]:
+    words = ["train", study, "--model", "fourlayer", "--epochs", 3, "--test-patient", "ID0003", "--quiet"]
+    return [*words, "-o", out]
+
+
+def test_a_run_is_mirrored_beside_the_study_without_a_word(study: Path, store: Store) -> None:
+    out = study / "runs" / "new"
+    done = gliomap(*quick(study, out))
+    assert (done.code, done.err) == (0, "")
+    assert held(store)["new"].info.status == "FINISHED"
+    assert "overall_accuracy" not in held(store)["new"].data.metrics
+    assert gliomap("evaluate", out, "-q").code == 0
+    assert "overall_accuracy" in held(store)["new"].data.metrics
+    done = gliomap("runs", "sync", out, "--json")
+    assert [one["changed"] for one in json.loads(done.out)["runs"]] == [False]
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment"), [(["--tracking", "none"], {}), ([], {"MLFLOW_TRACKING_URI": "none"})]
+)
+def test_none_leaves_it_out(study: Path, flags: list[str], environment: dict[str, str]) -> None:
+    done = gliomap(*quick(study, study / "runs" / "new"), *flags, **environment)
+    assert (done.code, done.err) == (0, "")
+    assert not (study / "mlflow.db").exists()
+    assert not (study / "runs" / "new" / "tracking.json").exists()
+
+
+@contextmanager
+def answering(status: int) -> Iterator[str]:
+    """A server that gives every request the same status."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def respond(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_POST = do_PUT = respond  # noqa: N815 — names of the standard library
+
+        def log_message(self, *told: object) -> None:
+            """Not on the test's stderr."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://who:password@127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@contextmanager
+def silent() -> Iterator[str]:
+    """A server that takes connections and never says a word."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize(
+    ("server", "fault"),
+    [
+        (nobody, "does not answer"),
+        (silent, "does not answer"),
+        (lambda: answering(401), "the token has expired"),
+        (lambda: answering(403), "refuses this identity"),
+        (lambda: answering(500), "refuses"),
+    ],
+    ids=["nobody there", "silent", "expired token", "missing permission", "broken"],
+)
+def test_whatever_is_wrong_with_a_server_the_run_is_whole(study: Path, server: Any, fault: str) -> None:
+    out = study / "runs" / "new"
+    with server() as uri:
+        patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
+        done = gliomap(*quick(study, out), "--tracking", uri, **patience)
+        assert done.code == 0
+        assert done.err.count("warning: ") == done.err.count(fault) == 1
+        assert open_run(out).record.status == "done"
+        sent = gliomap("runs", "sync", out, "--tracking", uri, "--json", **patience)
+    assert sent.code == 2
+    assert fault in json.loads(sent.err)["error"]["fault"]
+    assert "password" not in done.err + sent.err
+
+
+def test_a_training_that_was_killed_goes_on_as_the_same_run(study: Path, store: Store) -> None:
+    out = study / "runs" / "new"
+    words = ["train", study, "--model", "fourlayer", "--preset", "thesis", "--epochs", 12, "--test-patient", "ID0003"]
+    known = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    training = subprocess.Popen([str(COMMAND), *map(str, words), "-q", "-o", str(out)], env=known)
+    running = out.with_name("running_new")
+    wait_for(lambda: (running / "checkpoint.safetensors").exists())
+    training.send_signal(signal.SIGSTOP)
+    wait_for(lambda: "new" in names(store))
+    training.kill()
+    training.wait()
+    wait_for(lambda: held(store)["new"].info.status == "KILLED")
+    assert len(read_journal(running)) < 12
+    done = gliomap(*words, "-q", "-o", out, "--resume")
+    assert (done.code, done.err) == (0, "")
+    run = held(store)["new"]
+    assert run.info.status == "FINISHED"
+    losses = client_of(store).get_metric_history(run.info.run_id, "train_loss")
+    assert [(one.step, one.value) for one in losses] == [
+        (one.epoch, one.train_loss) for one in open_run(out).history().epochs
+    ]
+
+
+def names(store: Store) -> set[str]:
+    client = client_of(store)
+    return set(held(store)) if client.get_experiment_by_name("study") is not None else set()
+
+
+def wait_for(what: Any) -> None:
+    until = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_registered_model_is_used_by_its_name(study: Path, store: Store, tmp_path: Path) -> None:
+    del store
+    run = study / "runs" / "net"
+    done = gliomap("models", "register", run, "--json", "--quiet")
+    assert json.loads(done.out)["uri"] == f"models:/{NAME}/1"
+    where = ["--tracking", store_of_study(study).uri]
+    assert gliomap("models", "promote", f"{NAME}/1", *where).out.startswith(f"Made models:/{NAME}/1 the champion")
+    model = f"models:/{NAME}@champion"
+    done = gliomap("classify", model, "--study", study, "--capture", "ID0003C01", "-o", tmp_path / "map", "-q")
+    assert (done.code, done.err) == (0, "")
+    wanted = classify(run / "bundle", StudyCapture(study, "ID0003C01")).tissue.labels
+    np.testing.assert_array_equal(np.load(tmp_path / "map" / "labels.npy"), wanted)
+    listed = json.loads(gliomap("models", "list", *where, "--json").out)["models"]
+    assert [(one["uri"], one["aliases"]) for one in listed] == [(f"models:/{NAME}/1", ["champion"])]
+    shown = gliomap("models", "show", model, *where)
+    assert "Research software" in shown.out or "not a medical device" in shown.out
+    assert gliomap("bundle", "verify", model, *where).code == 0
+    missing = gliomap("classify", f"models:/{NAME}/7", "--study", study, "--capture", "ID0003C01")
+    assert missing.code == 2
+    assert "There are versions 1 (@champion)." in missing.err
+
+
+class TestWithoutAServer:
+    """Lists, tables and pictures come from the run folders alone."""
+
+    def test_a_list_names_what_is_damaged_and_shows_the_rest(self, study: Path) -> None:
+        (study / "runs" / "broken").mkdir()
+        (study / "runs" / "broken" / "run.json").write_text("{")
+        done = gliomap("runs", "list", study)
+        assert done.code == 0
+        assert "2 runs" in done.out
+        assert "broken" in done.err
+        assert gliomap("runs", "list", study / "runs" / "broken").code == 2
+        found = json.loads(gliomap("runs", "list", study, "--sort", "accuracy", "--json").out)["runs"]
+        accuracies = [one["summary"]["overall_accuracy"] for one in found]
+        assert accuracies == sorted(accuracies, reverse=True)
+        assert gliomap("runs", "list", study, "--sort", "colour").code == 2
+
+    def test_a_run_is_shown_with_its_times(self, study: Path) -> None:
+        done = gliomap("runs", "show", study / "runs" / "net")
+        for stage in ("loading arguments", "preparing train data", "training", "predicting", "generating maps"):
+            assert stage in done.out
+
+    def test_a_picture_and_a_table_are_not_replaced_unasked(self, study: Path, tmp_path: Path) -> None:
+        for words, out in (
+            (["compare", study, "-o"], tmp_path / "a.png"),
+            (["export", study, "--csv"], tmp_path / "a.csv"),
+        ):
+            assert gliomap("runs", *words, out).code == 0
+            before = out.read_bytes()
+            again = gliomap("runs", *words, out)
+            assert (again.code, "already there" in again.err) == (2, True)
+            assert out.read_bytes() == before
+            assert gliomap("runs", *words, out, "--overwrite").code == 0
+        assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+        assert (tmp_path / "a.csv").read_text().startswith("Experiment Name,Patients used for testing,OACC,ACC_tumor")
+
+    def test_nothing_to_compare(self, study: Path, tmp_path: Path) -> None:
+        shutil.rmtree(study / "runs")
+        done = gliomap("runs", "compare", study, "-o", tmp_path / "a.png")
+        assert (done.code, "no evaluated run" in done.err) == (2, True)
