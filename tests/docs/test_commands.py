@@ -59,12 +59,15 @@ def before_a_small_camera(command: str, folder: Path) -> str:
     return f"{command} --sensor {camera.name}"
 
 
-def run(command: str, folder: Path) -> None:
+def run(command: str, folder: Path, *, mirrored: bool = False) -> None:
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "GLIOMAP_SENSORS": str(folder / "sensors"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
     }
     environment.pop("OMP_NUM_THREADS", None)
+    if mirrored:
+        environment.pop("MLFLOW_TRACKING_URI", None)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
     )
@@ -113,7 +116,9 @@ def run_page(page: Path, folder: Path) -> None:
         elif "pip install" in command:
             check_installation(command)
         else:
-            run(command if page in FULL_SIZE else before_a_small_camera(command, folder), folder)
+            typed = command if page in FULL_SIZE else before_a_small_camera(command, folder)
+            # Mirroring takes seconds a run: only the page that is about it does without the suite's "none".
+            run(typed, folder, mirrored=page.name == "tracking.md")
 
 
 def vendor_file(path: Path) -> None:
