@@ -125,6 +125,13 @@ class TestPatientFolds:
         assert set(record.patients) == set(ALL)
         assert all(len(fold.validated) == 1 for fold in record.folds)
 
+    def test_who_validates_trains_the_final_model_only(self, study: Path) -> None:
+        plan = plan_protocol(study, {"model": "fourlayer", "protocol": "kfold-patient", "folds": 4})
+        assert isinstance(plan, FoldsPlan)
+        assert plan.final is not None
+        assert not any(one.config.refit for one in plan.plans.values())
+        assert plan.final.config.refit
+
 
 class TestMixing:
     def test_pooled_tests_other_pixels_than_it_trains_on(self, study: Path) -> None:

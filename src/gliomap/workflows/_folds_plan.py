@@ -21,6 +21,10 @@ logger = logging.getLogger(__name__)
 FINAL = "final"
 """Name of the model that is trained on all patients once the folds have shown how good its like are."""
 
+_VALIDATION_APART = ("kfold-patient", "double-cv")
+"""Protocols with a validation part of their own, which is never trained on: it makes the 60/20/20 of the one, and chooses
+among the inner models of the other."""
+
 _HOLDING_OUT = ("test_patients", "test_captures", "train_captures", "allow_same_patient")
 
 
@@ -126,10 +130,10 @@ def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
         plan = ground.plan(folds.first)
         tell_hints(plan.hints, plan.split)
         return plan
-    if folds.protocol == "double-cv":
-        # The pixels that validate choose among the inner models; trained on, they could not.
-        ground = replace(ground, config=ground.config.with_overrides({"refit": False}))
-    plans = {name: ground.plan(split) for name, split in folds.splits.items()}
+    apart = ground
+    if folds.protocol in _VALIDATION_APART:
+        apart = replace(ground, config=ground.config.with_overrides({"refit": False}))
+    plans = {name: apart.plan(split) for name, split in folds.splits.items()}
     hints = tuple(dict.fromkeys(hint for plan in plans.values() for hint in plan.hints if "(validation)" not in hint))
     tell_hints(hints, folds.first)
     if PROTOCOLS[folds.protocol].warning is not None:

@@ -80,7 +80,7 @@ def curves_chart(histories: Mapping[str, History], name: str) -> Chart | None:
         name,
         f"Learning curves of {len(shown)} folds. {told}.",
         "Share of pixels right by epoch. Training shares are taken while the network changes, so the first look worse"
-        " than the network that leaves them. The dotted line is the epoch that was kept.",
+        " than the network that leaves them. The dotted line is the epoch that was chosen.",
     )
 
 
