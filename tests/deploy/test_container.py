@@ -38,7 +38,7 @@ def assert_same_labels(client: Client, bundle: Path, scene: Scene) -> None:
     engine = Engine.open(bundle)
     expected = engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark)).labels
     with client:
-        found = client.classify(scene.files["raw"], white=scene.files["white"], dark=scene.files["dark"])
+        found = client.classify(scene.files["raw"], references=(scene.files["white"], scene.files["dark"]))
     assert len(np.unique(expected)) > 2
     np.testing.assert_array_equal(found.labels, expected)
 

@@ -20,8 +20,9 @@ from PIL import Image
 from websockets.sync.client import connect
 
 from gliomap.engine import Engine
+from gliomap.errors import RequestError
 from gliomap.serving import AsyncClient, Client
-from gliomap.serving._stream import unpack_reply
+from gliomap.serving._reply import unpack_reply
 from gliomap.serving._thesis import thesis_picture
 from serving.servers import COMMAND, RunningServer, Scene
 
@@ -62,7 +63,7 @@ def test_plain_numbers_with_their_shape(client: Client, scene: Scene, expected: 
 
 
 def test_a_frame_with_references_of_its_own(client: Client, scene: Scene, expected: Labels) -> None:
-    found = client.classify(scene.raw, white=scene.white, dark=scene.dark)
+    found = client.classify(scene.raw, references=(scene.white, scene.dark))
     np.testing.assert_array_equal(found.labels, expected)
 
 
@@ -75,10 +76,10 @@ def test_json(client: Client, scene: Scene, expected: Labels) -> None:
 
 
 def test_pictures(client: Client, scene: Scene, expected: Labels) -> None:
-    labels = client.picture(scene.files["raw"], "labels", references="or-1")
+    labels = client.picture(scene.files["raw"], "or-1", "labels")
     np.testing.assert_array_equal(png_labels(labels), expected)
     for kind in ("map", "overlay"):
-        picture = Image.open(io.BytesIO(client.picture(scene.files["raw"], kind, references="or-1", palette="safe")))
+        picture = Image.open(io.BytesIO(client.picture(scene.files["raw"], "or-1", kind, palette="safe")))
         assert picture.mode == "RGB"
         assert min(picture.size) > 100
 
@@ -122,7 +123,13 @@ def test_asyncio(server: RunningServer, client: Client, scene: Scene, expected: 
 
     async def ask() -> tuple[Labels, list[int]]:
         async with AsyncClient(server.url) as one:
-            found = await one.classify(scene.raw, references="or-1")
+            found = await one.classify(scene.raw, "or-1")
+            own = await one.summary(scene.raw, (scene.white, scene.dark))
+            assert own.classified == np.count_nonzero(found.labels)
+            assert png_labels(await one.picture(scene.raw, "or-1", "labels")).shape == found.labels.shape
+            assert "result.json" in await one.everything(scene.raw, "or-1")
+            with pytest.raises(RequestError, match="nobody"):
+                _ = [reply async for reply in one.stream(frames(), references="nobody")]
             seen = [reply.sequence + 0 * len(body) async for reply, body in one.stream(frames(), references="or-1")]
             return found.labels, seen
 

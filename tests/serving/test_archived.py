@@ -157,7 +157,7 @@ def test_a_busy_service_is_asked_again(serve: Callable[..., RunningServer], scen
     def ask() -> None:
         with server.client() as client:
             try:
-                client.classify(scene.raw, white=scene.white, dark=scene.dark)
+                client.classify(scene.raw, references=(scene.white, scene.dark))
             except RequestError as error:
                 failed.append(error)
 

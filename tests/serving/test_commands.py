@@ -219,7 +219,7 @@ class TestBench:
         looking = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         with server.client() as client:
             while looking.poll() is None:
-                client.classify(scene.raw, white=scene.white, dark=scene.dark)
+                client.classify(scene.raw, references=(scene.white, scene.dark))
         assert looking.stdout is not None
         with looking.stdout:
             seen = json.loads(looking.stdout.read())

@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from gliomap.errors import RequestError
-from gliomap.serving._stream import unpack_reply
+from gliomap.serving._reply import unpack_reply
 from gliomap.serving._work import Workers
 from serving.servers import RunningServer, Scene
 
@@ -64,7 +64,7 @@ def test_32_clients_at_once_all_get_an_answer_and_none_a_wrong_one(
     server = serve("--queue", "4")
     with server.client() as client:
         client.put_references("or-1", scene.white, scene.dark)
-        right = client.picture(scene.files["raw"], "labels", references="or-1")
+        right = client.picture(scene.files["raw"], "or-1", "labels")
     url, content = f"{server.url}/v1/classify?references=or-1", scene.files["raw"]
     seen: Counter[int] = Counter()
     wrong = []
@@ -260,7 +260,7 @@ def test_memory_does_not_grow(serve: Callable[..., RunningServer], scene: Scene)
 
         def ask(times: int) -> None:
             for _ in range(times):
-                client.picture(scene.files["raw"], "labels", references="or-1")
+                client.picture(scene.files["raw"], "or-1", "labels")
 
         ask(100)
         before = server.resident()

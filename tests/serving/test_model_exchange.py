@@ -80,7 +80,7 @@ def test_a_bad_one_is_refused_and_the_present_one_stays(
         answer = httpx.put(f"{server.url}/v1/model", content=content, headers=ZIP)
         assert answer.status_code == 422
         assert (client.model().bundle, client.model().version) == (identity, "3")
-        found = client.classify(scene.raw, white=scene.white, dark=scene.dark)
+        found = client.classify(scene.raw, references=(scene.white, scene.dark))
     np.testing.assert_array_equal(found.labels, labels(own, scene))
 
 

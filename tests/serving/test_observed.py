@@ -32,7 +32,7 @@ def test_request_ids_join_answer_log_and_archive(
 def test_the_numbers_count_what_happened(server: RunningServer, scene: Scene) -> None:
     with server.client() as client:
         before = count(client.metrics(), 'gliomap_maps_total{kind="classify",outcome="map"}')
-        client.classify(scene.raw, white=scene.white, dark=scene.dark)
+        client.classify(scene.raw, references=(scene.white, scene.dark))
         after = client.metrics()
     assert count(after, 'gliomap_maps_total{kind="classify",outcome="map"}') == before + 1
     assert count(after, 'gliomap_stage_seconds_count{stage="graph"}') >= 1

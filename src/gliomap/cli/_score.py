@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +19,7 @@ from gliomap.cli._verb import verb
 from gliomap.errors import UsageError
 
 if TYPE_CHECKING:
-    from gliomap.serving import Client
+    from gliomap.serving import Client, References
 
 
 @verb(
@@ -61,38 +63,55 @@ def score(
     """
     if (raw is None) == (watch is None):
         raise UsageError("score", "needs one of --raw and --watch", "Give the frame, or the folder of frames.")
-    if references is None and (white is None or dark is None):
+    if references is not None:
+        kept: References = references
+    elif white is not None and dark is not None:
+        kept = white, dark
+    else:
         raise UsageError("score", "has no references", "Give --white and --dark, or --references ID.")
     with connect("score", url, key, ca, certificate, private) as client:
-        name, own = references, {"white": white, "dark": dark}
-        if raw is not None and references is None and white_dark is None:
-            _once(ui, client, raw, out, own, patient, palette.value)
+        if raw is not None and white_dark is None:
+            _once(ui, client, raw, kept, out, patient, palette.value)
             return
-        if name is None and white is not None and dark is not None:
-            name = f"score-{uuid.uuid4().hex[:12]}"
-            for warning in client.put_references(name, white, dark, white_dark=white_dark).warnings:
-                ui.say(f"warning: {warning}")
-        try:
-            if watch is not None:
-                _watch(ui, client, watch, out, name or "", palette.value)
-            elif raw is not None:
-                _once(ui, client, raw, out, {"references": name}, patient, palette.value)
-        finally:
-            if references is None and name is not None:
-                client.delete_references(name)
+        with _put(ui, client, kept, white_dark) as name:
+            if raw is not None:
+                _once(ui, client, raw, name, out, patient, palette.value)
+            elif watch is not None:
+                _watch(ui, client, watch, name, out, patient, palette.value)
+
+
+@contextmanager
+def _put(ui: Ui, client: Client, references: References, white_dark: Path | None) -> Iterator[str]:
+    """The id of references; those of one's own are sent, and forgotten at the end."""
+    if isinstance(references, str):
+        yield references
+        return
+    name = f"score-{uuid.uuid4().hex[:12]}"
+    for warning in client.put_references(name, *references, white_dark=white_dark).warnings:
+        ui.say(f"warning: {warning}")
+    try:
+        yield name
+    finally:
+        client.delete_references(name)
 
 
 def _once(
-    ui: Ui, client: Client, raw: Path, out: Path | None, known: dict[str, Any], patient: str | None, palette: str
+    ui: Ui,
+    client: Client,
+    raw: Path,
+    references: References,
+    out: Path | None,
+    patient: str | None,
+    palette: str,
 ) -> None:
     from gliomap.serving import score_frame
 
     if out is None:
-        result: dict[str, Any] = client.summary(raw, patient=patient, **known).model_dump(mode="json")
+        result: dict[str, Any] = client.summary(raw, references, patient=patient).model_dump(mode="json")
         result.pop("labels_png")
     else:
         with atomic_folder(out, overwrite=ui.overwrite) as folder:
-            result = score_frame(client, raw, folder, patient=patient, palette=palette, **known)
+            result = score_frame(client, raw, references, folder, patient=patient, palette=palette)
     if ui.as_json:
         ui.result({"folder": None if out is None else str(out), **result})
         return
@@ -113,7 +132,9 @@ def _once(
     ui.text(f"{result['notice']}. 'Not found' is not 'absent': a map cannot rule tumour out.")
 
 
-def _watch(ui: Ui, client: Client, folder: Path, out: Path | None, references: str, palette: str) -> None:
+def _watch(
+    ui: Ui, client: Client, folder: Path, references: str, out: Path | None, patient: str | None, palette: str
+) -> None:
     from gliomap.serving import watch
 
     if not folder.is_dir():
@@ -121,7 +142,7 @@ def _watch(ui: Ui, client: Client, folder: Path, out: Path | None, references: s
     target = folder if out is None else out
     target.mkdir(parents=True, exist_ok=True)
     ui.say(f"watching {folder}; maps go to {target}; Ctrl-C ends it")
-    for scored in watch(client, folder, target, references=references, palette=palette):
+    for scored in watch(client, folder, target, references=references, patient=patient, palette=palette):
         if ui.as_json:
             ui.result({"frame": str(scored.frame), "fault": scored.fault, "result": scored.result})
         elif scored.fault is not None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gliomap.serving._app import create_app
     from gliomap.serving._bench import KINDS, Measured, measure
     from gliomap.serving._client import AsyncClient, Client
-    from gliomap.serving._exchange import RemoteMap
+    from gliomap.serving._exchange import FrameLike, References, RemoteMap
     from gliomap.serving._keys import KEYS_VARIABLE, Key, read_keys
     from gliomap.serving._server import run
     from gliomap.serving._service import Service
@@ -29,9 +29,11 @@ __all__ = [
     "AsyncClient",
     "BenchFrames",
     "Client",
+    "FrameLike",
     "Key",
     "Measured",
     "Rate",
+    "References",
     "RemoteMap",
     "Scored",
     "Service",
@@ -52,7 +54,7 @@ _NAMES = {
     "_bench": ("KINDS", "Measured", "measure"),
     "_synthetic": ("BenchFrames", "synthetic_frames"),
     "_client": ("AsyncClient", "Client"),
-    "_exchange": ("RemoteMap",),
+    "_exchange": ("FrameLike", "References", "RemoteMap"),
     "_keys": ("KEYS_VARIABLE", "Key", "read_keys"),
     "_server": ("run",),
     "_service": ("Service",),

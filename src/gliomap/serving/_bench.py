@@ -180,7 +180,7 @@ def _request(kind: str, frames: BenchFrames, references: str) -> Asked:
     accepts = {"labels": "image/png", "map": "image/png", "npz": "application/x-npz", "json": "application/json"}
     if kind in accepts:
         picture = kind if accepts[kind] == "image/png" else None
-        return frame_request(frames.raw, references, None, None, accepts[kind], picture=picture)
+        return frame_request(frames.raw, references, accepts[kind], picture=picture)
     if kind == "thesis":
         lists = {"raw_image": frames.raw, "white_ref": frames.white, "black_ref": frames.dark}
         content = orjson.dumps({**lists, "patch_size": 7, "batch_size": 16}, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import ssl
 import time
-import zipfile
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Literal, Self
 
 import httpx
+from websockets.asyncio.client import connect as connect_async
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from gliomap.serving._exchange import (
     Asked,
     FrameLike,
+    References,
     RemoteMap,
     binary,
+    files_of,
     frame_content,
     frame_request,
     key_headers,
     map_of,
+    not_opened,
     pair_request,
     refused,
     stream_options,
@@ -30,9 +34,12 @@ from gliomap.serving._exchange import (
     unreachable,
     wait_before_retry,
 )
+from gliomap.serving._reply import unpack_reply
 from gliomap.serving._schemas import ClassifyAnswer, ModelAnswer, ReferencesAnswer, StreamReply
 
-__all__ = ["AsyncClient", "Client", "FrameLike", "RemoteMap"]
+__all__ = ["AsyncClient", "Client"]
+
+PictureKind = Literal["labels", "map", "overlay"]
 
 
 class Client:
@@ -101,59 +108,27 @@ class Client:
         """Forget references."""
         self._send(Asked("DELETE", f"/v1/references/{name}", {}))
 
-    def classify(
-        self,
-        raw: FrameLike,
-        *,
-        references: str | None = None,
-        white: FrameLike | None = None,
-        dark: FrameLike | None = None,
-        patient: str | None = None,
-    ) -> RemoteMap:
-        """Classify a frame, with references that were put, or with its own white and dark."""
-        return map_of(self._send(frame_request(raw, references, white, dark, "application/x-npz", patient=patient)))
+    def classify(self, raw: FrameLike, references: References, *, patient: str | None = None) -> RemoteMap:
+        """Classify a frame, with references that were put, by their id, or with its own (white, dark)."""
+        return map_of(self._send(frame_request(raw, references, "application/x-npz", patient=patient)))
 
-    def summary(
-        self,
-        raw: FrameLike,
-        *,
-        references: str | None = None,
-        white: FrameLike | None = None,
-        dark: FrameLike | None = None,
-        patient: str | None = None,
-    ) -> ClassifyAnswer:
+    def summary(self, raw: FrameLike, references: References, *, patient: str | None = None) -> ClassifyAnswer:
         """Classify a frame, and get its map in numbers and as a small PNG."""
-        answer = self._send(frame_request(raw, references, white, dark, "application/json", patient=patient))
+        answer = self._send(frame_request(raw, references, "application/json", patient=patient))
         return ClassifyAnswer.model_validate_json(answer.content)
 
     def picture(
-        self,
-        raw: FrameLike,
-        kind: Literal["labels", "map", "overlay"] = "map",
-        *,
-        references: str | None = None,
-        white: FrameLike | None = None,
-        dark: FrameLike | None = None,
-        palette: str = "classic",
+        self, raw: FrameLike, references: References, kind: PictureKind = "map", *, palette: str = "classic"
     ) -> bytes:
         """Classify a frame, and get a PNG picture."""
-        asked = frame_request(raw, references, white, dark, "image/png", picture=kind, palette=palette)
-        return self._send(asked).content
+        return self._send(frame_request(raw, references, "image/png", picture=kind, palette=palette)).content
 
     def everything(
-        self,
-        raw: FrameLike,
-        *,
-        references: str | None = None,
-        white: FrameLike | None = None,
-        dark: FrameLike | None = None,
-        patient: str | None = None,
-        palette: str = "classic",
+        self, raw: FrameLike, references: References, *, patient: str | None = None, palette: str = "classic"
     ) -> dict[str, bytes]:
         """Classify a frame, and get all files that `gliomap classify -o` writes: name → content."""
-        asked = frame_request(raw, references, white, dark, "application/zip", patient=patient, palette=palette)
-        with zipfile.ZipFile(io.BytesIO(self._send(asked).content)) as archive:
-            return {entry.filename: archive.read(entry) for entry in archive.infolist()}
+        asked = frame_request(raw, references, "application/zip", patient=patient, palette=palette)
+        return files_of(self._send(asked))
 
     def stream(
         self,
@@ -168,18 +143,11 @@ class Client:
         With one, each frame has its map before the next is sent; with two the service is busy while a map travels. With more
         the newest wins, and replies count the frames that were dropped.
         """
-        from websockets.exceptions import InvalidStatus
-        from websockets.sync.client import connect
-
-        from gliomap.serving._stream import unpack_reply
-
         url = stream_url(self.url, references, encoding)
         try:
             socket = connect(url, **stream_options(self._key, url, self._verify))
-        except InvalidStatus as error:
-            raise refused(httpx.Response(error.response.status_code, content=bytes(error.response.body))) from error
-        except OSError as error:
-            raise unreachable(url, error) from error
+        except (InvalidStatus, OSError) as error:
+            raise not_opened(url, error) from error
         with socket:
             sent = replied = 0
             for frame in frames:
@@ -258,31 +226,42 @@ class AsyncClient:
         answer = await self._send(pair_request(name, white, dark, white_dark, exposures_ms))
         return ReferencesAnswer.model_validate_json(answer.content)
 
-    async def classify(
-        self,
-        raw: FrameLike,
-        *,
-        references: str | None = None,
-        white: FrameLike | None = None,
-        dark: FrameLike | None = None,
-        patient: str | None = None,
-    ) -> RemoteMap:
-        """Classify a frame, with references that were put, or with its own white and dark."""
-        asked = frame_request(raw, references, white, dark, "application/x-npz", patient=patient)
-        return map_of(await self._send(asked))
+    async def delete_references(self, name: str) -> None:
+        """Forget references."""
+        await self._send(Asked("DELETE", f"/v1/references/{name}", {}))
+
+    async def classify(self, raw: FrameLike, references: References, *, patient: str | None = None) -> RemoteMap:
+        """As of `Client`."""
+        return map_of(await self._send(frame_request(raw, references, "application/x-npz", patient=patient)))
+
+    async def summary(self, raw: FrameLike, references: References, *, patient: str | None = None) -> ClassifyAnswer:
+        """As of `Client`."""
+        answer = await self._send(frame_request(raw, references, "application/json", patient=patient))
+        return ClassifyAnswer.model_validate_json(answer.content)
+
+    async def picture(
+        self, raw: FrameLike, references: References, kind: PictureKind = "map", *, palette: str = "classic"
+    ) -> bytes:
+        """As of `Client`."""
+        return (await self._send(frame_request(raw, references, "image/png", picture=kind, palette=palette))).content
+
+    async def everything(
+        self, raw: FrameLike, references: References, *, patient: str | None = None, palette: str = "classic"
+    ) -> dict[str, bytes]:
+        """As of `Client`."""
+        asked = frame_request(raw, references, "application/zip", patient=patient, palette=palette)
+        return files_of(await self._send(asked))
 
     async def stream(
         self, frames: AsyncIterator[FrameLike], *, references: str, encoding: Literal["labels", "png"] = "labels"
     ) -> AsyncIterator[tuple[StreamReply, bytes]]:
         """Send frames as they come, and get maps as they come; the service drops frames that it has no time for."""
-        from websockets.asyncio.client import connect
-
-        from gliomap.serving._stream import unpack_reply
-
         url = stream_url(self.url, references, encoding)
-        async with connect(
-            url, additional_headers=key_headers(self._key), compression=None, max_size=1 << 26
-        ) as socket:
+        try:
+            opened = await connect_async(url, **stream_options(self._key, url, self._verify))
+        except (InvalidStatus, OSError) as error:
+            raise not_opened(url, error) from error
+        async with opened as socket:
             sent = replied = 0
 
             async def send() -> None:

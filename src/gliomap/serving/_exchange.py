@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import ssl
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +13,22 @@ from typing import Any
 import httpx
 import numpy as np
 import numpy.typing as npt
+from websockets.exceptions import InvalidStatus
 
 from gliomap.errors import MachineError, RequestError
 
 __all__ = [
     "Asked",
     "FrameLike",
+    "References",
     "RemoteMap",
     "binary",
+    "files_of",
     "frame_content",
     "frame_request",
     "key_headers",
     "map_of",
+    "not_opened",
     "pair_request",
     "refused",
     "stream_options",
@@ -35,6 +40,9 @@ __all__ = [
 
 FrameLike = Path | str | bytes | npt.NDArray[np.uint16]
 """A frame: the path or the bytes of a TIFF file, or its numbers."""
+
+References = str | tuple[FrameLike, FrameLike]
+"""The id of references that the service keeps, or white and dark themselves."""
 
 _TRIES = 4
 _LONGEST_WAIT_S = 10.0
@@ -83,23 +91,17 @@ class Asked:
     options: Mapping[str, Any]
 
 
-def frame_request(
-    raw: FrameLike,
-    references: str | None,
-    white: FrameLike | None,
-    dark: FrameLike | None,
-    accept: str,
-    **parameters: str | None,
-) -> Asked:
-    """A frame to classify, with its own white and dark or with references that the service keeps."""
-    asked = {name: value for name, value in {"references": references, **parameters}.items() if value is not None}
+def frame_request(raw: FrameLike, references: References, accept: str, **parameters: str | None) -> Asked:
+    """A frame to classify, with references that the service keeps or with its own."""
+    asked = {name: value for name, value in parameters.items() if value is not None}
     headers = {"Accept": accept}
-    if white is None and dark is None:
+    if isinstance(references, str):
         content, kind, shape = frame_content(raw)
         headers |= {"Content-Type": kind} | ({"X-Frame-Shape": f"{shape[0]}x{shape[1]}"} if shape else {})
-        return Asked("POST", "/v1/classify", {"params": asked, "headers": headers, "content": content})
-    sent = {"raw": raw, "white": white, "dark": dark}
-    files = {name: (f"{name}.tif", frame_content(one)[0]) for name, one in sent.items() if one is not None}
+        known = {"params": {"references": references, **asked}, "headers": headers, "content": content}
+        return Asked("POST", "/v1/classify", known)
+    white, dark = references
+    files = _files({"raw": raw, "white": white, "dark": dark})
     return Asked("POST", "/v1/classify", {"params": asked, "headers": headers, "files": files})
 
 
@@ -107,10 +109,13 @@ def pair_request(
     name: str, white: FrameLike, dark: FrameLike, white_dark: FrameLike | None, exposures_ms: Mapping[str, float] | None
 ) -> Asked:
     """References to keep."""
-    sent = {"white": white, "dark": dark, "white_dark": white_dark}
-    files = {role: (f"{role}.tif", frame_content(one)[0]) for role, one in sent.items() if one is not None}
+    files = _files({"white": white, "dark": dark, "white_dark": white_dark})
     times = {f"{role}_ms": str(value) for role, value in (exposures_ms or {}).items()}
     return Asked("PUT", f"/v1/references/{name}", {"files": files, "params": times})
+
+
+def _files(frames: Mapping[str, FrameLike | None]) -> dict[str, tuple[str, bytes]]:
+    return {role: (f"{role}.tif", frame_content(one)[0]) for role, one in frames.items() if one is not None}
 
 
 def frame_content(frame: FrameLike) -> tuple[bytes, str, tuple[int, int] | None]:
@@ -129,6 +134,12 @@ def map_of(answer: httpx.Response) -> RemoteMap:
             blanked=answer.headers.get("GlioMap-Blanked"),
             case=answer.headers.get("GlioMap-Case"),
         )
+
+
+def files_of(answer: httpx.Response) -> dict[str, bytes]:
+    """Name → content of an answer that is a ZIP archive."""
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        return {entry.filename: archive.read(entry) for entry in archive.infolist()}
 
 
 def refused(answer: httpx.Response) -> RequestError:
@@ -178,6 +189,13 @@ def stream_options(key: str | None, url: str, verify: ssl.SSLContext | bool) -> 
     if url.startswith("wss") and isinstance(verify, ssl.SSLContext):
         options["ssl"] = verify
     return options
+
+
+def not_opened(url: str, error: Exception) -> RequestError | MachineError:
+    """Why there is no stream: what the service said, or that it does not answer."""
+    if isinstance(error, InvalidStatus):
+        return refused(httpx.Response(error.response.status_code, content=bytes(error.response.body)))
+    return unreachable(url, error)
 
 
 def stream_url(base: str, references: str, encoding: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,16 +16,16 @@ from gliomap.errors import GlioMapError, RequestError
 from gliomap.serving._access import going_down, request_id, socket_access
 from gliomap.serving._answers import labels_png
 from gliomap.serving._bodies import FrameBytes
-from gliomap.serving._problems import problem_of
+from gliomap.serving._problems import problem_of, problem_response
+from gliomap.serving._reply import pack_reply
 from gliomap.serving._schemas import StreamReply
 from gliomap.serving._service import Ask, Service
 from gliomap.taxonomy import palette_names
 
-__all__ = ["pack_reply", "router", "unpack_reply"]
+__all__ = ["router"]
 
 router = APIRouter()
 
-_HEAD = struct.Struct("<I")
 POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013
 
 Encoding = Literal["labels", "png"]
@@ -118,36 +117,6 @@ class _Stream:
         return pack_reply(head, body)
 
 
-def pack_reply(head: StreamReply, body: bytes) -> bytes:
-    """One message: length of the head (uint32, little-endian), the head as JSON, the map."""
-    text = head.model_dump_json(exclude_none=True).encode()
-    return _HEAD.pack(len(text)) + text + body
-
-
-def unpack_reply(message: bytes) -> tuple[StreamReply, bytes]:
-    """Head and map of a message.
-
-    Raises
-    ------
-    RequestError
-        It is no reply of a stream.
-    """
-    if len(message) < _HEAD.size or len(message) < _HEAD.size + _HEAD.unpack_from(message)[0]:
-        raise RequestError("message", "is no reply of a stream", "Check the address.", status=502)
-    end = _HEAD.size + _HEAD.unpack_from(message)[0]
-    return StreamReply.model_validate({"shape": None, **_json(message[_HEAD.size : end])}), message[end:]
-
-
-def _json(content: bytes) -> dict[str, object]:
-    import orjson
-
-    try:
-        found = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise RequestError("message", "is no reply of a stream", "Check the address.", status=502) from error
-    return found if isinstance(found, dict) else {}
-
-
 @router.websocket("/v1/stream")
 async def stream(
     socket: WebSocket,
@@ -205,8 +174,6 @@ def _open(socket: WebSocket, references: str, encoding: str, palette: str, patie
 
 async def _refuse(socket: WebSocket, error: GlioMapError) -> None:
     """Say why before the stream is open: as an HTTP answer."""
-    from gliomap.serving._problems import problem_response
-
     await socket.send_denial_response(problem_response(error, request_id(socket)))
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from gliomap._files import atomic_file
 from gliomap.errors import RequestError
-from gliomap.serving._client import Client, FrameLike
+from gliomap.serving._client import Client
+from gliomap.serving._exchange import FrameLike, References
 
 __all__ = ["Scored", "score_frame", "watch"]
 
@@ -42,12 +43,10 @@ class Scored:
 def score_frame(
     client: Client,
     raw: FrameLike,
+    references: References,
     folder: Path,
     *,
     prefix: str = "",
-    references: str | None = None,
-    white: FrameLike | None = None,
-    dark: FrameLike | None = None,
     patient: str | None = None,
     palette: str = "classic",
 ) -> dict[str, object]:
@@ -65,7 +64,7 @@ def score_frame(
     MachineError
         The service cannot be reached, or the disk refused.
     """
-    files = client.everything(raw, references=references, white=white, dark=dark, patient=patient, palette=palette)
+    files = client.everything(raw, references, patient=patient, palette=palette)
     unknown = set(files) - set(FILES)
     if unknown or RESULT not in files:
         raise RequestError(
@@ -78,7 +77,15 @@ def score_frame(
     return found
 
 
-def watch(client: Client, folder: Path, out: Path, *, references: str, palette: str = "classic") -> Iterator[Scored]:
+def watch(
+    client: Client,
+    folder: Path,
+    out: Path,
+    *,
+    references: str,
+    patient: str | None = None,
+    palette: str = "classic",
+) -> Iterator[Scored]:
     """Send each frame that appears in a folder, until the caller ends; frames that have a result are left alone.
 
     A frame counts as written when its size and time stay the same from one look to the next. Looking again and again
@@ -104,7 +111,7 @@ def watch(client: Client, folder: Path, out: Path, *, references: str, palette: 
                 continue
             done.add(path)
             if not (out / f"{path.stem}_{RESULT}").exists():
-                yield _score(client, path, out, references, palette)
+                yield _score(client, path, references, out, patient, palette)
         time.sleep(max(0.0, _PERIOD_S - (time.monotonic() - began)))
 
 
@@ -118,10 +125,10 @@ def _frames(folder: Path) -> Iterator[tuple[Path, tuple[int, int]]]:
             yield path, (state.st_size, state.st_mtime_ns)
 
 
-def _score(client: Client, path: Path, out: Path, references: str, palette: str) -> Scored:
+def _score(client: Client, path: Path, references: str, out: Path, patient: str | None, palette: str) -> Scored:
     """One frame; what is wrong with it alone does not end the watch."""
     try:
-        result = score_frame(client, path, out, prefix=f"{path.stem}_", references=references, palette=palette)
+        result = score_frame(client, path, references, out, prefix=f"{path.stem}_", patient=patient, palette=palette)
     except RequestError as error:
         if error.status in (401, 403, 404):
             raise
