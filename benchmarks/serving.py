@@ -58,7 +58,7 @@ class Plan:
         Cold starts.
     """
 
-    short: float = 20
+    short: float = 10
     stream: float = 60
     crowd: float = 60
     requests: int = 2000
@@ -99,6 +99,7 @@ def main() -> int:
         "--quick", action="store_true", help="seconds instead of minutes, and write nothing: a rehearsal"
     )
     parser.add_argument("--backends", nargs="+", default=list(TITLES), choices=list(TITLES), help="which backends")
+    parser.add_argument("--note", default="", help="a sentence about the circumstances, for the page")
     asked = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -108,7 +109,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         subject = prepare(Path(folder))
         rows = [row for backend in asked.backends for row in measure_backend(subject, backend, plan)]
-    text = page(rows, plan, started)
+    text = page(rows, plan, started, asked.note)
     print(text)
     if not asked.quick:
         (HERE / "serving.md").write_text(f"# The service\n\n{text}", encoding="utf-8")
@@ -117,14 +118,14 @@ def main() -> int:
     return 0 if all(row[3] is not False for row in rows) else 1
 
 
-def page(rows: list[Row], plan: Plan, load: float) -> str:
+def page(rows: list[Row], plan: Plan, load: float, note: str) -> str:
     """Markdown."""
     told = (
         f"Measured {datetime.now(UTC):%Y-%m-%d} by `make bench-serve` on {describe()}; load of the machine before: {load:.1f}. "
         f"Client and service share its {THREADS} processors, over loopback. One phantom frame of 1088×2048 pixels, "
         f"references prepared; streams and crowds {plan.stream:.0f} s."
     )
-    return f"{told}\n\n{rows_table(rows)}\n"
+    return f"{' '.join((told, note)).strip()}\n\n{rows_table(rows)}\n"
 
 
 def prepare(folder: Path) -> Subject:
