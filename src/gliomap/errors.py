@@ -14,6 +14,7 @@ __all__ = [
     "HTTP_STATUS",
     "ArchiveError",
     "ArchiveFullError",
+    "AzureError",
     "BundleError",
     "CaptureError",
     "CubeError",
@@ -112,6 +113,10 @@ class BundleError(GlioMapError):
 
 class ArchiveError(GlioMapError):
     """An archive, one of its cases or its index is missing, damaged or in use."""
+
+
+class AzureError(GlioMapError):
+    """Azure refuses: the sign-in, a permission, a name that is not there or taken, or what was asked for failed there."""
 
 
 class RequestError(GlioMapError):

@@ -57,11 +57,11 @@ def told_options(heading: str) -> dict[str, list[str]]:
 
 def choices(verb: str) -> dict[str, list[str]]:
     """Parameter → the words that it takes, where they are an enumeration."""
-    *group, word = verb.split()
-    commands = app.registered_commands
-    if group:
-        commands = next(one.typer_instance for one in app.registered_groups if one.name == group[0]).registered_commands
-    function = next(one.callback for one in commands if one.name == word)
+    *groups, word = verb.split()
+    current = app
+    for group in groups:
+        current = next(one.typer_instance for one in current.registered_groups if one.name == group)
+    function = next(one.callback for one in current.registered_commands if one.name == word)
     found = {}
     for parameter in inspect.signature(function).parameters.values():
         for kind in _within(parameter.annotation):

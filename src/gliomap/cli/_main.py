@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from gliomap.cli import (
     _archive,
+    _azure,
     _bench,
     _bundle,
     _classify,
@@ -51,6 +52,7 @@ VERBS = (
     _classify,
     _serve,
     _archive,
+    _azure,
     _bench,
     _deploy,
 )

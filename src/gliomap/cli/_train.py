@@ -69,6 +69,12 @@ def train(
     split: Annotated[
         Path | None, typer.Option("--split", metavar="FILE", help="Folds from `gliomap study split` or another run.")
     ] = None,
+    fold: Annotated[
+        str | None, typer.Option("--fold", metavar="NAME|N", help="Only this one of the folds, or 'final'.")
+    ] = None,
+    folds_from: Annotated[
+        Path | None, typer.Option("--folds-from", metavar="DIR", help="Take folds that --fold trained elsewhere.")
+    ] = None,
     no_final: Annotated[
         bool, typer.Option("--no-final", help="After the folds, train no model on all patients.")
     ] = False,
@@ -150,11 +156,18 @@ def train(
         "validation_patients": split_list(validation_patient) or None,
     }
     plan = plan_protocol(study, options, track=ui.track)
+    if fold is not None:
+        if not isinstance(plan, FoldsPlan):
+            raise UsageError("--fold", "belongs to a protocol of several folds", "Name it with --protocol or --split.")
+        plan = plan.only(fold)
     if dry_run:
         tell_folds_plan(ui, plan) if isinstance(plan, FoldsPlan) else tell_plan(ui, plan)
         return
     store = find_store(tracking, plan.study.root)
-    run = open_run(run_plan(plan, out=out, resume=resume, overwrite=ui.overwrite, track=ui.track, store=store))
+    made = run_plan(
+        plan, out=out, resume=resume, overwrite=ui.overwrite, trained=folds_from, track=ui.track, store=store
+    )
+    run = open_run(made)
     tell_folds_run(ui, plan, run) if isinstance(plan, FoldsPlan) else tell_run(ui, plan, run)
 
 

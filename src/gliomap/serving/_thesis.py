@@ -24,7 +24,7 @@ from gliomap.serving._examples import example_of
 from gliomap.serving._json import dump_json
 from gliomap.serving._service import Ask, Service
 
-__all__ = ["parse_request", "router", "thesis_picture"]
+__all__ = ["parse_request", "router", "thesis_answer", "thesis_picture"]
 
 router = APIRouter()
 
@@ -71,12 +71,19 @@ async def score(request: Request, service: Serving, caller: Caller) -> Response:
     """
     async with placed(request, service, large=True):
         content = await read_body(request, body_limits(service, json=True))
-        ask = partial(_answer, service, content, caller.name, request_id(request))
+        ask = partial(thesis_answer, service, content, caller.name, request_id(request))
         body, case = await service.workers.run(ask)
     return Response(body, media_type="application/json", headers=case_header(case))
 
 
-def _answer(service: Service, content: bytearray, client: str, request: str) -> tuple[bytes, str | None]:
+def thesis_answer(service: Service, content: bytes | bytearray, client: str, request: str) -> tuple[bytes, str | None]:
+    """Answer a request as the thesis's client knows both: the body, and the case that was kept; on a worker thread.
+
+    Raises
+    ------
+    GlioMapError
+        The request is no such JSON, or its frames cannot be used.
+    """
     begun = time.perf_counter()
     frames, patient = parse_request(content)
     parsed = time.perf_counter()

@@ -67,6 +67,28 @@ class FoldsPlan:
         """Why figures of this protocol overstate; None where no patient stands on both sides."""
         return PROTOCOLS[self.folds.protocol].warning
 
+    def only(self, fold: str) -> TrainingPlan:
+        """The training of one fold: its name, its number from 1, or 'final' for the model on all patients.
+
+        Raises
+        ------
+        UsageError
+            There is none.
+        """
+        names = list(self.plans)
+        if fold == FINAL and self.final is not None:
+            return self.final
+        if fold.isdigit() and 1 <= int(fold) <= len(names):
+            fold = names[int(fold) - 1]
+        if fold not in self.plans:
+            last = "" if self.final is None else f", or {FINAL}"
+            raise UsageError(
+                f"fold {fold!r}",
+                "is none of this training",
+                f"Choose 1 to {len(names)}, {', '.join(names)[:300]}{last}.",
+            )
+        return self.plans[fold]
+
     def study_fingerprint(self) -> str:
         """SHA-256 over names and hashes of the files that are used."""
         return files_fingerprint(self.folds.files)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Unpack
 
 from gliomap._progress import Track, silent
+from gliomap.errors import UsageError
 from gliomap.learning import Observer, no_observer
 from gliomap.tracking import Store
 from gliomap.workflows._folds_plan import FoldsPlan, plan_protocol
@@ -64,17 +65,31 @@ def run_plan(
     out: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    trained: Path | None = None,
     observer: Observer = no_observer,
     track: Track = silent,
     store: Store | None = None,
 ) -> Path:
-    """Carry out a plan of either kind; parameters as of `train`.
+    """Carry out a plan of either kind; parameters as of `train`, `trained` as of `run_folds`.
 
     Raises
     ------
     GlioMapError
         As `run_training` and `run_folds`.
+    UsageError
+        `trained` for a training of one fold.
     """
     if isinstance(plan, FoldsPlan):
-        return run_folds(plan, out=out, resume=resume, overwrite=overwrite, observer=observer, track=track, store=store)
+        return run_folds(
+            plan,
+            out=out,
+            resume=resume,
+            overwrite=overwrite,
+            trained=trained,
+            observer=observer,
+            track=track,
+            store=store,
+        )
+    if trained is not None:
+        raise UsageError("--folds-from", "belongs to a training of several folds", "Leave it out.")
     return run_training(plan, out=out, resume=resume, overwrite=overwrite, observer=observer, track=track, store=store)

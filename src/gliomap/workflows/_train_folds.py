@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gliomap._files import refuse_existing
+from gliomap._files import atomic_folder, refuse_existing
 from gliomap._progress import Track, silent
 from gliomap.errors import RunError
 from gliomap.learning import Observer, PatchSource, no_observer, predict
@@ -50,6 +50,7 @@ def run_folds(
     out: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    trained: Path | None = None,
     observer: Observer = no_observer,
     track: Track = silent,
     store: Store | None = None,
@@ -57,14 +58,16 @@ def run_folds(
     """Train every fold of a plan, and the model on all patients where there is to be one.
 
     While it trains, the folder is called `running_…`; `resume` goes on with the first fold that is not
-    finished, and inside it at its checkpoint.
+    finished, and inside it at its checkpoint. Below `trained` lie run folders of single folds that were trained elsewhere,
+    each known by its split; they are copied and not trained again.
 
     Raises
     ------
     OutputExistsError
         `out` is there.
     RunError
-        Nothing to resume, or the folder is being trained by another process.
+        Nothing to resume, the folder is being trained by another process, or what lies in `trained` is no fold of
+        this training.
     ModelError, StudyError, CubeError, CaptureError
         Captures that nothing can be learned from.
     """
@@ -81,8 +84,10 @@ def run_folds(
     with lock_folder(folder), mirrored(folder, store) as mirror:
         try:
             plan.folds.save(folder / SPLITS)
-            trained = _train_all(plan, folder, observer, track, cache)
-            chosen, kept, notes = _choose(plan, trained, cache)
+            if trained is not None:
+                _gather(plan, trained, folder)
+            runs_of = _train_all(plan, folder, observer, track, cache)
+            chosen, kept, notes = _choose(plan, runs_of, cache)
             done = {
                 "status": "done",
                 "finished_at": datetime.now(UTC),
@@ -91,7 +96,7 @@ def run_folds(
                 "notes": notes,
                 "stopped": f"{len(plan.plans)} folds trained",
                 "seconds": round(time.monotonic() - started, 3),
-                "times": _times(plan.seconds, watch["preparing"], [run.record.times for run in trained.values()]),
+                "times": _times(plan.seconds, watch["preparing"], [run.record.times for run in runs_of.values()]),
             }
             write_record(folder, record.model_copy(update=done))
         except BaseException:
@@ -132,10 +137,33 @@ def _times(loading: float, preparing: float, folds: Iterable[TrainingTimes | Non
     )
 
 
+def _gather(plan: FoldsPlan, trained: Path, folder: Path) -> None:
+    """Copy folds that were trained elsewhere to where `_train_all` finds them finished."""
+    names = {one.split.fingerprint: name for name, one in {**plan.plans, **_final_of(plan)}.items()}
+    for record in sorted(trained.rglob(RECORD)):
+        run = open_run(record.parent)
+        name = names.get(run.record.split_fingerprint)
+        if name is None:
+            raise RunError(
+                run.path, "is no fold of this training", "Give the options with which the folds were trained."
+            )
+        wanted = plan.plans.get(name) or plan.any
+        if (run.record.model.name, run.record.training) != (wanted.kind.name, wanted.config):
+            raise RunError(run.path, "was trained with other settings", "Give the options with which it was trained.")
+        place = folder / FOLDS / name
+        if not place.exists():
+            with atomic_folder(place) as temporary:
+                shutil.copytree(run.path, temporary, dirs_exist_ok=True)
+
+
+def _final_of(plan: FoldsPlan) -> dict[str, TrainingPlan]:
+    return {} if plan.final is None else {FINAL: plan.final}
+
+
 def _train_all(
     plan: FoldsPlan, folder: Path, observer: Observer, track: Track, cache: MutableMapping[str, CachedCube]
 ) -> dict[str, Run]:
-    plans = {**plan.plans, **({} if plan.final is None else {FINAL: plan.final})}
+    plans = {**plan.plans, **_final_of(plan)}
     trained = {}
     for name in track(plans, "training folds", len(plans)):
         place = folder / FOLDS / name

@@ -1,0 +1,9 @@
+"""`gliomap azure …`: its verbs stand in modules of their own, imported so that they join the application."""
+
+from __future__ import annotations
+
+from gliomap.cli import _azure_check, _azure_data, _azure_endpoint, _azure_run
+
+__all__ = ["MODULES"]
+
+MODULES = (_azure_check, _azure_data, _azure_run, _azure_endpoint)

@@ -1,0 +1,82 @@
+"""`gliomap azure check`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from gliomap.cli._azure_options import (
+    CloudName,
+    ConfigFile,
+    DryRun,
+    ResourceGroup,
+    Subscription,
+    Where,
+    Workspace,
+    azure_app,
+    need_azure,
+    show_documents,
+)
+from gliomap.cli._ui import Ui
+from gliomap.cli._verb import verb
+
+if TYPE_CHECKING:
+    from gliomap.deploy.azure import Checked
+
+
+@verb(
+    azure_app,
+    "check",
+    within="azure",
+    examples=("gliomap azure check", "gliomap azure check --config config.json --json"),
+)
+def check(
+    ui: Ui,
+    config: ConfigFile = None,
+    subscription: Subscription = None,
+    resource_group: ResourceGroup = None,
+    workspace: Workspace = None,
+    cloud: CloudName = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Look at the workspace: identity, stores, computes, quotas.
+
+    What is missing is named with what makes it, and gives exit code 2. The dry
+    run prints a workspace and a cluster as GlioMap needs them.
+    """
+    where = Where(config, subscription, resource_group, workspace, cloud)
+    need_azure()
+    from gliomap.deploy.azure import check_workspace, cluster_document, workspace_document
+
+    if dry_run:
+        show_documents(ui, workspace_document(where.settings(os.environ)), cluster_document())
+        return
+    with where.connected() as connection:
+        checked = check_workspace(connection)
+    if ui.as_json:
+        ui.result(asdict(checked))
+    else:
+        _tell(ui, checked)
+    if checked.missing:
+        raise typer.Exit(2)
+
+
+def _tell(ui: Ui, checked: Checked) -> None:
+    ui.facts([("workspace", checked.workspace), ("region", checked.location), ("you are", checked.identity)])
+    default = next(iter(checked.datastores))
+    ui.table(
+        ["datastore", "container", ""],
+        [(name, place, "default" if name == default else "") for name, place in checked.datastores.items()],
+    )
+    ui.table(
+        ["compute", "type", "machine", "state", "nodes at most"],
+        [(one.name, one.type, one.size, one.state, one.nodes) for one in checked.computes],
+        numbers="    r",
+    )
+    ui.table(["quota", "used", "of"], [(one.name, one.used, one.limit) for one in checked.quotas], numbers=" rr")
+    for one in checked.missing:
+        ui.text(f"missing: {one.what}. {one.remedy}")
+    ui.text("Ready." if not checked.missing else f"Not ready: {len(checked.missing)} missing.")

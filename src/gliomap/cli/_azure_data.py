@@ -1,0 +1,214 @@
+"""`gliomap azure upload|dataset|download`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gliomap.cli._azure_options import (
+    CloudName,
+    ConfigFile,
+    DryRun,
+    ResourceGroup,
+    Subscription,
+    Where,
+    Workspace,
+    azure_app,
+    need_azure,
+    show_documents,
+    tell_command,
+)
+from gliomap.cli._ui import Ui
+from gliomap.cli._verb import group, verb
+
+if TYPE_CHECKING:
+    from gliomap.deploy.azure import Asset, Transfer
+
+dataset_app = group(azure_app, "dataset", "Versioned data assets of an uploaded study.")
+
+
+class Part(StrEnum):
+    """Parts of a study."""
+
+    study = "study"
+    captures = "captures"
+    cubes = "cubes"
+    ground_truth = "ground-truth"
+    datasets = "datasets"
+
+
+@verb(
+    azure_app,
+    "upload",
+    within="azure",
+    writes=True,
+    examples=("gliomap azure upload study", "gliomap azure upload study --to nemesis --dry-run"),
+)
+def upload(
+    ui: Ui,
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study folder.")],
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="FOLDER", help="In the default datastore; else called as STUDY is.")
+    ] = None,
+    config: ConfigFile = None,
+    subscription: Subscription = None,
+    resource_group: ResourceGroup = None,
+    workspace: Workspace = None,
+    cloud: CloudName = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Send a study to the default datastore, in the thesis's layout.
+
+    Files go in parallel, each with its SHA-256, and those that are there already
+    are skipped: after a kill or a broken line give the same command again. A
+    file that differs from the one that is there is refused.
+    """
+    need_azure()
+    from gliomap.deploy.azure import azure_faults, check_name, study_files, upload_document, upload_study
+    from gliomap.studies import open_study
+
+    found = open_study(study)
+    folder = check_name(to or found.root.resolve().name, "folder")
+    if dry_run:
+        files = study_files(found)
+        ui.say(f"{len(files)} files, {sum(path.stat().st_size for path in files.values()) / 1e6:.1f} MB, to {folder}/")
+        show_documents(ui, upload_document(found.root, folder))
+        return
+    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+        container = connection.container()
+        with azure_faults(f"upload to {folder}"):
+            done = upload_study(container, found, folder, overwrite=ui.overwrite, track=ui.track)
+    if ui.as_json:
+        ui.result({"folder": folder, "fingerprint": done.inventory.fingerprint(), **asdict(done.transfer)})
+        return
+    ui.text(_told(done.transfer, "sent"), f"Folder: {folder}/ in {container.account_name}/{container.container_name}")
+    ui.text(f"Next: gliomap azure dataset create {folder}")
+
+
+@verb(
+    dataset_app,
+    "create",
+    within="azure dataset",
+    examples=(
+        "gliomap azure dataset create study",
+        "gliomap azure dataset create study --part cubes --dry-run",
+    ),
+)
+def create(
+    ui: Ui,
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="As `gliomap azure upload` named it.")],
+    part: Annotated[
+        list[Part] | None, typer.Option("--part", help="Only this part; repeat it. Else all that the study has.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Instead of the folder's.")] = None,
+    version: Annotated[str | None, typer.Option("--version", metavar="V", help="Instead of the next number.")] = None,
+    config: ConfigFile = None,
+    subscription: Subscription = None,
+    resource_group: ResourceGroup = None,
+    workspace: Workspace = None,
+    cloud: CloudName = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Make data assets of an uploaded study.
+
+    They are called NAME, NAME-captures, -cubes, -ground-truth and -datasets.
+    Every file is looked at first. Where the newest version has the same files
+    nothing new is made.
+    """
+    need_azure()
+    from gliomap.deploy.azure import PARTS, asset_document, create_assets
+
+    parts = ["" if one is Part.study else one.value for one in part] if part else list(PARTS)
+    if dry_run:
+        show_documents(ui, *(asset_document(folder, one, name=name, version=version) for one in parts))
+        return
+    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+        made = create_assets(connection, folder, parts, name=name, version=version)
+    _table(ui, made)
+
+
+@verb(dataset_app, "list", within="azure dataset", examples=("gliomap azure dataset list",))
+def list_(
+    ui: Ui,
+    config: ConfigFile = None,
+    subscription: Subscription = None,
+    resource_group: ResourceGroup = None,
+    workspace: Workspace = None,
+    cloud: CloudName = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Show the workspace's data assets, the newest version of each."""
+    need_azure()
+    from gliomap.deploy.azure import list_assets
+
+    if dry_run:
+        tell_command(ui, "az ml data list")
+        return
+    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+        _table(ui, list_assets(connection))
+
+
+@verb(
+    azure_app,
+    "download",
+    within="azure",
+    writes=True,
+    examples=("gliomap azure download study data", "gliomap azure download study-cubes:2 data/cubes"),
+)
+def download(
+    ui: Ui,
+    asset: Annotated[str, typer.Argument(metavar="NAME[:V]", help="A data asset; without V its newest version.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where its files go.")],
+    config: ConfigFile = None,
+    subscription: Subscription = None,
+    resource_group: ResourceGroup = None,
+    workspace: Workspace = None,
+    cloud: CloudName = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Fetch a data asset; every file is held against its SHA-256.
+
+    Files that are there already are skipped, so the same command goes on after
+    a broken line. Files changed under the version are refused.
+    """
+    need_azure()
+    from gliomap.deploy.azure import asset_document, download_asset
+
+    name, _, version = asset.removeprefix("azureml:").partition(":")
+    if dry_run:
+        show_documents(ui, asset_document(name, "", version=version or None))
+        return
+    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+        found, transfer = download_asset(
+            connection, name, version or None, folder, overwrite=ui.overwrite, track=ui.track
+        )
+    if ui.as_json:
+        ui.result({"name": found.name, "version": found.version, "folder": str(folder), **asdict(transfer)})
+        return
+    ui.text(_told(transfer, "fetched"))
+    if transfer.unverified:
+        ui.text(
+            f"{len(transfer.unverified)} files have no checksum to hold them against; only their size was compared."
+        )
+    ui.text(f"{found.name}:{found.version} in {folder}")
+
+
+def _told(transfer: Transfer, did: str) -> str:
+    rate = f", {transfer.bytes / 1e6 / transfer.seconds:.1f} MB/s" if transfer.sent else ""
+    there = f"; {transfer.skipped} were there already" if transfer.skipped else ""
+    return f"{transfer.sent} files {did}, {transfer.bytes / 1e6:.1f} MB in {transfer.seconds:.1f} s{rate}{there}"
+
+
+def _table(ui: Ui, assets: list[Asset]) -> None:
+    if ui.as_json:
+        ui.result([asdict(one) for one in assets])
+        return
+    rows = [
+        (one.name, one.version, one.part or "", one.patients or "", one.fingerprint[:12], "new" if one.created else "")
+        for one in assets
+    ]
+    ui.table(["data asset", "version", "part", "patients", "fingerprint", ""], rows, numbers=" r r  ")

@@ -1,0 +1,234 @@
+"""`gliomap azure deploy|undeploy|score`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gliomap.cli._azure_options import (
+    CloudName,
+    ConfigFile,
+    DryRun,
+    ResourceGroup,
+    Subscription,
+    Where,
+    Workspace,
+    azure_app,
+    need_azure,
+    show_documents,
+    tell_command,
+)
+from gliomap.cli._options import DarkFrame, WhiteDarkFrame, WhiteFrame
+from gliomap.cli._ui import Ui
+from gliomap.cli._verb import verb
+from gliomap.errors import UsageError
+
+
+class Target(StrEnum):
+    """Where a deployment runs."""
+
+    managed = "managed"
+    kubernetes = "kubernetes"
+
+
+class AuthName(StrEnum):
+    """How clients of an endpoint show who they are."""
+
+    key = "key"
+    entra = "entra"
+
+
+Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Its name.")]
+
+
+@verb(
+    azure_app,
+    "deploy",
+    within="azure",
+    examples=(
+        "gliomap azure deploy run/bundle --endpoint brain",
+        "gliomap azure deploy lda_holdout:3 --endpoint brain --traffic 10",
+        "gliomap azure deploy run/bundle --endpoint brain \\\n      --to kubernetes --compute aks",
+    ),
+)
+def deploy(
+    ui: Ui,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A bundle here, or a registered NAME[:V].")],
+    endpoint: Annotated[str, typer.Option("--endpoint", metavar="NAME", help="Made if it is not there.")] = "gliomap",
+    to: Annotated[Target, typer.Option("--to", help="Azure's machines, or a cluster of yours.")] = Target.managed,
+    deployment: Annotated[
+        str | None, typer.Option("--deployment", metavar="NAME", help="Else blue or green, whichever is free.")
+    ] = None,
+    traffic: Annotated[
+        int, typer.Option("--traffic", metavar="PERCENT", min=0, max=100, help="Of requests, for the new one.")
+    ] = 100,
+    instance_type: Annotated[
+        str | None, typer.Option("--instance-type", metavar="T", help="Else Standard_DS3_v2, or the cluster's.")
+    ] = None,
+    instances: Annotated[int, typer.Option("--instances", metavar="N", min=1, help="How many.")] = 1,
+    compute: Annotated[
+        str | None, typer.Option("--compute", metavar="NAME", help="The attached cluster, for --to kubernetes.")
+    ] = None,
+    auth: Annotated[AuthName, typer.Option("--auth", help="Key of the endpoint, or sign-in.")] = AuthName.key,
+    register: Annotated[
+        str | None, typer.Option("--register", metavar="NAME", help="Of the model; else the bundle's own.")
+    ] = None,
+    config: ConfigFile = None,
+    subscription: Subscription = None,
+    resource_group: ResourceGroup = None,
+    workspace: Workspace = None,
+    cloud: CloudName = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Put a bundle behind an endpoint and wait until it answers.
+
+    A new deployment stands beside the old one and gets its share of the requests
+    once it answers. One that never gets healthy gets none, and its log is shown.
+    """
+    need_azure()
+    from gliomap.deploy.azure import (
+        EndpointPlan,
+        deploy_bundle,
+        deployment_document,
+        endpoint_document,
+        local_model,
+        model_document,
+    )
+
+    bundle = local_model(model)
+    reference = model.removeprefix("azureml:")
+    named = f"azureml:{reference}" if ":" in reference or "@" in reference else f"azureml:{reference}@latest"
+    document = None if bundle is None else model_document(bundle, name=register)
+    plan = EndpointPlan(
+        endpoint=endpoint,
+        deployment=deployment or "blue",
+        kind=to.value,
+        model=named if document is None else f"azureml:{document.content['name']}@latest",
+        auth=auth.value,
+        instance_type=instance_type,
+        instances=instances,
+        compute=compute,
+    )
+    if dry_run:
+        made = () if document is None else (document,)
+        show_documents(ui, *made, endpoint_document(plan), deployment_document(plan))
+        return
+    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+        done = deploy_bundle(
+            connection,
+            bundle or reference,
+            plan,
+            chosen=deployment is not None,
+            share=traffic,
+            register=register,
+            say=ui.say,
+        )
+    if ui.as_json:
+        ui.result(asdict(done))
+        return
+    ui.table(["stage", "s"], [(stage, f"{took:.1f}") for stage, took in done.seconds.items()], numbers=" r")
+    shares = ", ".join(f"{name} {share} %" for name, share in done.traffic.items())
+    ui.text(f"{done.model} behind {done.endpoint}: {shares}", f"Address: {done.address}")
+    ui.text(f"Next: gliomap azure score {done.endpoint} --raw raw.tif --white white.tif --dark dark.tif")
+
+
+@verb(
+    azure_app,
+    "undeploy",
+    within="azure",
+    examples=("gliomap azure undeploy brain --deployment blue", "gliomap azure undeploy brain"),
+)
+def undeploy(
+    ui: Ui,
+    endpoint: Endpoint,
+    deployment: Annotated[
+        str | None, typer.Option("--deployment", metavar="NAME", help="Only this one; it must get no requests.")
+    ] = None,
+    config: ConfigFile = None,
+    subscription: Subscription = None,
+    resource_group: ResourceGroup = None,
+    workspace: Workspace = None,
+    cloud: CloudName = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Take an endpoint away with all its deployments, or one of them.
+
+    Registered models stay.
+    """
+    need_azure()
+    from gliomap.deploy.azure import undeploy as take_away
+
+    if dry_run:
+        one = f"online-deployment delete --endpoint-name {endpoint} --name {deployment}"
+        tell_command(ui, f"az ml {one if deployment else f'online-endpoint delete --name {endpoint}'}")
+        return
+    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+        gone = take_away(connection, endpoint, deployment)
+    if ui.as_json:
+        ui.result({"removed": gone})
+        return
+    ui.text(*(f"Removed: {name}" for name in gone))
+
+
+@verb(
+    azure_app,
+    "score",
+    within="azure",
+    writes=True,
+    examples=("gliomap azure score brain --raw raw.tif --white white.tif --dark dark.tif \\\n      -o map",),
+)
+def score(
+    ui: Ui,
+    endpoint: Endpoint,
+    raw: Annotated[Path, typer.Option("--raw", metavar="FILE", help="Raw frame, TIFF of uint8 or uint16.")],
+    white: WhiteFrame = None,
+    dark: DarkFrame = None,
+    white_dark: WhiteDarkFrame = None,
+    deployment: Annotated[
+        str | None, typer.Option("--deployment", metavar="NAME", help="Ask this one, whatever its share.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="For what `gliomap classify -o` writes.")
+    ] = None,
+    config: ConfigFile = None,
+    subscription: Subscription = None,
+    resource_group: ResourceGroup = None,
+    workspace: Workspace = None,
+    cloud: CloudName = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Send a frame to an endpoint: the map back, and the times."""
+    need_azure()
+    from gliomap._files import refuse_existing
+    from gliomap.deploy.azure import score_in_azure
+
+    if white is None or dark is None:
+        raise UsageError("azure score", "has no references", "Give --white and --dark.")
+    if out is not None:
+        refuse_existing(out, overwrite=ui.overwrite)
+    if dry_run:
+        tell_command(ui, f"az ml online-endpoint invoke --name {endpoint} --request-file REQUEST.json")
+        return
+    frames = {"raw": raw, "white": white, "dark": dark, **({} if white_dark is None else {"white_dark": white_dark})}
+    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+        done = score_in_azure(connection, endpoint, frames, out, deployment=deployment, overwrite=ui.overwrite)
+    if ui.as_json:
+        ui.result({"folder": None if out is None else str(out), **asdict(done)})
+        return
+    rows = [(one["name"], f"{one['pixels']:,}" if one["pixels"] else "not found") for one in done.result["classes"]]
+    ui.table(["class", "pixels"], [*rows, ("not classified", f"{done.result['not_classified']:,}")], numbers=" r")
+    there = {stage: took / 1e3 for stage, took in done.result["timings_ms"].items()}
+    ui.table(
+        ["time", "s"],
+        [(stage.replace("_", " "), f"{took:.3f}") for stage, took in {**done.seconds, **there}.items()],
+        title=f"{done.sent / 1e6:.1f} MB there, {done.received / 1e6:.1f} MB back",
+        numbers=" r",
+    )
+    if done.result["blanked"]:
+        ui.text(f"The map is blank: {done.result['blanked']}")
+    ui.text("Nothing was written: add -o DIR to keep map and numbers." if out is None else f"Map: {out / 'map.png'}")
+    ui.text(f"{done.result['notice']}. 'Not found' is not 'absent': a map cannot rule tumour out.")

@@ -1,0 +1,256 @@
+"""`gliomap azure train|logs|metrics`."""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from gliomap.cli._azure_options import (
+    CloudName,
+    ConfigFile,
+    DryRun,
+    ResourceGroup,
+    Subscription,
+    Where,
+    Workspace,
+    azure_app,
+    need_azure,
+    show_documents,
+    tell_command,
+)
+from gliomap.cli._train import train as local_train
+from gliomap.cli._ui import Ui
+from gliomap.cli._verb import verb
+
+if TYPE_CHECKING:
+    from gliomap.deploy.azure import TrainJob
+
+F = TypeVar("F", bound=Callable[..., None])
+
+_NOT_THERE = ("ui", "study", "out", "resume", "fold", "folds_from", "dry_run")
+"""Of `gliomap train`: what a cluster has of its own."""
+
+
+def _training_options() -> dict[str, inspect.Parameter]:
+    """The options of `gliomap train` that mean the same on a cluster."""
+    own = inspect.signature(local_train, eval_str=True).parameters
+    return {name: parameter for name, parameter in own.items() if name not in _NOT_THERE}
+
+
+def _with_training_options(function: F) -> F:
+    """Give a verb that takes `**options` the options of `gliomap train`."""
+    own = [
+        parameter
+        for parameter in inspect.signature(function, eval_str=True).parameters.values()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    vars(function)["__signature__"] = inspect.Signature(
+        [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*own, *_training_options().values())]
+    )
+    return function
+
+
+@verb(
+    azure_app,
+    "train",
+    within="azure",
+    writes=True,
+    examples=(
+        "gliomap azure train study --compute cpu -o run --test-patient ID0003",
+        "gliomap azure train study:2 --compute gpu -o run --protocol lopo --trials 8",
+        "gliomap azure train study --compute cpu -o run --model lda --dry-run",
+    ),
+)
+@_with_training_options
+def train(
+    ui: Ui,
+    asset: Annotated[str, typer.Argument(metavar="STUDY_ASSET", help="A study's data asset, NAME or NAME:V.")],
+    compute: Annotated[str, typer.Option("--compute", metavar="NAME", help="The cluster.")] = "cpu-cluster",
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder for run and bundle.")] = Path("run"),
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="JOB", help="Of the job; one that is there is followed.")
+    ] = None,
+    experiment: Annotated[str, typer.Option("--experiment", metavar="NAME", help="In the studio.")] = "gliomap",
+    register: Annotated[
+        str | None, typer.Option("--register", metavar="NAME", help="Of the model; else the bundle's own.")
+    ] = None,
+    trials: Annotated[int, typer.Option("--trials", metavar="N", min=1, help="Folds at the same time.")] = 4,
+    patients: Annotated[
+        int | None, typer.Option("--patients", metavar="N", min=1, help="For lopo, where the asset does not tell.")
+    ] = None,
+    config: ConfigFile = None,
+    subscription: Subscription = None,
+    resource_group: ResourceGroup = None,
+    workspace: Workspace = None,
+    cloud: CloudName = None,
+    dry_run: DryRun = False,
+    **options: Any,
+) -> None:
+    """Train on a cluster, fetch run and bundle, register it.
+
+    The options of `gliomap train` mean the same here. Folds of a protocol run as
+    a sweep, then a job puts them together. Ctrl-C leaves the cluster working:
+    the same command with --name goes on.
+    """
+    need_azure()
+    from gliomap._files import refuse_existing
+    from gliomap.deploy.azure import check_training, find_asset, job_name, train_in_azure
+
+    refuse_existing(out, overwrite=ui.overwrite)
+    job = name or job_name(options["model"], options["protocol"])
+    check_training(options["model"], options["preset"], options["protocol"], job)
+    common = {"name": job, "experiment": experiment, "compute": compute, "trials": trials}
+    study, _, version = asset.removeprefix("azureml:").partition(":")
+    if dry_run:
+        reference = f"azureml:{study}:{version}" if version else f"azureml:{study}@latest"
+        from gliomap.deploy.azure import training_documents
+
+        show_documents(ui, *training_documents(_job(reference, options, patients or 0, common)))
+        return
+    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+        found = find_asset(connection, study, version or None)
+        wanted = _job(found.reference, options, patients or found.patients, common)
+        ui.say(f"job {job}: if this command ends, go on with --name {job}")
+        done = train_in_azure(
+            connection, wanted, out, register=register, overwrite=ui.overwrite, say=ui.say, track=ui.track
+        )
+    if ui.as_json:
+        ui.result({**asdict(done), "run": str(done.run), "bundle": None if done.bundle is None else str(done.bundle)})
+        return
+    ui.text(f"Trained in {done.seconds:.0f} s: {', '.join(done.jobs)}", f"Run: {done.run}")
+    if done.model is not None:
+        ui.text(f"Bundle: {done.bundle}", f"Model: {done.model}", f"Next: gliomap azure deploy {done.model}")
+
+
+def _job(study: str, options: Mapping[str, Any], patients: int, common: Mapping[str, Any]) -> TrainJob:
+    from gliomap.deploy.azure import TrainJob, fold_names
+
+    split, final = options["split"], not options["no_final"]
+    folds = fold_names(options["protocol"], options["folds"], patients, split=split, final=final)
+    files = {path.name: path for path in (split, _sensor_file(options["sensor"])) if path is not None}
+    typed = {**options, **{key: Path(options[key]).name for key in ("split", "sensor") if options[key] is not None}}
+    keeps = final or not folds or options["protocol"] in ("double-cv", "pooled")
+    return TrainJob(study=study, options=tuple(as_typed(typed)), files=files, folds=folds, keeps_model=keeps, **common)
+
+
+def _sensor_file(named: str | None) -> Path | None:
+    path = None if named is None else Path(named)
+    return path if path is not None and path.is_file() else None
+
+
+def as_typed(options: Mapping[str, Any]) -> list[str]:
+    """Options of `gliomap train` as words of a command line; those at their defaults are left out."""
+    words: list[str] = []
+    for name, parameter in _training_options().items():
+        value = options[name]
+        if value == parameter.default or value in (None, [], False):
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words.append(",".join(value) if isinstance(value, Sequence) and not isinstance(value, str) else str(value))
+    return words
+
+
+@verb(
+    azure_app,
+    "logs",
+    within="azure",
+    examples=("gliomap azure logs gliomap-lda-lopo-20260102-030405-ab12", "gliomap azure logs brain --deployment blue"),
+)
+def logs(
+    ui: Ui,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A job; with --deployment an endpoint.")],
+    deployment: Annotated[
+        str | None, typer.Option("--deployment", metavar="NAME", help="A deployment of the endpoint.")
+    ] = None,
+    lines: Annotated[int, typer.Option("--lines", metavar="N", min=1, help="Of a deployment, the last N.")] = 200,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Of a job that runs, until it ends.")] = False,
+    config: ConfigFile = None,
+    subscription: Subscription = None,
+    resource_group: ResourceGroup = None,
+    workspace: Workspace = None,
+    cloud: CloudName = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Show the log of a job, or of a deployment."""
+    need_azure()
+    from gliomap.deploy.azure import deployment_log, follow_job, job_logs
+
+    if dry_run:
+        what = f"online-deployment get-logs --endpoint-name {name} --name {deployment} --lines {lines}"
+        tell_command(ui, f"az ml {what if deployment else f'job stream --name {shlex.quote(name)}'}")
+        return
+    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+        if deployment is not None:
+            found = {deployment: deployment_log(connection, name, deployment, lines)}
+        elif follow:
+            follow_job(connection, name, ui.text)
+            return
+        else:
+            found = dict(job_logs(connection, name))
+    if ui.as_json:
+        ui.result({"name": name, "logs": found})
+        return
+    for file, text in found.items():
+        ui.text(f"== {file}", text.rstrip("\n"))
+    if not found:
+        ui.say("Nothing is written yet.")
+
+
+@verb(
+    azure_app,
+    "metrics",
+    within="azure",
+    writes=True,
+    examples=("gliomap azure metrics gliomap --csv experiments.csv", "gliomap azure metrics gliomap --folds"),
+)
+def metrics(
+    ui: Ui,
+    experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="As `gliomap azure train --experiment`.")],
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Where the table goes; stdout if not given.")
+    ] = None,
+    folds: Annotated[bool, typer.Option("--folds", help="A row for each fold, not for each run.")] = False,
+    config: ConfigFile = None,
+    subscription: Subscription = None,
+    resource_group: ResourceGroup = None,
+    workspace: Workspace = None,
+    cloud: CloudName = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Write the thesis's table of an experiment's trainings as CSV.
+
+    The same table as `gliomap runs export` writes, read from the run folders
+    that the jobs left in the workspace's storage.
+    """
+    need_azure()
+    from gliomap._files import refuse_existing, write_text
+    from gliomap.deploy.azure import fetch_runs
+    from gliomap.tracking import THESIS_COLUMNS, read_row, thesis_csv
+
+    if dry_run:
+        tell_command(ui, "az ml job list --max-results 1000")
+        return
+    if csv is not None:
+        refuse_existing(csv, overwrite=ui.overwrite)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        Where(config, subscription, resource_group, workspace, cloud).connected() as connection,
+    ):
+        rows = [read_row(path) for path in fetch_runs(connection, experiment, Path(scratch), track=ui.track)]
+        table = thesis_csv(rows, by_fold=folds)
+    if csv is not None:
+        write_text(csv, table)
+    if ui.as_json:
+        ui.result({"csv": None if csv is None else str(csv), "columns": list(THESIS_COLUMNS), "runs": len(rows)})
+    elif csv is None:
+        ui.text(table.replace("\r\n", "\n").rstrip("\n"))
+    else:
+        ui.text(f"Table of {len(rows)} runs: {csv}")

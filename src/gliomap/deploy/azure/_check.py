@@ -1,0 +1,186 @@
+"""What a workspace has, who one is there, and what is missing for GlioMap's verbs."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gliomap.deploy.azure._client import MANAGEMENT, Connection, plain
+from gliomap.deploy.azure._documents import Document
+from gliomap.deploy.azure._faults import azure_faults
+from gliomap.deploy.azure._settings import AzureSettings
+from gliomap.errors import GlioMapError, MachineError
+
+__all__ = ["Checked", "Compute", "Missing", "Quota", "check_workspace", "cluster_document", "workspace_document"]
+
+DEFAULT_CLUSTER, DEFAULT_SIZE = "cpu-cluster", "Standard_D4s_v3"
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """A compute target: its name, type, machine size, state, and most nodes it grows to."""
+
+    name: str
+    type: str
+    size: str
+    state: str
+    nodes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Cores of a family of machines: in use, and at most."""
+
+    name: str
+    used: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What a verb needs and is not there, and what makes it."""
+
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What `check_workspace` found.
+
+    Attributes
+    ----------
+    workspace, location
+        Name and region.
+    identity
+        Who one is for Azure.
+    datastores
+        Name → container or share; the default one first.
+    computes, quotas
+        See there.
+    missing
+        Empty where all verbs can work.
+    """
+
+    workspace: str
+    location: str
+    identity: str
+    datastores: dict[str, str]
+    computes: tuple[Compute, ...]
+    quotas: tuple[Quota, ...]
+    missing: tuple[Missing, ...]
+
+
+def check_workspace(connection: Connection) -> Checked:
+    """Ask the workspace for all of it.
+
+    Raises
+    ------
+    AzureError
+        The sign-in is not accepted, or the workspace is not there.
+    MachineError
+        No network.
+    """
+    client, settings = connection.client, connection.settings
+    identity = _identity(connection)
+    with azure_faults(f"workspace {settings.workspace_name}"):
+        workspace = client.workspaces.get(settings.workspace_name)
+        default = connection.datastore.name
+        stores = {one.name: _place(one) for one in client.datastores.list()}
+        computes = tuple(_compute(one) for one in client.compute.list())
+    missing: list[Missing] = []
+    quotas = _tried(missing, "quotas", lambda: _quotas(connection, workspace.location)) or ()
+    _tried(missing, "storage", lambda: _can_read(connection))
+    if not any(one.type == "amlcompute" and one.state == "Succeeded" for one in computes):
+        making = (
+            f"az ml compute create --name {DEFAULT_CLUSTER} --type AmlCompute --size {DEFAULT_SIZE} --max-instances 4"
+        )
+        missing.append(Missing("a cluster, for azure train", f"Make one: {making}"))
+    ordered = {default: stores.get(default, ""), **stores}
+    return Checked(workspace.name, workspace.location, identity, ordered, computes, quotas, tuple(missing))
+
+
+def workspace_document(settings: AzureSettings) -> Document:
+    """The workspace itself."""
+    content = {
+        "$schema": "https://azuremlschemas.azureedge.net/latest/workspace.schema.json",
+        "name": settings.workspace_name,
+        "resource_group": settings.resource_group,
+    }
+    return Document("workspace", content)
+
+
+def cluster_document(name: str = DEFAULT_CLUSTER, size: str = DEFAULT_SIZE) -> Document:
+    """A cluster that costs nothing while nobody trains."""
+    content = {
+        "$schema": "https://azuremlschemas.azureedge.net/latest/amlCompute.schema.json",
+        "name": name,
+        "type": "amlcompute",
+        "size": size,
+        "min_instances": 0,
+        "max_instances": 4,
+        "idle_time_before_scale_down": 120,
+    }
+    return Document("compute", content)
+
+
+def _identity(connection: Connection) -> str:
+    """Who the token is of, as it says itself; nothing of the token is kept."""
+    with azure_faults("sign-in"):
+        token = connection.credential.get_token(MANAGEMENT).token
+    body = token.split(".")[1] if token.count(".") == 2 else ""
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    except ValueError:
+        return "unknown"
+    return str(claims.get("upn") or claims.get("appid") or claims.get("oid") or "unknown")
+
+
+def _place(store: Any) -> str:
+    place = getattr(store, "container_name", None) or getattr(store, "file_share_name", None) or ""
+    account = getattr(store, "account_name", None)
+    return f"{account}/{place}" if account else str(place)
+
+
+def _compute(one: Any) -> Compute:
+    return Compute(
+        one.name,
+        str(one.type).lower(),
+        getattr(one, "size", "") or "",
+        plain(one.provisioning_state),
+        getattr(one, "max_instances", None),
+    )
+
+
+def _quotas(connection: Connection, location: str) -> tuple[Quota, ...]:
+    with azure_faults("quotas"):
+        found = list(connection.client.compute.list_usage(location=location))
+    return tuple(_quota(vars(one)) for one in found if (one.limit or 0) > 0)
+
+
+def _quota(told: Mapping[str, Any]) -> Quota:
+    # azure-ai-ml hands these on as they came, in either way of writing names.
+    name = told.get("name") or {}
+    title = name.get("localizedValue") or name.get("localized_value") or name.get("value") or "?"
+    used = told.get("currentValue", told.get("current_value"))
+    return Quota(str(title), int(used or 0), int(told["limit"]))
+
+
+def _can_read(connection: Connection) -> None:
+    container = connection.container()
+    with azure_faults(f"storage container {container.container_name}"):
+        container.get_container_properties()
+
+
+def _tried(missing: list[Missing], what: str, ask: Callable[[], Any]) -> Any:
+    """Ask for something that is useful but not needed to go on; note what is wrong with it."""
+    try:
+        return ask()
+    except MachineError:
+        raise
+    except GlioMapError as error:
+        missing.append(Missing(f"{what}: {error.fault}", error.remedy))
+        return None

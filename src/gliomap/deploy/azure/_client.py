@@ -1,0 +1,163 @@
+"""The connection to a workspace. Who one is comes from Azure's own chain of credentials; nothing of it is kept."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from azure.ai.ml import MLClient
+from azure.core import PipelineClient
+from azure.core.pipeline.policies import BearerTokenCredentialPolicy, RetryPolicy
+from azure.core.rest import HttpRequest, HttpResponse
+from azure.identity import DefaultAzureCredential
+
+from gliomap.deploy.azure._faults import azure_faults
+from gliomap.deploy.azure._settings import CLOUDS, AzureSettings
+from gliomap.errors import AzureError
+
+if TYPE_CHECKING:
+    from azure.ai.ml.entities import Datastore
+    from azure.storage.blob import ContainerClient
+
+__all__ = ["MANAGEMENT", "RETRIES", "Connection", "connect", "plain", "quiet"]
+
+MANAGEMENT = "https://management.azure.com/.default"
+"""What a token for the workspace is asked for."""
+
+_STORAGE_HOSTS = {
+    "AzureCloud": "core.windows.net",
+    "AzureUSGovernment": "core.usgovcloudapi.net",
+    "AzureChinaCloud": "core.chinacloudapi.cn",
+}
+RETRIES: dict[str, Any] = {"retry_total": 4, "retry_backoff_factor": 0.4, "retry_backoff_max": 20}
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A workspace that can be asked.
+
+    Attributes
+    ----------
+    settings
+        Which one.
+    credential
+        Who asks.
+    client
+        Of azure-ai-ml.
+    """
+
+    settings: AzureSettings
+    credential: DefaultAzureCredential
+    client: MLClient
+
+    @cached_property
+    def datastore(self) -> Datastore:
+        """The workspace's default datastore, without its secrets."""
+        with azure_faults("default datastore"):
+            found: Datastore = self.client.datastores.get_default()
+        return found
+
+    @cached_property
+    def services(self) -> str:
+        """Where the workspace's region keeps the history of runs."""
+        with azure_faults(f"workspace {self.settings.workspace_name}"):
+            address = self.client.workspaces.get(self.settings.workspace_name).discovery_url
+            return str(self.ask(HttpRequest("GET", str(address))).json()["history"])
+
+    def ask(self, request: HttpRequest, *, scope: str | None = MANAGEMENT, timeout: float = 60) -> HttpResponse:
+        """Send a request that azure-ai-ml has no method for, with a token for `scope`, or without one.
+
+        Raises
+        ------
+        azure.core.exceptions.HttpResponseError
+            An answer of 400 or more; `azure_faults` tells it.
+        """
+        signing = [] if scope is None else [BearerTokenCredentialPolicy(self.credential, scope)]
+        policies = [RetryPolicy(**RETRIES), *signing]
+        client: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(request.url, policies=policies)
+        with client:
+            answer = client.send_request(request, connection_timeout=10, read_timeout=timeout)
+        answer.raise_for_status()
+        return answer
+
+    def container(self, datastore: str | None = None) -> ContainerClient:
+        """The blob container behind a datastore, entered with one's own identity, never with the account's key.
+
+        Parameters
+        ----------
+        datastore
+            Its name; None for the default one.
+
+        Raises
+        ------
+        AzureError
+            The datastore is not there, or holds no blobs.
+        """
+        from azure.storage.blob import ContainerClient
+
+        with azure_faults(f"datastore {datastore or 'by default'}"):
+            store = self.datastore if datastore is None else self.client.datastores.get(datastore)
+        account, name = getattr(store, "account_name", None), getattr(store, "container_name", None)
+        if account is None or name is None:
+            raise AzureError(
+                f"datastore {store.name}",
+                f"is a {store.type}, not a blob container",
+                "Make a blob datastore the default.",
+            )
+        return ContainerClient(
+            f"https://{account}.blob.{_STORAGE_HOSTS[self.settings.cloud]}",
+            name,
+            credential=self.credential,
+            max_single_put_size=BLOCK,
+            max_block_size=BLOCK,
+            max_single_get_size=BLOCK,
+            max_chunk_get_size=BLOCK,
+            **RETRIES,
+        )
+
+
+BLOCK = 4 * 2**20
+"""What a file larger than this is sent in, so that a broken line costs at most as much."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """While azure-ai-ml works: it prints dots and colours, and both streams are ours."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        yield
+
+
+def plain(state: object) -> str:
+    """A state as Azure writes it, be it handed on as text or as a member of an enumeration."""
+    return str(getattr(state, "value", state))
+
+
+@contextmanager
+def connect(settings: AzureSettings) -> Iterator[Connection]:
+    """Open a connection; nothing is asked yet, and its maker is told nothing.
+
+    Raises
+    ------
+    AzureError, MachineError
+        As `azure_faults`, from what is done in the block.
+    """
+    credential = DefaultAzureCredential(
+        authority=CLOUDS[settings.cloud], exclude_interactive_browser_credential=True, process_timeout=20
+    )
+    with credential, azure_faults(f"workspace {settings.workspace_name}"):
+        client = MLClient(
+            credential,
+            settings.subscription_id,
+            settings.resource_group,
+            settings.workspace_name,
+            cloud=settings.cloud,
+            show_progress=False,
+            enable_telemetry=False,
+            logging_enable=False,
+            **RETRIES,
+        )
+        yield Connection(settings, credential, client)

@@ -1,0 +1,230 @@
+"""Deploy a bundle, blue beside green, and take it away again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from azure.core.exceptions import ResourceNotFoundError
+
+from gliomap.bundles import Bundle
+from gliomap.deploy.azure._client import Connection, plain, quiet
+from gliomap.deploy.azure._endpoints import EndpointPlan, deployment_document, endpoint_document
+from gliomap.deploy.azure._faults import azure_faults
+from gliomap.deploy.azure._models import find_model, model_document, register_bundle
+from gliomap.errors import AzureError, GlioMapError, UsageError
+
+__all__ = ["COLOURS", "Deployed", "deploy_bundle", "deployment_log", "undeploy"]
+
+COLOURS = ("blue", "green")
+"""Deployments take turns: the new one stands beside the old one until it answers."""
+_LOG_LINES = 60
+_CONTAINERS = ("storage-initializer", "inference-server")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What `deploy_bundle` did.
+
+    Attributes
+    ----------
+    endpoint, deployment, model
+        Their names; the model as NAME:VERSION.
+    address
+        Where frames are sent.
+    traffic
+        Deployment → per cent of the requests.
+    seconds
+        Stage (register, endpoint, deployment, traffic) → time.
+    """
+
+    endpoint: str
+    deployment: str
+    model: str
+    address: str
+    traffic: dict[str, int]
+    seconds: dict[str, float]
+
+
+def deploy_bundle(
+    connection: Connection,
+    model: Bundle | str,
+    plan: EndpointPlan,
+    *,
+    chosen: bool,
+    share: int = 100,
+    register: str | None = None,
+    say: Say,
+) -> Deployed:
+    """Register a bundle if need be, make endpoint and deployment, wait, and give it its share of the requests.
+
+    The requests go where they went until the new deployment answers its probes.
+
+    Parameters
+    ----------
+    connection
+        To the workspace.
+    model
+        A bundle here, or the reference of a registered model.
+    plan
+        What is to be made; its `model` is filled in here.
+    chosen
+        Whether the deployment's name was asked for; else the colour that is free.
+    share
+        Per cent of the requests for the new deployment.
+    register
+        Name in the registry; None: the bundle's own.
+    say
+        Takes lines for people.
+
+    Raises
+    ------
+    AzureError
+        Azure refuses it, or the deployment never gets healthy; its log has been said, and nothing else was changed.
+    """
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "register"):
+        name = (
+            register_bundle(connection, model_document(model, name=register))
+            if isinstance(model, Bundle)
+            else find_model(connection, model)
+        )
+    plan = replace(plan, model=f"azureml:{name}")
+    say(f"model {name}")
+    with _timed(seconds, "endpoint"):
+        endpoint = _endpoint(connection, plan)
+    traffic = {one: int(part) for one, part in (endpoint.traffic or {}).items() if part}
+    if not chosen:
+        plan = replace(plan, deployment=next((one for one in COLOURS if not traffic.get(one)), COLOURS[0]))
+    if traffic.get(plan.deployment) == 100:
+        raise UsageError(
+            f"deployment {plan.deployment}",
+            "answers all requests now, and would be replaced under them",
+            f"Choose another name, such as --deployment {COLOURS[plan.deployment == COLOURS[0]]}.",
+        )
+    say(f"endpoint {plan.endpoint}; making {plan.deployment}, which takes some minutes")
+    with _timed(seconds, "deployment"):
+        _make_deployment(connection, plan, say)
+    with _timed(seconds, "traffic"):
+        shares = _shares(traffic, plan.deployment, share)
+        endpoint.traffic = shares
+        with azure_faults(f"traffic of {plan.endpoint}"), quiet():
+            endpoint = connection.client.online_endpoints.begin_create_or_update(endpoint).result()
+    seconds["total"] = round(sum(seconds.values()), 3)
+    return Deployed(plan.endpoint, plan.deployment, name, str(endpoint.scoring_uri), shares, seconds)
+
+
+def undeploy(connection: Connection, endpoint: str, deployment: str | None) -> list[str]:
+    """Take a deployment away, or the endpoint with all of its own; returns what is gone.
+
+    Raises
+    ------
+    AzureError
+        There is none.
+    UsageError
+        Requests still go to the deployment.
+    """
+    with azure_faults(f"endpoint {endpoint}"), quiet():
+        found = connection.client.online_endpoints.get(endpoint)
+        names = [one.name for one in connection.client.online_deployments.list(endpoint)]
+        if deployment is None:
+            connection.client.online_endpoints.begin_delete(endpoint).result()
+            return [*(f"{endpoint}/{name}" for name in names), endpoint]
+    if deployment not in names:
+        raise AzureError(
+            f"deployment {endpoint}/{deployment}", "is not there", f"There are: {', '.join(names) or 'none'}."
+        )
+    if (found.traffic or {}).get(deployment):
+        raise UsageError(
+            f"deployment {endpoint}/{deployment}",
+            f"gets {found.traffic[deployment]} % of the requests",
+            "Deploy another one first, or leave out --deployment to take the whole endpoint away.",
+        )
+    with azure_faults(f"deployment {endpoint}/{deployment}"), quiet():
+        connection.client.online_deployments.begin_delete(deployment, endpoint).result()
+    return [f"{endpoint}/{deployment}"]
+
+
+def deployment_log(connection: Connection, endpoint: str, deployment: str, lines: int = _LOG_LINES) -> str:
+    """The last lines of what a deployment's containers wrote.
+
+    Raises
+    ------
+    AzureError
+        There is no such deployment.
+    """
+    parts = []
+    for container in _CONTAINERS:
+        with azure_faults(f"log of {endpoint}/{deployment}"):
+            parts.append(
+                connection.client.online_deployments.get_logs(deployment, endpoint, lines, container_type=container)
+            )
+    return "\n".join(part.rstrip("\n") for part in parts if part.strip())
+
+
+def _endpoint(connection: Connection, plan: EndpointPlan) -> Any:
+    """The endpoint as it is, or a new one."""
+    with azure_faults(f"endpoint {plan.endpoint}"), quiet():
+        try:
+            return connection.client.online_endpoints.get(plan.endpoint)
+        except ResourceNotFoundError:
+            return connection.client.online_endpoints.begin_create_or_update(endpoint_document(plan).load()).result()
+
+
+def _make_deployment(connection: Connection, plan: EndpointPlan, say: Say) -> None:
+    wanted = deployment_document(plan).load()
+    thing = f"deployment {plan.endpoint}/{plan.deployment}"
+    client = connection.client.online_deployments
+    try:
+        with azure_faults(thing), quiet():
+            client.begin_create_or_update(wanted, skip_script_validation=True).result()
+            state = plain(client.get(plan.deployment, plan.endpoint).provisioning_state)
+            cause: GlioMapError | None = None
+    except AzureError as error:
+        # Nothing was made where Azure refused the request itself: then its message is all there is.
+        if not _exists(connection, plan):
+            raise
+        state, cause = "Failed", error
+    if state.lower() == "succeeded":
+        return
+    for line in deployment_log(connection, plan.endpoint, plan.deployment).splitlines():
+        say(f"  {line}")
+    raise AzureError(
+        thing,
+        f"never got healthy ({cause.fault if cause else state.lower()})",
+        "Its log is above; requests go where they went before. Mend the cause, then give the command again, or:"
+        f" gliomap azure undeploy {plan.endpoint} --deployment {plan.deployment}",
+    ) from cause
+
+
+def _exists(connection: Connection, plan: EndpointPlan) -> bool:
+    with azure_faults(f"endpoint {plan.endpoint}"):
+        try:
+            connection.client.online_deployments.get(plan.deployment, plan.endpoint)
+        except ResourceNotFoundError:
+            return False
+    return True
+
+
+def _shares(traffic: dict[str, int], new: str, share: int) -> dict[str, int]:
+    """Percentages with `share` for the new deployment, the others in their old proportions; they sum to 100."""
+    others = {name: part for name, part in traffic.items() if name != new}
+    if not others:
+        return {new: 100}
+    left, total = 100 - share, sum(others.values())
+    scaled = {name: left * part // total for name, part in others.items()}
+    first = next(iter(scaled))
+    scaled[first] += left - sum(scaled.values())
+    return {name: part for name, part in {**scaled, new: share}.items() if part}
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    begun = time.monotonic()
+    yield
+    seconds[stage] = round(time.monotonic() - begun, 3)

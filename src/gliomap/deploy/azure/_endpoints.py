@@ -1,0 +1,116 @@
+"""Online endpoints and their deployments, as documents."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gliomap import __version__
+from gliomap.deploy.azure._code import SCORING_SCRIPT, code_folder, environment
+from gliomap.deploy.azure._documents import Document
+from gliomap.errors import UsageError
+
+__all__ = ["Auth", "EndpointKind", "EndpointPlan", "deployment_document", "endpoint_document"]
+
+EndpointKind = Literal["managed", "kubernetes"]
+Auth = Literal["key", "entra"]
+
+_SCHEMA = "https://azuremlschemas.azureedge.net/latest"
+_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]")
+_AUTH_MODES = {"key": "key", "entra": "aad_token"}
+_PROBE = {"period": 10, "timeout": 5, "success_threshold": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPlan:
+    """A deployment to be made.
+
+    Attributes
+    ----------
+    endpoint, deployment
+        Their names.
+    kind
+        Machines that Azure keeps, or a Kubernetes cluster of one's own.
+    model
+        Document path or reference: `azureml:NAME:V`.
+    auth
+        How clients show who they are.
+    instance_type, instances
+        Machine (or the cluster's instance type), and how many.
+    compute
+        The attached cluster; Kubernetes only.
+
+    Raises
+    ------
+    UsageError
+        A name that Azure does not take, or a missing compute.
+    """
+
+    endpoint: str
+    deployment: str
+    kind: EndpointKind
+    model: str
+    auth: Auth = "key"
+    instance_type: str | None = None
+    instances: int = 1
+    compute: str | None = None
+
+    def __post_init__(self) -> None:
+        for what, name in (("endpoint", self.endpoint), ("deployment", self.deployment)):
+            if not _NAME.fullmatch(name):
+                raise UsageError(
+                    f"{what} {name!r}",
+                    "is no name that Azure takes",
+                    "Use 3 to 32 letters, digits and '-', a letter first.",
+                )
+        if self.kind == "kubernetes" and self.compute is None:
+            raise UsageError("--to kubernetes", "needs the attached cluster", "Name it: --compute NAME.")
+        if self.kind == "managed" and self.compute is not None:
+            raise UsageError("--compute", "belongs to --to kubernetes", "Leave it out, or add --to kubernetes.")
+
+
+def endpoint_document(plan: EndpointPlan, traffic: dict[str, int] | None = None) -> Document:
+    """The endpoint; `traffic` holds percentages of its deployments."""
+    managed = plan.kind == "managed"
+    return Document(
+        "online-endpoint",
+        {
+            "$schema": f"{_SCHEMA}/{'managed' if managed else 'kubernetes'}OnlineEndpoint.schema.json",
+            "name": plan.endpoint,
+            "auth_mode": _AUTH_MODES[plan.auth],
+            **({} if managed else {"compute": f"azureml:{plan.compute}"}),
+            "description": "GlioMap. Research software, not a medical device.",
+            "tags": {"gliomap": __version__},
+            **({"traffic": traffic} if traffic else {}),
+        },
+    )
+
+
+def deployment_document(plan: EndpointPlan) -> Document:
+    """The deployment: model, scoring script, environment, machines, probes."""
+    managed = plan.kind == "managed"
+    machine: dict[str, Any] = {"instance_type": plan.instance_type} if plan.instance_type else {}
+    if managed:
+        machine = {"instance_type": plan.instance_type or "Standard_DS3_v2"}
+    return Document(
+        "online-deployment",
+        {
+            "$schema": f"{_SCHEMA}/{'managed' if managed else 'kubernetes'}OnlineDeployment.schema.json",
+            "name": plan.deployment,
+            "endpoint_name": plan.endpoint,
+            **({} if managed else {"type": "kubernetes"}),
+            "model": plan.model,
+            "code_configuration": {"code": str(code_folder()), "scoring_script": SCORING_SCRIPT},
+            "environment": environment("score"),
+            **machine,
+            **({} if managed else {"resources": {"requests": {"cpu": "1", "memory": "2Gi"}}}),
+            "instance_count": plan.instances,
+            "app_insights_enabled": False,
+            # A frame takes well under a second; the first one waits for the others that came before it.
+            "request_settings": {"request_timeout_ms": 60_000, "max_concurrent_requests_per_instance": 1},
+            "liveness_probe": {**_PROBE, "initial_delay": 60, "failure_threshold": 30},
+            "readiness_probe": {**_PROBE, "initial_delay": 10, "failure_threshold": 30},
+            "tags": {"gliomap": __version__},
+        },
+    )

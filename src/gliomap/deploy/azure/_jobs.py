@@ -1,0 +1,242 @@
+"""Trainings on a cluster, as documents: one job, or a sweep over the folds of a protocol and a job that puts them together.
+
+The command of a job is a line of this program's own verbs, with Azure's placeholders for folders.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gliomap import __version__
+from gliomap.deploy.azure._assets import DEFAULT_DATASTORE
+from gliomap.deploy.azure._code import UNPACK, code_folder, environment
+from gliomap.deploy.azure._documents import Document
+from gliomap.errors import UsageError
+from gliomap.learning import MODELS, PRESETS
+from gliomap.studies import PROTOCOLS, Folds
+
+__all__ = ["TrainJob", "check_training", "fold_names", "job_name", "training_documents"]
+
+_SCHEMA = "https://azuremlschemas.azureedge.net/latest"
+_JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
+_MOST_HOURS = 24
+METRIC = "validation_accuracy"
+"""By which a sweep is sorted in the studio; no fold is preferred for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """A training to be run.
+
+    Attributes
+    ----------
+    name
+        Of the job, new in the workspace.
+    study
+        Reference of its data asset, `azureml:NAME:V`.
+    options
+        Of `gliomap train`, as they are typed.
+    files
+        Name → file of this machine that an option names; they go with the code.
+    experiment, compute
+        In the workspace.
+    folds
+        What `--fold` takes, for a sweep; empty for one job.
+    trials
+        Folds at the same time.
+    keeps_model
+        Whether there is a model for use in the end.
+    datastore
+        Where results go.
+    """
+
+    name: str
+    study: str
+    options: tuple[str, ...]
+    experiment: str
+    compute: str
+    files: Mapping[str, Path] = field(default_factory=dict)
+    folds: tuple[str, ...] = ()
+    trials: int = 4
+    keeps_model: bool = True
+    datastore: str = DEFAULT_DATASTORE
+
+    @property
+    def last(self) -> str:
+        """The job that leaves the run and the bundle."""
+        return f"{self.name}-end" if self.folds else self.name
+
+    def folder(self, output: str) -> str:
+        """Where an output lies in the datastore's container."""
+        owner = self.name if output == "folds" else self.last
+        return f"gliomap/jobs/{owner}/{output}"
+
+    def address(self, output: str) -> str:
+        """The same, as Azure names it."""
+        return f"azureml://datastores/{self.datastore}/paths/{self.folder(output)}"
+
+
+def job_name(model: str, protocol: str) -> str:
+    """A new name."""
+    now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    return f"gliomap-{model}-{protocol}-{now}-{secrets.token_hex(2)}".replace("_", "-")
+
+
+def check_training(model: str, preset: str, protocol: str, name: str) -> None:
+    """Refuse now what would fail on the cluster after ten minutes.
+
+    Raises
+    ------
+    UsageError
+        An unknown model, preset or protocol, or no name for a job.
+    """
+    for what, given, known in (
+        ("model", model, MODELS),
+        ("preset", preset, PRESETS),
+        ("protocol", protocol, PROTOCOLS),
+    ):
+        if given not in known:
+            raise UsageError(f"{what} {given!r}", "is not known", f"Choose one of: {', '.join(known)}.")
+    if not _JOB_NAME.fullmatch(name):
+        raise UsageError(f"name {name!r}", "is no name for a job", "Use letters, digits, '-' and '_'.")
+
+
+def fold_names(protocol: str, folds: int, patients: int, *, split: Path | None, final: bool) -> tuple[str, ...]:
+    """What `--fold` takes for each fold of a protocol; empty where there is only one.
+
+    Parameters
+    ----------
+    protocol
+        A name of `PROTOCOLS`.
+    folds
+        Of protocols that have a number of them.
+    patients
+        Of the study, with labels; 0 where not known.
+    split
+        A file of folds instead of a protocol.
+    final
+        Whether a model on all patients is wanted.
+
+    Raises
+    ------
+    UsageError
+        `lopo` where the number of patients is not known.
+    """
+    if split is not None:
+        given = Folds.load(split)
+        protocol, count = given.protocol, len(given.splits)
+    else:
+        count = {"kfold-patient": folds, "double-cv": folds * folds, "lopo": patients}.get(protocol, 1)
+    if protocol == "lopo" and not count:
+        raise UsageError("lopo", "has a fold per patient, and how many there are is not known", "Add --patients N.")
+    if count < 2:
+        return ()
+    with_final = final and PROTOCOLS[protocol].warning is None
+    return (*map(str, range(1, count + 1)), *(("final",) if with_final else ()))
+
+
+def training_documents(job: TrainJob) -> tuple[Document, ...]:
+    """One command job, or the sweep and then the job that puts its folds together."""
+    if not job.folds:
+        return (_command_job(job, job.options, {}),)
+    return _sweep(job), _command_job(job, (*job.options, "--folds-from", "${{inputs.folds}}"), _folds_input(job))
+
+
+def _folds_input(job: TrainJob) -> dict[str, Any]:
+    return {"folds": {"type": "uri_folder", "mode": "download", "path": job.address("folds")}}
+
+
+def _command_job(job: TrainJob, options: Sequence[str], inputs: Mapping[str, Any]) -> Document:
+    outputs = ("run", "bundle") if job.keeps_model else ("run",)
+    return Document(
+        "job",
+        {
+            "$schema": f"{_SCHEMA}/commandJob.schema.json",
+            "type": "command",
+            **_head(job, job.last),
+            "command": _line(options, keeps_model=job.keeps_model),
+            **_means(job),
+            "inputs": {**_study_input(job), **inputs},
+            "outputs": {name: _output(job.address(name)) for name in outputs},
+            "compute": f"azureml:{job.compute}",
+            "limits": {"timeout": _MOST_HOURS * 3600},
+        },
+    )
+
+
+def _sweep(job: TrainJob) -> Document:
+    line = f"{UNPACK} && {_train(job.options)} --fold ${{{{search_space.fold}}}} --out run && cp -R run/. ${{{{outputs.folds}}}}"
+    return Document(
+        "job",
+        {
+            "$schema": f"{_SCHEMA}/sweepJob.schema.json",
+            "type": "sweep",
+            **_head(job, job.name),
+            "sampling_algorithm": "grid",
+            "search_space": {"fold": {"type": "choice", "values": list(job.folds)}},
+            "objective": {"goal": "maximize", "primary_metric": METRIC},
+            "trial": {"command": line, **_means(job)},
+            "inputs": _study_input(job),
+            "outputs": {"folds": _output(job.address("folds") + "/${{name}}")},
+            "compute": f"azureml:{job.compute}",
+            "limits": {
+                "max_total_trials": len(job.folds),
+                "max_concurrent_trials": min(job.trials, len(job.folds)),
+                "timeout": _MOST_HOURS * 3600,
+            },
+        },
+    )
+
+
+def _head(job: TrainJob, name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "display_name": name,
+        "experiment_name": job.experiment,
+        "tags": {"gliomap": __version__, "gliomap-study": job.study.removeprefix("azureml:")},
+    }
+
+
+def _means(job: TrainJob) -> dict[str, Any]:
+    """Code, environment and variables, which are the same for all."""
+    added = {name: path.read_bytes() for name, path in job.files.items()}
+    commit = os.environ.get("GLIOMAP_COMMIT")
+    return {
+        "code": str(code_folder(added)),
+        "environment": environment("train"),
+        **({"environment_variables": {"GLIOMAP_COMMIT": commit}} if commit else {}),
+    }
+
+
+def _study_input(job: TrainJob) -> dict[str, Any]:
+    return {"study": {"type": "uri_folder", "mode": "download", "path": job.study}}
+
+
+def _output(address: str) -> dict[str, Any]:
+    return {"type": "uri_folder", "mode": "upload", "path": address}
+
+
+def _train(options: Sequence[str]) -> str:
+    # Placeholders stay outside quotes: Azure puts paths without blanks in their place.
+    words = [word if word.startswith("${{") else shlex.quote(word) for word in options]
+    return " ".join(["python -m gliomap train ${{inputs.study}}", *words])
+
+
+def _line(options: Sequence[str], *, keeps_model: bool) -> str:
+    steps = [
+        UNPACK,
+        f"{_train(options)} --out run",
+        "python -m gliomap evaluate run --study ${{inputs.study}}",
+        *(["python -m gliomap bundle create run --out bundle"] if keeps_model else []),
+        "cp -R run/. ${{outputs.run}}",
+        *(["cp -R bundle/. ${{outputs.bundle}}"] if keeps_model else []),
+    ]
+    return " && ".join(steps)

@@ -1,0 +1,96 @@
+"""Bundles in the workspace's registry of models."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from gliomap.bundles import Bundle, open_bundle
+from gliomap.deploy.azure._client import Connection, quiet
+from gliomap.deploy.azure._documents import Document
+from gliomap.deploy.azure._faults import NotThereError, azure_faults
+from gliomap.errors import UsageError
+
+__all__ = ["find_model", "local_model", "model_document", "register_bundle"]
+
+IDENTITY = "gliomap-bundle"
+"""Tag that holds a bundle's identity."""
+_REFERENCE = re.compile(r"(?:azureml:)?(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)(?::(?P<version>[A-Za-z0-9_.-]+)|@latest)?")
+
+
+def model_document(bundle: Bundle, *, path: str | None = None, name: str | None = None) -> Document:
+    """The document of a model that is a bundle.
+
+    Parameters
+    ----------
+    bundle
+        On this machine.
+    path
+        Where it lies in Azure already; None: it goes along.
+    name
+        In the registry; None: the bundle's own.
+    """
+    manifest = bundle.manifest
+    return Document(
+        "model",
+        {
+            "$schema": "https://azuremlschemas.azureedge.net/latest/model.schema.json",
+            "name": name or re.sub(r"[^A-Za-z0-9_-]", "-", manifest.name),
+            "type": "custom_model",
+            "description": "GlioMap bundle. Research software, not a medical device.",
+            "path": path or str(bundle.path.resolve()),
+            "tags": {IDENTITY: bundle.identity, "gliomap": manifest.gliomap, "model": manifest.model.name},
+        },
+    )
+
+
+def register_bundle(connection: Connection, document: Document) -> str:
+    """Register a model; where the newest version is this very bundle nothing new is made. Returns NAME:VERSION.
+
+    Raises
+    ------
+    AzureError
+        Azure refuses it.
+    """
+    name = document.content["name"]
+    with suppress(NotThereError), azure_faults(f"model {name}"):
+        there = connection.client.models.get(name, label="latest")
+        if (there.tags or {}).get(IDENTITY) == document.content["tags"][IDENTITY]:
+            return f"{there.name}:{there.version}"
+    with azure_faults(f"model {name}"), quiet():
+        made = connection.client.models.create_or_update(document.load())
+    return f"{made.name}:{made.version}"
+
+
+def find_model(connection: Connection, reference: str) -> str:
+    """NAME:VERSION of a registered model; without a version the newest.
+
+    Raises
+    ------
+    UsageError
+        No such reference.
+    AzureError
+        There is none.
+    """
+    found = _REFERENCE.fullmatch(reference)
+    if found is None:
+        raise UsageError(f"model {reference!r}", "is neither a bundle here nor NAME:VERSION", "Check the path or name.")
+    with azure_faults(f"model {reference}"):
+        if found["version"]:
+            model = connection.client.models.get(found["name"], version=found["version"])
+        else:
+            model = connection.client.models.get(found["name"], label="latest")
+    return f"{model.name}:{model.version}"
+
+
+def local_model(reference: str) -> Bundle | None:
+    """The bundle that a reference means on this machine; None where there is no such path.
+
+    Raises
+    ------
+    BundleError
+        It is none, or damaged.
+    """
+    path = Path(reference)
+    return open_bundle(path) if path.exists() else None

@@ -1,0 +1,131 @@
+"""Which workspace: config.json from the studio, the environment, or what was said on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gliomap.errors import UsageError
+
+__all__ = ["CLOUDS", "AzureSettings", "find_settings"]
+
+CLOUDS = {
+    "AzureCloud": "login.microsoftonline.com",
+    "AzureUSGovernment": "login.microsoftonline.us",
+    "AzureChinaCloud": "login.chinacloudapi.cn",
+}
+"""Cloud → the host where one signs in."""
+
+CONFIG = "config.json"
+_PLACES = (CONFIG, ".azureml/config.json")
+_VARIABLES = {
+    "subscription_id": ("AZURE_SUBSCRIPTION_ID", "AZUREML_ARM_SUBSCRIPTION"),
+    "resource_group": ("AZURE_RESOURCE_GROUP", "AZUREML_ARM_RESOURCEGROUP"),
+    "workspace_name": ("AZURE_ML_WORKSPACE", "AZUREML_ARM_WORKSPACE_NAME"),
+}
+"""Field → variables, the first that is set; the second of each is what Azure sets inside its own jobs."""
+CLOUD_VARIABLE = "AZURE_CLOUD"
+_REMEDY = (
+    "Download config.json in the studio (workspace's name at the top right → Download config file) and give it with"
+    " --config, or set AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP and AZURE_ML_WORKSPACE."
+)
+
+
+class _ConfigFile(BaseModel):
+    """config.json as the studio writes it; what else it holds is not ours."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    subscription_id: str
+    resource_group: str
+    workspace_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AzureSettings:
+    """A workspace of Azure Machine Learning.
+
+    Attributes
+    ----------
+    subscription_id, resource_group, workspace_name
+        As the studio shows them.
+    cloud
+        A name of `CLOUDS`.
+    """
+
+    subscription_id: str
+    resource_group: str
+    workspace_name: str
+    cloud: str = "AzureCloud"
+
+    @property
+    def arm_id(self) -> str:
+        """The workspace's full name in Azure."""
+        return (
+            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+            f"/providers/Microsoft.MachineLearningServices/workspaces/{self.workspace_name}"
+        )
+
+
+def find_settings(
+    environ: Mapping[str, str],
+    *,
+    config: Path | None = None,
+    folder: Path = Path(),
+    **given: str | None,
+) -> AzureSettings:
+    """Put the settings together: what is given wins over the environment, that over config.json.
+
+    Parameters
+    ----------
+    environ
+        Environment variables.
+    config
+        A config.json; None: one in `folder`, its `.azureml`, or the folders above, if any.
+    folder
+        Where the search begins.
+    **given
+        subscription_id, resource_group, workspace_name, cloud; None where not said.
+
+    Raises
+    ------
+    UsageError
+        A field is nowhere told, or config.json is none.
+    """
+    found: dict[str, str] = _from_file(config, folder)
+    for name, variables in _VARIABLES.items():
+        told = given.get(name) or next((environ[one] for one in variables if environ.get(one)), None)
+        if told:
+            found[name] = told
+    missing = [name for name in _VARIABLES if not found.get(name)]
+    if missing:
+        raise UsageError("azure", f"which {' and '.join(missing)} is meant is nowhere told", _REMEDY)
+    cloud = given.get("cloud") or environ.get(CLOUD_VARIABLE) or "AzureCloud"
+    if cloud not in CLOUDS:
+        raise UsageError(f"cloud {cloud!r}", "is not known", f"Choose one of: {', '.join(CLOUDS)}.")
+    return AzureSettings(**found, cloud=cloud)
+
+
+def _from_file(config: Path | None, folder: Path) -> dict[str, str]:
+    if config is None:
+        here = folder.resolve()
+        places = (above / place for above in (here, *here.parents) for place in _PLACES)
+        config = next((place for place in places if _is_workspace(place)), None)
+        if config is None:
+            return {}
+    try:
+        return _ConfigFile.model_validate_json(config.read_bytes()).model_dump()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise UsageError(config, "is not there", _REMEDY) from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(step) for step in fault["loc"]) or "file"
+        raise UsageError(config, f"is no config.json of a workspace ({place}: {fault['msg']})", _REMEDY) from error
+
+
+def _is_workspace(path: Path) -> bool:
+    """Whether a file that was not named is meant: many programs have a config.json."""
+    return path.is_file() and b'"workspace_name"' in path.read_bytes()

@@ -1,0 +1,269 @@
+"""Files to and from a blob container: in parallel, checked by their SHA-256, and able to go on after any end."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from azure.core.exceptions import ResourceExistsError
+from azure.storage.blob import BlobProperties, ContainerClient, ContentSettings
+
+from gliomap._files import atomic_file, sha256_of
+from gliomap._progress import Track, silent
+from gliomap.errors import AzureError, OutputExistsError
+
+__all__ = ["WORKERS", "Transfer", "download_files", "remote_files", "upload_files"]
+
+WORKERS = 8
+"""Files on their way at the same time."""
+HASH = "sha256"
+"""Key of a blob's metadata."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What a transfer did.
+
+    Attributes
+    ----------
+    sent, skipped
+        Files that went over the line, and that were there already.
+    bytes
+        Of what went over the line.
+    seconds
+        It took.
+    unverified
+        Files that were downloaded and have no checksum to hold them against.
+    """
+
+    sent: int
+    skipped: int
+    bytes: int
+    seconds: float
+    unverified: tuple[str, ...] = ()
+
+
+def remote_files(container: ContainerClient, prefix: str) -> dict[str, BlobProperties]:
+    """Blobs below a prefix, by their name relative to it."""
+    start = prefix.rstrip("/") + "/"
+    found = container.list_blobs(name_starts_with=start, include=["metadata"])
+    return {blob.name[len(start) :]: blob for blob in found if not _is_folder(blob)}
+
+
+def upload_files(
+    container: ContainerClient,
+    files: Mapping[str, Path],
+    prefix: str,
+    *,
+    overwrite: bool = False,
+    workers: int = WORKERS,
+    track: Track = silent,
+) -> tuple[Transfer, dict[str, str]]:
+    """Send files; those that are there with the same SHA-256 are skipped, so the same call goes on after a kill.
+
+    A blob appears when all of it has arrived, never before.
+
+    Parameters
+    ----------
+    container
+        The target.
+    files
+        Name below `prefix` → file.
+    prefix
+        Folder in the container.
+    overwrite
+        Replace blobs that differ.
+    workers
+        Files at the same time.
+    track
+        Told of each file.
+
+    Returns
+    -------
+    transfer, hashes
+        What was done, and name → SHA-256 of every file.
+
+    Raises
+    ------
+    AzureError
+        A blob differs from its file; nothing has been sent then.
+    """
+    begun = time.perf_counter()
+    there = remote_files(container, prefix)
+    hashes = dict(_parallel(lambda name: (name, sha256_of(files[name])), files, workers, track, "reading"))
+    wanted = [name for name in files if name not in there or _hash_of(there[name]) != hashes[name]]
+    changed = [name for name in wanted if name in there and not _same_md5(there[name], files[name])]
+    if changed and not overwrite:
+        raise AzureError(
+            f"{prefix}/{changed[0]}",
+            f"is there with other content, and so are {len(changed) - 1} more"
+            if changed[1:]
+            else "is there with other content",
+            "Data assets that point there would change under their version. Upload to another folder (--to NAME), or"
+            " add --overwrite.",
+        )
+
+    def send(name: str) -> int:
+        content = files[name].read_bytes()
+        if hashlib.sha256(content).hexdigest() != hashes[name]:
+            raise AzureError(
+                files[name], "changed while it was read", "Give the command again once nobody writes there."
+            )
+        try:
+            container.upload_blob(
+                f"{prefix}/{name}",
+                content,
+                overwrite=name in there,
+                metadata={HASH: hashes[name]},
+                content_settings=ContentSettings(content_md5=bytearray(_md5(content))),
+                validate_content=True,
+            )
+        except ResourceExistsError as error:
+            told = "Give the command again: it compares first."
+            raise AzureError(f"{prefix}/{name}", "was made by somebody else in the meantime", told) from error
+        return len(content)
+
+    sizes = list(_parallel(send, wanted, workers, track, "uploading"))
+    return Transfer(len(sizes), len(files) - len(sizes), sum(sizes), time.perf_counter() - begun), hashes
+
+
+def download_files(
+    container: ContainerClient,
+    prefix: str,
+    folder: Path,
+    *,
+    wanted: Mapping[str, str] | None = None,
+    only: Callable[[str], bool] = bool,
+    overwrite: bool = False,
+    workers: int = WORKERS,
+    track: Track = silent,
+) -> Transfer:
+    """Fetch all blobs below a prefix; each is checked before it gets its name, and those that are there are skipped.
+
+    Parameters
+    ----------
+    container
+        The source.
+    prefix
+        Folder in the container.
+    folder
+        Where the files go.
+    wanted
+        Name → SHA-256 that a file must have, where that is known from elsewhere than the blob itself.
+    only
+        Whether a name is meant; all are, if not given.
+    overwrite
+        Replace files that differ.
+    workers
+        Files at the same time.
+    track
+        Told of each file.
+
+    Raises
+    ------
+    AzureError
+        Nothing is below the prefix, a name leads out of `folder`, or what arrived is not what was sent.
+    OutputExistsError
+        A file is there with other content.
+    """
+    begun = time.perf_counter()
+    blobs = {name: blob for name, blob in remote_files(container, prefix).items() if only(name)}
+    if not blobs:
+        raise AzureError(
+            prefix, f"holds no file in container {container.container_name}", "Upload it: gliomap azure upload STUDY."
+        )
+    known = {name: (wanted or {}).get(name) or _hash_of(blob) for name, blob in blobs.items()}
+    targets = {name: inside(folder, name) for name in blobs}
+    present = [name for name, path in targets.items() if path.is_file()]
+    same = {
+        name
+        for name, found in _parallel(lambda one: (one, sha256_of(targets[one])), present, workers, silent, "reading")
+        if found == known[name]
+    }
+    for name in present:
+        if name not in same and not overwrite:
+            raise OutputExistsError(
+                targets[name], "is there with other content", "Choose another folder, or add --overwrite to replace it."
+            )
+
+    def fetch(name: str) -> int:
+        with atomic_file(targets[name]) as temporary:
+            with temporary.open("wb") as stream:
+                container.download_blob(f"{prefix}/{name}").readinto(stream)
+            _verify(name, temporary, known[name], blobs[name])
+        return int(blobs[name].size)
+
+    missing = [name for name in blobs if name not in same]
+    sizes = list(_parallel(fetch, missing, workers, track, "downloading"))
+    unverified = tuple(name for name in missing if known[name] is None and not blobs[name].content_settings.content_md5)
+    return Transfer(len(sizes), len(same), sum(sizes), time.perf_counter() - begun, unverified)
+
+
+def _parallel(work: Callable[[T], R], items: Iterable[T], workers: int, track: Track, description: str) -> Iterator[R]:
+    """Results as they come; the first error, or Ctrl-C, ends what has not begun."""
+    things = list(items)
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(work, thing) for thing in things]
+        try:
+            for future in track(as_completed(futures), description, len(things)):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _verify(name: str, path: Path, sha256: str | None, blob: BlobProperties) -> None:
+    md5 = blob.content_settings.content_md5
+    if sha256 is not None:
+        sound = sha256_of(path) == sha256
+    elif md5:
+        sound = _md5(path.read_bytes()) == bytes(md5)
+    else:
+        sound = path.stat().st_size == blob.size
+    if not sound:
+        raise AzureError(
+            name,
+            "is not what was uploaded: its checksum differs",
+            "Give the command again; if it stays so, the stored file has changed: upload it anew.",
+        )
+
+
+def _hash_of(blob: BlobProperties) -> str | None:
+    return (blob.metadata or {}).get(HASH)
+
+
+def _same_md5(blob: BlobProperties, path: Path) -> bool:
+    """Whether a blob that another program sent, without our SHA-256, has a file's content."""
+    md5 = blob.content_settings.content_md5
+    return _hash_of(blob) is None and md5 is not None and _md5(path.read_bytes()) == bytes(md5)
+
+
+def _md5(content: bytes) -> bytes:
+    """What Azure keeps of each blob; a checksum against accidents, not against anybody."""
+    return hashlib.md5(content, usedforsecurity=False).digest()
+
+
+def _is_folder(blob: BlobProperties) -> bool:
+    """Accounts with folders list these as empty blobs that are marked so."""
+    return (blob.metadata or {}).get("hdi_isfolder") == "true"
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Where a blob's file goes.
+
+    Raises
+    ------
+    AzureError
+        Its name leads out of the folder.
+    """
+    parts = PurePosixPath(name).parts
+    if PurePosixPath(name).is_absolute() or ".." in parts or "\\" in name:
+        raise AzureError(name, "leads out of the folder", "Do not download it: it was named so on purpose.")
+    return folder.joinpath(*parts)

@@ -1,0 +1,149 @@
+"""A training on a cluster from beginning to end: submit, follow, fetch, register."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+
+from gliomap._files import atomic_folder
+from gliomap._progress import Track, silent
+from gliomap.bundles import open_bundle
+from gliomap.deploy.azure._client import Connection, plain, quiet
+from gliomap.deploy.azure._documents import Document
+from gliomap.deploy.azure._faults import NotThereError, azure_faults
+from gliomap.deploy.azure._follow import follow_job
+from gliomap.deploy.azure._jobs import TrainJob, training_documents
+from gliomap.deploy.azure._models import model_document, register_bundle
+from gliomap.deploy.azure._storage import download_files
+from gliomap.errors import AzureError
+from gliomap.tracking import model_name, open_run
+
+__all__ = ["Trained", "train_in_azure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training in Azure left.
+
+    Attributes
+    ----------
+    jobs
+        Their names.
+    run, bundle
+        Folders here; `bundle` is None where no model is kept.
+    model
+        NAME:VERSION in the workspace's registry, or None.
+    seconds
+        From submission to the last job's end.
+    """
+
+    jobs: tuple[str, ...]
+    run: Path
+    bundle: Path | None
+    model: str | None
+    seconds: float
+
+
+def train_in_azure(
+    connection: Connection,
+    job: TrainJob,
+    out: Path,
+    *,
+    register: str | None = None,
+    overwrite: bool = False,
+    say: Callable[[str], None],
+    track: Track = silent,
+) -> Trained:
+    """Run a training and fetch what it leaves into `out`, run folder with the bundle inside.
+
+    A job of this name that is there already is followed, not submitted again: after Ctrl-C or a broken line the same
+    call with the same name goes on.
+
+    Parameters
+    ----------
+    connection
+        To the workspace.
+    job
+        The training.
+    out
+        Folder for the run.
+    register
+        Name in the registry; None: as the thesis named its models, Conv2DNet_ID0018C09_noCV.
+    overwrite
+        Replace `out`.
+    say
+        Takes lines of the log.
+    track
+        Told of what is fetched.
+
+    Raises
+    ------
+    AzureError
+        The cluster is not there, a job failed, or what it left is not sound.
+    """
+    begun = time.monotonic()
+    _require_cluster(connection, job.compute)
+    job = replace(job, datastore=str(connection.datastore.name))
+    documents = training_documents(job)
+    for document in documents:
+        submit(connection, document, say)
+        follow_job(connection, document.content["name"], say)
+    seconds = time.monotonic() - begun
+    container = connection.container()
+    with azure_faults(f"results of {job.last}"), atomic_folder(out, overwrite=overwrite) as folder:
+        download_files(container, job.folder("run"), folder, track=track)
+        if job.keeps_model:
+            download_files(container, job.folder("bundle"), folder / "bundle", track=track)
+            open_bundle(folder / "bundle")
+    names = tuple(document.content["name"] for document in documents)
+    if not job.keeps_model:
+        return Trained(names, out, None, None, seconds)
+    bundle = open_bundle(out / "bundle")
+    document = model_document(bundle, path=job.address("bundle"), name=register or model_name(open_run(out)))
+    return Trained(names, out, bundle.path, register_bundle(connection, document), seconds)
+
+
+def submit(connection: Connection, document: Document, say: Callable[[str], None]) -> None:
+    """Submit a job unless one of its name is there.
+
+    Raises
+    ------
+    AzureError
+        Azure refuses it.
+    """
+    name = document.content["name"]
+    with azure_faults(f"job {name}"):
+        try:
+            there = connection.client.jobs.get(name)
+        except ResourceNotFoundError:
+            there = None
+        if there is None:
+            try:
+                with quiet():
+                    there = connection.client.jobs.create_or_update(document.load())
+            except ResourceExistsError:
+                there = connection.client.jobs.get(name)
+        else:
+            say(f"{name} is there already and is followed")
+    if there.studio_url:
+        say(f"{name}: {there.studio_url}")
+
+
+def _require_cluster(connection: Connection, name: str) -> None:
+    try:
+        with azure_faults(f"compute {name}"):
+            found = connection.client.compute.get(name)
+    except NotThereError as error:
+        with azure_faults("computes"):
+            have = ", ".join(sorted(one.name for one in connection.client.compute.list())) or "none"
+        making = f"az ml compute create --name {name} --type AmlCompute --size Standard_D4s_v3 --max-instances 4"
+        raise AzureError(
+            f"compute {name!r}", f"is not there; the workspace has: {have}", f"Make it: {making}"
+        ) from error
+    state = plain(found.provisioning_state)
+    if state != "Succeeded":
+        raise AzureError(f"compute {name!r}", f"is in state {state}", "See its page in the studio, or choose another.")

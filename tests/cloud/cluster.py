@@ -1,0 +1,195 @@
+"""What stands in for Azure's machines: it runs the commands of jobs as they are, and the scoring script of deployments."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from azure.storage.blob import ContainerClient
+
+from cloud.machine_room import free_port
+from cloud.workspace import ARM, Cloud, Json
+
+
+def fetch(container: ContainerClient, prefix: str, folder: Path) -> Path:
+    """All blobs below a prefix."""
+    start = prefix.rstrip("/") + "/" if prefix else ""
+    for blob in container.list_blobs(name_starts_with=start):
+        target = folder / blob.name[len(start) :]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(container.download_blob(blob.name).readall())
+    return folder
+
+
+def send(container: ContainerClient, folder: Path, prefix: str) -> None:
+    """All files of a folder."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            container.upload_blob(f"{prefix.rstrip('/')}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+
+
+@dataclass(eq=False)
+class Machines:
+    """Runs what a workspace is given.
+
+    Attributes
+    ----------
+    cloud, container
+        The workspace and its default container.
+    open_container
+        A container of the account by name.
+    scratch
+        Folder for working directories.
+    commands
+        What was run, in order.
+    """
+
+    cloud: Cloud
+    container: ContainerClient
+    open_container: Callable[[str], ContainerClient]
+    scratch: Path
+    commands: list[str] = field(default_factory=list)
+    servers: dict[str, tuple[subprocess.Popen[bytes], int]] = field(default_factory=dict)
+
+    def run_job(self, name: str, job: Json) -> tuple[str, str]:
+        """A command, or a command for each value of a sweep."""
+        told = job["properties"]
+        if told["jobType"] == "Command":
+            return self._run(name, told["command"], told["codeId"], told, {})
+        (parameter, (_, [values])), *others = told["searchSpace"].items()
+        assert not others
+
+        def trial(item: tuple[int, str]) -> tuple[str, str]:
+            number, value = item
+            given = {f"search_space.{parameter}": value}
+            return self._run(f"{name}_{number}", told["trial"]["command"], told["trial"]["codeId"], told, given)
+
+        with ThreadPoolExecutor(2) as pool:
+            done = list(pool.map(trial, enumerate(values)))
+        state = "Completed" if all(status == "Completed" for status, _ in done) else "Failed"
+        return state, "".join(log for _, log in done)
+
+    def _run(self, name: str, command: str, code: str, told: Json, given: Mapping[str, str]) -> tuple[str, str]:
+        folder = self.scratch / name
+        places = {
+            f"inputs.{one}": fetch(*self._place(what["uri"]), folder / one) for one, what in told["inputs"].items()
+        }
+        outputs = {f"outputs.{one}": folder / "out" / one for one in told["outputs"]}
+        for path in outputs.values():
+            path.mkdir(parents=True)
+        for placeholder, value in {**places, **outputs, **given}.items():
+            command = command.replace(f"${{{{{placeholder}}}}}", str(value))
+        assert "${{" not in command
+        self.commands.append(command)
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self._code(code, folder / "code"),
+            env=job_environment(Path(sys.executable).parent, name),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        log = f"{done.stdout}{done.stderr}"
+        if done.returncode:
+            return "Failed", log
+        for one, what in told["outputs"].items():
+            container, prefix = self._place(what["uri"].replace("${{name}}", name))
+            send(container, outputs[f"outputs.{one}"], prefix)
+        return "Completed", log
+
+    def cook(self, deployment: Json) -> str:
+        """Start Azure's inference server with the scoring script of a deployment and its model."""
+        told = deployment["properties"]
+        folder = self.scratch / deployment["name"]
+        code = self._code(told["codeConfiguration"]["codeId"], folder / "code")
+        model = self.cloud.things[told["model"].removeprefix(f"{ARM}/")]
+        fetch(*self._place(model["properties"]["modelUri"]), folder / "model" / "1" / "bundle")
+        port = free_port()
+        log = folder / "log"
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                [
+                    Path(sys.executable).with_name("azmlinfsrv"),
+                    *("--entry_script", told["codeConfiguration"]["scoringScript"]),
+                    *("--model_dir", str(folder / "model"), "--port", str(port)),
+                ],
+                cwd=code,
+                env={**os.environ, "AZUREML_MODEL_DIR": str(folder / "model"), "OMP_NUM_THREADS": "1"},
+                stdout=stream,
+                stderr=stream,
+            )
+        self.servers[deployment["name"]] = (process, port)
+        while process.poll() is None:
+            try:
+                if httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).status_code == 200:
+                    return "Succeeded"
+            except httpx.TransportError:
+                time.sleep(0.1)
+        self.cloud.deployment_log = log.read_text()
+        return "Failed"
+
+    def score(self, target: str, headers: dict[str, str], content: bytes) -> tuple[int, dict[str, str], bytes]:
+        """Hand a request on to the deployment that is asked for, or that gets the most requests."""
+        traffic = next(
+            one["properties"]["traffic"]
+            for name, one in self.cloud.things.items()
+            if re.fullmatch(r"onlineEndpoints/[^/]+", name)
+        )
+        name = headers.get("azureml-model-deployment") or max(traffic, key=traffic.get)
+        passed = {key: value for key, value in headers.items() if key.lower() in ("content-type", "accept")}
+        answer = httpx.post(
+            f"http://127.0.0.1:{self.servers[name][1]}{target}",
+            content=content,
+            headers=passed,
+            trust_env=False,
+            timeout=60,
+        )
+        return answer.status_code, {"Content-Type": answer.headers["content-type"]}, answer.content
+
+    def close(self) -> None:
+        """End the servers."""
+        for process, _ in self.servers.values():
+            process.terminate()
+            process.wait(20)
+
+    def _code(self, reference: str, folder: Path) -> Path:
+        uri = self.cloud.things[reference.removeprefix(f"{ARM}/")]["properties"]["codeUri"]
+        container, _, prefix = uri.split(".blob.core.windows.net/")[1].partition("/")
+        return fetch(self.open_container(container), prefix, folder)
+
+    def _place(self, uri: str) -> tuple[ContainerClient, str]:
+        """Container and prefix of what an input, output or model names."""
+        asset = uri.removeprefix("azureml:").removeprefix(f"{ARM}/").removeprefix(ARM + "/")
+        if asset in self.cloud.things:
+            known: Any = self.cloud.things[asset]["properties"]
+            uri = known.get("dataUri") or known["modelUri"]
+        if ".blob.core.windows.net/" in uri:
+            container, _, prefix = uri.split(".blob.core.windows.net/")[1].partition("/")
+            return self.open_container(container), prefix
+        return self.container, uri.split("/paths/")[1]
+
+
+def job_environment(binaries: Path, name: str) -> dict[str, str]:
+    """What Azure sets for a job's command."""
+    kept = {key: value for key, value in os.environ.items() if key in ("HOME", "LANG", "TMPDIR")}
+    return {
+        **kept,
+        "PATH": f"{binaries}{os.pathsep}/usr/bin{os.pathsep}/bin",
+        "OMP_NUM_THREADS": "1",
+        "AZUREML_RUN_ID": name,
+        "AZUREML_EXPERIMENT_NAME": "gliomap",
+        "AZUREML_ARM_SUBSCRIPTION": ARM.split("/")[2],
+        "AZUREML_ARM_RESOURCEGROUP": ARM.split("/")[4],
+        "AZUREML_ARM_WORKSPACE_NAME": ARM.split("/")[-1],
+        "AZUREML_ARM_PROJECT_NAME": "gliomap",
+        "AZUREML_DISCOVERY_SERVICE_ENDPOINT": "https://westeurope.api.azureml.ms/discovery",
+    }

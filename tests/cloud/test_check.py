@@ -1,0 +1,136 @@
+"""`gliomap azure check`, and what every verb does when Azure refuses, is busy, or is not there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud.conftest import Azure, Room, write_config
+
+
+def test_a_workspace_in_order(azure: Azure) -> None:
+    found = azure("check")
+    assert found["workspace"] == "brain"
+    assert found["location"] == "westeurope"
+    assert found["identity"] == "a-tester"
+    assert found["datastores"] == {"workspaceblobstore": found["datastores"]["workspaceblobstore"]}
+    assert [(one["name"], one["type"], one["size"], one["state"], one["nodes"]) for one in found["computes"]] == [
+        ("cpu", "amlcompute", "Standard_D4s_v3", "Succeeded", 4),
+        ("gpu", "amlcompute", "Standard_NC6s_v3", "Succeeded", 4),
+    ]
+    assert {"name": "Total dedicated", "used": 4, "limit": 24} in found["quotas"]
+    assert found["missing"] == []
+
+
+def test_for_people_it_is_a_page(gliomap: Azure, room: Room) -> None:
+    del room
+    done = gliomap("azure", "check")
+    assert done.code == 0
+    for word in ("westeurope", "workspaceblobstore", "Standard_D4s_v3", "Ready."):
+        assert word in done.out
+
+
+def test_what_is_missing_is_named_with_what_makes_it(azure: Azure, room: Room) -> None:
+    del room.cloud.things["computes/cpu"], room.cloud.things["computes/gpu"]
+    room.container.delete_container()
+    missing = azure("check", code=2)["missing"]
+    assert [one["what"].split(":")[0] for one in missing] == ["storage", "a cluster, for azure train"]
+    assert "az ml compute create" in missing[1]["remedy"]
+
+
+CASES: dict[str, tuple[dict[str, Any], int, str, str]] = {
+    "wrong subscription": (
+        {"config": {"subscription_id": "12345678-0000-0000-0000-000000000000"}},
+        2,
+        "is not there",
+        "subscription",
+    ),
+    "no such workspace": ({"config": {"workspace_name": "brian"}}, 2, "is not there", "Check the name"),
+    "expired secret": ({"environment": {"AZURE_CLIENT_SECRET": "old"}}, 2, "sign-in", "az login"),
+    "expired token": ({"fault": (r"/workspaces/brain\?", 401)}, 2, "sign-in", "az login"),
+    "no permission": ({"fault": (r"/workspaces/brain\?", 403)}, 2, "may not do this", "AzureML Data Scientist"),
+    "out of order": ({"fault": (r"/workspaces/brain\?", 503)}, 3, "out of order", "again later"),
+    "asked too often": ({"fault": (r"/workspaces/brain\?", 429)}, 2, "asked too often", "again later"),
+    "no network": ({"down": True}, 3, "cannot be reached", "HTTPS_PROXY"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_goes_wrong_has_a_message_and_a_remedy(
+    case: str, gliomap: Azure, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cloud.workspace import Fault
+
+    setting, code, fault, remedy = CASES[case]
+    if "config" in setting:
+        write_config(Path("config.json"), **setting["config"])
+    for name, value in setting.get("environment", {}).items():
+        monkeypatch.setenv(name, value)
+    if "fault" in setting:
+        match, status = setting["fault"]
+        room.cloud.faults.append(Fault(match, status, headers={"Retry-After": "0"}))
+    room.routes.down = setting.get("down", False)
+    monkeypatch.setattr("gliomap.deploy.azure._client.RETRIES", {"retry_total": 1, "retry_backoff_factor": 0})
+    done = gliomap("azure", "check", "--json")
+    told = json.loads(done.err)["error"]
+    assert done.code == code, told
+    assert fault in told["fault"]
+    assert remedy in told["remedy"]
+
+
+def test_a_busy_azure_is_asked_again_after_the_time_that_it_names(azure: Azure, room: Room) -> None:
+    from cloud.workspace import Fault
+
+    room.cloud.faults.append(Fault(r"/workspaces/brain\?", 429, times=2, headers={"Retry-After": "0"}))
+    room.cloud.faults.append(Fault(r"/computes\?", 500, times=1, headers={"Retry-After": "0"}))
+    assert azure("check")["missing"] == []
+    asked = [line for line in room.cloud.asked if "/workspaces/brain?" in line]
+    assert len(asked) == 3
+
+
+def test_settings_come_from_flags_then_the_environment_then_the_file(tmp_path: Path) -> None:
+    azure = pytest.importorskip("gliomap.deploy.azure")
+    write_config(tmp_path / "config.json")
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    (inner / "config.json").write_text('{"of": "another program"}')
+    assert azure.find_settings({}, folder=inner).workspace_name == "brain"
+    assert azure.find_settings({"AZURE_ML_WORKSPACE": "one"}, folder=inner).workspace_name == "one"
+    found = azure.find_settings({"AZURE_ML_WORKSPACE": "one"}, folder=inner, workspace_name="two")
+    assert (found.workspace_name, found.resource_group, found.cloud) == ("two", "nemesis", "AzureCloud")
+    inside = {
+        "AZUREML_ARM_SUBSCRIPTION": "s",
+        "AZUREML_ARM_RESOURCEGROUP": "g",
+        "AZUREML_ARM_WORKSPACE_NAME": "w",
+        "AZURE_CLOUD": "AzureChinaCloud",
+    }
+    found = azure.find_settings(inside, folder=Path("/"))
+    assert (found.subscription_id, found.cloud) == ("s", "AzureChinaCloud")
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [("{", "is no config.json"), ('{"workspace_name": "w"}', "subscription_id"), (None, "is not there")],
+)
+def test_a_bad_config_is_named(content: str | None, fault: str, tmp_path: Path, gliomap: Azure) -> None:
+    pytest.importorskip("azure.ai.ml")
+    path = tmp_path / "mine.json"
+    if content is not None:
+        path.write_text(content)
+    done = gliomap("azure", "check", "--config", path)
+    assert done.code == 2
+    assert fault in done.err
+    assert "studio" in done.err
+
+
+def test_without_any_setting_it_says_where_to_get_them(
+    gliomap: Azure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("azure.ai.ml")
+    monkeypatch.chdir(tmp_path)
+    done = gliomap("azure", "check")
+    assert done.code == 2
+    assert "Download config.json in the studio" in done.err

@@ -1,0 +1,166 @@
+"""Studies to the cloud and back, against Azurite and the stand-in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import COMMAND
+from cloud.conftest import Azure, Room
+from cloud.workspace import SECRET
+from gliomap._files import sha256_of
+from gliomap.errors import AzureError
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Name → SHA-256 of every file."""
+    return {
+        path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+def test_a_study_goes_up_becomes_data_assets_and_comes_back_equal(
+    azure: Azure, room: Room, small_study: Path, tmp_path: Path
+) -> None:
+    sent = azure("upload", small_study, "--to", "nemesis")
+    files = hashes(small_study)
+    assert sent["sent"] == len(files)
+    assert sent["bytes"] == sum(path.stat().st_size for path in small_study.rglob("*.*") if path.is_file())
+    assert room.blobs() == {f"nemesis/{name}" for name in files} | {"nemesis.inventory.json"}
+    made = {one["name"]: one for one in azure("dataset", "create", "nemesis")}
+    assert {"nemesis", "nemesis-captures", "nemesis-ground-truth"} <= set(made)
+    assert all(one["version"] == "1" and one["created"] for one in made.values())
+    assert made["nemesis"]["patients"] == 3
+    back = azure("download", "nemesis", tmp_path / "back")
+    assert back["sent"] == len(files)
+    assert not back["unverified"]
+    assert hashes(tmp_path / "back") == files
+    azure("download", "nemesis-ground-truth:1", tmp_path / "maps")
+    assert set(hashes(tmp_path / "maps")) == {path.name for path in (small_study / "GroundTruthMaps").iterdir()}
+    assert {one["name"] for one in azure("dataset", "list")} == set(made)
+
+
+def test_all_of_it_again_sends_and_makes_nothing(azure: Azure, room: Room, small_study: Path, tmp_path: Path) -> None:
+    azure("upload", small_study)
+    first = azure("dataset", "create", "study")
+    azure("download", "study", tmp_path / "back")
+    before = len(room.cloud.asked)
+    assert azure("upload", small_study)["sent"] == 0
+    assert not any(one["created"] for one in azure("dataset", "create", "study"))
+    assert [one["version"] for one in first] == ["1"] * len(first)
+    assert azure("download", "study", tmp_path / "back")["sent"] == 0
+    assert not any(line.startswith("PUT") for line in room.cloud.asked[before:])
+
+
+def test_a_changed_file_is_refused_and_nothing_is_sent(
+    azure: Azure, room: Room, small_study: Path, tmp_path: Path
+) -> None:
+    study = shutil.copytree(small_study, tmp_path / "study")
+    azure("upload", study)
+    azure("dataset", "create", "study")
+    changed = next((study / "tif").glob("*.tif"))
+    content = bytearray(changed.read_bytes())
+    content[-1] ^= 1
+    changed.write_bytes(content)
+    (study / "datasets").mkdir(exist_ok=True)
+    (study / "datasets" / "ID0009C01_dataset.mat").write_bytes(b"new")
+    fault = azure("upload", study, code=2)
+    assert changed.name in fault["thing"]
+    assert "other content" in fault["fault"]
+    assert "--to" in fault["remedy"]
+    assert "study/datasets/ID0009C01_dataset.mat" not in room.blobs()
+    azure("upload", study, "--overwrite")
+    fault = azure("download", "study:1", tmp_path / "back", code=2)
+    assert "changed after this version was made" in fault["fault"]
+    assert azure("dataset", "create", "study", "--version", "1", code=2)["thing"] == "data asset study:1"
+    assert {one["version"] for one in azure("dataset", "create", "study", "--version", "2")} == {"2"}
+    azure("download", "study:2", tmp_path / "back")
+
+
+def test_a_study_of_which_a_part_arrived_is_no_data_asset(azure: Azure, room: Room, small_study: Path) -> None:
+    for path in list((small_study / "tif").iterdir())[:2]:
+        room.container.upload_blob(f"study/tif/{path.name}", path.read_bytes())
+    fault = azure("dataset", "create", "study", code=2)
+    assert "in part only (2 files" in fault["fault"]
+    assert "azure upload" in fault["remedy"]
+    assert "not uploaded" in azure("dataset", "create", "elsewhere", code=2)["fault"]
+    azure("upload", small_study)
+    room.container.delete_blob("study/study.toml")
+    fault = azure("dataset", "create", "study", code=2)
+    assert fault["thing"] == "study/study.toml"
+    assert azure("upload", small_study)["sent"] == 1
+    azure("dataset", "create", "study")
+
+
+def test_what_changed_on_the_way_is_not_taken(azure: Azure, room: Room, small_study: Path, tmp_path: Path) -> None:
+    azure("upload", small_study)
+    azure("dataset", "create", "study")
+    name = "study/" + next((small_study / "GroundTruthMaps").iterdir()).relative_to(small_study).as_posix()
+    blob = room.container.get_blob_client(name)
+    blob.upload_blob(b"something else", overwrite=True, metadata=blob.get_blob_properties().metadata)
+    fault = azure("download", "study", tmp_path / "back", code=2)
+    assert "checksum differs" in fault["fault"]
+    assert not (tmp_path / "back" / name.removeprefix("study/")).exists()
+    assert not list((tmp_path / "back").rglob(".*"))
+
+
+def test_a_file_that_is_there_and_differs_is_kept(azure: Azure, small_study: Path, tmp_path: Path) -> None:
+    azure("upload", small_study)
+    azure("dataset", "create", "study")
+    mine = tmp_path / "back" / "study.toml"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    assert azure("download", "study", mine.parent, code=2)["thing"].endswith("study.toml")
+    assert mine.read_text() == "mine"
+    azure("download", "study", mine.parent, "--overwrite")
+    assert mine.read_bytes() == (small_study / "study.toml").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["../outside", "a/../../outside", "/etc/passwd", "a\\..\\b"])
+def test_a_name_that_leads_out_of_the_folder_is_refused(name: str, tmp_path: Path) -> None:
+    storage = pytest.importorskip("gliomap.deploy.azure._storage")
+    with pytest.raises(AzureError, match="leads out"):
+        storage.inside(tmp_path, name)
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_it_goes_on_where_it_was(room: Room, azure: Azure, tmp_path: Path) -> None:
+    study = tmp_path / "large"
+    (study / "tif").mkdir(parents=True)
+    for number in range(120):
+        (study / "tif" / f"ID{number:04d}C01.tif").write_bytes(os.urandom(1_000_000))
+    process = subprocess.Popen([COMMAND, "azure", "upload", str(study), "-q"], cwd=tmp_path, env={**os.environ})
+    until = time.monotonic() + 60
+    while len(room.blobs()) < 10 and time.monotonic() < until and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait(20)
+    arrived = len(room.blobs())
+    assert 10 <= arrived < 120
+    for name in room.blobs():
+        content = room.container.download_blob(name).readall()
+        assert content == (study / name.removeprefix("large/")).read_bytes(), "half a file under its name"
+    done = azure("upload", study)
+    assert done["skipped"] >= arrived
+    assert done["sent"] + done["skipped"] == 120
+    assert len(room.blobs()) == 121
+
+
+@pytest.mark.usefixtures("room")
+def test_no_secret_is_written_or_said(gliomap: Azure, small_study: Path, tmp_path: Path) -> None:
+    from cloud.workspace import token
+
+    done = gliomap("azure", "upload", small_study, "--verbose")
+    assert done.code == 0
+    told = gliomap("azure", "dataset", "create", "nowhere")
+    assert told.code == 2
+    for text in (done.out, done.err, told.out, told.err):
+        assert SECRET not in text
+        assert token()[:40] not in text
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]

@@ -1,0 +1,116 @@
+"""Endpoints: blue beside green, one that never gets healthy, and frames that are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bundles.makers import small_bundle, small_sensor, window_network
+from cloud.conftest import Azure, Room
+from cloud.workspace import Fault
+from gliomap.captures import write_frame
+from serving.servers import make_scene
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small bundle that takes frames."""
+    folder = tmp_path_factory.mktemp("bundle") / "bundle"
+    return small_bundle(folder, network=window_network(), sensor=small_sensor()).path
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("azure.ai.ml")
+    monkeypatch.setattr("azure.ai.ml.constants._common.LROConfigurations.POLL_INTERVAL", 0.05)
+
+
+def test_green_stands_beside_blue_until_it_answers(azure: Azure, room: Room, bundle: Path) -> None:
+    first = azure("deploy", bundle, "--endpoint", "brain", "--instance-type", "Standard_F4s_v2")
+    assert first["deployment"] == "blue"
+    assert first["traffic"] == {"blue": 100}
+    assert first["model"] == "small:1"
+    assert first["address"] == "https://brain.westeurope.inference.ml.azure.com/score"
+    made = room.cloud.things["onlineEndpoints/brain/deployments/blue"]["properties"]
+    assert made["instanceType"] == "Standard_F4s_v2"
+    assert made["model"].endswith("/models/small/versions/1")
+    assert made["readinessProbe"]["failureThreshold"] == 30
+    second = azure("deploy", "small", "--endpoint", "brain", "--traffic", "10")
+    assert second["traffic"] == {"blue": 90, "green": 10}
+    assert room.cloud.things["onlineEndpoints/brain"]["properties"]["traffic"] == {"blue": 90, "green": 10}
+    fault = azure("undeploy", "brain", "--deployment", "blue", code=2)
+    assert "90 % of the requests" in fault["fault"]
+    third = azure("deploy", "small:1", "--endpoint", "brain", "--deployment", "third")
+    assert third["traffic"] == {"third": 100}
+    assert azure("undeploy", "brain", "--deployment", "blue")["removed"] == ["brain/blue"]
+    fault = azure("deploy", "small:1", "--endpoint", "brain", "--deployment", "third", code=2)
+    assert "answers all requests" in fault["fault"]
+    assert azure("undeploy", "brain")["removed"] == ["brain/green", "brain/third", "brain"]
+    assert "models/small/versions/1" in room.cloud.things
+
+
+def test_one_that_never_gets_healthy_shows_its_log_and_gets_no_requests(
+    gliomap: Azure, azure: Azure, room: Room, bundle: Path
+) -> None:
+    azure("deploy", bundle, "--endpoint", "brain")
+    room.cloud.kitchen = lambda _: "Failed"
+    room.cloud.deployment_log = "ImportError: no module of that name\n"
+    done = gliomap("azure", "deploy", "small", "--endpoint", "brain")
+    assert done.code == 2
+    assert "ImportError: no module of that name" in done.err
+    assert "brain/green: never got healthy" in done.err
+    assert "gliomap azure undeploy brain --deployment green" in done.err
+    assert room.cloud.things["onlineEndpoints/brain"]["properties"]["traffic"] == {"blue": 100}
+    assert "ImportError" in azure("logs", "brain", "--deployment", "green")["logs"]["green"]
+    room.cloud.kitchen = None
+    again = azure("deploy", "small", "--endpoint", "brain")
+    assert again["traffic"] == {"green": 100}
+
+
+def test_a_kubernetes_cluster_of_ones_own(azure: Azure, room: Room, bundle: Path) -> None:
+    done = azure("deploy", bundle, "--endpoint", "brain", "--to", "kubernetes", "--compute", "cpu", "--auth", "key")
+    assert done["traffic"] == {"blue": 100}
+    endpoint = room.cloud.things["onlineEndpoints/brain"]["properties"]
+    assert endpoint["compute"].endswith("/computes/cpu")
+    deployment = room.cloud.things["onlineEndpoints/brain/deployments/blue"]["properties"]
+    assert deployment["endpointComputeType"] == "Kubernetes"
+
+
+def test_wrong_use_is_refused_before_anything_is_sent(azure: Azure, room: Room, bundle: Path, tmp_path: Path) -> None:
+    cases: list[tuple[list[Any], str]] = [
+        (["deploy", bundle, "--to", "kubernetes"], "needs the attached cluster"),
+        (["deploy", bundle, "--compute", "cpu"], "belongs to --to kubernetes"),
+        (["deploy", bundle, "--endpoint", "1"], "no name that Azure takes"),
+        (["deploy", "no such/model"], "neither a bundle here nor"),
+        (["score", "brain", "--raw", tmp_path / "raw.tif"], "has no references"),
+    ]
+    for words, told in cases:
+        assert told in azure(*words, code=2)["fault"], words
+    assert not any(line.startswith("PUT") for line in room.cloud.asked)
+    assert "is not there" in azure("deploy", "nobody:7", code=2)["fault"]
+
+
+def frames(folder: Path, **changed: Any) -> list[Any]:
+    """Options that name a frame and its references."""
+    scene = make_scene(small_sensor())
+    words: list[Any] = []
+    for role in ("raw", "white", "dark"):
+        path = folder / f"{role}.tif"
+        write_frame(path, changed.get(role, getattr(scene, role)))
+        words += [f"--{role}", path]
+    return words
+
+
+def test_what_the_endpoint_says_is_wrong_is_told(azure: Azure, room: Room, bundle: Path, tmp_path: Path) -> None:
+    azure("deploy", bundle, "--endpoint", "brain")
+    problem = b'{"title": "CaptureError", "detail": "raw: is too dark", "remedy": "More light."}'
+    room.cloud.score = lambda *_: (422, {"Content-Type": "application/problem+json"}, problem)
+    fault = azure("score", "brain", *frames(tmp_path), code=2)
+    assert (fault["fault"], fault["remedy"]) == ("refuses the frame: raw: is too dark", "More light.")
+    room.cloud.score = lambda *_: (200, {}, b"hello")
+    assert "something else than a map" in azure("score", "brain", *frames(tmp_path), code=2)["fault"]
+    room.cloud.faults.append(Fault(r"listKeys", 403))
+    assert "may not do this" in azure("score", "brain", *frames(tmp_path), code=2)["fault"]
+    assert "is not there" in azure("score", "elsewhere", *frames(tmp_path), code=2)["fault"]

@@ -1,0 +1,471 @@
+"""A stand-in for the control plane of Azure: sign-in, and the REST interface of one workspace.
+
+Its paths and replies follow the published interface of Microsoft.MachineLearningServices, as far as azure-ai-ml asks for
+it. It keeps what is put, hands jobs to a `cluster` and deployments to a `kitchen`, both given by the test, and answers
+with faults when told to. It is no Azure: what it accepts, Azure may refuse.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+
+from cloud.machine_room import ACCOUNT, ACCOUNT_KEY, Certificates
+
+SUBSCRIPTION, GROUP, WORKSPACE = "00000000-1111-2222-3333-444444444444", "nemesis", "brain"
+CONTAINER = "azureml-blobstore-1"
+TENANT = "99999999-8888-7777-6666-555555555555"
+LOCATION = "westeurope"
+SECRET = "not-to-be-seen-anywhere"  # what a service principal signs in with
+ARM = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}"
+    f"/providers/Microsoft.MachineLearningServices/workspaces/{WORKSPACE}"
+)
+SERVICES = f"https://{LOCATION}.api.azureml.ms"
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Fault:
+    """What is answered instead, to requests whose method and path match, so many times."""
+
+    match: str
+    status: int
+    times: int = 1_000
+    headers: dict[str, str] = field(default_factory=dict)
+    code: str = "Refused"
+    message: str = "refused by the test"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer."""
+
+    status: int
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Cloud:
+    """What the workspace holds.
+
+    Attributes
+    ----------
+    things
+        Path below the workspace → resource.
+    asked
+        'METHOD path' of every request, in order.
+    faults
+        To be answered instead.
+    cluster
+        Runs a job: its name, its resource; gives its status and log.
+    kitchen
+        Makes a deployment: its resource; gives its provisioning state.
+    score
+        Answers a request to a scoring address: headers and body; gives status, headers, body.
+    """
+
+    things: dict[str, Json] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    logs: dict[str, str] = field(default_factory=dict)
+    deployment_log: str = ""
+    container: str = CONTAINER
+    make_container: Callable[[str], object] = str
+    cluster: Callable[[str, Json], tuple[str, str]] | None = None
+    kitchen: Callable[[Json], str] | None = None
+    score: Callable[[str, dict[str, str], bytes], tuple[int, dict[str, str], bytes]] | None = None
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def __post_init__(self) -> None:
+        self.things[""] = {
+            "id": ARM,
+            "name": WORKSPACE,
+            "type": "Microsoft.MachineLearningServices/workspaces",
+            "location": LOCATION,
+            "properties": {
+                "workspaceId": "77777777-0000-0000-0000-000000000000",
+                "discoveryUrl": f"{SERVICES}/discovery",
+                "mlFlowTrackingUri": f"azureml://{LOCATION}.api.azureml.ms/mlflow/v1.0{ARM}",
+                "provisioningState": "Succeeded",
+                "friendlyName": WORKSPACE,
+            },
+            "identity": {"type": "SystemAssigned"},
+        }
+        self.put(
+            "datastores/workspaceblobstore",
+            {
+                "datastoreType": "AzureBlob",
+                "accountName": ACCOUNT,
+                "containerName": self.container,
+                "endpoint": "core.windows.net",
+                "protocol": "https",
+                "isDefault": True,
+                "credentials": {"credentialsType": "None"},
+            },
+        )
+        for name, kind, size, state in (
+            ("cpu", "AmlCompute", "Standard_D4s_v3", "Succeeded"),
+            ("gpu", "AmlCompute", "Standard_NC6s_v3", "Succeeded"),
+        ):
+            self.put(
+                f"computes/{name}",
+                {
+                    "computeType": kind,
+                    "provisioningState": state,
+                    "computeLocation": LOCATION,
+                    "properties": {
+                        "vmSize": size,
+                        "vmPriority": "Dedicated",
+                        "scaleSettings": {
+                            "minNodeCount": 0,
+                            "maxNodeCount": 4,
+                            "nodeIdleTimeBeforeScaleDown": "PT120S",
+                        },
+                        "allocationState": "Steady",
+                        "currentNodeCount": 0,
+                    },
+                },
+                location=LOCATION,
+            )
+
+    def put(self, path: str, properties: Json, **more: Any) -> Json:
+        """Keep a resource."""
+        kind = "/".join(part for part in path.split("/")[::2])
+        made = "2026-01-02T03:04:05.0000000+00:00"
+        self.things[path] = {
+            "id": f"{ARM}/{path}",
+            "name": path.rsplit("/", 1)[-1],
+            "type": f"Microsoft.MachineLearningServices/workspaces/{kind}",
+            "properties": properties,
+            "systemData": {"createdAt": made, "createdBy": "a tester", "createdByType": "User", "lastModifiedAt": made},
+            **more,
+        }
+        return self.things[path]
+
+    def below(self, path: str) -> list[Json]:
+        """The members of a collection."""
+        return [one for name, one in self.things.items() if name.rpartition("/")[0] == path and name != ""]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+    def _serve(self) -> None:
+        cloud: Cloud = self.server.cloud  # type: ignore[attr-defined]
+        length = int(self.headers.get("Content-Length") or 0)
+        content = self.rfile.read(length)
+        host = (self.headers.get("Host") or "").partition(":")[0]
+        with cloud.lock:
+            cloud.asked.append(f"{self.command} {host}{self.path}")
+        reply = _fault(cloud, f"{self.command} {host}{self.path}") or _route(
+            cloud, self.command, host, self.path, dict(self.headers), content
+        )
+        body = reply.body if isinstance(reply.body, bytes) else b""
+        if reply.body is not None and not isinstance(reply.body, bytes):
+            body = json.dumps(reply.body).encode()
+        self.send_response(reply.status)
+        headers = {"Content-Type": "application/json", **reply.headers, "Content-Length": str(len(body))}
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+for _method in ("GET", "PUT", "POST", "PATCH", "DELETE", "HEAD"):
+    setattr(_Handler, f"do_{_method}", _Handler._serve)
+
+
+def _fault(cloud: Cloud, line: str) -> Reply | None:
+    with cloud.lock:
+        for fault in cloud.faults:
+            if fault.times > 0 and re.search(fault.match, line):
+                fault.times -= 1
+                return Reply(fault.status, {"error": {"code": fault.code, "message": fault.message}}, fault.headers)
+    return None
+
+
+def _route(cloud: Cloud, method: str, host: str, target: str, headers: dict[str, str], content: bytes) -> Reply:
+    parts = urlsplit(target)
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    if host == "login.microsoftonline.com":
+        return _sign_in(parts.path, content)
+    if host.endswith(".inference.ml.azure.com"):
+        if headers.get("Authorization") != "Bearer key-of-the-endpoint":
+            return Reply(401, {"error": "no key"})
+        assert cloud.score is not None
+        status, back, body = cloud.score(target, headers, content)
+        return Reply(status, body, back)
+    if not headers.get("Authorization", "").startswith("Bearer ") and "/logs/" not in parts.path:
+        return Reply(401, {"error": {"code": "AuthenticationFailed", "message": "no token"}})
+    if host == f"{LOCATION}.api.azureml.ms":
+        return _services(cloud, method, parts.path)
+    if parts.path.casefold() == ARM.casefold():
+        return Reply(200, cloud.things[""])
+    if parts.path.casefold().startswith(ARM.casefold() + "/"):
+        body = json.loads(content) if content else {}
+        return _resource(cloud, method, parts.path[len(ARM) + 1 :], query, body)
+    if parts.path.endswith("/usages"):
+        return Reply(200, {"value": [_usage("Standard DSv3 Family", 4, 24), _usage("Total dedicated", 4, 24)]})
+    code = "SubscriptionNotFound" if SUBSCRIPTION not in parts.path else "ResourceNotFound"
+    return Reply(404, {"error": {"code": code, "message": f"{parts.path} was not found"}})
+
+
+def _usage(name: str, used: int, limit: int) -> Json:
+    return {
+        "id": f"/subscriptions/{SUBSCRIPTION}/usages/{name}",
+        "type": "Microsoft.MachineLearningServices/workspaces/usages",
+        "unit": "Count",
+        "currentValue": used,
+        "limit": limit,
+        "name": {"value": name, "localizedValue": name},
+    }
+
+
+def token(seconds: int = 3600) -> str:
+    """What Azurite's basic check of Entra tokens accepts."""
+    now = int(time.time())
+    claims = {
+        "aud": "https://storage.azure.com",
+        "iss": f"https://sts.windows.net/{TENANT}/",
+        "iat": now - 60,
+        "nbf": now - 60,
+        "exp": now + seconds,
+        "oid": "a-tester",
+        "tid": TENANT,
+    }
+    parts = ({"alg": "RS256", "typ": "JWT"}, claims)
+    packed = [base64.urlsafe_b64encode(json.dumps(one).encode()).rstrip(b"=").decode() for one in parts]
+    return ".".join([*packed, base64.urlsafe_b64encode(b"signed").rstrip(b"=").decode()])
+
+
+def _sign_in(path: str, content: bytes) -> Reply:
+    root = f"https://login.microsoftonline.com/{TENANT}"
+    if path.endswith("/openid-configuration"):
+        return Reply(
+            200,
+            {
+                "token_endpoint": f"{root}/oauth2/v2.0/token",
+                "authorization_endpoint": f"{root}/oauth2/v2.0/authorize",
+                "issuer": f"{root}/v2.0",
+                "jwks_uri": f"{root}/discovery/v2.0/keys",
+            },
+        )
+    if path.endswith("/token"):
+        if SECRET not in content.decode():
+            told = "AADSTS7000222: The provided client secret keys are expired."
+            return Reply(401, {"error": "invalid_client", "error_description": told})
+        return Reply(200, {"token_type": "Bearer", "expires_in": 3600, "ext_expires_in": 3600, "access_token": token()})
+    return Reply(404, {"error": "not found"})
+
+
+def _services(cloud: Cloud, method: str, path: str) -> Reply:
+    if path == "/discovery":
+        return Reply(200, dict.fromkeys(("history", "api", "catalog", "experimentation"), SERVICES))
+    found = re.search(r"/runs/([^/]+)(/details)?$", path)
+    if found and method in ("GET", "POST", "PATCH"):
+        name = found[1]
+        job = cloud.things.get(f"jobs/{name}")
+        if job is None:
+            return Reply(404, {"error": {"code": "NotFound", "message": f"run {name} was not found"}})
+        status = job["properties"]["status"]
+        logs = {"user_logs/std_log.txt": f"{SERVICES}/logs/{name}"} if name in cloud.logs else {}
+        error = {"error": {"code": "UserError", "message": "the command failed"}} if status == "Failed" else None
+        return Reply(
+            200,
+            {
+                "runId": name,
+                "status": status,
+                "logFiles": logs,
+                "properties": {},
+                "warnings": [],
+                **({"error": error} if error else {}),
+            },
+        )
+    if path.startswith("/logs/"):
+        return Reply(200, cloud.logs[path.removeprefix("/logs/")].encode(), {"Content-Type": "text/plain"})
+    return Reply(404, {"error": {"code": "NotFound", "message": path}})
+
+
+def _resource(cloud: Cloud, method: str, path: str, query: dict[str, str], body: Json) -> Reply:
+    if method == "POST":
+        return _action(cloud, path)
+    if method == "GET":
+        return _read(cloud, path, query)
+    if method == "DELETE":
+        gone = [name for name in cloud.things if name == path or name.startswith(path + "/")]
+        for name in gone:
+            del cloud.things[name]
+        return Reply(200 if gone else 204)
+    if method == "PATCH":
+        kept = cloud.things[path]
+        kept["properties"].update(body.get("properties", {}))
+        return Reply(200, kept)
+    return _write(cloud, path, body)
+
+
+def _read(cloud: Cloud, path: str, query: dict[str, str]) -> Reply:
+    kinds = path.split("/")
+    if path in ("data", "models", "environments"):
+        names = sorted({name.split("/")[1] for name in cloud.things if name.startswith(f"{path}/")})
+        return Reply(200, {"value": [_container(cloud, f"{path}/{name}") for name in names]})
+    if len(kinds) % 2:
+        members = cloud.below(path)
+        if kinds[0] == "datastores" and "isDefault" in query:
+            members = [one for one in members if one["properties"].get("isDefault")]
+        if kinds[0] == "jobs":
+            parent = re.search(r"parentJobName=(\S+)", query.get("properties", "")) or query.get("parentJobName")
+            members = [one for one in members if not parent or _parent(one) == parent]
+        if kinds[-1] == "versions":
+            members = sorted(members, key=lambda one: _number(one["name"]), reverse=True)
+            if "hash" in query:
+                members = []
+            if "$top" in query:
+                members = members[: int(query["$top"])]
+        return Reply(200, {"value": members})
+    if path in cloud.things:
+        return Reply(200, cloud.things[path])
+    if cloud.below(f"{path}/versions"):
+        return Reply(200, _container(cloud, path))
+    kind, name = kinds[-2], kinds[-1]
+    return Reply(404, {"error": {"code": "NotFound", "message": f"{kind} {name} was not found"}})
+
+
+def _container(cloud: Cloud, path: str) -> Json:
+    """What is told of an asset without a version."""
+    latest = max((one["name"] for one in cloud.below(f"{path}/versions")), key=_number)
+    known = {"latestVersion": latest, "nextVersion": str(_number(latest) + 1), "isArchived": False, "tags": {}}
+    if path.startswith("data/"):
+        known["dataType"] = "uri_folder"
+    return {"id": f"{ARM}/{path}", "name": path.split("/")[-1], "properties": known}
+
+
+def _parent(job: Json) -> str | None:
+    return job["properties"].get("parentJobName")  # type: ignore[no-any-return]
+
+
+def _number(version: str) -> int:
+    return int(version) if version.isdigit() else 0
+
+
+def _action(cloud: Cloud, path: str) -> Reply:
+    action = path.rsplit("/", 1)[-1]
+    if action == "startPendingUpload":
+        name = path.split("/")[1]
+        kept = f"code-{name}"[:60]
+        cloud.make_container(kept)
+        blob = f"https://{ACCOUNT}.blob.core.windows.net/{kept}"
+        return Reply(
+            200,
+            {
+                "pendingUploadId": uuid.uuid4().hex,
+                "pendingUploadType": "TemporaryBlobReference",
+                "blobReferenceForConsumption": {
+                    "blobUri": blob,
+                    "storageAccountArmId": "x",
+                    "credential": {"credentialType": "SAS", "sasUri": f"{blob}?{_signature(blob)}"},
+                },
+            },
+        )
+    if action == "listKeys":
+        return Reply(200, {"primaryKey": "key-of-the-endpoint", "secondaryKey": "another"})
+    if action == "getLogs":
+        return Reply(200, {"content": cloud.deployment_log})
+    if action == "cancel":
+        return Reply(200)
+    return Reply(404, {"error": {"code": "NotFound", "message": f"no action {action}"}})
+
+
+def _signature(blob: str) -> str:
+    return generate_container_sas(
+        ACCOUNT,
+        blob.rsplit("/", 1)[-1],
+        ACCOUNT_KEY,
+        permission=ContainerSasPermissions(read=True, write=True, list=True, create=True, add=True, delete=True),
+        expiry=datetime.now(UTC) + timedelta(hours=1),
+    )
+
+
+def _write(cloud: Cloud, path: str, body: Json) -> Reply:
+    properties = dict(body.get("properties", {}))
+    more = {name: value for name, value in body.items() if name not in ("properties", "id", "name", "type")}
+    kind, name = path.split("/")[0], path.rsplit("/", 1)[-1]
+    if kind == "jobs":
+        return _submit(cloud, name, properties, more)
+    before = cloud.things.get(path)
+    if kind in ("data", "models") and before is not None:
+        places = {"data": "dataUri", "models": "modelUri"}
+        if before["properties"].get(places[kind]) != properties.get(places[kind]):
+            told = f"{kind} {path} exists already with another address, which cannot be changed"
+            return Reply(409, {"error": {"code": "Conflict", "message": told}})
+    properties["provisioningState"] = "Succeeded"
+    if kind == "models":
+        properties.setdefault("flavors", {})
+    if path.count("/") == 1 and kind == "onlineEndpoints":
+        address = f"https://{name}.{LOCATION}.inference.ml.azure.com"
+        properties |= {"scoringUri": f"{address}/score", "swaggerUri": f"{address}/swagger.json"}
+        properties.setdefault("traffic", {})
+    if kind == "onlineEndpoints" and path.count("/") == 3:
+        properties.setdefault("scaleSettings", {"scaleType": "Default"})
+    kept = cloud.put(path, properties, **more)
+    if kind == "onlineEndpoints" and path.count("/") == 3:
+        properties["provisioningState"] = "Succeeded" if cloud.kitchen is None else cloud.kitchen(kept)
+    return Reply(200 if before else 201, kept)
+
+
+def _submit(cloud: Cloud, name: str, properties: Json, more: Json) -> Reply:
+    if f"jobs/{name}" in cloud.things:
+        return Reply(409, {"error": {"code": "Conflict", "message": f"job {name} exists already"}})
+    properties |= {"status": "Running", "services": {"Studio": {"endpoint": f"https://ml.azure.com/runs/{name}"}}}
+    job = cloud.put(f"jobs/{name}", properties, **more)
+
+    def work() -> None:
+        status, log = "Failed", "the machines broke"
+        try:
+            status, log = ("Completed", "done\n") if cloud.cluster is None else cloud.cluster(name, job)
+        finally:
+            cloud.logs[name] = log
+            properties["status"] = status
+
+    threading.Thread(target=work, daemon=True).start()
+    return Reply(201, job)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+
+@contextmanager
+def serve_cloud(cloud: Cloud, certificates: Certificates) -> Iterator[int]:
+    """Serve it over TLS on a free port; gives the port."""
+    with _Server(("127.0.0.1", 0), _Handler) as server:
+        server.socket = certificates.server_context().wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
+        server.cloud = cloud  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield int(server.server_address[1])
+        finally:
+            server.shutdown()
