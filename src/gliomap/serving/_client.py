@@ -21,7 +21,7 @@ from gliomap.serving._exchange import (
     RemoteMap,
     binary,
     files_of,
-    frame_content,
+    frame_message,
     frame_request,
     key_headers,
     map_of,
@@ -151,7 +151,7 @@ class Client:
         with socket:
             sent = replied = 0
             for frame in frames:
-                socket.send(frame_content(frame)[0])
+                socket.send(frame_message(frame))
                 sent += 1
                 while sent - replied >= in_flight:
                     reply, body = unpack_reply(binary(socket.recv()))
@@ -267,7 +267,7 @@ class AsyncClient:
             async def send() -> None:
                 nonlocal sent
                 async for frame in frames:
-                    await socket.send(frame_content(frame)[0])
+                    await socket.send(frame_message(frame))
                     sent += 1
                 if replied == sent:
                     await socket.close()

@@ -25,6 +25,7 @@ __all__ = [
     "binary",
     "files_of",
     "frame_content",
+    "frame_message",
     "frame_request",
     "key_headers",
     "map_of",
@@ -123,6 +124,13 @@ def frame_content(frame: FrameLike) -> tuple[bytes, str, tuple[int, int] | None]
     if isinstance(frame, np.ndarray):
         return frame.astype("<u2", copy=False).tobytes(), "application/octet-stream", (frame.shape[0], frame.shape[1])
     return (frame if isinstance(frame, bytes) else Path(frame).read_bytes()), "image/tiff", None
+
+
+def frame_message(frame: FrameLike) -> bytes | memoryview:
+    """A frame as a message of a stream; numbers are not copied for it."""
+    if isinstance(frame, np.ndarray):
+        return np.ascontiguousarray(frame, "<u2").data.cast("B")
+    return frame_content(frame)[0]
 
 
 def map_of(answer: httpx.Response) -> RemoteMap:
