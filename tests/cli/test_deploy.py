@@ -38,6 +38,11 @@ def words(calls: Path) -> list[list[str]]:
     return [shlex.split(line) for line in calls.read_text().splitlines()]
 
 
+def only_asked(calls: Path) -> bool:
+    """Whether the tool was asked for what is there, and for nothing else."""
+    return all(one[0] == "info" or one[:2] == ["image", "inspect"] for one in words(calls))
+
+
 def test_what_a_build_would_run(gliomap: Run, podman: Path, bundle: Path, tmp_path: Path) -> None:
     config = tmp_path / "pip.conf"
     config.touch()
@@ -50,7 +55,7 @@ def test_what_a_build_would_run(gliomap: Run, podman: Path, bundle: Path, tmp_pa
     for word in ("lab/gliomap:1", f"--build-arg=BASE={BASE_IMAGE}", f"--label=org.gliomap.bundle.identity={identity}"):
         assert word in command
     assert f"--secret=id=pip.conf,src={config}" in command
-    assert [one[0] for one in words(podman)] == ["info"]
+    assert only_asked(podman)
     plain = gliomap("deploy", "docker", bundle, "--tag", "lab/gliomap:1", "--pip-config", config, "--dry-run")
     assert shlex.split(plain.out) == command
 
@@ -77,7 +82,7 @@ def test_what_is_refused_before_a_build(gliomap: Run, podman: Path, bundle: Path
     told = gliomap("deploy", "docker", bundle, *flags)
     assert told.code == 2
     assert fault in told.err
-    assert [one for one in words(podman) if one[0] != "info"] == []
+    assert only_asked(podman)
 
 
 @pytest.mark.parametrize("verb", ["docker", "local"])
@@ -92,7 +97,7 @@ def test_a_bundle_that_is_not_there_or_damaged(
     told = gliomap("deploy", verb, damaged)
     assert told.code == 2
     assert "cube.onnx is damaged" in told.err
-    assert [one for one in words(podman) if one[0] != "info"] == []
+    assert only_asked(podman)
 
 
 @pytest.mark.parametrize("verb", ["docker", "local"])
@@ -129,7 +134,7 @@ def test_what_a_container_would_be_run_with(gliomap: Run, podman: Path, bundle: 
     ):  # fmt: skip
         assert part in told.out
     assert "0123456789abcdef" not in told.out
-    assert [one[0] for one in words(podman)] == ["info"]
+    assert only_asked(podman)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +153,7 @@ def test_what_is_refused_before_a_run(
     told = gliomap("deploy", "local", bundle, "--image", "g:1", "--port", 0, *flags, "--dry-run")
     assert told.code == code
     assert fault in told.err
-    assert [one[0] for one in words(podman)] == ["info"]
+    assert only_asked(podman)
 
 
 @pytest.mark.parametrize("line", ["or-1 0123456789:abcdefg\n", "or-1 0123456789,abcdefg\n", "# nobody\n"])
@@ -173,6 +178,15 @@ def test_a_port_in_use(gliomap: Run, podman: Path, bundle: Path) -> None:
     assert told.code == 3
     assert f"127.0.0.1:{port}: cannot be listened on" in told.err
     assert "run" not in [one[0] for one in words(podman)]
+
+
+def test_an_image_without_a_bundle_would_get_it_mounted(
+    gliomap: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_tool(tmp_path / "programs", "podman")  # every image is there, and has no label
+    monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}:/usr/bin:/bin")
+    told = gliomap("deploy", "local", bundle, "--image", "g:1", "--port", 0, "--dry-run")
+    assert f"--volume {bundle.resolve()}:/bundle:ro" in told.out
 
 
 def test_an_image_that_is_not_there_is_fetched_or_built(gliomap: Run, podman: Path, bundle: Path) -> None:

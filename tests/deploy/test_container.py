@@ -144,8 +144,9 @@ def begin_and_end(tool: ContainerTool, name: str, url: str, body: bytes) -> str:
     return answer[:200].decode("latin-1")
 
 
-def test_ctrl_c_stops_it_and_leaves_nothing(
-    tool: ContainerTool, image: dict[str, Any], installation: Installation, bundle: Path
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
+def test_who_ends_the_command_ends_the_container(
+    tool: ContainerTool, image: dict[str, Any], installation: Installation, bundle: Path, end: signal.Signals
 ) -> None:
     name = f"gliomap-foreground-{os.getpid()}"
     with installation.start(
@@ -154,7 +155,7 @@ def test_ctrl_c_stops_it_and_leaves_nothing(
         assert process.stdout is not None
         told = next(line for line in process.stdout if line.startswith(("service:", "error:")))
         assert "http://127.0.0.1:" in told
-        process.send_signal(signal.SIGINT)
+        process.send_signal(end)
         assert process.wait(60) == 130
     assert not tool.succeeds("container", "inspect", name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -164,6 +165,8 @@ def local(
         return
     ui.say(f"starting with {chosen.name}")
     running = run_local(request, chosen)
+    # Whoever ends this command ends the container too, be it a person or a supervisor.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _tell(ui, running, chosen, stop_command(chosen, name), detach)
         if not detach:
@@ -172,6 +175,7 @@ def local(
         if not detach:
             ui.say("stopping: what has begun is finished")
             stop_local(name, chosen)
+        signal.signal(signal.SIGTERM, before)
 
 
 def _tell(ui: Ui, running: LocalContainer, tool: ContainerTool, stop: str, detached: bool) -> None:

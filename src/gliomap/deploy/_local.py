@@ -102,7 +102,9 @@ def plan_local(request: LocalRequest, tool: ContainerTool) -> list[str]:
     """
     bundle = open_bundle(request.bundle)
     _keys(request)
-    return _command(request, _image(request, bundle), bundle, tool, _port(request), mounted=False)
+    image = _image(request, bundle)
+    mounted = tool.succeeds("image", "inspect", image) and not _label(image, tool)
+    return _command(request, image, bundle, tool, _port(request), mounted=mounted)
 
 
 def run_local(request: LocalRequest, tool: ContainerTool) -> LocalContainer:
@@ -196,6 +198,10 @@ def _identity_inside(request: LocalRequest, image: str, tool: ContainerTool) -> 
             build_image(ImageRequest(request.bundle), tool)
         else:
             tool.stream("pull", image)
+    return _label(image, tool)
+
+
+def _label(image: str, tool: ContainerTool) -> str:
     label = f'{{{{ index .Config.Labels "{IDENTITY_LABEL}" }}}}'
     return tool.output("image", "inspect", "--format", label, image).replace("<no value>", "")
 
