@@ -156,7 +156,7 @@ def test_it_is_fetched_once_and_a_damaged_copy_again(net: Path, store: Store) ->
 
 def test_a_name_that_something_else_has(net: Path, store: Store, client: Any) -> None:
     client.create_registered_model(NAME)
-    run = client.create_run(client.create_experiment("foreign")).info
+    run = client.create_run(client.create_experiment("foreign", artifact_location=store.artifacts)).info
     client.create_model_version(NAME, f"{run.artifact_uri}/model", run.run_id)
     with pytest.raises(TrackingError, match="something else than GlioMap"):
         register_run(open_run(net), store)

@@ -155,7 +155,9 @@ def test_a_run_of_before_the_journal_has_its_curves_from_history(net: Path, stor
 def test_a_run_that_somebody_opened_for_it_is_used_once(
     net: Path, study: Path, store: Store, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = client.create_run(client.create_experiment("cloud"), run_name="job").info.run_id
+    opened = client.create_run(
+        client.create_experiment("cloud", artifact_location=store.artifacts), run_name="job"
+    ).info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", opened)
     assert Sender(store).send(net).run_id == opened
     assert Sender(store).send(study / "runs" / "folds").run_id != opened
