@@ -67,7 +67,7 @@ async def score(request: Request, service: Serving, caller: Caller) -> Response:
     """Frames as nested lists in, a JSON string that contains JSON out.
 
     Its `classification_map` is a picture of 576×768×4 as nested lists; its times are seconds. The new endpoint,
-    /v1/classify, takes a seventh of the bytes and a twentieth of the time.
+    /v1/classify, takes a seventh of the bytes and a fourteenth of the time.
     """
     async with placed(request, service, large=True):
         content = await read_body(request, body_limits(service, json=True))
