@@ -205,7 +205,7 @@ class TestReferences:
         assert "no file dark" in self.put(client, white=scene.files["white"]).json()["detail"]
 
     def test_an_unknown_file(self, client: httpx.Client, scene: Scene) -> None:
-        assert self.put(client, references=(scene.files["white"], scene.files["dark"]), grey=b"").status_code == 400
+        assert self.put(client, white=scene.files["white"], dark=scene.files["dark"], grey=b"").status_code == 400
 
     def test_text_instead_of_a_file(self, client: httpx.Client, scene: Scene) -> None:
         answer = client.put("/v1/references/x", files={"white": scene.files["white"]}, data={"dark": "text"})
@@ -213,11 +213,11 @@ class TestReferences:
 
     @pytest.mark.parametrize("name", ["..", "a b", "%00", "x" * 65, "-x", "a%2Fb"])
     def test_ids_that_are_no_names(self, client: httpx.Client, scene: Scene, name: str) -> None:
-        answer = self.put(client, name, references=(scene.files["white"], scene.files["dark"]))
+        answer = self.put(client, name, white=scene.files["white"], dark=scene.files["dark"])
         assert answer.status_code in (400, 404, 405, 422)
 
     def test_exposure_times_in_part(self, client: httpx.Client, scene: Scene) -> None:
-        answer = self.put(client, query="raw_ms=40", references=(scene.files["white"], scene.files["dark"]))
+        answer = self.put(client, query="raw_ms=40", white=scene.files["white"], dark=scene.files["dark"])
         assert answer.status_code == 400
         assert "in part" in answer.json()["detail"]
 
