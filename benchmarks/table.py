@@ -30,7 +30,7 @@ TITLES = {
 
 def report(measured: Mapping[str, Record]) -> tuple[str, bool]:
     """Markdown, and whether every target was reached."""
-    rows = [*_engines(measured), *_thesis(measured), *_equality(measured), *_process(measured)]
+    rows = [*_engines(measured), *_thesis(measured), *_equality(measured), *_process(measured), *_tracking(measured)]
     parts = [
         "# Benchmarks",
         f"Measured {datetime.now(UTC):%Y-%m-%d} by `make bench` on {describe()}.",
@@ -98,6 +98,19 @@ def _process(measured: Mapping[str, Record]) -> list[Row]:
     if "test_preprocess" in measured:
         seconds = measured["test_preprocess"]["stats"]["median"]
         rows.append(("preprocessing alone, NumPy", f"{seconds * 1e3:.0f} ms", "< 100 ms", seconds < 0.1))
+    return rows
+
+
+def _tracking(measured: Mapping[str, Record]) -> list[Row]:
+    rows: list[Row] = []
+    if "test_list_of_500_runs" in measured:
+        seconds = measured["test_list_of_500_runs"]["extra_info"]["list_s"]
+        rows.append(("`gliomap runs list` of 500 runs", f"{seconds:.2f} s", "< 1 s", seconds < 1))
+    if "test_training_with_and_without_its_mirror" in measured:
+        ratio = measured["test_training_with_and_without_its_mirror"]["extra_info"]["ratio"]
+        rows.append(
+            ("training with its mirror in MLflow, as a multiple of without", f"{ratio:.3f}", "< 1.03", ratio < 1.03)
+        )
     return rows
 
 

@@ -45,6 +45,15 @@ COMMANDS = {
     "bundle create": "bundle create run",
     "bundle show": "bundle show run/bundle",
     "bundle verify": "bundle verify run/bundle",
+    "runs list": "runs list run",
+    "runs show": "runs show run",
+    "runs compare": "runs compare run",
+    "runs export": "runs export run",
+    "runs sync": "runs sync run --tracking sqlite:///store.db",
+    "models register": "models register run --name map --tracking sqlite:///store.db",
+    "models promote": "models promote map/1 --tracking sqlite:///store.db",
+    "models list": "models list --tracking sqlite:///store.db",
+    "models show": "models show map@champion --tracking sqlite:///store.db",
     "classify": "classify run/bundle --study study --capture ID0003C01 -o result",
 }
 """A session, in order."""
@@ -69,6 +78,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
     printed = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GLIOMAP_SENSORS", str(folder / "sensors"))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.chdir(folder)
         for name, command in COMMANDS.items():
             out = io.StringIO()
@@ -103,10 +113,18 @@ def told(verb: str, which: int = 0) -> set[str]:
         ("bundle create", "bundle create", 0),
         ("bundle show", "bundle show", 0),
         ("bundle verify", "bundle verify", 0),
+        *((verb, verb, 0) for verb in COMMANDS if verb.startswith(("runs ", "models "))),
     ],
 )
 def test_a_verb_prints_the_keys_that_the_page_names(session: Session, name: str, verb: str, which: int) -> None:
     assert told(verb, which) == set(session.printed[name])
+
+
+def test_listed_runs_and_models_have_the_keys_that_the_page_names(session: Session) -> None:
+    for verb, key in (("runs list", "runs"), ("runs sync", "runs")):
+        (keys,) = re.findall(rf"`{key}` \(each with ([^)]*)\)", " ".join(PAGE[verb].text.split()))
+        assert [set(one) for one in session.printed[verb][key]] == [set(named(keys))]
+    assert [set(one) for one in session.printed["models list"]["models"]] == [told("models register")]
 
 
 def test_a_listed_and_a_shown_sensor_have_the_keys_of_an_imported_one(session: Session) -> None:
@@ -130,7 +148,7 @@ def test_evaluation_and_classification_print_their_files(session: Session) -> No
 def test_a_run_folder_has_the_files_that_the_page_names(session: Session) -> None:
     names = {name for row in sections("reference/files.md")["Run folder"].rows() for name in named(row[0])}
     found = {path.name + "/" * path.is_dir() for path in (session.folder / "run").iterdir()}
-    assert found == names - {"checkpoint.safetensors", "checkpoint-refit.safetensors", ".lock", "tracking.json"}
+    assert found == names - {"checkpoint.safetensors", "checkpoint-refit.safetensors", ".lock"}
 
 
 def test_a_run_of_several_folds_has_the_files_that_the_page_names(session: Session) -> None:

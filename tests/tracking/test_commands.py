@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,35 +66,11 @@ def test_a_run_is_mirrored_beside_the_study_without_a_word(study: Path, store: S
     assert [one["changed"] for one in json.loads(done.out)["runs"]] == [False]
 
 
-@pytest.mark.parametrize(
-    ("flags", "environment"), [(["--tracking", "none"], {}), ([], {"MLFLOW_TRACKING_URI": "none"})]
-)
-def test_none_leaves_it_out(study: Path, flags: list[str], environment: dict[str, str]) -> None:
-    done = gliomap(*quick(study, study / "runs" / "new"), *flags, **environment)
+def test_none_leaves_it_out(study: Path) -> None:
+    done = gliomap(*quick(study, study / "runs" / "new"), "--tracking", "none")
     assert (done.code, done.err) == (0, "")
     assert not (study / "mlflow.db").exists()
     assert not (study / "runs" / "new" / "tracking.json").exists()
-
-
-@contextmanager
-def answering(status: int) -> Iterator[str]:
-    """A server that gives every request the same status."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def respond(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        do_GET = do_POST = do_PUT = respond  # noqa: N815 — names of the standard library
-
-        def log_message(self, *told: object) -> None:
-            """Not on the test's stderr."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://who:password@127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
 
 
 @contextmanager
@@ -116,29 +90,18 @@ def nobody() -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
 
 
-@pytest.mark.parametrize(
-    ("server", "fault"),
-    [
-        (nobody, "does not answer"),
-        (silent, "does not answer"),
-        (lambda: answering(401), "the token has expired"),
-        (lambda: answering(403), "refuses this identity"),
-        (lambda: answering(500), "refuses"),
-    ],
-    ids=["nobody there", "silent", "expired token", "missing permission", "broken"],
-)
-def test_whatever_is_wrong_with_a_server_the_run_is_whole(study: Path, server: Any, fault: str) -> None:
+@pytest.mark.parametrize("server", [nobody, silent])
+def test_whatever_is_wrong_with_a_server_the_run_is_whole(study: Path, server: Any) -> None:
     out = study / "runs" / "new"
     with server() as uri:
         patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
         done = gliomap(*quick(study, out), "--tracking", uri, **patience)
         assert done.code == 0
-        assert done.err.count("warning: ") == done.err.count(fault) == 1
+        assert done.err.count("warning: ") == done.err.count("does not answer") == 1
         assert open_run(out).record.status == "done"
         sent = gliomap("runs", "sync", out, "--tracking", uri, "--json", **patience)
     assert sent.code == 2
-    assert fault in json.loads(sent.err)["error"]["fault"]
-    assert "password" not in done.err + sent.err
+    assert json.loads(sent.err)["error"]["fault"] == "does not answer"
 
 
 def test_a_training_that_was_killed_goes_on_as_the_same_run(study: Path, store: Store) -> None:

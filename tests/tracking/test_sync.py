@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +178,46 @@ def test_a_store_that_cannot_be_opened_is_named(net: Path, tmp_path: Path) -> No
     (tmp_path / "mlflow.db").write_text("no database")
     with pytest.raises(TrackingError, match=r"tracking store sqlite:////.*mlflow\.db"):
         Sender(store_of_study(tmp_path)).send(net)
+
+
+@contextmanager
+def answering(status: int) -> Iterator[str]:
+    """A server that gives every request the same status."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def respond(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_POST = do_PUT = respond  # noqa: N815 — names of the standard library
+
+        def log_message(self, *told: object) -> None:
+            """Not on the test's stderr."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://who:password@127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "fault"),
+    [
+        (401, "the token has expired"),
+        (403, "refuses this identity"),
+        (429, r"cannot serve this now \(HTTP 429\)"),
+        (500, r"cannot serve this now \(HTTP 500\)"),
+    ],
+)
+def test_a_server_that_refuses_is_told_in_plain_words(
+    net: Path, status: int, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with answering(status) as uri, pytest.raises(TrackingError, match=fault) as caught:
+        Sender(Store(uri)).send(net)
+    assert "password" not in str(caught.value)
+    assert not (net / "tracking.json").exists()
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path, store: Store) -> None:

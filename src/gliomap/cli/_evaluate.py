@@ -92,7 +92,7 @@ def _evaluate(
         threads=ui.threads,
         overwrite=ui.overwrite,
         track=ui.track,
-        store=store_of_run(run, tracking),
+        store=store_of_run(run, tracking, study),
     )
     content = {"folder": str(done.folder), **done.record.model_dump(mode="json")}
     if ui.as_json:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import io
 import json
 import os
-import select
+import queue
 import sys
-import time
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
 from gliomap.errors import RunError, TrackingError
+from gliomap.tracking._content import settled
 from gliomap.tracking._store import Store, find_store
 from gliomap.tracking._sync import Sender
 
 PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Seconds between two looks at the folder, and between two attempts to reach a store that is down."""
+"""Seconds between two looks at the folder, and at most between two attempts to reach a store that is down."""
 
 
 def main() -> None:
@@ -44,32 +46,45 @@ class _Follower:
         self._pause = PAUSE
         self._down = False
 
-    def follow(self, running: Path) -> None:
+    def follow(self, folder: Path) -> None:
         """Until the end of stdin."""
-        due = time.monotonic()
-        while True:
-            ready, _, _ = select.select([sys.stdin], [], [], max(0.0, due - time.monotonic()))
-            if ready:
-                final = sys.stdin.readline().strip()
-                self._send(Path(final) if final else running, stopped=not final)
-                return
-            self._send(running, stopped=False)
-            due = time.monotonic() + self._pause
+        last: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=lambda: last.put(sys.stdin.readline().strip()), daemon=True).start()
+        if settled(folder):
+            # It is being evaluated or the like: nothing is to be sent before that is done, but all can be made ready.
+            self._attempt(self._sender.connect)
+            final = last.get()
+        else:
+            final = self._while_it_trains(folder, last)
+        self._end(folder, final)
 
-    def _send(self, folder: Path, *, stopped: bool) -> None:
+    def _while_it_trains(self, running: Path, last: queue.SimpleQueue[str]) -> str:
+        while True:
+            try:
+                self._attempt(lambda: self._sender.send(running))
+            except (RunError, FileNotFoundError):
+                # The folder has just got its final name, which comes next; what is wrong with it is found out then.
+                self._pause = PAUSE
+            try:
+                return last.get(timeout=self._pause)
+            except queue.Empty:
+                continue
+
+    def _end(self, running: Path, final: str) -> None:
+        if final:
+            self._attempt(lambda: self._sender.send(Path(final)))
+        elif running.is_dir():
+            self._attempt(lambda: self._sender.send(running, stopped=not settled(running)))
+        else:
+            self._attempt(self._sender.abandon)
+
+    def _attempt(self, work: Callable[[], object]) -> None:
         try:
-            if stopped and not folder.is_dir():
-                self._sender.abandon()
-            else:
-                self._sender.send(folder, stopped=stopped)
+            work()
         except TrackingError as error:
             self._say(down=str(error))
             self._down, self._pause = True, min(2 * self._pause, LONGEST_PAUSE)
             return
-        except (RunError, FileNotFoundError):
-            if folder.is_dir():
-                raise
-            return  # it has just got its final name, which comes next
         if self._down:
             self._say(up=True)
         self._down, self._pause = False, PAUSE

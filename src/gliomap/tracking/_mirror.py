@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from gliomap.tracking._mlflow import LATER
 from gliomap.tracking._store import Store
 
 __all__ = ["Mirror", "mirrored"]
@@ -27,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 30.0
 """Seconds without a sign of life after which the mirror is given up."""
-
-LATER = "nothing is lost: `gliomap runs sync` sends it later"
 
 
 class Mirror:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ from gliomap.tracking._store import Store, without_secrets
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["client_of", "in_our_words", "load_mlflow"]
+__all__ = ["LATER", "client_of", "in_our_words", "load_mlflow"]
+
+LATER = "nothing is lost: `gliomap runs sync` sends it later"
 
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -85,15 +88,18 @@ def in_our_words(store: Store) -> Iterator[None]:
 def _translated(store: Store, status: int, told: str) -> TrackingError:
     told = without_secrets(" ".join(told.split()))
     thing = f"tracking store {store.name}"
-    if "API request to" in told or "Max retries" in told or "Connection" in told:
-        return TrackingError(
-            thing, "does not answer", "Check address and network; nothing is lost: `gliomap runs sync` sends it later."
-        )
+    answered = re.search(r"error code (\d{3})|too many (\d{3}) error responses", told)
+    if answered:
+        status = int(answered[1] or answered[2])
     if status in (401, 403):
         return TrackingError(
             thing,
             "refuses this identity" if status == 403 else "asks for a valid identity, or the token has expired",
             "Sign in again, or set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
         )
+    if answered and (status == 429 or status >= 500):
+        return TrackingError(thing, f"cannot serve this now (HTTP {status})", f"Look at its log; {LATER}.")
+    if re.search("failed with exception|Max retries|Connection", told):
+        return TrackingError(thing, "does not answer", f"Check address and network; {LATER}.")
     short = told if len(told) <= 300 else told[:300] + " …"
     return TrackingError(thing, f"refuses ({short.rstrip('.')})", "Check the store; repeating the command is safe.")

@@ -85,8 +85,8 @@ def find_store(asked: str | None, study: Path | None = None, environ: Mapping[st
     return Store(uri)
 
 
-def store_of_run(folder: Path, asked: str | None) -> Store | None:
-    """The store that a run is mirrored in: as `find_store` with its study.
+def store_of_run(folder: Path, asked: str | None, study: Path | None = None) -> Store | None:
+    """The store that a run is mirrored in: as `find_store` with `study`, else with where the run finds its own.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def store_of_run(folder: Path, asked: str | None) -> Store | None:
     GlioMapError
         As `find_store`.
     """
-    return find_store(asked, study_folder(folder, read_record(folder)))
+    return find_store(asked, study or study_folder(folder, read_record(folder)))
 
 
 def store_of_study(study: Path) -> Store:

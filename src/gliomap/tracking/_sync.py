@@ -112,6 +112,17 @@ class Sender:
         with in_our_words(self._store):
             return self._send(folder, None, again=again, stopped=stopped)
 
+    def connect(self) -> None:
+        """Get everything ready for sending.
+
+        Raises
+        ------
+        TrackingError
+            The store cannot be opened; whether a server answers is found out by sending.
+        """
+        with in_our_words(self._store):
+            client_of(self._store)
+
     def abandon(self) -> None:
         """What was sent of runs that are not finished is all there will be."""
         with in_our_words(self._store):
