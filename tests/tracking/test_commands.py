@@ -173,7 +173,7 @@ class TestWithoutAServer:
         assert "broken" in done.err
         assert gliomap("runs", "list", study / "runs" / "broken").code == 2
         found = json.loads(gliomap("runs", "list", study, "--sort", "accuracy", "--json").out)["runs"]
-        accuracies = [one["summary"]["overall_accuracy"] for one in found]
+        accuracies = [one["figures"]["overall_accuracy"] for one in found]
         assert accuracies == sorted(accuracies, reverse=True)
         assert gliomap("runs", "list", study, "--sort", "colour").code == 2
 

@@ -50,9 +50,9 @@ def list_runs(
         return
     cells = [
         (
-            row.record.name,
-            row.record.model.name,
-            row.record.protocol,
+            row.name,
+            row.model,
+            row.protocol,
             _tested(row),
             *_told_figures(row),
             f"{row.started_at:%Y-%m-%d}",
@@ -68,10 +68,9 @@ def list_runs(
 def show(ui: Ui, run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]) -> None:
     """Show a run: what was trained, its figures and times."""
     from gliomap.evaluation import interval_text, read_evaluation
-    from gliomap.tracking import EVALUATION, METRICS, read_row
+    from gliomap.tracking import EVALUATION, METRICS, read_record, read_row
 
-    row = read_row(run)
-    record, found = row.record, None
+    row, record, found = read_row(run), read_record(run), None
     if (run / EVALUATION / METRICS).is_file():
         found = read_evaluation(run / EVALUATION / METRICS)
     intervals = {} if found is None else found.intervals
@@ -104,10 +103,10 @@ def show(ui: Ui, run: Annotated[Path, typer.Argument(metavar="RUN", help="A run 
     if found is not None:
         rows = [(name, interval_text(one)) for name, one in intervals.items()]
         ui.table(["figure", "mean over patients"], rows, title="Figures", numbers="  ")
-    times = [(stage.replace("_", " "), f"{seconds:.2f}") for stage, seconds in _times(row).items()]
+    times = [(stage.replace("_", " "), f"{seconds:.2f}") for stage, seconds in row.times.items()]
     if times:
         ui.table(["stage", "seconds"], times, title="Times", numbers=" r")
-    if row.summary is None and row.state != "training":
+    if row.figures is None and row.state != "training":
         ui.text(f"Next: gliomap evaluate {run}")
 
 
@@ -135,8 +134,8 @@ def compare(
     from gliomap.tracking import EVALUATION, METRICS
 
     refuse_existing(out, overwrite=ui.overwrite)
-    rows = [row for row in _rows(ui, places) if row.summary is not None]
-    names = _distinct([row.record.name for row in rows], [str(row.path) for row in rows])
+    rows = [row for row in _rows(ui, places) if row.figures is not None]
+    names = _distinct([row.name for row in rows], [str(row.path) for row in rows])
     found = {name: read_evaluation(row.path / EVALUATION / METRICS) for name, row in zip(names, rows, strict=True)}
     runs_figure(found, out)
     if ui.as_json:
@@ -236,9 +235,16 @@ def _rows(ui: Ui, places: list[Path] | None) -> list[RunRow]:
 
 def _figures(row: RunRow) -> tuple[float | None, float | None, float | None]:
     """Overall accuracy, sensitivity and specificity for tumour."""
-    if row.summary is None:
-        return None, None, None
-    return row.summary.overall_accuracy, row.summary.tumour.sensitivity, row.summary.tumour.specificity
+    found = row.figures
+    return (
+        (None, None, None)
+        if found is None
+        else (
+            found.overall_accuracy,
+            found.tumour_sensitivity,
+            found.tumour_specificity,
+        )
+    )
 
 
 def _best_first(value: float | None) -> float:
@@ -247,7 +253,7 @@ def _best_first(value: float | None) -> float:
 
 _ORDERS: dict[str, Callable[[RunRow], Any]] = {
     "time": lambda row: row.started_at,
-    "name": lambda row: row.record.name,
+    "name": lambda row: row.name,
     "accuracy": lambda row: _best_first(_figures(row)[0]),
     "sensitivity": lambda row: _best_first(_figures(row)[1]),
 }
@@ -255,7 +261,7 @@ _ORDERS: dict[str, Callable[[RunRow], Any]] = {
 
 def _told_figures(row: RunRow) -> tuple[str, str, str]:
     """Figures for people; where there are none yet, why."""
-    if row.summary is None:
+    if row.figures is None:
         return ("training" if row.state == "training" else "to evaluate"), "", ""
     overall, sensitivity, specificity = ("none" if value is None else f"{value:.3f}" for value in _figures(row))
     return overall, sensitivity, specificity
@@ -263,30 +269,25 @@ def _told_figures(row: RunRow) -> tuple[str, str, str]:
 
 def _tested(row: RunRow) -> str:
     """Patients who were tested, once it is evaluated."""
-    if row.summary is None:
+    if row.figures is None:
         return ""
-    patients = row.summary.tested
+    patients = row.figures.tested
     return patients[0] if len(patients) == 1 else f"{len(patients)} patients"
 
 
-def _times(row: RunRow) -> dict[str, float]:
-    trained = {} if row.record.times is None else row.record.times.model_dump()
-    tested = {} if row.summary is None or row.summary.times is None else row.summary.times.model_dump()
-    return {**trained, **tested}
-
-
 def _described(row: RunRow) -> dict[str, Any]:
-    record = row.record
+    from dataclasses import asdict
+
     return {
         "run": str(row.path),
-        "name": record.name,
-        "model": record.model.name,
-        "protocol": record.protocol,
-        "study": record.study.name,
+        "name": row.name,
+        "model": row.model,
+        "protocol": row.protocol,
+        "study": row.study,
         "state": row.state,
-        "started_at": record.started_at.isoformat(),
-        "summary": None if row.summary is None else row.summary.model_dump(mode="json"),
-        "times": _times(row),
+        "started_at": row.started_at.isoformat(),
+        "figures": None if row.figures is None else asdict(row.figures),
+        "times": dict(row.times),
     }
 
 

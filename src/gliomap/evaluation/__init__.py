@@ -30,7 +30,7 @@ from gliomap.evaluation._sanity import (
     read_sanity,
 )
 from gliomap.evaluation._sheet import contact_sheet, picture_of
-from gliomap.evaluation._summary import EvaluationSummary, TumourFigures, read_summary, summarise
+from gliomap.evaluation._summary import EvaluationSummary, TumourFigures, summarise
 from gliomap.evaluation._tables import (
     NOT_DEFINED,
     Table,
@@ -88,7 +88,6 @@ __all__ = [
     "pooled_metrics",
     "read_evaluation",
     "read_sanity",
-    "read_summary",
     "record_tables",
     "runs_figure",
     "summarise",

@@ -11,12 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gliomap._files import write_json
 from gliomap.evaluation._metrics import Metrics
-from gliomap.evaluation._reading import parse_record
 from gliomap.evaluation._record import EvaluationRecord, EvaluationTimes
 from gliomap.evaluation._tables import tumour_indices
 from gliomap.taxonomy import ClassSet
 
-__all__ = ["EvaluationSummary", "TumourFigures", "read_summary", "summarise"]
+__all__ = ["EvaluationSummary", "TumourFigures", "summarise"]
 
 
 class TumourFigures(BaseModel):
@@ -73,19 +72,6 @@ def summarise(record: EvaluationRecord) -> EvaluationSummary:
     return EvaluationSummary.of(
         record.pooled, record.classes, tested, EvaluationTimes(**together) if together else None
     )
-
-
-def read_summary(path: Path) -> EvaluationSummary:
-    """Read a summary.json.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is none.
-    RunError
-        It is damaged.
-    """
-    return parse_record(path.read_bytes(), path, EvaluationSummary, "summary", again="Evaluate the run again.")
 
 
 def _tumour(metrics: Metrics, classes: ClassSet) -> TumourFigures:

@@ -1,59 +1,59 @@
 """Tracking: the run folder is the truth; MLflow mirrors it, while a run is trained or later.
 
-Importing this room loads no MLflow; what needs it imports it when used.
+Each part is imported when it is first used: a list of runs loads no model, and nothing loads MLflow before it is needed.
 """
 
-from gliomap.tracking._folder import finish_folder, lock_folder
-from gliomap.tracking._journal import Journal
-from gliomap.tracking._mirror import Mirror, mirrored
-from gliomap.tracking._record import (
-    Environment,
-    ModelRecord,
-    RunRecord,
-    SensorRecord,
-    StudyRecord,
-    TrainingTimes,
-    environment,
-)
-from gliomap.tracking._registry import (
-    Promotion,
-    fetch_bundle,
-    list_models,
-    model_name,
-    promote,
-    register_bundle,
-    register_run,
-    show_version,
-)
-from gliomap.tracking._run import (
-    BUNDLE,
-    CHECKPOINT,
-    EVALUATION,
-    FOLDS,
-    HISTORY,
-    METRICS,
-    MODEL,
-    RECORD,
-    REFIT_CHECKPOINT,
-    REPORT,
-    ROLES,
-    RUNNING,
-    RUNS,
-    SPLIT,
-    SPLITS,
-    SUMMARY,
-    Run,
-    open_run,
-    read_record,
-    study_folder,
-    whole_run,
-    write_history,
-    write_record,
-)
-from gliomap.tracking._store import NO_TRACKING, Store, find_store, nearest_store, store_of_run, store_of_study
-from gliomap.tracking._sync import Sender, Sent
-from gliomap.tracking._table import THESIS_COLUMNS, RunRow, find_runs, read_row, thesis_csv
-from gliomap.tracking._versions import ModelReference, RegisteredVersion
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gliomap.tracking._folder import finish_folder, lock_folder
+    from gliomap.tracking._journal import Journal
+    from gliomap.tracking._mirror import Mirror, mirrored
+    from gliomap.tracking._names import (
+        BUNDLE,
+        CHECKPOINT,
+        EVALUATION,
+        FOLDS,
+        HISTORY,
+        METRICS,
+        MODEL,
+        RECORD,
+        REFIT_CHECKPOINT,
+        REPORT,
+        ROLES,
+        RUNNING,
+        RUNS,
+        SPLIT,
+        SPLITS,
+        SUMMARY,
+    )
+    from gliomap.tracking._record import (
+        Environment,
+        ModelRecord,
+        RunRecord,
+        SensorRecord,
+        StudyRecord,
+        TrainingTimes,
+        environment,
+    )
+    from gliomap.tracking._registry import (
+        Promotion,
+        fetch_bundle,
+        list_models,
+        model_name,
+        promote,
+        register_bundle,
+        register_run,
+        show_version,
+    )
+    from gliomap.tracking._run import Run, open_run, read_record, study_folder, whole_run, write_history, write_record
+    from gliomap.tracking._store import NO_TRACKING, Store, find_store, nearest_store, store_of_run, store_of_study
+    from gliomap.tracking._sync import Sender, Sent
+    from gliomap.tracking._table import THESIS_COLUMNS, RunRow, find_runs, read_row, thesis_csv
+    from gliomap.tracking._versions import ModelReference, RegisteredVersion
 
 __all__ = [
     "BUNDLE",
@@ -115,3 +115,92 @@ __all__ = [
     "write_history",
     "write_record",
 ]
+
+_HOME = {
+    "_folder": (
+        "finish_folder",
+        "lock_folder",
+    ),
+    "_journal": ("Journal",),
+    "_mirror": (
+        "Mirror",
+        "mirrored",
+    ),
+    "_names": (
+        "BUNDLE",
+        "CHECKPOINT",
+        "EVALUATION",
+        "FOLDS",
+        "HISTORY",
+        "METRICS",
+        "MODEL",
+        "RECORD",
+        "REFIT_CHECKPOINT",
+        "REPORT",
+        "ROLES",
+        "RUNNING",
+        "RUNS",
+        "SPLIT",
+        "SPLITS",
+        "SUMMARY",
+    ),
+    "_record": (
+        "Environment",
+        "ModelRecord",
+        "RunRecord",
+        "SensorRecord",
+        "StudyRecord",
+        "TrainingTimes",
+        "environment",
+    ),
+    "_registry": (
+        "Promotion",
+        "fetch_bundle",
+        "list_models",
+        "model_name",
+        "promote",
+        "register_bundle",
+        "register_run",
+        "show_version",
+    ),
+    "_run": (
+        "Run",
+        "open_run",
+        "read_record",
+        "study_folder",
+        "whole_run",
+        "write_history",
+        "write_record",
+    ),
+    "_store": (
+        "NO_TRACKING",
+        "Store",
+        "find_store",
+        "nearest_store",
+        "store_of_run",
+        "store_of_study",
+    ),
+    "_sync": (
+        "Sender",
+        "Sent",
+    ),
+    "_table": (
+        "RunRow",
+        "THESIS_COLUMNS",
+        "find_runs",
+        "read_row",
+        "thesis_csv",
+    ),
+    "_versions": (
+        "ModelReference",
+        "RegisteredVersion",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

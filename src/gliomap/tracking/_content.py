@@ -14,21 +14,9 @@ from gliomap.errors import GlioMapError
 from gliomap.evaluation import EvaluationRecord, Interval, Metrics, read_evaluation, summarise
 from gliomap.learning import EpochRecord
 from gliomap.tracking._journal import JOURNAL, Epoch, milliseconds, read_journal
+from gliomap.tracking._names import BUNDLE, EVALUATION, FOLDS, HISTORY, METRICS, RECORD, REPORT, RUNNING, SPLIT, SPLITS
 from gliomap.tracking._record import RunRecord
-from gliomap.tracking._run import (
-    BUNDLE,
-    EVALUATION,
-    FOLDS,
-    HISTORY,
-    METRICS,
-    RECORD,
-    REPORT,
-    RUNNING,
-    SPLIT,
-    SPLITS,
-    Run,
-    read_record,
-)
+from gliomap.tracking._run import Run, read_record
 
 __all__ = ["RUN_TAG", "RunContent", "read_content", "settled"]
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gliomap.errors import OutputExistsError, RunError
-from gliomap.tracking._run import CHECKPOINT, LOCK, REFIT_CHECKPOINT
+from gliomap.tracking._names import CHECKPOINT, LOCK, REFIT_CHECKPOINT
 
 __all__ = ["finish_folder", "lock_folder"]
 

@@ -18,7 +18,8 @@ from gliomap.errors import BundleError, RunError, TrackingError, UsageError
 from gliomap.evaluation import picture_stem
 from gliomap.tracking._mlflow import client_of, in_our_words
 from gliomap.tracking._mlflow_model import BUNDLE_FOLDER, model_path, write_mlflow_model
-from gliomap.tracking._run import BUNDLE, Run
+from gliomap.tracking._names import BUNDLE
+from gliomap.tracking._run import Run
 from gliomap.tracking._store import Store
 from gliomap.tracking._sync import Sender, experiment_of
 from gliomap.tracking._versions import IDENTITY_TAG, ModelReference, RegisteredVersion, names, registered, versions_of

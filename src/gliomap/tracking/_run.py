@@ -19,26 +19,10 @@ from gliomap._files import write_json
 from gliomap.errors import GlioMapError, RunError
 from gliomap.learning import History, TissueModel, load_model
 from gliomap.studies import Folds, Split, Study, is_study, open_study
+from gliomap.tracking._names import FOLDS, HISTORY, MODEL, RECORD, RUNNING, RUNS, SPLIT, SPLITS
 from gliomap.tracking._record import RunRecord
 
 __all__ = [
-    "BUNDLE",
-    "CHECKPOINT",
-    "EVALUATION",
-    "FOLDS",
-    "HISTORY",
-    "LOCK",
-    "METRICS",
-    "MODEL",
-    "RECORD",
-    "REFIT_CHECKPOINT",
-    "REPORT",
-    "ROLES",
-    "RUNNING",
-    "RUNS",
-    "SPLIT",
-    "SPLITS",
-    "SUMMARY",
     "Run",
     "open_run",
     "read_record",
@@ -47,19 +31,6 @@ __all__ = [
     "write_history",
     "write_record",
 ]
-
-RUNNING = "running_"
-"""Prefix of a folder in which a training is not finished."""
-
-CHECKPOINT = "checkpoint.safetensors"
-REFIT_CHECKPOINT = "checkpoint-refit.safetensors"
-RUNS = "runs"
-ROLES = ("train", "validation", "test")
-RECORD, SPLIT, HISTORY, MODEL, LOCK = "run.json", "split.json", "history.json", "model.safetensors", ".lock"
-SPLITS, FOLDS = "splits.json", "folds"
-EVALUATION, METRICS, SUMMARY = "evaluation", "metrics.json", "summary.json"
-REPORT, BUNDLE = "report.html", "bundle"
-"""What evaluation, report and export add to a run."""
 
 
 @dataclass(frozen=True)

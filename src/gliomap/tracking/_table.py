@@ -1,31 +1,28 @@
-"""Runs as rows: what a list shows, and the table that the thesis made of its experiments."""
+"""Runs as rows: what a list shows, and the table that the thesis made of its experiments.
+
+Five hundred runs are listed in a moment: run.json and summary.json are read as plain JSON, of which a row takes a few
+values, and nothing is imported for it but the standard library.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gliomap.errors import RunError
-from gliomap.evaluation import EvaluationSummary, read_evaluation, read_summary, summarise
-from gliomap.tracking._record import RunRecord, TrainingTimes
-from gliomap.tracking._run import (
-    BUNDLE,
-    EVALUATION,
-    FOLDS,
-    METRICS,
-    RECORD,
-    RUNS,
-    SUMMARY,
-    open_run,
-    read_record,
-)
+from gliomap.tracking._names import BUNDLE, EVALUATION, FOLDS, METRICS, RECORD, RUNS, SUMMARY
 
-__all__ = ["THESIS_COLUMNS", "RunRow", "find_runs", "read_row", "thesis_csv"]
+if TYPE_CHECKING:
+    from gliomap.evaluation import EvaluationSummary
+
+__all__ = ["THESIS_COLUMNS", "Figures", "RunRow", "find_runs", "read_row", "thesis_csv"]
 
 THESIS_COLUMNS = (
     "Experiment Name",
@@ -46,6 +43,31 @@ THESIS_COLUMNS = (
 _TEXT_COLUMNS = 2
 
 
+TRAINING_TIMES = ("loading_arguments", "preparing_train_data", "training")
+TEST_TIMES = ("preparing_test_data", "predicting", "generating_maps")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What an evaluation found, as far as tables show it; None where not defined.
+
+    Attributes
+    ----------
+    tested
+        Patients.
+    overall_accuracy
+        Over all tested pixels together, as all that follow.
+    tumour_accuracy, tumour_sensitivity, tumour_specificity
+        Tumour against everything else.
+    """
+
+    tested: tuple[str, ...]
+    overall_accuracy: float | None
+    tumour_accuracy: float | None
+    tumour_sensitivity: float | None
+    tumour_specificity: float | None
+
+
 @dataclass(frozen=True, eq=False)
 class RunRow:
     """A run in one line.
@@ -54,32 +76,36 @@ class RunRow:
     ----------
     path
         Its folder.
-    record
-        Its run.json.
-    summary
+    name, model, protocol, study, status, started_at, folds
+        As in run.json; of model and study the names.
+    figures
         What its evaluation found; None before it is evaluated.
+    times
+        Stage → seconds, of those that are known.
     bundle
         Whether it has a bundle of its own.
     """
 
     path: Path
-    record: RunRecord
-    summary: EvaluationSummary | None
+    name: str
+    model: str
+    protocol: str
+    study: str
+    status: str
+    started_at: datetime
+    folds: tuple[str, ...]
+    figures: Figures | None
+    times: Mapping[str, float]
     bundle: bool
 
     @property
     def state(self) -> str:
         """'training', 'trained', 'evaluated' or 'bundled'."""
-        if self.record.status == "running":
+        if self.status == "running":
             return "training"
         if self.bundle:
             return "bundled"
-        return "trained" if self.summary is None else "evaluated"
-
-    @property
-    def started_at(self) -> datetime:
-        """When training began."""
-        return self.record.started_at
+        return "trained" if self.figures is None else "evaluated"
 
 
 def find_runs(place: Path) -> list[Path]:
@@ -106,7 +132,28 @@ def read_row(folder: Path) -> RunRow:
     RunError
         The folder is no run, or damaged.
     """
-    return RunRow(folder, read_record(folder), _summary(folder), (folder / BUNDLE).is_dir())
+    if not folder.is_dir():
+        raise RunError(folder, "is not there", "Give a run folder as `gliomap train` makes it.")
+    record = _read(folder / RECORD, "Train again.")
+    summary = _summary(folder)
+    try:
+        return RunRow(
+            path=folder,
+            name=record["name"],
+            model=record["model"]["name"],
+            protocol=record["protocol"],
+            study=record["study"]["name"],
+            status=record["status"],
+            started_at=datetime.fromisoformat(record["started_at"]),
+            folds=tuple(record["folds"]),
+            figures=None if summary is None else _figures(summary),
+            times={**(record.get("times") or {}), **((summary or {}).get("times") or {})},
+            bundle=(folder / BUNDLE).is_dir(),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            folder / RECORD, f"or its summary is damaged or of another format ({error})", "Train or evaluate again."
+        ) from error
 
 
 def thesis_csv(rows: Iterable[RunRow], *, by_fold: bool = False) -> str:
@@ -144,37 +191,36 @@ Cell = str | float | None
 
 
 def _line(row: RunRow) -> list[Cell]:
-    return _cells(row.record.name, row.summary, row.record.times)
+    return _cells(row.name, row.figures, row.times)
 
 
 def _fold_lines(row: RunRow) -> Iterator[list[Cell]]:
     """One per fold that was tested; the run itself where it has one fold only or was not evaluated."""
-    if not row.record.folds or row.summary is None:
+    if not row.folds or row.figures is None:
         yield _line(row)
         return
+    from gliomap.evaluation import EvaluationSummary, read_evaluation
+    from gliomap.tracking._run import open_run
+
     evaluation = read_evaluation(row.path / EVALUATION / METRICS)
     for fold in evaluation.folds:
-        times = open_run(row.path / FOLDS / fold.name).record.times
+        trained = open_run(row.path / FOLDS / fold.name).record.times
         summary = EvaluationSummary.of(fold.metrics, evaluation.classes, fold.tested, fold.times)
-        yield _cells(f"{row.record.name} {fold.name}", summary, times)
+        times = {**({} if trained is None else trained.model_dump()), **(_plain_summary(summary)["times"] or {})}
+        yield _cells(f"{row.name} {fold.name}", _figures(_plain_summary(summary)), times)
 
 
-def _cells(name: str, summary: EvaluationSummary | None, times: TrainingTimes | None) -> list[Cell]:
-    trained = [None] * 3 if times is None else [times.loading_arguments, times.preparing_train_data, times.training]
-    if summary is None:
-        return [name, "", None, None, None, None, *trained, None, None, None]
-    tumour, tested = summary.tumour, summary.times
-    after = [None] * 3 if tested is None else [tested.preparing_test_data, tested.predicting, tested.generating_maps]
-    return [
-        name,
-        " ".join(summary.tested),
-        summary.overall_accuracy,
-        tumour.accuracy,
-        tumour.sensitivity,
-        tumour.specificity,
-        *trained,
-        *after,
-    ]
+def _cells(name: str, figures: Figures | None, times: Mapping[str, float]) -> list[Cell]:
+    found: list[Cell] = ["", None, None, None, None]
+    if figures is not None:
+        found = [
+            " ".join(figures.tested),
+            figures.overall_accuracy,
+            figures.tumour_accuracy,
+            figures.tumour_sensitivity,
+            figures.tumour_specificity,
+        ]
+    return [name, *found, *(times.get(stage) for stage in (*TRAINING_TIMES, *TEST_TIMES))]
 
 
 def _plain(cell: Cell) -> str:
@@ -192,10 +238,42 @@ def _error(values: Sequence[float]) -> float | None:
     return None if spread is None else spread / len(values) ** 0.5
 
 
-def _summary(folder: Path) -> EvaluationSummary | None:
-    """From summary.json; of an evaluation of before there was one, from all its metrics."""
+def _figures(summary: Mapping[str, Any]) -> Figures:
+    tumour = summary["tumour"]
+    return Figures(
+        tuple(summary["tested"]),
+        summary["overall_accuracy"],
+        tumour["accuracy"],
+        tumour["sensitivity"],
+        tumour["specificity"],
+    )
+
+
+def _summary(folder: Path) -> Mapping[str, Any] | None:
+    """Of summary.json; of an evaluation of before there was one, made of all its metrics."""
+    path = folder / EVALUATION / SUMMARY
+    if path.is_file():
+        return _read(path, "Evaluate the run again.")
+    if not (folder / EVALUATION / METRICS).is_file():
+        return None
+    from gliomap.evaluation import read_evaluation, summarise
+
+    return _plain_summary(summarise(read_evaluation(folder / EVALUATION / METRICS)))
+
+
+def _plain_summary(summary: EvaluationSummary) -> dict[str, Any]:
+    return summary.model_dump(mode="json")
+
+
+def _read(path: Path, remedy: str) -> dict[str, Any]:
     try:
-        return read_summary(folder / EVALUATION / SUMMARY)
-    except FileNotFoundError:
-        path = folder / EVALUATION / METRICS
-        return summarise(read_evaluation(path)) if path.is_file() else None
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise RunError(
+            path.parent, f"holds no {path.name}", "Give a run folder as `gliomap train` makes it."
+        ) from error
+    except ValueError as error:
+        raise RunError(path, f"is damaged: {error}", remedy) from error
+    if not isinstance(content, dict) or content.get("format") != 1:
+        raise RunError(path, "is damaged or of a newer format", remedy)
+    return content
