@@ -38,7 +38,7 @@ def test_neither_mlflow_nor_azure_is_loaded_before_it_is_needed(code: str, made:
 
 
 def test_a_list_loads_nothing_that_is_slow_to_load(made: Path) -> None:
-    names = ("numpy", "pydantic", "torch", "matplotlib", "sklearn", "h5py", "onnxruntime")
+    names = ("numpy", "torch", "matplotlib", "sklearn", "h5py", "onnxruntime")
     ask = f"import json, sys; print(json.dumps([name for name in {names!r} if name in sys.modules]))"
     assert script(f"import gliomap.cli; gliomap.cli.run(['runs', 'list', {str(made)!r}, '-q'])\n{ask}") == []
 
