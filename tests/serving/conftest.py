@@ -28,7 +28,7 @@ def scene() -> Scene:
 @pytest.fixture(scope="session")
 def server(bundle: Path) -> Iterator[RunningServer]:
     """One server for all tests that leave it as it was."""
-    with start(bundle) as running:
+    with start(bundle, "--max-references", "64") as running:
         yield running
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,15 @@ class TestScore:
         assert fault in run("score", *words, *own(frames), code=code).stderr
 
 
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """As in a terminal: what is started by tests that run in the background would ignore Ctrl-C too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 class TestWatch:
     def test_each_frame_that_a_camera_drops_gets_its_map(
         self, server: RunningServer, frames: dict[str, Path], scene: Scene, expected: np.ndarray, tmp_path: Path
