@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SBOM_EXTRAS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint types rooms bench bench-serve protocols docs sbom lock format clean
+.PHONY: bench-upload locks-azure help install demo test test-fast lint types rooms bench bench-serve protocols docs sbom lock format clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -43,6 +43,12 @@ bench: $(STAMP) ## Speed and memory, as ratios against the machine's limit
 
 bench-serve: $(STAMP) ## The service against its targets: latency, streams, crowds, memory
 	$(BIN)/python -m benchmarks.serving
+
+bench-upload: $(STAMP) ## Upload to Azurite against a plain copy
+	$(BIN)/python -m benchmarks.upload
+
+locks-azure: $(STAMP) ## What the environments of Azure hold, resolved anew
+	$(BIN)/python deploy/azure/lock.py
 
 protocols: $(STAMP) ## Models × protocols on the realistic phantom: what each promises; takes up where it was stopped
 	$(BIN)/python -m benchmarks.protocols

@@ -105,7 +105,7 @@ def train(
 
     refuse_existing(out, overwrite=ui.overwrite)
     job = name or job_name(options["model"], options["protocol"])
-    check_training(options["model"], options["preset"], options["protocol"], job)
+    check_training(options, job)
     common = {"name": job, "experiment": experiment, "compute": compute, "trials": trials}
     study, _, version = asset.removeprefix("azureml:").partition(":")
     if dry_run:

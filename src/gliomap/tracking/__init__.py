@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         SUMMARY,
     )
     from gliomap.tracking._record import (
+        COMMIT_VARIABLE,
         Environment,
         ModelRecord,
         RunRecord,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BUNDLE",
     "CHECKPOINT",
+    "COMMIT_VARIABLE",
     "EVALUATION",
     "FOLDS",
     "HISTORY",
@@ -145,6 +147,7 @@ _HOME = {
         "SUMMARY",
     ),
     "_record": (
+        "COMMIT_VARIABLE",
         "Environment",
         "ModelRecord",
         "RunRecord",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from datetime import datetime
@@ -16,8 +17,18 @@ from gliomap.learning import TrainingConfig
 from gliomap.preprocessing import PreprocessingConfig
 from gliomap.taxonomy import ClassSet
 
-__all__ = ["Environment", "ModelRecord", "RunRecord", "SensorRecord", "StudyRecord", "TrainingTimes", "environment"]
+__all__ = [
+    "COMMIT_VARIABLE",
+    "Environment",
+    "ModelRecord",
+    "RunRecord",
+    "SensorRecord",
+    "StudyRecord",
+    "TrainingTimes",
+    "environment",
+]
 
+COMMIT_VARIABLE = "GLIOMAP_COMMIT"
 PACKAGES = ("gliomap", "numpy", "torch", "scikit-learn", "scipy", "safetensors")
 
 
@@ -170,6 +181,10 @@ def environment() -> Environment:
 
 
 def _commit(source: Path) -> str | None:
+    """What git knows; on a cluster the machine that sent the code has told it."""
+    told_before = os.environ.get(COMMIT_VARIABLE)
+    if told_before:
+        return told_before
     try:
         told = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],

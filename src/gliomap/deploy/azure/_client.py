@@ -112,7 +112,6 @@ class Connection:
             f"https://{account}.blob.{_STORAGE_HOSTS[self.settings.cloud]}",
             name,
             credential=self.credential,
-            max_single_put_size=BLOCK,
             max_block_size=BLOCK,
             max_single_get_size=BLOCK,
             max_chunk_get_size=BLOCK,
@@ -121,7 +120,7 @@ class Connection:
 
 
 BLOCK = 4 * 2**20
-"""What a file larger than this is sent in, so that a broken line costs at most as much."""
+"""What large files go in, so that a broken line costs little."""
 
 
 @contextmanager

@@ -5,7 +5,6 @@ The command of a job is a line of this program's own verbs, with Azure's placeho
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import shlex
@@ -22,12 +21,15 @@ from gliomap.deploy.azure._documents import Document
 from gliomap.errors import UsageError
 from gliomap.learning import MODELS, PRESETS
 from gliomap.studies import PROTOCOLS, Folds
+from gliomap.tracking import COMMIT_VARIABLE
+from gliomap.tracking import environment as environment_here
 
 __all__ = ["TrainJob", "check_training", "fold_names", "job_name", "training_documents"]
 
 _SCHEMA = "https://azuremlschemas.azureedge.net/latest"
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 _MOST_HOURS = 24
+_HOLDING_OUT = ("test_patient", "test_capture", "train_capture", "allow_same_patient")
 METRIC = "validation_accuracy"
 """By which a sweep is sorted in the studio; no fold is preferred for it."""
 
@@ -90,21 +92,21 @@ def job_name(model: str, protocol: str) -> str:
     return f"gliomap-{model}-{protocol}-{now}-{secrets.token_hex(2)}".replace("_", "-")
 
 
-def check_training(model: str, preset: str, protocol: str, name: str) -> None:
+def check_training(options: Mapping[str, Any], name: str) -> None:
     """Refuse now what would fail on the cluster after ten minutes.
 
     Raises
     ------
     UsageError
-        An unknown model, preset or protocol, or no name for a job.
+        An unknown model, preset or protocol, captures held out where the protocol says who tests, or no name for a job.
     """
-    for what, given, known in (
-        ("model", model, MODELS),
-        ("preset", preset, PRESETS),
-        ("protocol", protocol, PROTOCOLS),
-    ):
-        if given not in known:
-            raise UsageError(f"{what} {given!r}", "is not known", f"Choose one of: {', '.join(known)}.")
+    for what, known in (("model", MODELS), ("preset", PRESETS), ("protocol", PROTOCOLS)):
+        if options[what] not in known:
+            raise UsageError(f"{what} {options[what]!r}", "is not known", f"Choose one of: {', '.join(known)}.")
+    held = [option for option in _HOLDING_OUT if options[option]]
+    if held and (options["protocol"] != "holdout" or options["split"] is not None):
+        flags = ", ".join(f"--{option.replace('_', '-')}" for option in held)
+        raise UsageError("the protocol", f"says itself who trains and tests; {flags} cannot be given", "Leave it out.")
     if not _JOB_NAME.fullmatch(name):
         raise UsageError(f"name {name!r}", "is no name for a job", "Use letters, digits, '-' and '_'.")
 
@@ -208,11 +210,11 @@ def _head(job: TrainJob, name: str) -> dict[str, Any]:
 def _means(job: TrainJob) -> dict[str, Any]:
     """Code, environment and variables, which are the same for all."""
     added = {name: path.read_bytes() for name, path in job.files.items()}
-    commit = os.environ.get("GLIOMAP_COMMIT")
+    commit = environment_here().commit
     return {
         "code": str(code_folder(added)),
         "environment": environment("train"),
-        **({"environment_variables": {"GLIOMAP_COMMIT": commit}} if commit else {}),
+        **({"environment_variables": {COMMIT_VARIABLE: commit}} if commit else {}),
     }
 
 

@@ -98,41 +98,52 @@ def upload_files(
     """
     begun = time.perf_counter()
     there = remote_files(container, prefix)
-    hashes = dict(_parallel(lambda name: (name, sha256_of(files[name])), files, workers, track, "reading"))
-    wanted = [name for name in files if name not in there or _hash_of(there[name]) != hashes[name]]
-    changed = [name for name in wanted if name in there and not _same_md5(there[name], files[name])]
+    present = [name for name in files if name in there]
+    hashes = dict(_parallel(lambda name: (name, sha256_of(files[name])), present, workers, track, "comparing"))
+    differing = [name for name in present if _hash_of(there[name]) != hashes[name]]
+    changed = [name for name in differing if not _same_md5(there[name], files[name])]
     if changed and not overwrite:
+        more = f", and so are {len(changed) - 1} more" if changed[1:] else ""
         raise AzureError(
             f"{prefix}/{changed[0]}",
-            f"is there with other content, and so are {len(changed) - 1} more"
-            if changed[1:]
-            else "is there with other content",
+            f"is there with other content{more}",
             "Data assets that point there would change under their version. Upload to another folder (--to NAME), or"
             " add --overwrite.",
         )
-
-    def send(name: str) -> int:
-        content = files[name].read_bytes()
-        if hashlib.sha256(content).hexdigest() != hashes[name]:
-            raise AzureError(
-                files[name], "changed while it was read", "Give the command again once nobody writes there."
-            )
-        try:
-            container.upload_blob(
-                f"{prefix}/{name}",
-                content,
-                overwrite=name in there,
-                metadata={HASH: hashes[name]},
-                content_settings=ContentSettings(content_md5=bytearray(_md5(content))),
-                validate_content=True,
-            )
-        except ResourceExistsError as error:
-            told = "Give the command again: it compares first."
-            raise AzureError(f"{prefix}/{name}", "was made by somebody else in the meantime", told) from error
-        return len(content)
-
-    sizes = list(_parallel(send, wanted, workers, track, "uploading"))
+    missing = [name for name in files if name not in there]
+    sizes = []
+    for name, sha256, size in _parallel(
+        lambda name: _send(container, f"{prefix}/{name}", name, files[name], overwrite=name in there),
+        [*missing, *differing],
+        workers,
+        track,
+        "uploading",
+    ):
+        hashes[name] = sha256
+        sizes.append(size)
     return Transfer(len(sizes), len(files) - len(sizes), sum(sizes), time.perf_counter() - begun), hashes
+
+
+def _send(container: ContainerClient, blob: str, name: str, path: Path, *, overwrite: bool) -> tuple[str, str, int]:
+    """Send one file; name, SHA-256 and size of what was sent, which the storage has confirmed."""
+    content = path.read_bytes()
+    sha256, md5 = hashlib.sha256(content).hexdigest(), _md5(content)
+    try:
+        answer = container.get_blob_client(blob).upload_blob(
+            content,
+            overwrite=overwrite,
+            metadata={HASH: sha256},
+            content_settings=ContentSettings(content_md5=bytearray(md5)),
+        )
+    except ResourceExistsError as error:
+        told = "Give the command again: it compares first."
+        raise AzureError(blob, "was made by somebody else in the meantime", told) from error
+    # Of a file that went in one piece the storage tells the checksum of what arrived.
+    arrived = answer.get("content_md5")
+    if arrived is not None and bytes(arrived) != md5:
+        container.delete_blob(blob)
+        raise AzureError(blob, "arrived damaged and was removed", "Give the command again.")
+    return name, sha256, len(content)
 
 
 def download_files(

@@ -1,0 +1,164 @@
+"""Every verb with `--dry-run`: YAML that azure-ai-ml's loaders take, and nothing sent."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from importlib.metadata import requires
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bundles.makers import small_bundle, small_sensor, window_network
+from cloud.conftest import write_config
+from gliomap.cli._verb import EXAMPLES
+from support import PROJECT
+
+Run = Callable[..., Any]
+
+VERBS = {
+    "check": ("check", ["workspace", "compute"]),
+    "upload": ("upload {study} --to nemesis", ["data"]),
+    "dataset create": ("dataset create nemesis", ["data"] * 5),
+    "dataset list": ("dataset list", []),
+    "download": ("download nemesis:2 back", ["data"]),
+    "train": ("train nemesis --model lda -o run", ["job"]),
+    "train folds": ("train nemesis:1 --protocol kfold-patient --folds 3 -o run", ["job", "job"]),
+    "train double": ("train nemesis:1 --protocol double-cv -o run", ["job", "job"]),
+    "train lopo": ("train nemesis:1 --protocol lopo --patients 13 --trials 6 -o run", ["job", "job"]),
+    "deploy": ("deploy {bundle} --endpoint brain", ["model", "online-endpoint", "online-deployment"]),
+    "deploy kubernetes": (
+        "deploy small:3 --endpoint brain --to kubernetes --compute aks --auth entra",
+        ["online-endpoint", "online-deployment"],
+    ),
+    "undeploy": ("undeploy brain", []),
+    "score": ("score brain --raw a.tif --white b.tif --dark c.tif", []),
+    "metrics": ("metrics gliomap", []),
+    "logs": ("logs mine", []),
+}
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a config.json, on a machine whose every way out is closed."""
+    pytest.importorskip("azure.ai.ml")
+    write_config(tmp_path / "config.json")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def closed(*_: object, **__: object) -> None:
+        raise AssertionError("a dry run reached for the network")
+
+    monkeypatch.setattr("socket.socket.connect", closed)
+    return tmp_path
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_dry_run_prints_what_az_ml_takes_and_sends_nothing(
+    verb: str, alone: Path, gliomap: Run, small_study: Path
+) -> None:
+    bundle = small_bundle(alone / "bundle", network=window_network(), sensor=small_sensor()).path
+    command, kinds = VERBS[verb]
+    words = [word.format(study=small_study, bundle=bundle) for word in command.split()]
+    done = gliomap("azure", *words, "--dry-run")
+    assert done.code == 0, done.err
+    assert "Nothing was sent" in done.err
+    parts = done.out.split("\n---\n")
+    assert all(part.startswith("# az ml ") for part in parts)
+    found = [part for part in parts if yaml.safe_load(part) is not None]
+    assert [part.split()[3] for part in found] == kinds
+    for part, kind in zip(found, kinds, strict=True):
+        assert loaded(kind, part, alone).name
+        for path in local_paths(yaml.safe_load(part)):
+            assert path.exists()
+
+
+def loaded(kind: str, text: str, folder: Path) -> Any:
+    """A document through azure-ai-ml's own loader, from a file as `az ml` reads it."""
+    import azure.ai.ml as ml
+
+    path = folder / "document.yml"
+    path.write_text(text)
+    return getattr(ml, f"load_{kind.replace('-', '_')}")(source=str(path))
+
+
+def local_paths(content: Any) -> list[Path]:
+    """Paths of this machine."""
+    if isinstance(content, dict):
+        return [
+            path
+            for key, value in content.items()
+            for path in ([Path(value)] if key == "code" and isinstance(value, str) else local_paths(value))
+        ]
+    return [path for one in content for path in local_paths(one)] if isinstance(content, list) else []
+
+
+def test_every_verb_has_a_dry_run() -> None:
+    verbs = {name.removeprefix("azure ") for name in EXAMPLES if name.startswith("azure ")}
+    assert verbs <= {name if name.startswith("dataset") else name.split()[0] for name in VERBS}
+
+
+def test_a_file_that_a_document_names_and_is_not_there_is_refused(alone: Path) -> None:
+    from gliomap.deploy.azure import Document
+    from gliomap.errors import AzureError, UsageError
+
+    content = {"name": "a", "type": "uri_folder", "path": str(alone / "nowhere")}
+    with pytest.raises(UsageError, match="is not there"):
+        Document("data", content).load()
+    with pytest.raises(AzureError, match="refuses"):
+        Document("job", {"type": "command", "name": "a"}).load()
+
+
+def test_a_sweep_has_a_trial_for_each_fold_and_none_for_one(alone: Path, tmp_path: Path) -> None:
+    from gliomap.deploy.azure import fold_names
+    from gliomap.errors import UsageError
+
+    del alone, tmp_path
+    none = {"split": None, "final": True}
+    assert fold_names("holdout", 5, 13, **none) == ()
+    assert fold_names("pooled", 5, 13, **none) == ()
+    assert fold_names("lopo", 5, 3, **none) == ("1", "2", "3", "final")
+    assert fold_names("kfold-patient", 3, 0, split=None, final=False) == ("1", "2", "3")
+    assert len(fold_names("double-cv", 5, 0, **none)) == 25
+    with pytest.raises(UsageError, match="--patients"):
+        fold_names("lopo", 5, 0, **none)
+
+
+@pytest.mark.parametrize(("kind", "extras"), [("train", {"train", "track"}), ("score", {"serve"})])
+def test_the_lock_has_every_requirement_in_a_version_that_fits(kind: str, extras: set[str]) -> None:
+    from packaging.requirements import Requirement
+
+    lines = (PROJECT / "src/gliomap/deploy/azure/locks" / f"{kind}.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    wanted = [Requirement(one) for one in requires("gliomap") or ()]
+    for one in wanted:
+        if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in extras):
+            name = one.name.lower().replace("_", "-")
+            if name != "gliomap":
+                assert one.specifier.contains(pins[name]), one
+    more = {"train": "azureml-mlflow", "score": "azureml-inference-server-http"}
+    assert more[kind] in pins
+
+
+def test_without_the_extra_it_says_what_to_install_and_nothing_else_loads_it(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "class No:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('azure', 'azureml'): raise ImportError(name)\n"
+        "sys.meta_path.insert(0, No())\n"
+        "import gliomap, gliomap.engine, gliomap.workflows, gliomap.serving, gliomap.deploy\n"
+        "from gliomap.cli import run\n"
+        "assert run(['azure', '--help']) == 0\n"
+        "assert run(['azure', 'check']) == 3\n"
+        "assert not [name for name in sys.modules if name.split('.')[0] in ('azure', 'azureml')]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 'pip install "gliomap[azure]"' in done.stderr
+    extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert any(one.startswith("azure-ai-ml") for one in extras["azure"])
