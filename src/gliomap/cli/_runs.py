@@ -259,18 +259,17 @@ _ORDERS: dict[str, Callable[[RunRow], Any]] = {
 }
 
 
-def _told_figures(row: RunRow) -> tuple[str, str, str]:
-    """Figures for people; where there are none yet, why."""
+def _told_figures(row: RunRow) -> list[str]:
+    """Figures for people; empty before there are any."""
     if row.figures is None:
-        return ("training" if row.state == "training" else "to evaluate"), "", ""
-    overall, sensitivity, specificity = ("none" if value is None else f"{value:.3f}" for value in _figures(row))
-    return overall, sensitivity, specificity
+        return ["", "", ""]
+    return ["none" if value is None else f"{value:.3f}" for value in _figures(row)]
 
 
 def _tested(row: RunRow) -> str:
-    """Patients who were tested, once it is evaluated."""
+    """Patients who were tested; before that, why nobody is."""
     if row.figures is None:
-        return ""
+        return "training" if row.state == "training" else "not yet"
     patients = row.figures.tested
     return patients[0] if len(patients) == 1 else f"{len(patients)} patients"
 

@@ -1,0 +1,48 @@
+"""The compose file of the tracking server says what the project and its page promise."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any
+
+import pytest
+
+from support import PROJECT
+
+FOLDER = PROJECT / "deploy" / "tracking"
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    yaml = pytest.importorskip("yaml")
+    found: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    return found
+
+
+def test_server_and_clients_are_of_one_version() -> None:
+    extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    pinned = {
+        re.sub(r".*==", "", one)
+        for name in ("track", "mlflow-server")
+        for one in extras[name]
+        if "mlflow" in one and "==" in one
+    }
+    (image,) = re.findall(r"mlflow==([\d.]+)", (FOLDER / "Dockerfile").read_text(encoding="utf-8"))
+    assert pinned == {image}
+
+
+def test_it_is_reached_from_this_machine_alone_and_its_database_from_nowhere(services: dict[str, Any]) -> None:
+    assert services["mlflow"]["ports"] == ["127.0.0.1:5000:5000"]
+    assert "ports" not in services["database"]
+
+
+def test_no_password_stands_in_a_file(services: dict[str, Any]) -> None:
+    assert services["database"]["environment"]["POSTGRES_PASSWORD"].startswith("${GLIOMAP_TRACKING_PASSWORD:?")
+    assert "${GLIOMAP_TRACKING_PASSWORD:?}@database" in services["mlflow"]["environment"]["MLFLOW_BACKEND_STORE_URI"]
+
+
+def test_database_and_files_outlive_the_containers(services: dict[str, Any]) -> None:
+    assert services["database"]["volumes"] == ["database:/var/lib/postgresql/data"]
+    assert services["mlflow"]["volumes"] == ["artifacts:/artifacts"]
+    assert '"/artifacts"' in (FOLDER / "Dockerfile").read_text(encoding="utf-8")
