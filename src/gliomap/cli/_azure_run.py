@@ -79,7 +79,7 @@ def train(
     ] = None,
     experiment: Annotated[str, typer.Option("--experiment", metavar="NAME", help="In the studio.")] = "gliomap",
     register: Annotated[
-        str | None, typer.Option("--register", metavar="NAME", help="Of the model; else the bundle's own.")
+        str | None, typer.Option("--register", metavar="NAME", help="Of the model; else as the thesis named it.")
     ] = None,
     trials: Annotated[int, typer.Option("--trials", metavar="N", min=1, help="Folds at the same time.")] = 4,
     patients: Annotated[
