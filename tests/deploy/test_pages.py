@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -35,18 +36,24 @@ def programs(tool: ContainerTool, installation: Installation, flags: list[str], 
     return folder
 
 
+def on_a_port_of_its_own(command: str, port: int) -> str:
+    """The same command with another port: servers of other tests may have the usual one."""
+    local = f" --port {port}" if command.startswith("gliomap deploy local ") else ""
+    return command.replace("127.0.0.1:8000", f"127.0.0.1:{port}") + local
+
+
 @pytest.mark.parametrize("page", CONTAINER_PAGES, ids=str)
 def test_the_commands_of_a_page_run(page: Path, image: object, programs: Path, tmp_path: Path) -> None:
     del image  # its layers are used again
     folder = tmp_path / "reader"
     folder.mkdir()
     environment = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-    for command in commands(page):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for typed in commands(page):
+        command = on_a_port_of_its_own(before_a_small_camera(typed, folder), port)
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", before_a_small_camera(command, folder)],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
+            ["bash", "-euo", "pipefail", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0, f"$ {command}\n{done.stdout}\n{done.stderr}"
