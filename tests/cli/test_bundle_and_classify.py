@@ -67,7 +67,10 @@ class TestCreate:
         ]
         manifest = json.loads((out / "manifest.json").read_text())
         assert manifest["training"]["patients"]["test"] == ["ID0003"]
-        assert manifest["notes"] == ["It was never evaluated."]
+        assert manifest["notes"] == [
+            "The patients are synthetic: its figures say nothing about people.",
+            "It was never evaluated.",
+        ]
 
     def test_an_evaluated_run_carries_its_figures(self, gliomap: Run, small_run: Path, tmp_path: Path) -> None:
         run = Path(shutil.copytree(small_run, tmp_path / "run"))

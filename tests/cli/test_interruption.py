@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
+import subprocess
+import sys
 
 import pytest
 
+PROGRAM = """
+import signal
 from gliomap.cli._interruption import Interruption
 
-
-@pytest.fixture(autouse=True)
-def listening() -> Iterator[None]:
-    """As a command in a terminal: tests that run in the background ignore Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+# As a command in a terminal: a process in the background ignores Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def swallow() -> None:
-    """What an import that catches everything makes of Ctrl-C."""
+def swallow():
+    # What an import that catches everything makes of Ctrl-C.
     try:
         signal.raise_signal(signal.SIGINT)
     except KeyboardInterrupt:
@@ -27,28 +24,34 @@ def swallow() -> None:
     raise AssertionError("Ctrl-C did not arrive")
 
 
-def test_what_fails_after_a_swallowed_ctrl_c_is_an_interruption() -> None:
-    def import_and_use() -> None:
-        with Interruption():
-            swallow()
-            raise AttributeError("half-imported")
+try:
+    {attempt}
+except BaseException as error:
+    print(type(error).__name__, end=" ")
+print(signal.getsignal(signal.SIGINT).__name__ if callable(signal.getsignal(signal.SIGINT)) else "ignored")
+"""
 
-    with pytest.raises(KeyboardInterrupt):
-        import_and_use()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+CASES = {
+    "what fails after it was swallowed is an interruption": (
+        "with Interruption(): swallow(); raise AttributeError('half-imported')",
+        "KeyboardInterrupt default_int_handler",
+    ),
+    "other faults pass as they are": (
+        "with Interruption(): raise AttributeError('ours')",
+        "AttributeError default_int_handler",
+    ),
+    "work that ends well in spite of it is done": ("with Interruption(): swallow()", "default_int_handler"),
+    "a process that ignores it goes on ignoring it": (
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n    with Interruption(): signal.raise_signal(signal.SIGINT)",
+        "ignored",
+    ),
+}
 
 
-def test_other_faults_pass_as_they_are() -> None:
-    with pytest.raises(AttributeError), Interruption():
-        raise AttributeError("ours")
-
-
-def test_work_that_ends_well_in_spite_of_it_is_done() -> None:
-    with Interruption():
-        swallow()
-
-
-def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with Interruption():
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+@pytest.mark.parametrize(("attempt", "told"), CASES.values(), ids=CASES)
+def test_ctrl_c(attempt: str, told: str) -> None:
+    # In a process of its own: whoever runs the tests is not to be interrupted.
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(attempt=attempt)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == told

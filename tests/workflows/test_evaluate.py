@@ -88,7 +88,7 @@ class TestWhatItLeaves:
                 assert min(picture.size) > 300
 
     def test_tables_can_be_printed(self, evaluated: Path) -> None:
-        tables = record_tables(read_evaluation(evaluated / "metrics.json", "summary.json"))
+        tables = record_tables(read_evaluation(evaluated / "metrics.json"))
         assert tables[0].rows[0][0] == TESTED
 
     def test_nothing_else_is_left(self, evaluated: Path) -> None:
@@ -103,7 +103,7 @@ class TestWhatItLeaves:
 
 class TestAgain:
     def test_an_evaluation_is_not_replaced_unasked(self, made: tuple[Path, Path], evaluated: Path) -> None:
-        before = (evaluated / "metrics.json", "summary.json").read_bytes()
+        before = (evaluated / "metrics.json").read_bytes()
         with pytest.raises(OutputExistsError):
             evaluate(made[1])
         assert (evaluated / "metrics.json").read_bytes() == before

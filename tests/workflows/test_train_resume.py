@@ -104,6 +104,7 @@ def test_ctrl_c_during_the_second_training_on_all_patients(study):
         r.train_loss for r in open_run(expected).history().refit
     ]
     assert sorted(path.name for path in folder.iterdir()) == [
+        "epochs.jsonl",
         "history.json",
         "model.safetensors",
         "run.json",

@@ -28,10 +28,11 @@ def trace(app: Any) -> bool:
     try:
         from opentelemetry import trace as telemetry
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+        from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
         from opentelemetry.sdk.resources import SERVICE_NAME, Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.util.http import parse_excluded_urls
     except ImportError as error:
         raise UsageError(
             VARIABLE,
@@ -43,5 +44,6 @@ def trace(app: Any) -> bool:
         provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         telemetry.set_tracer_provider(provider)
-    FastAPIInstrumentor.instrument_app(app, excluded_urls="health,metrics")
+    # Around any ASGI application: the instrumentation of FastAPI reads its routes, and older ones fail on newer FastAPI.
+    app.add_middleware(OpenTelemetryMiddleware, excluded_urls=parse_excluded_urls("health,metrics"))
     return True

@@ -22,7 +22,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-_CODE = tempfile.mkdtemp()
+_CODE = tempfile.mkdtemp(prefix="gliomap-")
 for _wheel in Path(__file__).parent.glob("*.whl"):
     zipfile.ZipFile(_wheel).extractall(_CODE)
 sys.path.insert(0, _CODE)
