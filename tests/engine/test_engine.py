@@ -291,21 +291,3 @@ def test_a_graph_that_classifies_masked_pixels_is_overruled(
     assert not found.mask.all()
     for array in (found.labels, found.confidence, found.probabilities.max(axis=2)):
         np.testing.assert_array_equal(array > 0, found.mask)
-
-
-def test_openvino_takes_out_only_convolutions_that_spread_a_factor(tmp_path: Path) -> None:
-    import openvino
-
-    from gliomap.engine._openvino import _broadcast_spreads
-
-    graph = small_bundle(tmp_path / "bundle", network=window_network(), sensor=small_sensor()).frame_graph
-    model = openvino.Core().read_model(graph)
-
-    def convolutions() -> int:
-        return sum(node.get_type_name() == "Convolution" for node in model.get_ops())
-
-    before = convolutions()
-    _broadcast_spreads(model)
-    assert convolutions() == before - 1
-    _broadcast_spreads(model)
-    assert convolutions() == before - 1

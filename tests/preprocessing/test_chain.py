@@ -127,6 +127,18 @@ class TestMasks:
         assert not raw_reasons(raw, references).any()
 
     @SENSORS
+    @pytest.mark.parametrize("share", [0.003, 0.05, 0.9])
+    def test_each_saturated_pixel_is_found(self, sensor: MosaicSensor, share: float) -> None:
+        raw, white, dark = scene(sensor)
+        saturated = np.random.default_rng(1).random(raw.shape) < share
+        raw[saturated] = 1023
+        area, (rows, columns) = sensor.active_area, sensor.pattern
+        active = saturated[area.top : area.top + area.height, area.left : area.left + area.width]
+        tiles = active.reshape(area.height // rows, rows, area.width // columns, columns).any(axis=(1, 3))
+        reasons = raw_reasons(raw, prepare_references(white, dark, sensor))
+        np.testing.assert_array_equal(reasons == Reason.SATURATED, tiles)
+
+    @SENSORS
     def test_a_saturated_white_masks_too(self, sensor: MosaicSensor) -> None:
         raw, white, dark = scene(sensor)
         white[pixel(sensor, 0, 3, 24)] = 1023

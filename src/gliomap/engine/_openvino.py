@@ -11,11 +11,9 @@ import numpy.typing as npt
 import openvino
 
 from gliomap.engine._backend import Inputs, Outputs, Precision, Runner, default_threads, unreadable
+from gliomap.engine._openvino_graph import reshape_for_openvino
 
 __all__ = ["load"]
-
-_SPREAD = "normalise/spread_"
-"""Such nodes of a frame graph multiply one channel by ones (`gliomap.learning.export`)."""
 
 
 def load(content: bytes, origin: object, threads: int | None, precision: Precision) -> Runner:
@@ -33,7 +31,7 @@ def load(content: bytes, origin: object, threads: int | None, precision: Precisi
         settings["EXECUTION_MODE_HINT"] = "PERFORMANCE"
     try:
         model = core.read_model(content)
-        _broadcast_spreads(model)
+        reshape_for_openvino(model)
         compiled = core.compile_model(model, "CPU", settings)
     except RuntimeError as error:
         raise unreadable(origin, "openvino", error) from error
@@ -51,19 +49,6 @@ def load(content: bytes, origin: object, threads: int | None, precision: Precisi
         return Outputs(*(np.array(request.get_tensor(name).data) for name in Outputs._fields))
 
     return run
-
-
-def _broadcast_spreads(model: Any) -> None:
-    """Take out the convolutions with ones that spread a factor over channels.
-
-    They keep ONNX Runtime in its own layout; OpenVINO multiplies a factor with all channels by itself.
-    """
-    for node in model.get_ordered_ops():
-        if node.get_type_name() != "Convolution" or _SPREAD not in node.get_friendly_name():
-            continue
-        kernel = node.input_value(1).get_node()
-        if kernel.get_type_name() == "Constant" and (kernel.get_data() == 1).all():
-            node.output(0).replace(node.input_value(0))
 
 
 def _shareable(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:

@@ -148,8 +148,6 @@ def prepare_references(
 def raw_reasons(raw: _UInt16, references: References) -> npt.NDArray[np.uint8]:
     """Why tiles of this raw frame are invalid, the references' reasons included.
 
-    Costs one pass over the frame where nothing is saturated.
-
     Parameters
     ----------
     raw
@@ -170,15 +168,24 @@ def raw_reasons(raw: _UInt16, references: References) -> npt.NDArray[np.uint8]:
     """
     sensor = references.sensor
     require_frame(raw, sensor, "raw frame")
-    # Over the whole frame, which is contiguous: faster than over the active area, and almost always enough.
-    if int(raw.max()) < sensor.saturation:
+    # Over the whole frame, which is contiguous: faster than over the active area.
+    saturated = _places_of(raw >= sensor.saturation)
+    if not saturated.size:
         return references.reasons
-    # Flat: NumPy finds what is not zero in two dimensions ten times slower.
-    places = np.stack(np.divmod(np.flatnonzero(raw >= sensor.saturation), raw.shape[1]), axis=1)
+    places = np.stack(np.divmod(saturated, raw.shape[1]), axis=1)
     reasons = references.reasons.copy()
     row, column = _tiles_of(places, sensor)
     reasons[row, column] |= np.uint8(Reason.SATURATED)
     return reasons
+
+
+def _places_of(flags: _Bool) -> _Indices:
+    """Flat places of what is true, as `np.flatnonzero`; faster where hardly anything is: eight are looked at at once."""
+    flat = flags.reshape(-1)
+    whole = flat.size // 8 * 8
+    eights = np.flatnonzero(flat[:whole].view(np.uint64) != 0)
+    group, place = np.nonzero(flat[:whole].reshape(-1, 8)[eights])
+    return np.concatenate([eights[group] * 8 + place, whole + np.flatnonzero(flat[whole:])])
 
 
 def _tile_reasons(white: _UInt16, lit: _Bool, sensor: MosaicSensor) -> npt.NDArray[np.uint8]:

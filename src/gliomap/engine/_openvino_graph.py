@@ -1,0 +1,85 @@
+"""A frame graph as OpenVINO runs it fastest: the same numbers by other operations.
+
+Bundles carry one frame graph, shaped for ONNX Runtime; what serves its layout of channels in blocks costs OpenVINO
+time. Each function here undoes one such shape where it finds it, by the stages that `gliomap.learning.export` puts
+before the names of nodes. Other graphs stay as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from openvino import opset13 as operators
+
+__all__ = ["reshape_for_openvino"]
+
+
+def reshape_for_openvino(model: Any) -> None:
+    """Rewrite a model that was read and is not compiled yet."""
+    _broadcast_spreads(model)
+    _drop_empty_channels(model)
+    _read_rows_of_tiles(model)
+    model.validate_nodes_and_infer_types()
+
+
+def _broadcast_spreads(model: Any) -> None:
+    """Take out the convolutions with ones that spread a factor over channels: a product broadcasts by itself."""
+    for node, kernel in _convolutions(model, "normalise/spread_"):
+        if (kernel == 1).all():
+            node.output(0).replace(node.input_value(0))
+
+
+def _drop_empty_channels(model: Any) -> None:
+    """Cut off the channels of zeros that fill up a block behind the bands, wherever they are read."""
+    tiles = _convolutions(model, "tiles/")
+    if len(tiles) != 1:
+        return
+    channels = tiles[0][1].shape[0]
+    # The matrix of a sensor has no row of zeros: what is filled up begins behind the last row that is none.
+    bands = int(np.flatnonzero(tiles[0][1].any(axis=(1, 2, 3))).max(initial=-1)) + 1
+    readers = [*_convolutions(model, "normalise/"), *_convolutions(model, "network/")[:1]]
+    _set_kernel(*tiles[0], (slice(bands),))
+    for node, kernel in readers:
+        if kernel.shape[1] == channels:
+            _set_kernel(node, kernel, (slice(None), slice(bands)))
+
+
+def _read_rows_of_tiles(model: Any) -> None:
+    """Make the columns of a tile the channels of the convolution that cuts out tiles.
+
+    Over one channel it would be sums of single products. A tile's columns lie side by side, which is how channels
+    lie in OpenVINO's own layout, so that the turned view costs nothing.
+    """
+    for node, kernel in _convolutions(model, "tiles/"):
+        rows, columns = kernel.shape[2:]
+        _, _, height, width = node.get_output_shape(0)
+        begin, end, step, axes = map(_integers, ([0, 0], [height * rows, width * columns], [1, 1], [2, 3]))
+        whole = operators.slice(node.input_value(0), begin, end, step, axes)
+        view = operators.reshape(whole, _integers([1, height * rows, width, columns]), special_zero=False)
+        channels = operators.transpose(view, _integers([0, 3, 1, 2]))
+        turned = np.ascontiguousarray(kernel.transpose(0, 3, 2, 1))
+        by_row = operators.convolution(channels, operators.constant(turned), [rows, 1], [0, 0], [0, 0], [1, 1])
+        by_row.set_friendly_name(node.get_friendly_name())
+        node.output(0).replace(by_row.output(0))
+
+
+def _convolutions(model: Any, stage: str) -> list[tuple[Any, npt.NDArray[np.float32]]]:
+    """Convolutions of a stage, in order, each with its constant kernel (out, in, rows, columns)."""
+    found = []
+    for node in model.get_ordered_ops():
+        # OpenVINO may append to the names that a graph came with.
+        if node.get_type_name() == "Convolution" and node.get_friendly_name().startswith(stage):
+            kernel = node.input_value(1).get_node()
+            if kernel.get_type_name() == "Constant":
+                found.append((node, np.asarray(kernel.get_data())))
+    return found
+
+
+def _set_kernel(node: Any, kernel: npt.NDArray[np.float32], part: tuple[slice, ...]) -> None:
+    node.input(1).replace_source_output(operators.constant(np.ascontiguousarray(kernel[part])).output(0))
+
+
+def _integers(values: list[int]) -> Any:
+    return operators.constant(np.array(values, np.int64))
