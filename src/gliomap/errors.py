@@ -116,7 +116,7 @@ class ArchiveError(GlioMapError):
 
 
 class AzureError(GlioMapError):
-    """Azure refuses: the sign-in, a permission, a name that is not there or taken, or what was asked for failed there."""
+    """Azure refuses (the sign-in, a permission, a name that is not there or taken), fails, or is not reached."""
 
 
 class RequestError(GlioMapError):

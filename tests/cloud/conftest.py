@@ -79,7 +79,8 @@ def room(machine_room: MachineRoom, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """A new workspace with an empty container, and an environment in which `gliomap azure` finds it."""
     from azure.storage.blob import ContainerClient
 
-    from cloud.workspace import SECRET, TENANT, Cloud, serve_cloud
+    from cloud.identity import SECRET, TENANT
+    from cloud.workspace import Cloud, serve_cloud
 
     cloud = Cloud(container=f"c-{uuid.uuid4().hex[:12]}")
     for name in list(os.environ):
@@ -114,7 +115,7 @@ def room(machine_room: MachineRoom, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     ):
         container.create_container()
         machine_room.routes.ports["*"] = port
-        machine_room.routes.down = False
+        machine_room.routes.down, machine_room.routes.left = False, None
         write_config(tmp_path / "config.json")
         monkeypatch.chdir(tmp_path)
         yield Room(cloud, machine_room.routes, container, opened, environment)

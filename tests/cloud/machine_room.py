@@ -17,7 +17,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -101,11 +101,22 @@ def make_certificates(folder: Path) -> Certificates:
 
 @dataclass
 class Routes:
-    """Pattern of host names → port on loopback; what is asked for and has none is refused and noted."""
+    """Pattern of host names → port on loopback; what is asked for and has none is refused and noted.
+
+    Where `left` is a number, every line breaks once so many bytes have gone up.
+    """
 
     ports: dict[str, int] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     down: bool = False
+    left: int | None = None
+
+    def carries(self, size: int) -> bool:
+        """Whether so many bytes still go up."""
+        if self.left is not None:
+            self.left -= size
+            self.down = self.left < 0
+        return not self.down
 
     def port(self, host: str) -> int | None:
         """Where a host is."""
@@ -130,13 +141,16 @@ class _Connect(socketserver.StreamRequestHandler):
             self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             back = threading.Thread(target=_pump, args=(there, self.connection), daemon=True)
             back.start()
-            _pump(self.connection, there)
+            _pump(self.connection, there, routes.carries)
             back.join(5)
 
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
+def _pump(source: socket.socket, target: socket.socket, carries: Callable[[int], bool] = bool) -> None:
     try:
         while data := source.recv(1 << 16):
+            if not carries(len(data)):
+                source.shutdown(socket.SHUT_RDWR)
+                break
             target.sendall(data)
         target.shutdown(socket.SHUT_WR)
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,9 @@ import pytest
 
 from cli.conftest import COMMAND
 from cloud.conftest import Azure, Room
-from cloud.workspace import SECRET
+from cloud.identity import SECRET, token
+from cloud.machine_room import ACCOUNT
+from cloud.workspace import Fault
 from gliomap._files import sha256_of
 from gliomap.errors import AzureError
 
@@ -122,6 +125,39 @@ def test_a_file_that_is_there_and_differs_is_kept(azure: Azure, small_study: Pat
     assert mine.read_bytes() == (small_study / "study.toml").read_bytes()
 
 
+def test_a_line_that_breaks_in_the_middle_costs_only_what_was_on_its_way(
+    azure: Azure, room: Room, small_study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gliomap.deploy.azure._client.RETRIES", {"retry_total": 0})
+    files = hashes(small_study)
+    room.routes.left = sum((small_study / name).stat().st_size for name in files) * 4 // 5
+    fault = azure("upload", small_study, code=2)
+    assert "cannot be reached" in fault["fault"]
+    assert "give the command again" in fault["remedy"]
+    room.routes.down, room.routes.left = False, None
+    arrived = room.blobs()
+    assert 0 < len(arrived) < len(files)
+    assert "study.inventory.json" not in arrived
+    done = azure("upload", small_study)
+    assert (done["skipped"], done["sent"]) == (len(arrived), len(files) - len(arrived))
+    assert room.blobs() == {f"study/{name}" for name in files} | {"study.inventory.json"}
+
+
+def test_without_a_role_on_the_storage_nothing_is_sent_and_the_role_is_named(
+    azure: Azure, room: Room, small_study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "AuthorizationPermissionMismatch"
+    host = f"{ACCOUNT}.blob.core.windows.net"
+    room.cloud.faults.append(Fault(re.escape(host), 403, code=code, headers={"x-ms-error-code": code}))
+    with monkeypatch.context() as without_a_role:
+        without_a_role.setitem(room.routes.ports, host, room.routes.ports["*"])
+        fault = azure("upload", small_study, code=2)
+    assert "may not do this" in fault["fault"]
+    assert "Storage Blob Data Contributor" in fault["remedy"]
+    assert not room.blobs()
+    assert azure("upload", small_study)["skipped"] == 0
+
+
 @pytest.mark.parametrize("name", ["../outside", "a/../../outside", "/etc/passwd", "a\\..\\b"])
 def test_a_name_that_leads_out_of_the_folder_is_refused(name: str, tmp_path: Path) -> None:
     storage = pytest.importorskip("gliomap.deploy.azure._storage")
@@ -154,8 +190,6 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(room: Room, azure: Azure, 
 
 @pytest.mark.usefixtures("room")
 def test_no_secret_is_written_or_said(gliomap: Azure, small_study: Path, tmp_path: Path) -> None:
-    from cloud.workspace import token
-
     done = gliomap("azure", "upload", small_study, "--verbose")
     assert done.code == 0
     told = gliomap("azure", "dataset", "create", "nowhere")

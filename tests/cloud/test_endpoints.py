@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bundles.makers import small_bundle, small_sensor, window_network
 from cloud.conftest import Azure, Room
+from cloud.identity import KEY, MACHINE_LEARNING, SHORT_TOKEN, token
 from cloud.workspace import Fault
 from gliomap.captures import write_frame
+from gliomap.engine import Engine
 from serving.servers import make_scene
 
 
@@ -114,3 +119,77 @@ def test_what_the_endpoint_says_is_wrong_is_told(azure: Azure, room: Room, bundl
     room.cloud.faults.append(Fault(r"listKeys", 403))
     assert "may not do this" in azure("score", "brain", *frames(tmp_path), code=2)["fault"]
     assert "is not there" in azure("score", "elsewhere", *frames(tmp_path), code=2)["fault"]
+
+
+@pytest.mark.parametrize(("auth", "mode"), [("key", "Key"), ("entra", "AADToken")])
+@pytest.mark.usefixtures("machines")
+def test_an_endpoint_lets_in_who_shows_what_it_asks_for(
+    auth: str, mode: str, azure: Azure, room: Room, bundle: Path, tmp_path: Path
+) -> None:
+    azure("deploy", bundle, "--endpoint", "brain", "--auth", auth)
+    assert room.cloud.things["onlineEndpoints/brain"]["properties"]["authMode"] == mode
+    asked = len(room.cloud.asked)
+    azure("score", "brain", *frames(tmp_path), "-o", "map")
+    engine, scene = Engine.open(bundle), make_scene(small_sensor())
+    labels = engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark)).labels
+    assert np.array_equal(np.load("map/labels.npy"), labels)
+    assert any("listKeys" in line for line in room.cloud.asked[asked:]) == (auth == "key")
+
+
+def test_each_endpoint_is_shown_its_own_kind_of_proof_and_nobody_else_sees_it(
+    gliomap: Azure, azure: Azure, room: Room, bundle: Path, tmp_path: Path
+) -> None:
+    azure("deploy", bundle, "--endpoint", "brain")
+    seen: list[str] = []
+
+    def answer(_: str, headers: dict[str, str], __: bytes) -> tuple[int, dict[str, str], bytes]:
+        seen.append(headers["Authorization"].removeprefix("Bearer "))
+        return 200, {}, b"no map"
+
+    room.cloud.score = answer
+    endpoint = room.cloud.things["onlineEndpoints/brain"]["properties"]
+    for mode in ("Key", "AMLToken", "AADToken"):
+        endpoint["authMode"] = mode
+        done = gliomap("azure", "score", "brain", *frames(tmp_path))
+        assert "something else than a map" in done.err
+        assert seen[-1] not in done.out + done.err
+    assert seen[:2] == [KEY, SHORT_TOKEN]
+    assert seen[2].split(".")[0] == token().split(".")[0]
+    assert claims(seen[2])["aud"] == MACHINE_LEARNING
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and seen[2].encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("status", "fault", "remedy"),
+    [(401, "does not accept", "az login"), (403, "you may not ask it", "onlineEndpoints/score/action")],
+)
+def test_who_is_turned_away_by_an_endpoint_is_told_what_to_do(
+    status: int, fault: str, remedy: str, azure: Azure, room: Room, bundle: Path, tmp_path: Path
+) -> None:
+    azure("deploy", bundle, "--endpoint", "brain", "--auth", "entra")
+    room.cloud.faults.append(Fault(r"^POST brain\.westeurope\.inference", status, times=1))
+    told = azure("score", "brain", *frames(tmp_path), "-o", "map", code=2)
+    assert told["thing"] == "endpoint brain"
+    assert fault in told["fault"]
+    assert remedy in told["remedy"]
+    assert not Path("map").exists()
+    room.cloud.score = lambda *_: (200, {}, b"no map")
+    assert "something else" in azure("score", "brain", *frames(tmp_path), code=2)["fault"]
+
+
+def test_an_endpoint_with_keys_is_not_taken_for_one_with_sign_in(azure: Azure, room: Room, bundle: Path) -> None:
+    azure("deploy", bundle, "--endpoint", "brain")
+    fault = azure("deploy", "small", "--endpoint", "brain", "--auth", "entra", code=2)
+    assert fault["thing"] == "endpoint brain"
+    assert "whoever has its key" in fault["fault"]
+    assert "--endpoint" in fault["remedy"]
+    assert not any("deployments/green" in name for name in room.cloud.things)
+    azure("deploy", "small", "--endpoint", "other", "--auth", "entra")
+    azure("deploy", "small", "--endpoint", "other")
+
+
+def claims(packed: str) -> dict[str, Any]:
+    """What a token says of itself."""
+    body = packed.split(".")[1]
+    read: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    return read

@@ -7,7 +7,6 @@ with faults when told to. It is no Azure: what it accepts, Azure may refuse.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import threading
@@ -23,13 +22,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 
+from cloud import identity
 from cloud.machine_room import ACCOUNT, ACCOUNT_KEY, Certificates
 
 SUBSCRIPTION, GROUP, WORKSPACE = "00000000-1111-2222-3333-444444444444", "nemesis", "brain"
 CONTAINER = "azureml-blobstore-1"
-TENANT = "99999999-8888-7777-6666-555555555555"
 LOCATION = "westeurope"
-SECRET = "not-to-be-seen-anywhere"  # what a service principal signs in with
 ARM = (
     f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}"
     f"/providers/Microsoft.MachineLearningServices/workspaces/{WORKSPACE}"
@@ -208,15 +206,11 @@ def _route(cloud: Cloud, method: str, host: str, target: str, headers: dict[str,
     parts = urlsplit(target)
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     if host == "login.microsoftonline.com":
-        return _sign_in(parts.path, content)
+        return Reply(*identity.sign_in(parts.path, content))
     if host.endswith(".inference.ml.azure.com"):
-        if headers.get("Authorization") != "Bearer key-of-the-endpoint":
-            return Reply(401, {"error": "no key"})
-        assert cloud.score is not None
-        status, back, body = cloud.score(target, headers, content)
-        return Reply(status, body, back)
-    if not headers.get("Authorization", "").startswith("Bearer ") and "/logs/" not in parts.path:
-        return Reply(401, {"error": {"code": "AuthenticationFailed", "message": "no token"}})
+        return _score(cloud, host, target, headers, content)
+    if not identity.holds_token(headers, identity.MANAGEMENT) and "/logs/" not in parts.path:
+        return Reply(401, {"error": {"code": "AuthenticationFailed", "message": "no token for this audience"}})
     if host == f"{LOCATION}.api.azureml.ms":
         return _services(cloud, method, parts.path)
     if parts.path.casefold() == ARM.casefold():
@@ -230,6 +224,16 @@ def _route(cloud: Cloud, method: str, host: str, target: str, headers: dict[str,
     return Reply(404, {"error": {"code": code, "message": f"{parts.path} was not found"}})
 
 
+def _score(cloud: Cloud, host: str, target: str, headers: dict[str, str], content: bytes) -> Reply:
+    """What the host of an endpoint answers to a frame."""
+    endpoint = cloud.things[f"onlineEndpoints/{host.partition('.')[0]}"]["properties"]
+    if not identity.admits(endpoint["authMode"], headers):
+        return Reply(401, {"error": {"code": "Unauthorized", "message": "not let in"}})
+    assert cloud.score is not None
+    status, back, body = cloud.score(target, headers, content)
+    return Reply(status, body, back)
+
+
 def _usage(name: str, used: int, limit: int) -> Json:
     return {
         "id": f"/subscriptions/{SUBSCRIPTION}/usages/{name}",
@@ -239,43 +243,6 @@ def _usage(name: str, used: int, limit: int) -> Json:
         "limit": limit,
         "name": {"value": name, "localizedValue": name},
     }
-
-
-def token(seconds: int = 3600) -> str:
-    """What Azurite's basic check of Entra tokens accepts."""
-    now = int(time.time())
-    claims = {
-        "aud": "https://storage.azure.com",
-        "iss": f"https://sts.windows.net/{TENANT}/",
-        "iat": now - 60,
-        "nbf": now - 60,
-        "exp": now + seconds,
-        "oid": "a-tester",
-        "tid": TENANT,
-    }
-    parts = ({"alg": "RS256", "typ": "JWT"}, claims)
-    packed = [base64.urlsafe_b64encode(json.dumps(one).encode()).rstrip(b"=").decode() for one in parts]
-    return ".".join([*packed, base64.urlsafe_b64encode(b"signed").rstrip(b"=").decode()])
-
-
-def _sign_in(path: str, content: bytes) -> Reply:
-    root = f"https://login.microsoftonline.com/{TENANT}"
-    if path.endswith("/openid-configuration"):
-        return Reply(
-            200,
-            {
-                "token_endpoint": f"{root}/oauth2/v2.0/token",
-                "authorization_endpoint": f"{root}/oauth2/v2.0/authorize",
-                "issuer": f"{root}/v2.0",
-                "jwks_uri": f"{root}/discovery/v2.0/keys",
-            },
-        )
-    if path.endswith("/token"):
-        if SECRET not in content.decode():
-            told = "AADSTS7000222: The provided client secret keys are expired."
-            return Reply(401, {"error": "invalid_client", "error_description": told})
-        return Reply(200, {"token_type": "Bearer", "expires_in": 3600, "ext_expires_in": 3600, "access_token": token()})
-    return Reply(404, {"error": "not found"})
 
 
 def _services(cloud: Cloud, method: str, path: str) -> Reply:
@@ -386,13 +353,31 @@ def _action(cloud: Cloud, path: str) -> Reply:
                 },
             },
         )
-    if action == "listKeys":
-        return Reply(200, {"primaryKey": "key-of-the-endpoint", "secondaryKey": "another"})
+    if action in ("listKeys", "token"):
+        return _credentials(cloud.things[path.rpartition("/")[0]]["properties"]["authMode"], action)
     if action == "getLogs":
         return Reply(200, {"content": cloud.deployment_log})
     if action == "cancel":
         return Reply(200)
     return Reply(404, {"error": {"code": "NotFound", "message": f"no action {action}"}})
+
+
+def _credentials(auth_mode: str, action: str) -> Reply:
+    """Keys of an endpoint, or a short-lived token of its own; one that asks for a sign-in has neither."""
+    if (auth_mode, action) == ("Key", "listKeys"):
+        return Reply(200, {"primaryKey": identity.KEY, "secondaryKey": identity.SECOND_KEY})
+    if (auth_mode, action) == ("AMLToken", "token"):
+        until = int(time.time()) + 3600
+        return Reply(
+            200,
+            {
+                "accessToken": identity.SHORT_TOKEN,
+                "tokenType": "Bearer",
+                "expiryTimeUtc": until,
+                "refreshAfterTimeUtc": until - 600,
+            },
+        )
+    return Reply(400, {"error": {"code": "BadArgument", "message": f"{action} is not for auth mode {auth_mode}"}})
 
 
 def _signature(blob: str) -> str:

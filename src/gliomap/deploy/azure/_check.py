@@ -10,9 +10,9 @@ from typing import Any
 
 from gliomap.deploy.azure._client import MANAGEMENT, Connection, plain
 from gliomap.deploy.azure._documents import Document
-from gliomap.deploy.azure._faults import azure_faults
+from gliomap.deploy.azure._faults import UnreachedError, azure_faults
 from gliomap.deploy.azure._settings import AzureSettings
-from gliomap.errors import GlioMapError, MachineError
+from gliomap.errors import AzureError
 
 __all__ = ["Checked", "Compute", "Missing", "Quota", "check_workspace", "cluster_document", "workspace_document"]
 
@@ -80,9 +80,7 @@ def check_workspace(connection: Connection) -> Checked:
     Raises
     ------
     AzureError
-        The sign-in is not accepted, or the workspace is not there.
-    MachineError
-        No network.
+        No network, the sign-in is not accepted, or the workspace is not there.
     """
     client, settings = connection.client, connection.settings
     identity = _identity(connection)
@@ -179,8 +177,8 @@ def _tried(missing: list[Missing], what: str, ask: Callable[[], Any]) -> Any:
     """Ask for something that is useful but not needed to go on; note what is wrong with it."""
     try:
         return ask()
-    except MachineError:
+    except UnreachedError:
         raise
-    except GlioMapError as error:
+    except AzureError as error:
         missing.append(Missing(f"{what}: {error.fault}", error.remedy))
         return None

@@ -141,7 +141,7 @@ def connect(settings: AzureSettings) -> Iterator[Connection]:
 
     Raises
     ------
-    AzureError, MachineError
+    AzureError
         As `azure_faults`, from what is done in the block.
     """
     credential = DefaultAzureCredential(

@@ -12,7 +12,7 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from gliomap.bundles import Bundle
 from gliomap.deploy.azure._client import Connection, plain, quiet
-from gliomap.deploy.azure._endpoints import EndpointPlan, deployment_document, endpoint_document
+from gliomap.deploy.azure._endpoints import AUTH_MODES, EndpointPlan, deployment_document, endpoint_document
 from gliomap.deploy.azure._faults import azure_faults
 from gliomap.deploy.azure._models import find_model, model_document, register_bundle
 from gliomap.errors import AzureError, GlioMapError, UsageError
@@ -21,6 +21,7 @@ __all__ = ["COLOURS", "Deployed", "deploy_bundle", "deployment_log", "undeploy"]
 
 COLOURS = ("blue", "green")
 """Deployments take turns: the new one stands beside the old one until it answers."""
+_TAKEN = "Names of endpoints are shared by a whole region: choose another with --endpoint NAME."
 _LOG_LINES = 60
 _CONTAINERS = ("storage-initializer", "inference-server")
 
@@ -169,11 +170,19 @@ def deployment_log(connection: Connection, endpoint: str, deployment: str, lines
 
 def _endpoint(connection: Connection, plan: EndpointPlan) -> Any:
     """The endpoint as it is, or a new one."""
-    with azure_faults(f"endpoint {plan.endpoint}"), quiet():
+    name = f"endpoint {plan.endpoint}"
+    with azure_faults(name, taken=_TAKEN), quiet():
         try:
-            return connection.client.online_endpoints.get(plan.endpoint)
+            there = connection.client.online_endpoints.get(plan.endpoint)
         except ResourceNotFoundError:
             return connection.client.online_endpoints.begin_create_or_update(endpoint_document(plan).load()).result()
+    if plan.auth == "entra" and there.auth_mode != AUTH_MODES[plan.auth]:
+        raise AzureError(
+            name,
+            "is there already and lets in whoever has its key",
+            "Leave out --auth to deploy behind it as it is, or name a new one: --endpoint NAME.",
+        )
+    return there
 
 
 def _make_deployment(connection: Connection, plan: EndpointPlan, say: Say) -> None:

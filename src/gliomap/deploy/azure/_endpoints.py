@@ -11,14 +11,15 @@ from gliomap.deploy.azure._code import SCORING_SCRIPT, code_folder, environment
 from gliomap.deploy.azure._documents import Document
 from gliomap.errors import UsageError
 
-__all__ = ["Auth", "EndpointKind", "EndpointPlan", "deployment_document", "endpoint_document"]
+__all__ = ["AUTH_MODES", "Auth", "EndpointKind", "EndpointPlan", "deployment_document", "endpoint_document"]
 
 EndpointKind = Literal["managed", "kubernetes"]
 Auth = Literal["key", "entra"]
 
 _SCHEMA = "https://azuremlschemas.azureedge.net/latest"
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]")
-_AUTH_MODES = {"key": "key", "entra": "aad_token"}
+AUTH_MODES = {"key": "key", "entra": "aad_token"}
+"""What our words are to Azure."""
 _PROBE = {"period": 10, "timeout": 5, "success_threshold": 1}
 
 
@@ -78,7 +79,7 @@ def endpoint_document(plan: EndpointPlan, traffic: dict[str, int] | None = None)
         {
             "$schema": f"{_SCHEMA}/{'managed' if managed else 'kubernetes'}OnlineEndpoint.schema.json",
             "name": plan.endpoint,
-            "auth_mode": _AUTH_MODES[plan.auth],
+            "auth_mode": AUTH_MODES[plan.auth],
             **({} if managed else {"compute": f"azureml:{plan.compute}"}),
             "description": "GlioMap. Research software, not a medical device.",
             "tags": {"gliomap": __version__},

@@ -19,9 +19,9 @@ from azure.core.exceptions import (
 )
 from marshmallow import ValidationError
 
-from gliomap.errors import AzureError, GlioMapError, MachineError
+from gliomap.errors import AzureError, GlioMapError
 
-__all__ = ["NotThereError", "azure_faults"]
+__all__ = ["NotThereError", "UnreachedError", "azure_faults"]
 
 _SIGN_IN = (
     "Sign in anew with `az login`, or check AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET of a service"
@@ -29,6 +29,8 @@ _SIGN_IN = (
 )
 _AGAIN = "Nothing is lost: give the command again later."
 _UNREACHED = re.compile(r"HTTPSConnectionPool|Failed to (resolve|establish)|Unable to connect to proxy")
+_TAKEN = re.compile(r"(?i)unique within|already exists|already an endpoint")
+"""How Azure tells a taken name of an endpoint or a version of an asset, where it answers with 400."""
 _SIGN_IN_CODE = re.compile(r"AADSTS\d+: [^.\n]*")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _SECRET = re.compile(r"(?i)\b(sig|sv|se|skoid|sktid|AccountKey|client_secret)=[^&\s\"']+")
@@ -46,7 +48,7 @@ _OF_STATUS = {
     ),
     409: (
         "is there already and differs, or is being changed by somebody else",
-        "Choose another name or version, or wait until the other change is done.",
+        "Choose another name or version, or wait until the other change is done; then give the command again.",
     ),
     413: ("is too large for the endpoint", "Deploy it --to kubernetes, which sets no such limit."),
     429: ("Azure is asked too often", _AGAIN),
@@ -61,16 +63,29 @@ class NotThereError(AzureError):
     """What was asked for does not exist; whoever makes it may go on."""
 
 
+class UnreachedError(AzureError):
+    """No network, or Azure itself is out of order: somebody must connect or wait, and give the command again."""
+
+
 @contextmanager
-def azure_faults(thing: str) -> Iterator[None]:
+def azure_faults(thing: str, *, taken: str = _OF_STATUS[409][1]) -> Iterator[None]:
     """Turn what Azure's libraries raise inside the block into errors of ours about `thing`.
+
+    Parameters
+    ----------
+    thing
+        What is asked for or made.
+    taken
+        What to do where its name is taken.
 
     Raises
     ------
-    AzureError
-        Sign-in, permission, a name that is not there or taken, or a document that Azure refuses.
-    MachineError
+    UnreachedError
         No network, or Azure itself is out of order.
+    NotThereError
+        It does not exist.
+    AzureError
+        Sign-in, permission, a name that is taken, or a document that Azure refuses.
     """
     for name in _CHATTERERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -85,13 +100,13 @@ def azure_faults(thing: str) -> Iterator[None]:
     except (ServiceRequestError, ServiceResponseError) as error:
         raise _no_network(thing, error) from error
     except HttpResponseError as error:
-        raise _of_response(thing, error) from error
+        raise _of_response(thing, error, taken) from error
     except (MlException, ValidationError, CloudError) as error:
         # azure-ai-ml hides what Azure answered behind texts of its own, coloured for a terminal.
         behind = list(_behind(error))
         answer = next((one for one in behind if isinstance(one, _ANSWERS)), None)
         if answer is not None:
-            with azure_faults(thing):
+            with azure_faults(thing, taken=taken):
                 raise answer from error
         told = _short(behind[-1])
         if "does not exist" in told:
@@ -110,19 +125,22 @@ def _behind(error: BaseException) -> Iterator[BaseException]:
         found = found.__cause__ or found.__context__
 
 
-def _of_response(thing: str, error: HttpResponseError) -> GlioMapError:
+def _of_response(thing: str, error: HttpResponseError, taken: str) -> AzureError:
     status = error.status_code or 0
-    if status in (408, 0) or status >= 500:
-        told = f"Azure is out of order ({status or 'no answer'}: {_short(error)})"
-        return MachineError(thing, told, _AGAIN)
+    if status < 400:  # the answer began well and broke off
+        return _no_network(thing, error)
+    if status == 408 or status >= 500:
+        return UnreachedError(thing, f"Azure is out of order ({status}: {_short(error)})", _AGAIN)
+    if status == 409 or (status == 400 and _TAKEN.search(str(error))):
+        return _told(thing, error, _OF_STATUS[409][0], taken)
     if status == 404:
         return NotThereError(thing, f"{_OF_STATUS[404][0]} ({_short(error)})", _OF_STATUS[404][1])
     fault, remedy = _OF_STATUS.get(status, (f"Azure refuses it with {status}", "Correct what the message names."))
     return _told(thing, error, fault, remedy)
 
 
-def _no_network(thing: str, error: BaseException) -> MachineError:
-    return MachineError(
+def _no_network(thing: str, error: BaseException) -> UnreachedError:
+    return UnreachedError(
         thing,
         f"Azure cannot be reached ({_short(error)})",
         "Check the network, HTTPS_PROXY, and REQUESTS_CA_BUNDLE behind a firewall that reads TLS. " + _AGAIN,

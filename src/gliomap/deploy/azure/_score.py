@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from azure.ai.ml.entities import ManagedOnlineEndpoint
+from azure.ai.ml.entities import EndpointAuthKeys, ManagedOnlineEndpoint
 from azure.core.exceptions import HttpResponseError
 from azure.core.rest import HttpRequest, HttpResponse
 from tifffile import imread, imwrite
@@ -27,8 +27,17 @@ __all__ = ["Scored", "score_in_azure"]
 FILES = ("labels.npy", "probabilities.npy", "map.png", "overlay.png", "result.json")
 _LIMIT = 10_000_000
 """What a managed endpoint takes in one request."""
-_MACHINE_LEARNING = "https://ml.azure.com/.default"
 _SECONDS = 90.0
+_TURNED_AWAY = {
+    401: (
+        "does not accept the key or sign-in that was asked for just now",
+        "Give the command again: a key may have been replaced in between. If it stays so, sign in anew with `az login`.",
+    ),
+    403: (
+        "knows you, but you may not ask it for maps",
+        "Ask its owner for a role on it that allows onlineEndpoints/score/action, such as 'AzureML Data Scientist'.",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ def score_in_azure(
     Parameters
     ----------
     connection
-        To the workspace, of which the endpoint's key or a token for it is asked.
+        To the workspace, of which the endpoint's key is asked, or the credential a token for an endpoint with sign-in.
     endpoint
         Its name.
     frames
@@ -91,14 +100,14 @@ def score_in_azure(
     sent = sum(len(content) for _, content, _ in files.values())
     with azure_faults(f"endpoint {endpoint}"):
         found = connection.client.online_endpoints.get(endpoint)
-        key = _key(connection, endpoint, str(found.auth_mode))
+        shown = _shown(connection, endpoint)
     if isinstance(found, ManagedOnlineEndpoint) and sent > _LIMIT:
         raise UsageError(
             "frames",
             f"have {sent / 1e6:.1f} MB; a managed endpoint takes {_LIMIT / 1e6:.0f}",
             "Deploy --to kubernetes, or use `gliomap serve` beside the camera.",
         )
-    headers = {"Authorization": f"Bearer {key}", "Accept": "application/zip"}
+    headers = {"Authorization": f"Bearer {shown}", "Accept": "application/zip"}
     if deployment is not None:
         headers["azureml-model-deployment"] = deployment
     read = time.perf_counter()
@@ -119,17 +128,18 @@ def _packed(path: Path) -> bytes:
     return buffer.getvalue()
 
 
-def _key(connection: Connection, endpoint: str, auth_mode: str) -> str:
-    if auth_mode == "aad_token":
-        return connection.credential.get_token(_MACHINE_LEARNING).token
-    keys = connection.client.online_endpoints.get_keys(endpoint)
-    return str(getattr(keys, "primary_key", None) or getattr(keys, "access_token", ""))
+def _shown(connection: Connection, endpoint: str) -> str:
+    """What the endpoint asks for: its key, a token of its own, or one's own sign-in, made out to Azure's endpoints."""
+    found = connection.client.online_endpoints.get_keys(endpoint)
+    return str(found.primary_key if isinstance(found, EndpointAuthKeys) else found.access_token)
 
 
 def _post(connection: Connection, endpoint: str, request: HttpRequest) -> HttpResponse:
     try:
         return connection.ask(request, scope=None, timeout=_SECONDS)
     except HttpResponseError as error:
+        if error.status_code in _TURNED_AWAY:
+            raise AzureError(f"endpoint {endpoint}", *_TURNED_AWAY[error.status_code]) from error
         problem = _problem(error)
         if problem is None:
             raise
