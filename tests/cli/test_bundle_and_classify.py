@@ -337,6 +337,12 @@ class TestReferenceAge:
         longer = gliomap("classify", made, *dated(timedelta(minutes=61)), "--max-reference-age", "90", "--json")
         assert json.loads(longer.out)["blanked"] is None
 
+    def test_a_limit_of_none_at_all_is_the_strictest(
+        self, gliomap: Run, made: Path, dated: Callable[[timedelta], list[str]]
+    ) -> None:
+        told = gliomap("classify", made, *dated(timedelta(minutes=1)), "--max-reference-age", "0", "--json")
+        assert "1.0 min older" in json.loads(told.out)["blanked"]
+
     def test_an_unknown_age_is_a_warning_and_blanks_where_a_limit_was_asked_for(
         self, gliomap: Run, made: Path, study: Path
     ) -> None:
@@ -358,6 +364,8 @@ class TestBadInput:
             (["--cube", "c.mat", "--study", "s"], "more than one input"),
             (["--study", "STUDY"], "no capture is named"),
             (["--cube", "c.npz", "--exposures", "1,1,1"], "--exposures belongs to --raw"),
+            (["--cube", "c.npz", "--msb-aligned"], "--msb-aligned belongs to --raw"),
+            (["--cube", "c.npz", "--capture", "ID0003C01"], "--capture belongs to --study"),
             (["--cube", "gone.mat"], "gone.mat"),
             (["--cube", "gone.npz"], "gone.npz"),
             (["--study", "STUDY", "--capture", "ID0009C01"], "ID0009C01"),
@@ -391,6 +399,24 @@ class TestBadInput:
         result = gliomap("classify", made, "--cube", cube)
         assert result.code == 2
         assert result.err.startswith(f"error: {cube}: has 24 bands")
+
+    def test_a_cube_of_another_camera_with_as_many_bands(
+        self, gliomap: Run, made: Path, study: Path, tmp_path: Path
+    ) -> None:
+        camera, cube = tmp_path / "camera.toml", tmp_path / "cube.npz"
+        write_sensor_toml(resized(get_sensor("nemesis"), 48, 72), camera)
+        assert gliomap("preprocess", *frame_flags(study), "--sensor", camera, "-o", cube).code == 0
+        result = gliomap("classify", made, "--cube", cube, "-o", tmp_path / "out")
+        assert result.code == 2
+        assert result.err.startswith(f"error: {cube}: has bands at 660.0–951.0 nm, the bundle's are at")
+        assert not (tmp_path / "out").exists()
+
+    def test_a_limit_of_age_means_nothing_for_a_cube(self, gliomap: Run, made: Path, study: Path) -> None:
+        cube = capture_files(study, "ID0003C01").cube
+        result = gliomap("classify", made, "--cube", cube, "--max-reference-age", "30", "-o", study / "out")
+        assert result.code == 2
+        assert f"{cube}: is preprocessed" in result.err
+        assert not (study / "out").exists()
 
     def test_swapped_references_are_refused(self, gliomap: Run, made: Path, study: Path) -> None:
         raw, white, dark = frame_flags(study)[1::2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -100,7 +101,8 @@ def classify(
 
         camera = get_sensor(sensor)
     frames = (raw, white, dark)
-    _refuse_misplaced(frames, cube, study, {"--white-dark": white_dark, "--exposures": exposures})
+    only_frames = {"--white-dark": white_dark, "--exposures": exposures, "--msb-aligned": msb_aligned}
+    _refuse_misplaced(frames, cube, study, only_frames, capture)
     options = ClassifyOptions(
         backend=backend.value,
         precision="reduced" if reduced else "f32",
@@ -115,7 +117,11 @@ def classify(
 
 
 def _refuse_misplaced(
-    frames: tuple[Path | None, ...], cube: Path | None, study: Path | None, only_frames: dict[str, object]
+    frames: tuple[Path | None, ...],
+    cube: Path | None,
+    study: Path | None,
+    only_frames: Mapping[str, object],
+    capture: str | None,
 ) -> None:
     ways = [any(path is not None for path in frames), cube is not None, study is not None]
     if sum(ways) != 1:
@@ -123,6 +129,8 @@ def _refuse_misplaced(
     misplaced = [flag for flag, value in only_frames.items() if value is not None and not ways[0]]
     if misplaced:
         raise UsageError("classify", f"{', '.join(misplaced)} belongs to --raw, --white and --dark", _WAYS)
+    if capture is not None and study is None:
+        raise UsageError("classify", "--capture belongs to --study", _WAYS)
 
 
 def _source(

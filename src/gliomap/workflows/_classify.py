@@ -123,7 +123,7 @@ def classify(
         precision=asked.precision,
         threads=asked.threads,
         sensor=asked.sensor,
-        max_reference_age=asked.max_reference_age or DEFAULT_REFERENCE_AGE,
+        max_reference_age=DEFAULT_REFERENCE_AGE if asked.max_reference_age is None else asked.max_reference_age,
     )
     loaded = load_input(source, engine)
     engine.load()  # before the clock of the first frame runs
@@ -143,6 +143,12 @@ def _classified(engine: Engine, loaded: Loaded, asked: ClassifyOptions) -> tuple
     if loaded.capture is None:
         if loaded.cube is None:
             raise UsageError("input", "is empty", "Give frames or a cube.")
+        if asked.max_reference_age is not None:
+            raise UsageError(
+                loaded.record.capture or loaded.record.files.get("cube", "cube"),
+                "is preprocessed, so the age of its references is unknown",
+                "Classify its frames, or set no limit to the age of references.",
+            )
         return engine.classify_cube(loaded.cube), synthetic_rgb(loaded.cube), warnings
     capture = loaded.capture
     references = engine.prepare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,6 +58,9 @@ class StudyCapture:
 
 logger = logging.getLogger(__name__)
 
+_SAME_BAND_NM = 0.5
+"""Bands further apart than this are of another camera, or of another calibration of it."""
+
 Source = FrameFiles | CubeFile | StudyCapture
 
 
@@ -86,10 +90,13 @@ def load_input(source: Source, engine: Engine) -> Loaded:
 
     Raises
     ------
-    CaptureError, CubeError, StudyError, SensorError
+    CaptureError, StudyError, SensorError
         Files that cannot be used.
     BundleError
         The bundle takes cubes only and got frames, or is of another sensor.
+    CubeError
+        A cube that cannot be used, or whose bands are not the bundle's: their number, or their wavelengths where both
+        know them.
     """
     if isinstance(source, FrameFiles):
         return _load_frames(source, engine)
@@ -169,10 +176,29 @@ def _with_cube(cube: HyperCube, path: Path, record: InputRecord, engine: Engine)
             f"has {cube.n_bands} bands, the bundle takes {wanted}",
             "Use a cube of the camera and preprocessing that the bundle was trained for.",
         )
+    _check_wavelengths(cube, path, engine)
     loaded = Loaded(record, cube=cube)
     if cube.units != config.units:
         return _warned(loaded, f"the cube holds {cube.units}, the bundle was trained on {config.units}")
     return loaded
+
+
+def _check_wavelengths(cube: HyperCube, path: Path, engine: Engine) -> None:
+    """Refuse a cube whose bands lie elsewhere than the bundle's: as many bands do not make it the same camera."""
+    wanted = engine.manifest.wavelengths_nm
+    if cube.wavelengths_nm is None or wanted is None:
+        return
+    apart = float(np.abs(cube.wavelengths_nm - np.array(wanted)).max())
+    if apart > _SAME_BAND_NM:
+        raise CubeError(
+            path,
+            f"has bands at {_range(cube.wavelengths_nm)}, the bundle's are at {_range(wanted)}, up to {apart:.1f} nm away",
+            "Use a bundle that was trained for this camera.",
+        )
+
+
+def _range(wavelengths: Sequence[float] | npt.NDArray[np.float64]) -> str:
+    return f"{wavelengths[0]:.1f}–{wavelengths[-1]:.1f} nm"
 
 
 def _with_capture(capture: Capture, record: InputRecord) -> Loaded:
