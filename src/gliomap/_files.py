@@ -12,15 +12,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gliomap.errors import OutputExistsError
+from gliomap.errors import OutputExistsError, UsageError
 
-__all__ = ["atomic_file", "atomic_folder", "read_json", "refuse_existing", "sha256_of", "write_json", "write_text"]
+__all__ = [
+    "atomic_file",
+    "atomic_folder",
+    "read_json",
+    "refuse_existing",
+    "require_suffix",
+    "sha256_of",
+    "write_json",
+    "write_text",
+]
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Raise `OutputExistsError` when `path` exists and may not be replaced."""
     if path.exists() and not overwrite:
         raise OutputExistsError(path, "is already there", "Choose another output, or add --overwrite to replace it.")
+
+
+def require_suffix(path: Path, kind: str, suffix: str, *also: str) -> None:
+    """Raise `UsageError` when `path` is not called as files of this kind are: others could not tell what it is."""
+    if path.suffix.lower() not in (suffix, *also):
+        raise UsageError(path, f"is no name of {kind}", f"Let it end in {suffix}.")
 
 
 @contextmanager
@@ -31,7 +46,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
     be it a full disk or Ctrl-C; `path` then is what it was before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    with _faults_name(path):
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -52,7 +68,8 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     refuse_existing(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    with _faults_name(path):
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         with _faults_name(path, temporary):
             yield temporary
@@ -92,12 +109,12 @@ def sha256_of(path: Path) -> str:
 
 
 @contextmanager
-def _faults_name(path: Path, temporary: Path) -> Iterator[None]:
+def _faults_name(path: Path, temporary: Path | None = None) -> Iterator[None]:
     """Let an error of the operating system name what was to be written: a full disk names nothing, or the temporary."""
     try:
         yield
     except OSError as error:
-        if error.filename is None or str(error.filename).startswith(str(temporary)):
+        if temporary is None or error.filename is None or str(error.filename).startswith(str(temporary)):
             error.filename = str(path)
         raise
 

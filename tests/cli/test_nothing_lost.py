@@ -118,6 +118,16 @@ def test_a_full_disk_is_named_as_such(installed: Run, files: Files, tiny_disk: P
     assert list(tiny_disk.iterdir()) == []
 
 
+def test_a_full_disk_is_named_as_such_while_frames_are_written(
+    installed: Run, small_study: Path, tiny_disk: Path
+) -> None:
+    camera = small_study / "sensor.toml"
+    result = installed("phantom", tiny_disk / "made", "--patients", "1", "--sensor", camera)
+    assert result.code == 3
+    assert f"{tiny_disk / 'made'}: the disk is full" in result.err
+    assert list(tiny_disk.iterdir()) == []
+
+
 def test_an_evaluation_that_does_not_fit_leaves_the_run_as_it_was(small_run: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(small_run, tmp_path / "run"))
     before = sorted(run.iterdir())
@@ -129,6 +139,28 @@ def test_a_folder_without_permission(installed: Run, files: Files) -> None:
     result = installed("preprocess", *files.flags, "--sensor", files.sensor, "-o", "/proc/none/cube.npz")
     assert result.code in (2, 3)
     assert "/proc/none" in result.err
+
+
+def without_privilege(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command as somebody whom modes of files bind: root passes over them."""
+    prefix = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    if prefix and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("may not give up root's privileges here")
+    command = [*prefix, COMMAND, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_what_may_not_be_read_or_written_is_the_machines_fault(files: Files, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o555)
+    command = ["preprocess", *files.flags, "--sensor", files.sensor, "-o"]
+    done = without_privilege(*command, closed / "cube.npz")
+    assert_environment_fault(done)
+    assert f"{closed / 'cube.npz'}: no permission" in done.stderr
+    files.white.chmod(0)
+    done = without_privilege(*command, tmp_path / "cube.npz")
+    assert_environment_fault(done)
+    assert f"{files.white}: no permission" in done.stderr
 
 
 def interrupt(begun: Callable[[], bool], *arguments: object) -> subprocess.CompletedProcess[str]:

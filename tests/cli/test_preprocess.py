@@ -168,6 +168,12 @@ class TestUsage:
         assert result.code == 2
         assert "gliomap sensor list" in result.err
 
+    def test_a_cube_is_not_written_under_another_kind_s_name(self, gliomap: Run, files: Files) -> None:
+        out = files.folder / "cube.mat"
+        result = gliomap("preprocess", *files.flags, "--sensor", files.sensor, "-o", out)
+        assert (result.code, out.exists()) == (2, False)
+        assert result.err == f"error: {out}: is no name of a cube. Let it end in .npz.\n"
+
     def test_an_unknown_sensor(self, gliomap: Run, files: Files) -> None:
         result = gliomap("preprocess", *files.flags, "--sensor", "hasselblad")
         assert result.code == 2

@@ -124,6 +124,7 @@ class TestStudyShow:
         with Image.open(out) as picture:
             assert picture.size[0] > 400
         assert gliomap("study", "show", study, "-o", out).code == 2
+        assert "end in .png" in gliomap("study", "show", study, "-o", tmp_path / "sheet").err
         told = json.loads(gliomap("study", "show", study, "-o", out, "--overwrite", "--json").out)
         assert told["patients"]["ID0002"] == ["ID0002C01"]
 

@@ -115,8 +115,11 @@ def write_tiff(path: Path, data: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
     """Write an uncompressed greyscale TIFF, atomically; the same input gives the same bytes."""
     from tifffile import imwrite
 
+    # Through memory: NumPy's own writing to a file tells a full disk without saying so.
+    buffer = io.BytesIO()
+    imwrite(buffer, data, photometric="minisblack", metadata=None, datetime=taken_at, software="GlioMap")
     with atomic_file(path) as temporary:
-        imwrite(temporary, data, photometric="minisblack", metadata=None, datetime=taken_at, software="GlioMap")
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def _content(path: Path) -> bytes:

@@ -92,12 +92,13 @@ def preprocess(
         raise UsageError("preprocess", f"{', '.join(missing)} not given", _TWO_WAYS)
     if sensor is None:
         raise UsageError("preprocess", "names no sensor", "Add --sensor NAME (`gliomap sensor list` shows the names).")
-    from gliomap._files import refuse_existing
+    from gliomap._files import refuse_existing, require_suffix
     from gliomap.captures import read_capture
     from gliomap.preprocessing import preprocess_capture, save_npz
     from gliomap.sensors import get_sensor
 
     target = out or Path("cube.npz")
+    require_suffix(target, "a cube", ".npz")
     refuse_existing(target, overwrite=ui.overwrite)
     capture = read_capture(
         raw,

@@ -129,10 +129,11 @@ def compare(
     For a test of whether two runs differ, patient by patient:
     gliomap report RUN... --compare.
     """
-    from gliomap._files import refuse_existing
+    from gliomap._files import refuse_existing, require_suffix
     from gliomap.evaluation import read_evaluation, runs_figure
     from gliomap.tracking import EVALUATION, METRICS
 
+    require_suffix(out, "a PNG picture", ".png")
     refuse_existing(out, overwrite=ui.overwrite)
     rows = [row for row in _rows(ui, places) if row.figures is not None]
     names = _distinct([row.name for row in rows], [str(row.path) for row in rows])

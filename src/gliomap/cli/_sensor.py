@@ -68,11 +68,12 @@ def show(
     ] = None,
 ) -> None:
     """Print a camera: geometry, bands, filters and spectral correction."""
-    from gliomap._files import refuse_existing
+    from gliomap._files import refuse_existing, require_suffix
     from gliomap.sensors import sensor_table
 
     described = _load(sensor, correction)
     if plot is not None:
+        require_suffix(plot, "a PNG picture", ".png")
         refuse_existing(plot, overwrite=ui.overwrite)
         from gliomap.evaluation import plot_responses
 

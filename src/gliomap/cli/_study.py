@@ -58,10 +58,11 @@ def show(
 
     Each stands in false colour beside its labels.
     """
-    from gliomap._files import refuse_existing
+    from gliomap._files import refuse_existing, require_suffix
     from gliomap.evaluation import contact_sheet
     from gliomap.studies import open_study
 
+    require_suffix(out, "a PNG picture", ".png")
     refuse_existing(out, overwrite=ui.overwrite)
     study = open_study(folder)
     contact_sheet(study, out, palette=palette.value, sensor=sensor, track=ui.track)

@@ -108,6 +108,10 @@ def verb(
             inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
             for option, (annotation, default) in shared.items()
         ]
+        for parameter in parameters:
+            for option in getattr(parameter.annotation, "__metadata__", ()):
+                # A file without permission is the machine's fault (3); the parser would call it bad usage (2).
+                option.readable = False
         typed.__name__ = function.__name__
         typed.__doc__ = function.__doc__
         typed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gliomap._files import refuse_existing, write_text
+from gliomap._files import refuse_existing, require_suffix, write_text
 from gliomap._progress import Track, silent
 from gliomap.errors import RunError, UsageError
 from gliomap.evaluation import INSTRUMENTS, EvaluationRecord, SanityRecord, read_evaluation, read_sanity
@@ -101,8 +101,7 @@ def report(
     if out is None and len(run_folders) > 1:
         raise UsageError("report", "of several runs has no folder of its own", "Say where it goes with -o FILE.html.")
     target = Path(run_folders[0]) / REPORT if out is None else out
-    if target.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(target, "is no name of an HTML page", "Let it end in .html.")
+    require_suffix(target, "an HTML page", ".html", ".htm")
     beside = target.with_suffix(".pdf") if pdf else None
     for path in (target, beside):
         if path is not None:
