@@ -55,3 +55,24 @@ def test_ctrl_c(attempt: str, told: str) -> None:
         [sys.executable, "-c", PROGRAM.format(attempt=attempt)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == told
+
+
+def test_ctrl_c_while_the_command_still_loads() -> None:
+    program = """
+import signal, sys
+from gliomap.__main__ import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            signal.raise_signal(signal.SIGINT)
+
+
+sys.meta_path.insert(0, Interrupting())
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

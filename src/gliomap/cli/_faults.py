@@ -77,7 +77,7 @@ def fault_hook(as_json: bool, verbose: bool) -> Any:
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted: nothing half-written was kept."
+        return "interrupted: nothing half-written stands under a final name."
     if isinstance(error, GlioMapError):
         return f"error: {error}"
     place = traceback.extract_tb(error.__traceback__)
@@ -90,7 +90,11 @@ def _as_json(error: BaseException, code: int) -> str:
     if isinstance(error, GlioMapError):
         content = {"thing": error.thing, "fault": error.fault, "remedy": error.remedy}
     elif isinstance(error, KeyboardInterrupt):
-        content = {"thing": "gliomap", "fault": "interrupted", "remedy": "Nothing half-written was kept."}
+        content = {
+            "thing": "gliomap",
+            "fault": "interrupted",
+            "remedy": "Nothing half-written stands under a final name.",
+        }
     else:
         content = {
             "thing": "gliomap",

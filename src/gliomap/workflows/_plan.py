@@ -216,8 +216,10 @@ def _single_class(split: Split, labelled: Mapping[str, npt.NDArray[np.int64]], c
         for patient in split.patients_of(role):
             counts = sum((labelled[c] for c in split.captures_of(role) if split.patients[c] == patient), np.zeros(1))
             present = [classes.names[k] for k in np.flatnonzero(counts)]
-            if len(present) < 2:
-                hints.append(f"patient {patient} ({role}) has labels of {present[0] if present else 'no class'} only")
+            if not present:
+                hints.append(f"patient {patient} ({role}) has no labels of any class")
+            elif len(present) == 1:
+                hints.append(f"patient {patient} ({role}) has labels of {present[0]} only")
     return hints
 
 
