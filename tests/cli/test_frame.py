@@ -21,7 +21,7 @@ from typer.main import get_command
 from gliomap.cli._faults import report, translate
 from gliomap.cli._options import sensor_names
 from gliomap.cli._progress_bars import Bars, Lines
-from gliomap.cli._train import _models
+from gliomap.cli._train_options import model_names
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import EXAMPLES, new_app, verb
 from gliomap.errors import BundleError, ExportMismatchError, MachineError, MissingExtraError, UsageError
@@ -259,8 +259,8 @@ def test_an_interruption_is_told_in_json_too(capsys: pytest.CaptureFixture[str])
 
 def test_names_are_completed() -> None:
     assert sensor_names("nem") == ["nemesis"]
-    assert _models("f") == ["fourlayer", "forest"]
-    assert _models("sv") == ["svm-linear", "svm-rbf"]
+    assert model_names("f") == ["fourlayer", "forest"]
+    assert model_names("sv") == ["svm-linear", "svm-rbf"]
 
 
 class TestCommand:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gliomap.cli._train import split_list
+from gliomap.cli._train_options import split_list
 from gliomap.workflows import open_run
 from support import shared
 

@@ -9,7 +9,7 @@ import typer
 
 from gliomap.cli._app import app
 from gliomap.cli._models import bundle_path
-from gliomap.cli._options import Architecture, NormalisationName, SensorName, TrackingUri
+from gliomap.cli._options import Architecture, BundlePath, NormalisationName, SensorName, TrackingUri
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import group, verb
 from gliomap.errors import UsageError
@@ -19,8 +19,24 @@ if TYPE_CHECKING:
 
 bundle_app = group(app, "bundle", "A model as it travels: make one, look at it, verify it.")
 
-BundlePath = Annotated[
-    Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip, or models:/NAME/VERSION.")
+
+RunFolder = Annotated[Path | None, typer.Argument(metavar="RUN", help="A run folder of `gliomap train`.")]
+BundleOut = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="BUNDLE", help="Folder or .zip; RUN/bundle if not given.")
+]
+WeightsArchitecture = Annotated[
+    Architecture | None, typer.Option("--architecture", help="Of weights that came without a run.")
+]
+WeightsFile = Annotated[
+    Path | None, typer.Option("--weights", metavar="FILE", help="safetensors with the thesis's names.")
+]
+Normalisation = Annotated[
+    NormalisationName, typer.Option("--normalisation", help="Of the cubes that the weights were trained on.")
+]
+NoCorrection = Annotated[bool, typer.Option("--no-correction", help="These cubes had no spectral correction.")]
+BundleName = Annotated[str | None, typer.Option("--name", help="Name of a bundle made from weights.")]
+ReducedPrecision = Annotated[
+    bool, typer.Option("--reduced-precision", help="Measure openvino's reduced precision as well.")
 ]
 
 _TWO_WAYS = "Give a run (gliomap bundle create RUN), or --architecture and --weights with -o BUNDLE."
@@ -39,27 +55,15 @@ _TWO_WAYS = "Give a run (gliomap bundle create RUN), or --architecture and --wei
 )
 def create(
     ui: Ui,
-    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run folder of `gliomap train`.")] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="BUNDLE", help="Folder or .zip; RUN/bundle if not given.")
-    ] = None,
-    architecture: Annotated[
-        Architecture | None, typer.Option("--architecture", help="Of weights that came without a run.")
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="safetensors with the thesis's names.")
-    ] = None,
+    run: RunFolder = None,
+    out: BundleOut = None,
+    architecture: WeightsArchitecture = None,
+    weights: WeightsFile = None,
     sensor: SensorName = None,
-    normalisation: Annotated[
-        NormalisationName, typer.Option("--normalisation", help="Of the cubes that the weights were trained on.")
-    ] = NormalisationName.brightness,
-    no_correction: Annotated[
-        bool, typer.Option("--no-correction", help="These cubes had no spectral correction.")
-    ] = False,
-    name: Annotated[str | None, typer.Option("--name", help="Name of a bundle made from weights.")] = None,
-    reduced: Annotated[
-        bool, typer.Option("--reduced-precision", help="Measure openvino's reduced precision as well.")
-    ] = False,
+    normalisation: Normalisation = NormalisationName.brightness,
+    no_correction: NoCorrection = False,
+    name: BundleName = None,
+    reduced: ReducedPrecision = False,
     tracking: TrackingUri = None,
 ) -> None:
     """Make a bundle of a run, or of weights alone.

@@ -13,6 +13,8 @@ from gliomap.cli._app import app
 from gliomap.cli._models import bundle_path
 from gliomap.cli._options import (
     Backend,
+    BackendChoice,
+    BundlePath,
     DarkFrame,
     ExposureTimes,
     MsbAligned,
@@ -32,6 +34,26 @@ from gliomap.errors import UsageError
 if TYPE_CHECKING:
     from gliomap.workflows import Classification, Source
 
+CubeFile = Annotated[Path | None, typer.Option("--cube", metavar="FILE", help="A preprocessed cube, .mat or .npz.")]
+StudyFolder = Annotated[Path | None, typer.Option("--study", metavar="DIR", help="A study, with --capture.")]
+CaptureName = Annotated[str | None, typer.Option("--capture", metavar="ID", help="A capture of the study.")]
+ResultFolder = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for map, arrays and result.json.")
+]
+ReducedPrecision = Annotated[
+    bool, typer.Option("--reduced-precision", help="Faster with openvino; some labels differ.")
+]
+MaxReferenceAge = Annotated[
+    float | None,
+    typer.Option(
+        "--max-reference-age",
+        metavar="MINUTES",
+        min=0,
+        help="Blank the map if the references are further from the frame, or of unknown age. If not given: 60,"
+        " and an unknown age is only a warning.",
+    ),
+]
+
 _WAYS = "Give --raw R --white W --dark D, or --cube FILE, or --study DIR --capture ID."
 
 
@@ -49,36 +71,19 @@ _WAYS = "Give --raw R --white W --dark D, or --cube FILE, or --study DIR --captu
 )
 def classify(
     ui: Ui,
-    bundle: Annotated[
-        Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip, or models:/NAME/VERSION.")
-    ],
+    bundle: BundlePath,
     raw: RawFrame = None,
     white: WhiteFrame = None,
     dark: DarkFrame = None,
     white_dark: WhiteDarkFrame = None,
-    cube: Annotated[
-        Path | None, typer.Option("--cube", metavar="FILE", help="A preprocessed cube, .mat or .npz.")
-    ] = None,
-    study: Annotated[Path | None, typer.Option("--study", metavar="DIR", help="A study, with --capture.")] = None,
-    capture: Annotated[str | None, typer.Option("--capture", metavar="ID", help="A capture of the study.")] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for map, arrays and result.json.")
-    ] = None,
+    cube: CubeFile = None,
+    study: StudyFolder = None,
+    capture: CaptureName = None,
+    out: ResultFolder = None,
     palette: PaletteChoice = PaletteName.classic,
-    backend: Annotated[Backend, typer.Option("--backend", help="What runs the bundle.")] = Backend.onnxruntime,
-    reduced: Annotated[
-        bool, typer.Option("--reduced-precision", help="Faster with openvino; some labels differ.")
-    ] = False,
-    max_reference_age: Annotated[
-        float | None,
-        typer.Option(
-            "--max-reference-age",
-            metavar="MINUTES",
-            min=0,
-            help="Blank the map if the references are further from the frame, or of unknown age. If not given: 60,"
-            " and an unknown age is only a warning.",
-        ),
-    ] = None,
+    backend: BackendChoice = Backend.onnxruntime,
+    reduced: ReducedPrecision = False,
+    max_reference_age: MaxReferenceAge = None,
     exposures: ExposureTimes = None,
     msb_aligned: MsbAligned = None,
     sensor: SensorName = None,

@@ -15,7 +15,9 @@ from gliomap.cli._ui import Ui
 from gliomap.cli._verb import group, verb
 
 if TYPE_CHECKING:
-    from gliomap.deploy import ContainerTool, LocalContainer
+    from collections.abc import Sequence
+
+    from gliomap.deploy import BuiltImage, ClusterRequest, ContainerTool, ImageRequest, LocalContainer
 
 deploy_app = group(app, "deploy", "Carry a bundle to where frames are: container, cluster.")
 
@@ -90,31 +92,7 @@ def docker(
         _planned(ui, plan_image(request, chosen)[0])
         return
     ui.say(f"building with {chosen.name}")
-    built = build_image(request, chosen)
-    if ui.as_json:
-        ui.result(
-            {
-                "image": built.name,
-                "id": built.id,
-                "identity": built.identity,
-                "baked": not mounted,
-                "bytes": built.bytes,
-                "bytes_of_base": built.bytes_of_base,
-                "tool": chosen.name,
-            }
-        )
-        return
-    ui.facts(
-        [
-            ("image", built.name),
-            ("bundle", f"{built.identity[:12]}, {'to be mounted at /bundle' if mounted else 'inside'}"),
-            (
-                "size",
-                f"{built.bytes / 1e6:.0f} MB, {(built.bytes - built.bytes_of_base) / 1e6:.0f} of them on the base",
-            ),
-        ]
-    )
-    ui.text(f"Run it: gliomap deploy local {shlex.quote(str(bundle))} --image {built.name}")
+    _tell_image(ui, build_image(request, chosen), request, chosen)
 
 
 @verb(
@@ -265,14 +243,45 @@ def kubernetes(
     if request.image.moves:
         ui.say(f"warning: {image} can mean another image tomorrow; name a tag, or better a digest")
     files = render_kubernetes(request, bundle, out, overwrite=ui.overwrite)
-    into = [] if namespace is None else ["--namespace", namespace]
-    secret = ["kubectl", "create", "secret", "generic", keys_secret, *into, "--from-file=keys=keys.txt"]
+    _tell_manifests(ui, files, out, request)
+
+
+def _tell_manifests(ui: Ui, files: Sequence[Path], out: Path, request: ClusterRequest) -> None:
+    into = [] if request.namespace is None else ["--namespace", request.namespace]
+    secret = ["kubectl", "create", "secret", "generic", request.keys_secret, *into, "--from-file=keys=keys.txt"]
     apply = ["kubectl", "apply", "--kustomize", str(out)]
     if ui.as_json:
         ui.result({"folder": str(out), "files": [path.name for path in files], "secret": secret, "apply": apply})
         return
     ui.text(f"Written to {out}: {', '.join(path.name for path in files)}")
     ui.text(f"Keys, once:   {shlex.join(secret)}", f"Then:         {shlex.join(apply)}")
+
+
+def _tell_image(ui: Ui, built: BuiltImage, request: ImageRequest, tool: ContainerTool) -> None:
+    if ui.as_json:
+        ui.result(
+            {
+                "image": built.name,
+                "id": built.id,
+                "identity": built.identity,
+                "baked": request.baked,
+                "bytes": built.bytes,
+                "bytes_of_base": built.bytes_of_base,
+                "tool": tool.name,
+            }
+        )
+        return
+    ui.facts(
+        [
+            ("image", built.name),
+            ("bundle", f"{built.identity[:12]}, {'inside' if request.baked else 'to be mounted at /bundle'}"),
+            (
+                "size",
+                f"{built.bytes / 1e6:.0f} MB, {(built.bytes - built.bytes_of_base) / 1e6:.0f} of them on the base",
+            ),
+        ]
+    )
+    ui.text(f"Run it: gliomap deploy local {shlex.quote(str(request.bundle))} --image {built.name}")
 
 
 def _found(tool: Tool | None) -> ContainerTool:

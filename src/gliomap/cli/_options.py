@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Architecture",
     "Backend",
+    "BackendChoice",
+    "BundlePath",
     "DarkFrame",
     "Difficulty",
     "ExposureTimes",
@@ -97,9 +99,13 @@ SensorName = Annotated[
         help="Camera: a name from `gliomap sensor list`, a .toml or a vendor's .xml file.",
     ),
 ]
+BackendChoice = Annotated[Backend, typer.Option("--backend", help="What runs the bundle.")]
 PaletteChoice = Annotated[
     PaletteName,
     typer.Option("--palette", help="Colours of the classes; safe can be told apart by people with colour blindness."),
+]
+BundlePath = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip, or models:/NAME/VERSION.")
 ]
 RawFrame = Annotated[Path | None, typer.Option("--raw", metavar="FILE", help="Raw frame, TIFF of uint8 or uint16.")]
 WhiteFrame = Annotated[Path | None, typer.Option("--white", metavar="FILE", help="White reference of the same camera.")]

@@ -26,6 +26,19 @@ from gliomap.errors import UsageError
 if TYPE_CHECKING:
     from gliomap.captures import Capture
     from gliomap.preprocessing import HyperCube, PreprocessingConfig
+    from gliomap.workflows import FrameFiles
+
+StudyFolder = Annotated[Path | None, typer.Argument(metavar="STUDY", help="Fill its preProcessedImages/.")]
+CubeFile = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FILE.npz", help="Cube of one capture (cube.npz if not given)."),
+]
+Normalisation = Annotated[
+    NormalisationName | None,
+    typer.Option("--normalisation", help="Of each spectrum; as study.toml says, else brightness."),
+]
+NoCorrection = Annotated[bool, typer.Option("--no-correction", help="Leave out the sensor's spectral correction.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check, say what would be written, write nothing.")]
 
 _TWO_WAYS = "Give one capture (--raw R --white W --dark D --sensor NAME) or a study folder (gliomap preprocess STUDY)."
 
@@ -42,28 +55,18 @@ _TWO_WAYS = "Give one capture (--raw R --white W --dark D --sensor NAME) or a st
 )
 def preprocess(
     ui: Ui,
-    study: Annotated[Path | None, typer.Argument(metavar="STUDY", help="Fill its preProcessedImages/.")] = None,
+    study: StudyFolder = None,
     raw: RawFrame = None,
     white: WhiteFrame = None,
     dark: DarkFrame = None,
     white_dark: WhiteDarkFrame = None,
     sensor: SensorName = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="FILE.npz", help="Cube of one capture (cube.npz if not given)."),
-    ] = None,
+    out: CubeFile = None,
     exposures: ExposureTimes = None,
     msb_aligned: MsbAligned = None,
-    normalisation: Annotated[
-        NormalisationName | None,
-        typer.Option("--normalisation", help="Of each spectrum; as study.toml says, else brightness."),
-    ] = None,
-    no_correction: Annotated[
-        bool, typer.Option("--no-correction", help="Leave out the sensor's spectral correction.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check, say what would be written, write nothing.")
-    ] = False,
+    normalisation: Normalisation = None,
+    no_correction: NoCorrection = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Make hyperspectral cubes from raw, white and dark frames.
 
@@ -92,22 +95,30 @@ def preprocess(
         raise UsageError("preprocess", f"{', '.join(missing)} not given", _TWO_WAYS)
     if sensor is None:
         raise UsageError("preprocess", "names no sensor", "Add --sensor NAME (`gliomap sensor list` shows the names).")
+    from gliomap.workflows import FrameFiles
+
+    frames = FrameFiles(raw, white, dark, white_dark, parse_exposures(exposures), msb_aligned)
+    _make_cube(ui, frames, sensor, out or Path("cube.npz"), config, dry_run=dry_run)
+
+
+def _make_cube(
+    ui: Ui, frames: FrameFiles, sensor: str, target: Path, config: PreprocessingConfig | None, *, dry_run: bool
+) -> None:
     from gliomap._files import refuse_existing, require_suffix
     from gliomap.captures import read_capture
     from gliomap.preprocessing import preprocess_capture, save_npz
     from gliomap.sensors import get_sensor
 
-    target = out or Path("cube.npz")
     require_suffix(target, "a cube", ".npz")
     refuse_existing(target, overwrite=ui.overwrite)
     capture = read_capture(
-        raw,
-        white,
-        dark,
+        frames.raw,
+        frames.white,
+        frames.dark,
         get_sensor(sensor),
-        white_dark=white_dark,
-        exposures=parse_exposures(exposures),
-        msb_aligned=msb_aligned,
+        white_dark=frames.white_dark,
+        exposures=frames.exposures,
+        msb_aligned=frames.msb_aligned,
     )
     cube = preprocess_capture(capture, config)
     if not dry_run:

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from gliomap.cli._app import app
 from gliomap.cli._models import located
-from gliomap.cli._options import Backend, TrackingUri
+from gliomap.cli._options import Backend, BackendChoice, TrackingUri
+from gliomap.cli._serve_options import (
+    ArchiveFolder,
+    ArchiveFrames,
+    ArchiveKeepIds,
+    ArchiveUrl,
+    BodyTimeout,
+    Deadline,
+    Host,
+    KeysFile,
+    LogFormat,
+    LogFormatChoice,
+    MaxReferenceAge,
+    MaxReferences,
+    MaxStreams,
+    ModelVersion,
+    Port,
+    Queue,
+    ServedBundle,
+    TlsCertificate,
+    TlsClientAuthority,
+    TlsKey,
+    Workers,
+)
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
 from gliomap.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from gliomap.serving import ArchiveSettings, TlsSettings
-
-
-class LogFormat(StrEnum):
-    """How the log is written."""
-
-    text = "text"
-    json = "json"
 
 
 @verb(
@@ -41,51 +54,27 @@ class LogFormat(StrEnum):
 )
 def serve(
     ui: Ui,
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip, or models:/NAME@ALIAS.")],
-    model_version: Annotated[
-        str | None,
-        typer.Option("--model-version", metavar="V", help="As your registry calls it; for answers and archive."),
-    ] = None,
-    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes a free one.")] = 8000,
-    keys: Annotated[
-        Path | None,
-        typer.Option("--keys", metavar="FILE", help="Who may ask: lines NAME KEY [admin]. Or GLIOMAP_KEYS."),
-    ] = None,
-    tls_cert: Annotated[Path | None, typer.Option("--tls-cert", metavar="PEM", help="Certificate.")] = None,
-    tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="Its private key.")] = None,
-    tls_client_ca: Annotated[
-        Path | None, typer.Option("--tls-client-ca", metavar="PEM", help="Let in only clients with its certificates.")
-    ] = None,
-    backend: Annotated[Backend, typer.Option("--backend", help="What runs the bundle.")] = Backend.onnxruntime,
-    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Frames at the same time.")] = 1,
-    queue: Annotated[
-        int, typer.Option("--queue", metavar="N", min=0, help="Requests that may wait; further ones get 503.")
-    ] = 16,
-    deadline: Annotated[
-        float, typer.Option("--deadline", metavar="S", min=0.1, help="Longest wait for an answer, in seconds.")
-    ] = 10.0,
-    body_timeout: Annotated[
-        float, typer.Option("--body-timeout", metavar="S", min=0.1, help="Longest time for a request to arrive.")
-    ] = 30.0,
-    max_references: Annotated[
-        int, typer.Option("--max-references", metavar="N", min=1, help="Pairs kept at once, 36 MB each.")
-    ] = 8,
-    max_streams: Annotated[int, typer.Option("--max-streams", metavar="N", min=0, help="Streams at once.")] = 4,
-    max_reference_age: Annotated[
-        float, typer.Option("--max-reference-age", metavar="MINUTES", min=0, help="Older ones blank the map.")
-    ] = 60.0,
-    archive: Annotated[
-        Path | None, typer.Option("--archive", metavar="DIR", help="Keep what is answered, before it is.")
-    ] = None,
-    archive_url: Annotated[
-        str | None, typer.Option("--archive-url", metavar="URL", help="Database of its index; SQLite if not given.")
-    ] = None,
-    archive_frames: Annotated[bool, typer.Option("--archive-frames", help="Keep frames of streams too.")] = False,
-    archive_keep_ids: Annotated[
-        bool, typer.Option("--archive-keep-ids", help="Patient identifiers as they come, not as a keyed hash.")
-    ] = False,
-    log_format: Annotated[LogFormat, typer.Option("--log-format", help="For people or for machines.")] = LogFormat.text,
+    bundle: ServedBundle,
+    model_version: ModelVersion = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    keys: KeysFile = None,
+    tls_cert: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientAuthority = None,
+    backend: BackendChoice = Backend.onnxruntime,
+    workers: Workers = 1,
+    queue: Queue = 16,
+    deadline: Deadline = 10.0,
+    body_timeout: BodyTimeout = 30.0,
+    max_references: MaxReferences = 8,
+    max_streams: MaxStreams = 4,
+    max_reference_age: MaxReferenceAge = 60.0,
+    archive: ArchiveFolder = None,
+    archive_url: ArchiveUrl = None,
+    archive_frames: ArchiveFrames = False,
+    archive_keep_ids: ArchiveKeepIds = False,
+    log_format: LogFormatChoice = LogFormat.text,
     tracking: TrackingUri = None,
 ) -> None:
     """Serve a bundle over HTTP: a frame in, a tissue map out.
@@ -97,10 +86,7 @@ def serve(
 
     Research software, not a medical device.
     """
-    try:
-        import fastapi  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("gliomap serve", "serve") from error
+    _need_service()
     from gliomap.serving import ServiceSettings, read_keys, run
 
     locate = partial(located, bundle, tracking)
@@ -126,6 +112,13 @@ def serve(
         log_format=log_format.value,
     )
     run(settings)
+
+
+def _need_service() -> None:
+    try:
+        import fastapi  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("gliomap serve", "serve") from error
 
 
 def _tls(certificate: Path | None, key: Path | None, client_authority: Path | None) -> TlsSettings | None:

@@ -9,6 +9,7 @@ import typer
 
 from gliomap.cli._app import app
 from gliomap.cli._options import PaletteChoice, PaletteName, SensorName
+from gliomap.cli._train_options import FoldCount
 from gliomap.cli._train_tables import describe_folds, table_of_folds
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import group, verb
@@ -89,7 +90,7 @@ def split(
     protocol: Annotated[
         str, typer.Option("--protocol", metavar="P", help="lopo, kfold-patient, double-cv or pooled.")
     ] = "lopo",
-    folds: Annotated[int, typer.Option("--folds", metavar="K", min=2, help="Of protocols that have a number.")] = 5,
+    folds: FoldCount = 5,
     seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Same seed, same folds.")] = 0,
     sensor: SensorName = None,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.json", help="The file to write.")] = Path(

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from gliomap.cli._app import app
 from gliomap.cli._options import SensorName, TrackingUri
+from gliomap.cli._train_options import (
+    AllowSamePatient,
+    BatchSize,
+    DryRun,
+    Epochs,
+    FoldCount,
+    FoldName,
+    FoldsFrom,
+    Hidden,
+    LearningRate,
+    ModelName,
+    NoFinal,
+    PresetName,
+    ProtocolName,
+    Resume,
+    RunFolder,
+    Seed,
+    SplitFile,
+    StudyFolder,
+    TestCaptures,
+    TestPatients,
+    TrainCaptures,
+    ValidationPatients,
+)
 from gliomap.cli._train_tables import tell_folds_plan, tell_folds_run, tell_models, tell_plan, tell_run
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
+from gliomap.errors import UsageError
 
 if TYPE_CHECKING:
-    from gliomap.workflows import TrainingOptions
-
-
-def _models(incomplete: str) -> list[str]:
-    from gliomap.learning import MODELS
-
-    return [name for name in MODELS if name.startswith(incomplete)]
-
-
-def _protocols(incomplete: str) -> list[str]:
-    from gliomap.studies import PROTOCOLS
-
-    return [name for name in PROTOCOLS if name.startswith(incomplete)]
-
-
-_LIST = " Repeat it, or give a list with commas."
+    from gliomap.workflows import FoldsPlan, TrainingOptions, TrainingPlan
 
 
 @verb(
@@ -47,77 +54,30 @@ _LIST = " Repeat it, or give a list with commas."
 )
 def train(
     ui: Ui,
-    study: Annotated[
-        Path | None, typer.Argument(metavar="STUDY", help="The study folder; not needed for --model list.")
-    ] = None,
-    model: Annotated[
-        str, typer.Option("--model", autocompletion=_models, help="A name, or 'list' for all of them.")
-    ] = "conv2d",
-    preset: Annotated[
-        str, typer.Option("--preset", metavar="P", help="Settings to start from: default or thesis.")
-    ] = "default",
-    protocol: Annotated[
-        str,
-        typer.Option(
-            "--protocol",
-            metavar="P",
-            autocompletion=_protocols,
-            help="holdout, lopo, kfold-patient; double-cv and pooled mix patients and overstate.",
-        ),
-    ] = "holdout",
-    folds: Annotated[int, typer.Option("--folds", metavar="K", min=2, help="Of protocols that have a number.")] = 5,
-    split: Annotated[
-        Path | None, typer.Option("--split", metavar="FILE", help="Folds from `gliomap study split` or another run.")
-    ] = None,
-    fold: Annotated[
-        str | None, typer.Option("--fold", metavar="NAME|N", help="Only this one of the folds, or 'final'.")
-    ] = None,
-    folds_from: Annotated[
-        Path | None, typer.Option("--folds-from", metavar="DIR", help="Take folds that --fold trained elsewhere.")
-    ] = None,
-    no_final: Annotated[
-        bool, typer.Option("--no-final", help="After the folds, train no model on all patients.")
-    ] = False,
-    test_patient: Annotated[
-        list[str] | None,
-        typer.Option("--test-patient", metavar="ID", help="Hold out all captures of a patient." + _LIST),
-    ] = None,
-    test_capture: Annotated[
-        list[str] | None, typer.Option("--test-capture", metavar="ID", help="Hold out a capture." + _LIST)
-    ] = None,
-    train_capture: Annotated[
-        list[str] | None,
-        typer.Option("--train-capture", metavar="LIST", help="Train on these only, not on all others." + _LIST),
-    ] = None,
-    validation_patient: Annotated[
-        list[str] | None,
-        typer.Option("--validation-patient", metavar="ID", help="Training patients that decide when to stop." + _LIST),
-    ] = None,
-    allow_same_patient: Annotated[
-        bool, typer.Option("--allow-same-patient", help="Let a patient both train and test; it is recorded.")
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="RUN", help="Run folder, if not a new one in STUDY/runs/.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted training of these options.")
-    ] = False,
-    seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Same seed, same model.")] = 0,
-    epochs: Annotated[int | None, typer.Option("--epochs", metavar="N", min=1, help="Instead of the preset's.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", metavar="N", min=1, help="Instead of the preset's.")
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", metavar="X", help="Instead of the preset's.")
-    ] = None,
-    hidden: Annotated[
-        int | None, typer.Option("--hidden", metavar="H", min=1, help="First width of fourlayer.")
-    ] = None,
+    study: StudyFolder = None,
+    model: ModelName = "conv2d",
+    preset: PresetName = "default",
+    protocol: ProtocolName = "holdout",
+    folds: FoldCount = 5,
+    split: SplitFile = None,
+    fold: FoldName = None,
+    folds_from: FoldsFrom = None,
+    no_final: NoFinal = False,
+    test_patient: TestPatients = None,
+    test_capture: TestCaptures = None,
+    train_capture: TrainCaptures = None,
+    validation_patient: ValidationPatients = None,
+    allow_same_patient: AllowSamePatient = False,
+    out: RunFolder = None,
+    resume: Resume = False,
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    hidden: Hidden = None,
     sensor: SensorName = None,
     tracking: TrackingUri = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check, show who trains and tests, train nothing.")
-    ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Train a model with captures or patients held out.
 
@@ -126,7 +86,6 @@ def train(
     or the protocol mixes patients by design (double-cv, pooled).
     """
     from gliomap._files import refuse_existing
-    from gliomap.errors import UsageError
     from gliomap.tracking import find_store
     from gliomap.workflows import FoldsPlan, open_run, plan_protocol, run_plan
 
@@ -145,21 +104,19 @@ def train(
         "folds": folds,
         "split": split,
         "final": not no_final,
-        "test_patients": split_list(test_patient),
-        "test_captures": split_list(test_capture),
-        "train_captures": split_list(train_capture),
+        "test_patients": test_patient or [],
+        "test_captures": test_capture or [],
+        "train_captures": train_capture or [],
         "allow_same_patient": allow_same_patient,
         "seed": seed,
         "sensor": sensor,
         "hidden": hidden,
         "overrides": {name: value for name, value in settings.items() if value is not None},
-        "validation_patients": split_list(validation_patient) or None,
+        "validation_patients": validation_patient or None,
     }
     plan = plan_protocol(study, options, track=ui.track)
     if fold is not None:
-        if not isinstance(plan, FoldsPlan):
-            raise UsageError("--fold", "belongs to a protocol of several folds", "Name it with --protocol or --split.")
-        plan = plan.only(fold)
+        plan = _only(plan, fold)
     if dry_run:
         tell_folds_plan(ui, plan) if isinstance(plan, FoldsPlan) else tell_plan(ui, plan)
         return
@@ -171,6 +128,9 @@ def train(
     tell_folds_run(ui, plan, run) if isinstance(plan, FoldsPlan) else tell_run(ui, plan, run)
 
 
-def split_list(values: list[str] | None) -> list[str]:
-    """`--x a,b --x c` → a, b, c."""
-    return [part.strip() for value in values or [] for part in value.split(",") if part.strip()]
+def _only(plan: TrainingPlan | FoldsPlan, fold: str) -> TrainingPlan:
+    from gliomap.workflows import FoldsPlan
+
+    if not isinstance(plan, FoldsPlan):
+        raise UsageError("--fold", "belongs to a protocol of several folds", "Name it with --protocol or --split.")
+    return plan.only(fold)
