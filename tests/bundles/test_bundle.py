@@ -239,6 +239,7 @@ def test_an_archive_with_a_link_is_refused(tmp_path: Path) -> None:
     entry = zipfile.ZipInfo("card.md")
     entry.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("manifest.json", b"{}")
         archive.writestr(entry, "/etc/hostname")
     with pytest.raises(BundleError, match="no plain file"):
         open_bundle(path)

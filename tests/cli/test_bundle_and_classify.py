@@ -202,10 +202,15 @@ class TestShowAndVerify:
         assert "takes 25 bands" in fewer.err
         assert "gives 24" in fewer.err
 
-    def test_a_folder_that_is_no_bundle(self, gliomap: Run, tmp_path: Path) -> None:
-        result = gliomap("bundle", "verify", tmp_path)
-        assert result.code == 2
-        assert str(tmp_path) in result.err
+    def test_a_folder_that_is_no_bundle(self, gliomap: Run, small_study: Path, tmp_path: Path) -> None:
+        cube = tmp_path / "cube.npz"
+        np.savez(cube, cube=np.zeros((2, 2, 25)))
+        for other in (tmp_path, small_study, cube):
+            result = gliomap("bundle", "verify", other)
+            assert result.code == 2
+            assert result.err == (
+                f"error: {other}: has no manifest.json. Name a bundle as `gliomap bundle create` makes it.\n"
+            )
 
 
 class TestClassify:

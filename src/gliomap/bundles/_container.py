@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from gliomap._files import atomic_file, atomic_folder, refuse_existing
@@ -63,14 +63,17 @@ def write_files(path: Path, files: Mapping[str, bytes], *, overwrite: bool) -> N
 
 def _read_folder(path: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    for entry in sorted(path.iterdir()):
+    entries = sorted(path.iterdir())
+    _require(path, MANIFEST, [entry.name for entry in entries])
+    for entry in entries:
         limit = _limit(path, entry.name)
         if entry.is_symlink() or not entry.is_file():
             raise BundleError(entry, "is no plain file", "A bundle holds plain files only; copy it with its content.")
         with entry.open("rb") as stream:
             content = stream.read(limit + 1)
         files[entry.name] = _within(path, entry.name, content)
-    return _whole(path, files)
+    _require(path, HASH, files)
+    return files
 
 
 def _read_archive(path: Path) -> dict[str, bytes]:
@@ -79,6 +82,7 @@ def _read_archive(path: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             folder = _folder_inside(entries)
+            _require(path, MANIFEST, [entry.filename.removeprefix(folder) for entry in entries])
             for entry in entries:
                 name = entry.filename.removeprefix(folder)
                 if not name:
@@ -98,7 +102,8 @@ def _read_archive(path: Path) -> dict[str, bytes]:
         if machine_error(error) is not None:
             raise
         raise BundleError(path, f"is not a readable .zip ({error})", _FRESH) from error
-    return _whole(path, files)
+    _require(path, HASH, files)
+    return files
 
 
 def _folder_inside(entries: Sequence[zipfile.ZipInfo]) -> str:
@@ -120,8 +125,7 @@ def _within(path: Path, name: str, content: bytes) -> bytes:
     return content
 
 
-def _whole(path: Path, files: dict[str, bytes]) -> dict[str, bytes]:
-    for name in (MANIFEST, HASH):
-        if name not in files:
-            raise BundleError(path, f"has no {name}", "Name a bundle as `gliomap bundle create` makes it.")
-    return files
+def _require(path: Path, name: str, among: Collection[str]) -> None:
+    """The manifest before anything else, so that of somebody's other folder nothing is said to be too much."""
+    if name not in among:
+        raise BundleError(path, f"has no {name}", "Name a bundle as `gliomap bundle create` makes it.")
