@@ -4,8 +4,25 @@ from __future__ import annotations
 
 import os
 
+import pytest
+from PIL import ImageDraw
+
 # Two workers share the cores: without this each library starts a thread per core in each of them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Mirroring a run in MLflow takes seconds; the tests of tracking ask for it.
 os.environ["MLFLOW_TRACKING_URI"] = "none"
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every text that is drawn while the test runs."""
+    texts: list[str] = []
+    original = ImageDraw.ImageDraw.text
+
+    def record(self: ImageDraw.ImageDraw, xy: tuple[float, float], text: str, **rest: object) -> None:
+        texts.append(text)
+        original(self, xy, text, **rest)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", record)
+    return texts

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from gliomap.errors import RunError, StudyError, UsageError
 from gliomap.evaluation import (
@@ -67,20 +67,6 @@ def full_map(scene: Scene) -> FullMap:
 @pytest.fixture(scope="module")
 def scene() -> Scene:
     return make_scene(48, 72)
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every text that is drawn while the test runs."""
-    texts: list[str] = []
-    original = ImageDraw.ImageDraw.text
-
-    def record(self: ImageDraw.ImageDraw, xy: tuple[float, float], text: str, **rest: object) -> None:
-        texts.append(text)
-        original(self, xy, text, **rest)
-
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", record)
-    return texts
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from gliomap.errors import TaxonomyError, UsageError
 from gliomap.preprocessing import Reason
@@ -36,20 +36,6 @@ from rendering.scene import Scene, make_scene
 @pytest.fixture(scope="module")
 def scene() -> Scene:
     return make_scene(60, 90)
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every text that is drawn while the test runs."""
-    texts: list[str] = []
-    original = ImageDraw.ImageDraw.text
-
-    def record(self: ImageDraw.ImageDraw, xy: tuple[float, float], text: str, **rest: object) -> None:
-        texts.append(text)
-        original(self, xy, text, **rest)
-
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", record)
-    return texts
 
 
 class TestColours:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap.errors import SensorError
+from gliomap.sensors._read import read_limited
 from gliomap.sensors._sensor import ROW_SUM_TOLERANCE, ActiveArea, MosaicSensor, Responses, SpectralCorrection
 
 if TYPE_CHECKING:
@@ -64,15 +65,7 @@ def read_imec_xml(path: Path | str, *, correction: int | None = None) -> MosaicS
 
 
 def _parse(path: Path) -> Element:
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(_MAX_BYTES + 1)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise SensorError(
-            path, "is not a file", "Check the path, or name a sensor of `gliomap sensor list`."
-        ) from error
-    if len(content) > _MAX_BYTES:
-        raise SensorError(path, f"is larger than {_MAX_BYTES // 2**20} MiB", _REMEDY)
+    content = read_limited(path, _MAX_BYTES, _REMEDY)
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import ParseError, fromstring
 

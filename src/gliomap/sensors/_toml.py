@@ -8,6 +8,7 @@ from typing import Any
 
 from gliomap._files import atomic_file
 from gliomap.errors import SensorError
+from gliomap.sensors._read import read_limited
 from gliomap.sensors._sensor import MosaicSensor
 
 __all__ = ["read_sensor_toml", "sensor_from_text", "write_sensor_toml"]
@@ -36,16 +37,7 @@ def read_sensor_toml(path: Path | str) -> MosaicSensor:
     """
     path = Path(path)
     try:
-        with path.open("rb") as stream:
-            content = stream.read(_MAX_BYTES + 1)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise SensorError(
-            path, "is not a file", "Check the path, or name a sensor of `gliomap sensor list`."
-        ) from error
-    if len(content) > _MAX_BYTES:
-        raise SensorError(path, f"is larger than {_MAX_BYTES // 2**20} MiB", "A sensor description is a small file.")
-    try:
-        text = content.decode("utf-8")
+        text = read_limited(path, _MAX_BYTES, "A sensor description is a small file.").decode("utf-8")
     except UnicodeDecodeError as error:
         raise SensorError(path, "is not UTF-8 text", _REMEDY) from error
     return sensor_from_text(text, path)

@@ -51,7 +51,7 @@ def fit_plan(
         return model, history
     patients = {*plan.split.patients_of("train"), *plan.split.patients_of("validation")}
     stopped = f"{history.stopped}; trained afresh on all {len(patients)} patients for {history.best_epoch} epochs"
-    logger.info(stopped)
+    logger.info("now afresh on all %d patients for %d epochs", len(patients), history.best_epoch)
     model = untrained(plan, data)
     again = model.fit(
         data.everything(),

@@ -106,8 +106,7 @@ def run_training(
         mirror.finish(final)
     for note in history.notes:
         logger.warning(note)
-    epochs = f"{len(history.epochs)} epochs, " if plan.kind.iterative else ""
-    logger.info("%s: %s%s", final, epochs, history.stopped)
+    logger.info("%s: %s", final, history.stopped)
     return final
 
 
