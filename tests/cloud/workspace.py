@@ -76,6 +76,8 @@ class Cloud:
         Makes a deployment: its resource; gives its provisioning state.
     score
         Answers a request to a scoring address: headers and body; gives status, headers, body.
+    elsewhere
+        Names of endpoints that other workspaces of the region have.
     """
 
     things: dict[str, Json] = field(default_factory=dict)
@@ -83,6 +85,7 @@ class Cloud:
     faults: list[Fault] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
     deployment_log: str = ""
+    elsewhere: set[str] = field(default_factory=set)
     container: str = CONTAINER
     make_container: Callable[[str], object] = str
     cluster: Callable[[str, Json], tuple[str, str]] | None = None
@@ -402,6 +405,9 @@ def _write(cloud: Cloud, path: str, body: Json) -> Reply:
         if before["properties"].get(places[kind]) != properties.get(places[kind]):
             told = f"{kind} {path} exists already with another address, which cannot be changed"
             return Reply(409, {"error": {"code": "Conflict", "message": told}})
+    if kind == "onlineEndpoints" and name in cloud.elsewhere:
+        told = f"The endpoint name {name} is taken: names are unique within the region."
+        return Reply(400, {"error": {"code": "UserError", "message": told}})
     properties["provisioningState"] = "Succeeded"
     if kind == "models":
         properties.setdefault("flavors", {})

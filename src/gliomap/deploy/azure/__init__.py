@@ -20,8 +20,9 @@ if TYPE_CHECKING:
         list_assets,
         upload_document,
     )
-    from gliomap.deploy.azure._check import Checked, check_workspace, cluster_document, workspace_document
+    from gliomap.deploy.azure._check import Checked, check_workspace, workspace_document
     from gliomap.deploy.azure._client import Connection, connect
+    from gliomap.deploy.azure._computes import cluster_document
     from gliomap.deploy.azure._deploy import Deployed, deploy_bundle, deployment_log, undeploy
     from gliomap.deploy.azure._documents import Document, as_yaml
     from gliomap.deploy.azure._endpoints import EndpointPlan, deployment_document, endpoint_document
@@ -101,8 +102,9 @@ _NAMES = {
         "list_assets",
         "upload_document",
     ),
-    "_check": ("Checked", "check_workspace", "cluster_document", "workspace_document"),
+    "_check": ("Checked", "check_workspace", "workspace_document"),
     "_client": ("Connection", "connect"),
+    "_computes": ("cluster_document",),
     "_deploy": ("Deployed", "deploy_bundle", "deployment_log", "undeploy"),
     "_documents": ("Document", "as_yaml"),
     "_endpoints": ("EndpointPlan", "deployment_document", "endpoint_document"),

@@ -33,6 +33,7 @@ DEFAULT_DATASTORE = "workspaceblobstore"
 """As every workspace calls it when it is made."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 _PATH = re.compile(r"azureml://(?:.*/)?datastores/([^/]+)/paths/(.+?)/?")
+_TAKEN = "A version never changes: leave out --version for the next one, or choose another --version or --name."
 _SCHEMA = "https://azuremlschemas.azureedge.net/latest/data.schema.json"
 _FINGERPRINT, _PATIENTS, _PART, _PREFIX = "gliomap-fingerprint", "gliomap-patients", "gliomap-part", "gliomap-folder"
 
@@ -161,9 +162,9 @@ def _create(connection: Connection, document: Document) -> Asset:
         raise AzureError(
             f"data asset {name}:{version}",
             "is there with other files",
-            "A version never changes: leave out --version for the next one, or name another.",
+            _TAKEN,
         )
-    with azure_faults(f"data asset {name}"), quiet():
+    with azure_faults(f"data asset {name}", taken=_TAKEN), quiet():
         made = connection.client.data.create_or_update(document.load())
     return _asset(made, created=True)
 

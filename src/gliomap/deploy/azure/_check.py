@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from gliomap.deploy.azure._client import MANAGEMENT, Connection, plain
+from gliomap.deploy.azure._computes import making
 from gliomap.deploy.azure._documents import Document
 from gliomap.deploy.azure._faults import UnreachedError, azure_faults
 from gliomap.deploy.azure._settings import AzureSettings
 from gliomap.errors import AzureError
 
-__all__ = ["Checked", "Compute", "Missing", "Quota", "check_workspace", "cluster_document", "workspace_document"]
-
-DEFAULT_CLUSTER, DEFAULT_SIZE = "cpu-cluster", "Standard_D4s_v3"
+__all__ = ["Checked", "Compute", "Missing", "Quota", "check_workspace", "workspace_document"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +92,7 @@ def check_workspace(connection: Connection) -> Checked:
     quotas = _tried(missing, "quotas", lambda: _quotas(connection, workspace.location)) or ()
     _tried(missing, "storage", lambda: _can_read(connection))
     if not any(one.type == "amlcompute" and one.state == "Succeeded" for one in computes):
-        making = (
-            f"az ml compute create --name {DEFAULT_CLUSTER} --type AmlCompute --size {DEFAULT_SIZE} --max-instances 4"
-        )
-        missing.append(Missing("a cluster, for azure train", f"Make one: {making}"))
+        missing.append(Missing("a cluster, for azure train", f"Make one: {making()}"))
     ordered = {default: stores.get(default, ""), **stores}
     return Checked(workspace.name, workspace.location, identity, ordered, computes, quotas, tuple(missing))
 
@@ -109,20 +105,6 @@ def workspace_document(settings: AzureSettings) -> Document:
         "resource_group": settings.resource_group,
     }
     return Document("workspace", content)
-
-
-def cluster_document(name: str = DEFAULT_CLUSTER, size: str = DEFAULT_SIZE) -> Document:
-    """A cluster that costs nothing while nobody trains."""
-    content = {
-        "$schema": "https://azuremlschemas.azureedge.net/latest/amlCompute.schema.json",
-        "name": name,
-        "type": "amlcompute",
-        "size": size,
-        "min_instances": 0,
-        "max_instances": 4,
-        "idle_time_before_scale_down": 120,
-    }
-    return Document("compute", content)
 
 
 def _identity(connection: Connection) -> str:

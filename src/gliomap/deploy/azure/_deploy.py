@@ -12,6 +12,7 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from gliomap.bundles import Bundle
 from gliomap.deploy.azure._client import Connection, plain, quiet
+from gliomap.deploy.azure._computes import attaching, require_compute
 from gliomap.deploy.azure._endpoints import AUTH_MODES, EndpointPlan, deployment_document, endpoint_document
 from gliomap.deploy.azure._faults import azure_faults
 from gliomap.deploy.azure._models import find_model, model_document, register_bundle
@@ -89,6 +90,8 @@ def deploy_bundle(
         Azure refuses it, or the deployment never gets healthy; its log has been said, and nothing else was changed.
     """
     seconds: dict[str, float] = {}
+    if plan.compute is not None:
+        require_compute(connection, plan.compute, f"Attach it: {attaching(plan.compute)}")
     with _timed(seconds, "register"):
         name = (
             register_bundle(connection, model_document(model, name=register))

@@ -5,6 +5,8 @@ The command of a job is a line of this program's own verbs, with Azure's placeho
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import secrets
 import shlex
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gliomap import __version__
+from gliomap._files import sha256_of
 from gliomap.deploy.azure._assets import DEFAULT_DATASTORE
 from gliomap.deploy.azure._code import UNPACK, code_folder, environment
 from gliomap.deploy.azure._documents import Document
@@ -24,12 +27,14 @@ from gliomap.studies import PROTOCOLS, Folds
 from gliomap.tracking import COMMIT_VARIABLE
 from gliomap.tracking import environment as environment_here
 
-__all__ = ["TrainJob", "check_training", "fold_names", "job_name", "training_documents"]
+__all__ = ["STUDY", "TRAINING", "TrainJob", "check_training", "fold_names", "job_name", "training_documents"]
 
 _SCHEMA = "https://azuremlschemas.azureedge.net/latest"
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 _MOST_HOURS = 24
 _HOLDING_OUT = ("test_patient", "test_capture", "train_capture", "allow_same_patient")
+STUDY, TRAINING = "gliomap-study", "gliomap-training"
+"""Tags of a job: what it trains on, and the fingerprint of the whole training."""
 METRIC = "validation_accuracy"
 """By which a sweep is sorted in the studio; no fold is preferred for it."""
 
@@ -75,6 +80,13 @@ class TrainJob:
     def last(self) -> str:
         """The job that leaves the run and the bundle."""
         return f"{self.name}-end" if self.folds else self.name
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over what is trained: study, options, the files that they name, folds."""
+        files = {name: sha256_of(path) for name, path in self.files.items()}
+        content = json.dumps([self.study, self.options, sorted(files.items()), self.folds])
+        return hashlib.sha256(content.encode()).hexdigest()
 
     def folder(self, output: str) -> str:
         """Where an output lies in the datastore's container."""
@@ -203,7 +215,7 @@ def _head(job: TrainJob, name: str) -> dict[str, Any]:
         "name": name,
         "display_name": name,
         "experiment_name": job.experiment,
-        "tags": {"gliomap": __version__, "gliomap-study": job.study.removeprefix("azureml:")},
+        "tags": {"gliomap": __version__, STUDY: job.study.removeprefix("azureml:"), TRAINING: job.fingerprint},
     }
 
 

@@ -14,6 +14,9 @@ from gliomap.errors import UsageError
 
 __all__ = ["find_model", "local_model", "model_document", "register_bundle"]
 
+_TAKEN = (
+    "A version never changes: give the command again for the next one, or choose another name with --register NAME."
+)
 IDENTITY = "gliomap-bundle"
 """Tag that holds a bundle's identity."""
 _REFERENCE = re.compile(r"(?:azureml:)?(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)(?::(?P<version>[A-Za-z0-9_.-]+)|@latest)?")
@@ -58,7 +61,7 @@ def register_bundle(connection: Connection, document: Document) -> str:
         there = connection.client.models.get(name, label="latest")
         if (there.tags or {}).get(IDENTITY) == document.content["tags"][IDENTITY]:
             return f"{there.name}:{there.version}"
-    with azure_faults(f"model {name}"), quiet():
+    with azure_faults(f"model {name}", taken=_TAKEN), quiet():
         made = connection.client.models.create_or_update(document.load())
     return f"{made.name}:{made.version}"
 

@@ -12,11 +12,12 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from gliomap._files import atomic_folder
 from gliomap._progress import Track, silent
 from gliomap.bundles import open_bundle
-from gliomap.deploy.azure._client import Connection, plain, quiet
+from gliomap.deploy.azure._client import Connection, quiet
+from gliomap.deploy.azure._computes import making, require_compute
 from gliomap.deploy.azure._documents import Document
-from gliomap.deploy.azure._faults import NotThereError, azure_faults
+from gliomap.deploy.azure._faults import azure_faults
 from gliomap.deploy.azure._follow import follow_job
-from gliomap.deploy.azure._jobs import TrainJob, training_documents
+from gliomap.deploy.azure._jobs import STUDY, TRAINING, TrainJob, training_documents
 from gliomap.deploy.azure._models import model_document, register_bundle
 from gliomap.deploy.azure._storage import download_files
 from gliomap.errors import AzureError
@@ -86,7 +87,7 @@ def train_in_azure(
         The cluster is not there, a job failed, or what it left is not sound.
     """
     begun = time.monotonic()
-    _require_cluster(connection, job.compute)
+    require_compute(connection, job.compute, f"Make it: {making(job.compute)}")
     job = replace(job, datastore=str(connection.datastore.name))
     documents = training_documents(job)
     for document in documents:
@@ -113,9 +114,9 @@ def submit(connection: Connection, document: Document, say: Callable[[str], None
     Raises
     ------
     AzureError
-        Azure refuses it.
+        Azure refuses it, or the one that is there is another training.
     """
-    name = document.content["name"]
+    name, wanted = document.content["name"], document.content["tags"]
     with azure_faults(f"job {name}"):
         try:
             there = connection.client.jobs.get(name)
@@ -129,21 +130,13 @@ def submit(connection: Connection, document: Document, say: Callable[[str], None
                 there = connection.client.jobs.get(name)
         else:
             say(f"{name} is there already and is followed")
+    tags = there.tags or {}
+    if tags.get(TRAINING) != wanted[TRAINING]:
+        told = f"on {tags[STUDY]}" if tags.get(STUDY, wanted[STUDY]) != wanted[STUDY] else "with other options"
+        raise AzureError(
+            f"job {name}",
+            f"is there already and is another training ({told})",
+            "Choose another --name or leave it out; or give the study and the options of that training, to go on with it.",
+        )
     if there.studio_url:
         say(f"{name}: {there.studio_url}")
-
-
-def _require_cluster(connection: Connection, name: str) -> None:
-    try:
-        with azure_faults(f"compute {name}"):
-            found = connection.client.compute.get(name)
-    except NotThereError as error:
-        with azure_faults("computes"):
-            have = ", ".join(sorted(one.name for one in connection.client.compute.list())) or "none"
-        making = f"az ml compute create --name {name} --type AmlCompute --size Standard_D4s_v3 --max-instances 4"
-        raise AzureError(
-            f"compute {name!r}", f"is not there; the workspace has: {have}", f"Make it: {making}"
-        ) from error
-    state = plain(found.provisioning_state)
-    if state != "Succeeded":
-        raise AzureError(f"compute {name!r}", f"is in state {state}", "See its page in the studio, or choose another.")
