@@ -8,38 +8,21 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gliomap.cli._azure_options import (
-    CloudName,
-    ConfigFile,
-    DryRun,
-    ResourceGroup,
-    Subscription,
-    Where,
-    Workspace,
-    azure_app,
-    need_azure,
-    show_documents,
-)
+from gliomap.cli._azure_options import DryRun, Where, azure_verb, show_documents
 from gliomap.cli._ui import Ui
-from gliomap.cli._verb import verb
 
 if TYPE_CHECKING:
     from gliomap.deploy.azure import Checked
 
 
-@verb(
-    azure_app,
+@azure_verb(
     "check",
-    within="azure",
     examples=("gliomap azure check", "gliomap azure check --config config.json --json"),
 )
 def check(
     ui: Ui,
-    config: ConfigFile = None,
-    subscription: Subscription = None,
-    resource_group: ResourceGroup = None,
-    workspace: Workspace = None,
-    cloud: CloudName = None,
+    *,
+    where: Where,
     dry_run: DryRun = False,
 ) -> None:
     """Look at the workspace: identity, stores, computes, quotas.
@@ -47,8 +30,6 @@ def check(
     What is missing is named with what makes it, and gives exit code 2. The dry
     run prints a workspace and a cluster as GlioMap needs them.
     """
-    where = Where(config, subscription, resource_group, workspace, cloud)
-    need_azure()
     from gliomap.deploy.azure import check_workspace, cluster_document, workspace_document
 
     if dry_run:

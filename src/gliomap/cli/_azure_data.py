@@ -9,21 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gliomap.cli._azure_options import (
-    CloudName,
-    ConfigFile,
-    DryRun,
-    ResourceGroup,
-    Subscription,
-    Where,
-    Workspace,
-    azure_app,
-    need_azure,
-    show_documents,
-    tell_command,
-)
+from gliomap.cli._azure_options import DryRun, Where, azure_app, azure_verb, show_documents, tell_command
 from gliomap.cli._ui import Ui
-from gliomap.cli._verb import group, verb
+from gliomap.cli._verb import group
 
 if TYPE_CHECKING:
     from gliomap.deploy.azure import Asset, Transfer
@@ -41,10 +29,8 @@ class Part(StrEnum):
     datasets = "datasets"
 
 
-@verb(
-    azure_app,
+@azure_verb(
     "upload",
-    within="azure",
     writes=True,
     examples=("gliomap azure upload study", "gliomap azure upload study --to nemesis --dry-run"),
 )
@@ -54,11 +40,8 @@ def upload(
     to: Annotated[
         str | None, typer.Option("--to", metavar="FOLDER", help="In the default datastore; else called as STUDY is.")
     ] = None,
-    config: ConfigFile = None,
-    subscription: Subscription = None,
-    resource_group: ResourceGroup = None,
-    workspace: Workspace = None,
-    cloud: CloudName = None,
+    *,
+    where: Where,
     dry_run: DryRun = False,
 ) -> None:
     """Send a study to the default datastore, in the thesis's layout.
@@ -67,7 +50,6 @@ def upload(
     are skipped: after a kill or a broken line give the same command again. A
     file that differs from the one that is there is refused.
     """
-    need_azure()
     from gliomap.deploy.azure import azure_faults, check_name, study_files, upload_document, upload_study
     from gliomap.studies import open_study
 
@@ -78,7 +60,7 @@ def upload(
         ui.say(f"{len(files)} files, {sum(path.stat().st_size for path in files.values()) / 1e6:.1f} MB, to {folder}/")
         show_documents(ui, upload_document(found.root, folder))
         return
-    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+    with where.connected() as connection:
         container = connection.container()
         with azure_faults(f"upload to {folder}"):
             done = upload_study(container, found, folder, overwrite=ui.overwrite, track=ui.track)
@@ -89,9 +71,9 @@ def upload(
     ui.text(f"Next: gliomap azure dataset create {folder}")
 
 
-@verb(
-    dataset_app,
+@azure_verb(
     "create",
+    app=dataset_app,
     within="azure dataset",
     examples=(
         "gliomap azure dataset create study",
@@ -106,11 +88,8 @@ def create(
     ] = None,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Instead of the folder's.")] = None,
     version: Annotated[str | None, typer.Option("--version", metavar="V", help="Instead of the next number.")] = None,
-    config: ConfigFile = None,
-    subscription: Subscription = None,
-    resource_group: ResourceGroup = None,
-    workspace: Workspace = None,
-    cloud: CloudName = None,
+    *,
+    where: Where,
     dry_run: DryRun = False,
 ) -> None:
     """Make data assets of an uploaded study.
@@ -119,43 +98,36 @@ def create(
     Every file is looked at first. Where the newest version has the same files
     nothing new is made.
     """
-    need_azure()
     from gliomap.deploy.azure import PARTS, asset_document, create_assets
 
     parts = ["" if one is Part.study else one.value for one in part] if part else list(PARTS)
     if dry_run:
         show_documents(ui, *(asset_document(folder, one, name=name, version=version) for one in parts))
         return
-    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+    with where.connected() as connection:
         made = create_assets(connection, folder, parts, name=name, version=version)
     _table(ui, made)
 
 
-@verb(dataset_app, "list", within="azure dataset", examples=("gliomap azure dataset list",))
+@azure_verb("list", app=dataset_app, within="azure dataset", examples=("gliomap azure dataset list",))
 def list_(
     ui: Ui,
-    config: ConfigFile = None,
-    subscription: Subscription = None,
-    resource_group: ResourceGroup = None,
-    workspace: Workspace = None,
-    cloud: CloudName = None,
+    *,
+    where: Where,
     dry_run: DryRun = False,
 ) -> None:
     """Show the workspace's data assets, the newest version of each."""
-    need_azure()
     from gliomap.deploy.azure import list_assets
 
     if dry_run:
         tell_command(ui, "az ml data list")
         return
-    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+    with where.connected() as connection:
         _table(ui, list_assets(connection))
 
 
-@verb(
-    azure_app,
+@azure_verb(
     "download",
-    within="azure",
     writes=True,
     examples=("gliomap azure download study data", "gliomap azure download study-cubes:2 data/cubes"),
 )
@@ -163,11 +135,8 @@ def download(
     ui: Ui,
     asset: Annotated[str, typer.Argument(metavar="NAME[:V]", help="A data asset; without V its newest version.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where its files go.")],
-    config: ConfigFile = None,
-    subscription: Subscription = None,
-    resource_group: ResourceGroup = None,
-    workspace: Workspace = None,
-    cloud: CloudName = None,
+    *,
+    where: Where,
     dry_run: DryRun = False,
 ) -> None:
     """Fetch a data asset; every file is held against its SHA-256.
@@ -175,14 +144,13 @@ def download(
     Files that are there already are skipped, so the same command goes on after
     a broken line. Files changed under the version are refused.
     """
-    need_azure()
     from gliomap.deploy.azure import asset_document, download_asset
 
     name, _, version = asset.removeprefix("azureml:").partition(":")
     if dry_run:
         show_documents(ui, asset_document(name, "", version=version or None))
         return
-    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+    with where.connected() as connection:
         found, transfer = download_asset(
             connection, name, version or None, folder, overwrite=ui.overwrite, track=ui.track
         )

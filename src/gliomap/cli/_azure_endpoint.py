@@ -5,27 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gliomap.cli._azure_options import (
-    CloudName,
-    ConfigFile,
-    DryRun,
-    ResourceGroup,
-    Subscription,
-    Where,
-    Workspace,
-    azure_app,
-    need_azure,
-    show_documents,
-    tell_command,
-)
+from gliomap.cli._azure_options import DryRun, Where, azure_verb, show_documents, tell_command
 from gliomap.cli._options import DarkFrame, WhiteDarkFrame, WhiteFrame
 from gliomap.cli._ui import Ui
-from gliomap.cli._verb import verb
 from gliomap.errors import UsageError
+
+if TYPE_CHECKING:
+    from gliomap.deploy.azure import Deployed
 
 
 class Target(StrEnum):
@@ -45,10 +35,8 @@ class AuthName(StrEnum):
 Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Its name.")]
 
 
-@verb(
-    azure_app,
+@azure_verb(
     "deploy",
-    within="azure",
     examples=(
         "gliomap azure deploy run/bundle --endpoint brain",
         "gliomap azure deploy lda_holdout:3 --endpoint brain --traffic 10",
@@ -77,11 +65,8 @@ def deploy(
     register: Annotated[
         str | None, typer.Option("--register", metavar="NAME", help="Of the model; else the bundle's own.")
     ] = None,
-    config: ConfigFile = None,
-    subscription: Subscription = None,
-    resource_group: ResourceGroup = None,
-    workspace: Workspace = None,
-    cloud: CloudName = None,
+    *,
+    where: Where,
     dry_run: DryRun = False,
 ) -> None:
     """Put a bundle behind an endpoint and wait until it answers.
@@ -89,44 +74,36 @@ def deploy(
     A new deployment stands beside the old one and gets its share of the requests
     once it answers. One that never gets healthy gets none, and its log is shown.
     """
-    need_azure()
-    from gliomap.deploy.azure import (
-        EndpointPlan,
-        deploy_bundle,
-        deployment_document,
-        endpoint_document,
-        local_model,
-        model_document,
-    )
+    from gliomap.deploy.azure import EndpointPlan, as_reference, deploy_bundle, local_model, planned_documents
 
     bundle = local_model(model)
-    reference = model.removeprefix("azureml:")
-    named = f"azureml:{reference}" if ":" in reference or "@" in reference else f"azureml:{reference}@latest"
-    document = None if bundle is None else model_document(bundle, name=register)
     plan = EndpointPlan(
         endpoint=endpoint,
         deployment=deployment or "blue",
         kind=to.value,
-        model=named if document is None else f"azureml:{document.content['name']}@latest",
+        model=as_reference(bundle or model, register),
         auth=auth.value,
         instance_type=instance_type,
         instances=instances,
         compute=compute,
     )
     if dry_run:
-        made = () if document is None else (document,)
-        show_documents(ui, *made, endpoint_document(plan), deployment_document(plan))
+        show_documents(ui, *planned_documents(plan, bundle, register))
         return
-    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+    with where.connected() as connection:
         done = deploy_bundle(
             connection,
-            bundle or reference,
+            bundle or model,
             plan,
             chosen=deployment is not None,
             share=traffic,
             register=register,
             say=ui.say,
         )
+    _tell_deployed(ui, done)
+
+
+def _tell_deployed(ui: Ui, done: Deployed) -> None:
     if ui.as_json:
         ui.result(asdict(done))
         return
@@ -136,10 +113,8 @@ def deploy(
     ui.text(f"Next: gliomap azure score {done.endpoint} --raw raw.tif --white white.tif --dark dark.tif")
 
 
-@verb(
-    azure_app,
+@azure_verb(
     "undeploy",
-    within="azure",
     examples=("gliomap azure undeploy brain --deployment blue", "gliomap azure undeploy brain"),
 )
 def undeploy(
@@ -148,25 +123,21 @@ def undeploy(
     deployment: Annotated[
         str | None, typer.Option("--deployment", metavar="NAME", help="Only this one; it must get no requests.")
     ] = None,
-    config: ConfigFile = None,
-    subscription: Subscription = None,
-    resource_group: ResourceGroup = None,
-    workspace: Workspace = None,
-    cloud: CloudName = None,
+    *,
+    where: Where,
     dry_run: DryRun = False,
 ) -> None:
     """Take an endpoint away with all its deployments, or one of them.
 
     Registered models stay.
     """
-    need_azure()
     from gliomap.deploy.azure import undeploy as take_away
 
     if dry_run:
         one = f"online-deployment delete --endpoint-name {endpoint} --name {deployment}"
         tell_command(ui, f"az ml {one if deployment else f'online-endpoint delete --name {endpoint}'}")
         return
-    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+    with where.connected() as connection:
         gone = take_away(connection, endpoint, deployment)
     if ui.as_json:
         ui.result({"removed": gone})
@@ -174,10 +145,8 @@ def undeploy(
     ui.text(*(f"Removed: {name}" for name in gone))
 
 
-@verb(
-    azure_app,
+@azure_verb(
     "score",
-    within="azure",
     writes=True,
     examples=("gliomap azure score brain --raw raw.tif --white white.tif --dark dark.tif \\\n      -o map",),
 )
@@ -194,15 +163,11 @@ def score(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="For what `gliomap classify -o` writes.")
     ] = None,
-    config: ConfigFile = None,
-    subscription: Subscription = None,
-    resource_group: ResourceGroup = None,
-    workspace: Workspace = None,
-    cloud: CloudName = None,
+    *,
+    where: Where,
     dry_run: DryRun = False,
 ) -> None:
     """Send a frame to an endpoint: the map back, and the times."""
-    need_azure()
     from gliomap._files import refuse_existing
     from gliomap.deploy.azure import score_in_azure
 
@@ -214,7 +179,7 @@ def score(
         tell_command(ui, f"az ml online-endpoint invoke --name {endpoint} --request-file REQUEST.json")
         return
     frames = {"raw": raw, "white": white, "dark": dark, **({} if white_dark is None else {"white_dark": white_dark})}
-    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+    with where.connected() as connection:
         done = score_in_azure(connection, endpoint, frames, out, deployment=deployment, overwrite=ui.overwrite)
     if ui.as_json:
         ui.result({"folder": None if out is None else str(out), **asdict(done)})

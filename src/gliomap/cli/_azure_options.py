@@ -1,21 +1,22 @@
-"""What the verbs of `gliomap azure` share: which workspace, and the dry run."""
+"""What the verbs of `gliomap azure` share: which workspace is meant, and the dry run."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from gliomap.cli._app import app
 from gliomap.cli._ui import Ui
-from gliomap.cli._verb import group
+from gliomap.cli._verb import group, verb
 from gliomap.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -23,18 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cloud",
-    "CloudName",
-    "ConfigFile",
     "DryRun",
-    "ResourceGroup",
-    "Subscription",
     "Where",
-    "Workspace",
     "azure_app",
+    "azure_verb",
     "need_azure",
     "show_documents",
     "tell_command",
 ]
+
+F = TypeVar("F", bound=Callable[..., None])
 
 azure_app = group(app, "azure", "Azure Machine Learning: data, clusters, endpoints.")
 
@@ -64,15 +63,15 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the YAML that `az
 
 @dataclass(frozen=True)
 class Where:
-    """Which workspace a command line means."""
+    """Which workspace a command line means; its fields are options of every verb."""
 
-    config: Path | None
-    subscription: str | None
-    resource_group: str | None
-    workspace: str | None
-    cloud: Cloud | None
+    config: ConfigFile = None
+    subscription: Subscription = None
+    resource_group: ResourceGroup = None
+    workspace: Workspace = None
+    cloud: CloudName = None
 
-    def settings(self, environ: Mapping[str, str]) -> AzureSettings:
+    def settings(self, environ: Mapping[str, str] = os.environ) -> AzureSettings:
         """The settings that are meant.
 
         Raises
@@ -100,11 +99,48 @@ class Where:
         GlioMapError
             The settings are nowhere told, or whatever goes wrong with Azure in the block.
         """
-        need_azure()
         from gliomap.deploy.azure import connect
 
-        with connect(self.settings(os.environ)) as connection:
+        with connect(self.settings()) as connection:
             yield connection
+
+
+def azure_verb(
+    name: str,
+    *,
+    examples: Sequence[str],
+    app: typer.Typer = azure_app,
+    within: str = "azure",
+    writes: bool = False,
+) -> Callable[[F], F]:
+    """Make a function a verb of `gliomap azure`, as `verb` does.
+
+    Returns
+    -------
+    decorator
+        Its function takes `where`, and the verb has the options that tell it in that place; it is called where the extra
+        is installed.
+    """
+
+    def decorate(function: F) -> F:
+        options = inspect.signature(Where, eval_str=True).parameters
+
+        def typed(ui: Ui, **given: Any) -> None:
+            need_azure()
+            where = Where(**{option: given.pop(option) for option in options})
+            function(ui, where=where, **given)
+
+        parameters = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for own in inspect.signature(function, eval_str=True).parameters.values()
+            for parameter in (options.values() if own.name == "where" else (own,))
+        ]
+        typed.__name__, typed.__doc__ = function.__name__, function.__doc__
+        vars(typed)["__signature__"] = inspect.Signature(parameters)
+        verb(app, name, examples=examples, writes=writes, within=within)(typed)
+        return function
+
+    return decorate
 
 
 def need_azure() -> None:

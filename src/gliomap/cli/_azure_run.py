@@ -12,22 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from gliomap.cli._azure_options import (
-    CloudName,
-    ConfigFile,
-    DryRun,
-    ResourceGroup,
-    Subscription,
-    Where,
-    Workspace,
-    azure_app,
-    need_azure,
-    show_documents,
-    tell_command,
-)
+from gliomap.cli._azure_options import DryRun, Where, azure_verb, show_documents, tell_command
 from gliomap.cli._train import train as local_train
 from gliomap.cli._ui import Ui
-from gliomap.cli._verb import verb
 
 if TYPE_CHECKING:
     from gliomap.deploy.azure import TrainJob
@@ -57,10 +44,8 @@ def _with_training_options(function: F) -> F:
     return function
 
 
-@verb(
-    azure_app,
+@azure_verb(
     "train",
-    within="azure",
     writes=True,
     examples=(
         "gliomap azure train study --compute cpu -o run --test-patient ID0003",
@@ -85,11 +70,8 @@ def train(
     patients: Annotated[
         int | None, typer.Option("--patients", metavar="N", min=1, help="For lopo, where the asset does not tell.")
     ] = None,
-    config: ConfigFile = None,
-    subscription: Subscription = None,
-    resource_group: ResourceGroup = None,
-    workspace: Workspace = None,
-    cloud: CloudName = None,
+    *,
+    where: Where,
     dry_run: DryRun = False,
     **options: Any,
 ) -> None:
@@ -99,7 +81,6 @@ def train(
     a sweep, then a job puts them together. Ctrl-C leaves the cluster working:
     the same command with --name goes on.
     """
-    need_azure()
     from gliomap._files import refuse_existing
     from gliomap.deploy.azure import check_training, find_asset, job_name, train_in_azure
 
@@ -114,7 +95,7 @@ def train(
 
         show_documents(ui, *training_documents(_job(reference, options, patients or 0, common)))
         return
-    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+    with where.connected() as connection:
         found = find_asset(connection, study, version or None)
         wanted = _job(found.reference, options, patients or found.patients, common)
         ui.say(f"job {job}: if this command ends, go on with --name {job}")
@@ -158,10 +139,8 @@ def as_typed(options: Mapping[str, Any]) -> list[str]:
     return words
 
 
-@verb(
-    azure_app,
+@azure_verb(
     "logs",
-    within="azure",
     examples=("gliomap azure logs gliomap-lda-lopo-20260102-030405-ab12", "gliomap azure logs brain --deployment blue"),
 )
 def logs(
@@ -172,22 +151,18 @@ def logs(
     ] = None,
     lines: Annotated[int, typer.Option("--lines", metavar="N", min=1, help="Of a deployment, the last N.")] = 200,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Of a job that runs, until it ends.")] = False,
-    config: ConfigFile = None,
-    subscription: Subscription = None,
-    resource_group: ResourceGroup = None,
-    workspace: Workspace = None,
-    cloud: CloudName = None,
+    *,
+    where: Where,
     dry_run: DryRun = False,
 ) -> None:
     """Show the log of a job, or of a deployment."""
-    need_azure()
     from gliomap.deploy.azure import deployment_log, follow_job, job_logs
 
     if dry_run:
         what = f"online-deployment get-logs --endpoint-name {name} --name {deployment} --lines {lines}"
         tell_command(ui, f"az ml {what if deployment else f'job stream --name {shlex.quote(name)}'}")
         return
-    with Where(config, subscription, resource_group, workspace, cloud).connected() as connection:
+    with where.connected() as connection:
         if deployment is not None:
             found = {deployment: deployment_log(connection, name, deployment, lines)}
         elif follow:
@@ -204,10 +179,8 @@ def logs(
         ui.say("Nothing is written yet.")
 
 
-@verb(
-    azure_app,
+@azure_verb(
     "metrics",
-    within="azure",
     writes=True,
     examples=("gliomap azure metrics gliomap --csv experiments.csv", "gliomap azure metrics gliomap --folds"),
 )
@@ -218,11 +191,8 @@ def metrics(
         Path | None, typer.Option("--csv", metavar="FILE", help="Where the table goes; stdout if not given.")
     ] = None,
     folds: Annotated[bool, typer.Option("--folds", help="A row for each fold, not for each run.")] = False,
-    config: ConfigFile = None,
-    subscription: Subscription = None,
-    resource_group: ResourceGroup = None,
-    workspace: Workspace = None,
-    cloud: CloudName = None,
+    *,
+    where: Where,
     dry_run: DryRun = False,
 ) -> None:
     """Write the thesis's table of an experiment's trainings as CSV.
@@ -230,7 +200,6 @@ def metrics(
     The same table as `gliomap runs export` writes, read from the run folders
     that the jobs left in the workspace's storage.
     """
-    need_azure()
     from gliomap._files import refuse_existing, write_text
     from gliomap.deploy.azure import fetch_runs
     from gliomap.tracking import THESIS_COLUMNS, read_row, thesis_csv
@@ -242,7 +211,7 @@ def metrics(
         refuse_existing(csv, overwrite=ui.overwrite)
     with (
         tempfile.TemporaryDirectory() as scratch,
-        Where(config, subscription, resource_group, workspace, cloud).connected() as connection,
+        where.connected() as connection,
     ):
         rows = [read_row(path) for path in fetch_runs(connection, experiment, Path(scratch), track=ui.track)]
         table = thesis_csv(rows, by_fold=folds)

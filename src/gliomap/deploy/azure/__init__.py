@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from gliomap.deploy.azure._check import Checked, check_workspace, workspace_document
     from gliomap.deploy.azure._client import Connection, connect
     from gliomap.deploy.azure._computes import cluster_document
-    from gliomap.deploy.azure._deploy import Deployed, deploy_bundle, deployment_log, undeploy
+    from gliomap.deploy.azure._deploy import Deployed, deploy_bundle, deployment_log, planned_documents, undeploy
     from gliomap.deploy.azure._documents import Document, as_yaml
     from gliomap.deploy.azure._endpoints import EndpointPlan, deployment_document, endpoint_document
     from gliomap.deploy.azure._faults import azure_faults
     from gliomap.deploy.azure._follow import follow_job, job_logs
     from gliomap.deploy.azure._jobs import TrainJob, check_training, fold_names, job_name, training_documents
     from gliomap.deploy.azure._metrics import fetch_runs
-    from gliomap.deploy.azure._models import find_model, local_model, model_document, register_bundle
+    from gliomap.deploy.azure._models import as_reference, find_model, local_model, model_document, register_bundle
     from gliomap.deploy.azure._score import Scored, score_in_azure
     from gliomap.deploy.azure._settings import CLOUDS, AzureSettings, find_settings
     from gliomap.deploy.azure._storage import Transfer, download_files, upload_files
@@ -52,6 +52,7 @@ __all__ = [
     "TrainJob",
     "Trained",
     "Transfer",
+    "as_reference",
     "as_yaml",
     "asset_document",
     "azure_faults",
@@ -78,6 +79,7 @@ __all__ = [
     "list_assets",
     "local_model",
     "model_document",
+    "planned_documents",
     "register_bundle",
     "score_in_azure",
     "study_files",
@@ -105,14 +107,14 @@ _NAMES = {
     "_check": ("Checked", "check_workspace", "workspace_document"),
     "_client": ("Connection", "connect"),
     "_computes": ("cluster_document",),
-    "_deploy": ("Deployed", "deploy_bundle", "deployment_log", "undeploy"),
+    "_deploy": ("Deployed", "deploy_bundle", "deployment_log", "planned_documents", "undeploy"),
     "_documents": ("Document", "as_yaml"),
     "_endpoints": ("EndpointPlan", "deployment_document", "endpoint_document"),
     "_faults": ("azure_faults",),
     "_follow": ("follow_job", "job_logs"),
     "_jobs": ("TrainJob", "check_training", "fold_names", "job_name", "training_documents"),
     "_metrics": ("fetch_runs",),
-    "_models": ("find_model", "local_model", "model_document", "register_bundle"),
+    "_models": ("as_reference", "find_model", "local_model", "model_document", "register_bundle"),
     "_score": ("Scored", "score_in_azure"),
     "_settings": ("CLOUDS", "AzureSettings", "find_settings"),
     "_storage": ("Transfer", "download_files", "upload_files"),

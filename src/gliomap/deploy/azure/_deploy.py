@@ -13,12 +13,13 @@ from azure.core.exceptions import ResourceNotFoundError
 from gliomap.bundles import Bundle
 from gliomap.deploy.azure._client import Connection, plain, quiet
 from gliomap.deploy.azure._computes import attaching, require_compute
+from gliomap.deploy.azure._documents import Document
 from gliomap.deploy.azure._endpoints import AUTH_MODES, EndpointPlan, deployment_document, endpoint_document
 from gliomap.deploy.azure._faults import azure_faults
 from gliomap.deploy.azure._models import find_model, model_document, register_bundle
 from gliomap.errors import AzureError, GlioMapError, UsageError
 
-__all__ = ["COLOURS", "Deployed", "deploy_bundle", "deployment_log", "undeploy"]
+__all__ = ["COLOURS", "Deployed", "deploy_bundle", "deployment_log", "planned_documents", "undeploy"]
 
 COLOURS = ("blue", "green")
 """Deployments take turns: the new one stands beside the old one until it answers."""
@@ -51,6 +52,12 @@ class Deployed:
     address: str
     traffic: dict[str, int]
     seconds: dict[str, float]
+
+
+def planned_documents(plan: EndpointPlan, bundle: Bundle | None, register: str | None = None) -> tuple[Document, ...]:
+    """What `deploy_bundle` makes where nothing is there yet: the model of a bundle, the endpoint, the deployment."""
+    model = () if bundle is None else (model_document(bundle, name=register),)
+    return (*model, endpoint_document(plan), deployment_document(plan))
 
 
 def deploy_bundle(

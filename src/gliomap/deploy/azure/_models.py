@@ -12,7 +12,7 @@ from gliomap.deploy.azure._documents import Document
 from gliomap.deploy.azure._faults import NotThereError, azure_faults
 from gliomap.errors import UsageError
 
-__all__ = ["find_model", "local_model", "model_document", "register_bundle"]
+__all__ = ["as_reference", "find_model", "local_model", "model_document", "register_bundle"]
 
 _TAKEN = (
     "A version never changes: give the command again for the next one, or choose another name with --register NAME."
@@ -46,6 +46,13 @@ def model_document(bundle: Bundle, *, path: str | None = None, name: str | None 
             "tags": {IDENTITY: bundle.identity, "gliomap": manifest.gliomap, "model": manifest.model.name},
         },
     )
+
+
+def as_reference(model: Bundle | str, name: str | None = None) -> str:
+    """A model as documents name it, without a version its newest: a bundle by the name under which it is registered."""
+    reference = str(model_document(model, name=name).content["name"]) if isinstance(model, Bundle) else model
+    reference = reference.removeprefix("azureml:")
+    return f"azureml:{reference}" if ":" in reference or "@" in reference else f"azureml:{reference}@latest"
 
 
 def register_bundle(connection: Connection, document: Document) -> str:
