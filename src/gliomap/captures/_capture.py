@@ -119,10 +119,8 @@ def read_capture(
     )
     findings = _named(inspect_capture(capture), paths)
     if frames[0].eight_bit:
-        findings = (
-            *findings,
-            Finding("warning", paths[0].name, f"has 8 bits for a sensor of {sensor.bit_depth}: spectra are coarser"),
-        )
+        coarse = f"has 8 bits for a sensor of {sensor.bit_depth}: spectra are coarser"
+        findings = (*findings, Finding("warning", paths[0].name, coarse))
     for finding in findings:
         if finding.severity == "warning":
             _log.warning(str(finding))

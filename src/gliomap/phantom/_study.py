@@ -87,14 +87,7 @@ def make_phantom(
     camera = _sensor(sensor)
     cohort = draw_patients(patients, seed=seed, difficulty=difficulty)
     name = difficulty if isinstance(difficulty, str) else difficulty.name
-    exposure = ExposureTimes(raw_ms=EXPOSURE_MS, white_ms=EXPOSURE_MS, dark_ms=EXPOSURE_MS)
-    settings = StudySettings(
-        name=f"phantom, {name}, {patients} patients, seed {seed}",
-        synthetic=True,
-        sensor=_sensor_entry(camera),
-        preprocessing=PreprocessingConfig(),
-        exposures=exposure,
-    )
+    settings = _settings(f"phantom, {name}, {patients} patients, seed {seed}", camera)
     with atomic_folder(target, overwrite=overwrite) as folder:
         if settings.sensor == SENSOR_FILE:
             write_sensor_toml(camera, folder / SENSOR_FILE)
@@ -110,6 +103,16 @@ def _sensor(sensor: MosaicSensor | str | Path | None) -> MosaicSensor:
     camera = sensor if isinstance(sensor, MosaicSensor) else get_sensor(sensor or DEFAULT_SENSOR)
     check_phantom_sensor(camera)
     return camera
+
+
+def _settings(name: str, camera: MosaicSensor) -> StudySettings:
+    return StudySettings(
+        name=name,
+        synthetic=True,
+        sensor=_sensor_entry(camera),
+        preprocessing=PreprocessingConfig(),
+        exposures=ExposureTimes(raw_ms=EXPOSURE_MS, white_ms=EXPOSURE_MS, dark_ms=EXPOSURE_MS),
+    )
 
 
 def _sensor_entry(camera: MosaicSensor) -> str:

@@ -90,13 +90,7 @@ def fill_preprocessed(
     camera = study.sensor()
     there = [capture_id for capture_id in with_frames if study.has_cube(capture_id)]
     if not overwrite:
-        stale = [capture_id for capture_id in there if not study.is_prepared(capture_id)]
-        if stale:
-            raise OutputExistsError(
-                study.files(stale[0]).cube,
-                f"was made with another sensor, preprocessing or crop ({len(stale)} such cubes)",
-                "Add --overwrite to make them again.",
-            )
+        _refuse_stale(study, there)
     kept = [] if overwrite else there
     todo = [capture_id for capture_id in with_frames if capture_id not in kept]
     masked: dict[str, int] = {}
@@ -112,6 +106,16 @@ def fill_preprocessed(
         masked=masked,
         recorded=recorded,
     )
+
+
+def _refuse_stale(study: Study, there: list[str]) -> None:
+    stale = [capture_id for capture_id in there if not study.is_prepared(capture_id)]
+    if stale:
+        raise OutputExistsError(
+            study.files(stale[0]).cube,
+            f"was made with another sensor, preprocessing or crop ({len(stale)} such cubes)",
+            "Add --overwrite to make them again.",
+        )
 
 
 def _recorded(

@@ -62,6 +62,27 @@ def make_holdout(
     LeakageError
         A patient on two sides without `allow_same_patient`.
     """
+    train, test = _two_sides(study, test_patients, test_captures, train_captures)
+    validating = _validation_patients(study, train, validation_patients, seed)
+    validation = {capture for capture in train if study.patient_of(capture) in validating}
+    train -= validation
+    used = sorted(train | validation | test)
+    return Split(
+        protocol="holdout",
+        train=tuple(sorted(train)),
+        validation=tuple(sorted(validation)),
+        test=tuple(sorted(test)),
+        seed=seed,
+        allow_same_patient=allow_same_patient,
+        patients={capture: study.patient_of(capture) for capture in used},
+        files=hash_sources(study, used, sensor, config, track),
+    )
+
+
+def _two_sides(
+    study: Study, test_patients: Iterable[str], test_captures: Iterable[str], train_captures: Iterable[str]
+) -> tuple[set[str], set[str]]:
+    """Captures that train and captures that are tested; neither is empty, and none is in both."""
     usable = study.labelled
     test = set(_named_captures(study, usable, test_captures))
     for patient in test_patients:
@@ -78,20 +99,7 @@ def make_holdout(
             f"all {len(usable)} labelled captures are held out and none is left to train on",
             "Hold out fewer, or add patients.",
         )
-    validating = _validation_patients(study, train, validation_patients, seed)
-    validation = {capture for capture in train if study.patient_of(capture) in validating}
-    train -= validation
-    used = sorted(train | validation | test)
-    return Split(
-        protocol="holdout",
-        train=tuple(sorted(train)),
-        validation=tuple(sorted(validation)),
-        test=tuple(sorted(test)),
-        seed=seed,
-        allow_same_patient=allow_same_patient,
-        patients={capture: study.patient_of(capture) for capture in used},
-        files=hash_sources(study, used, sensor, config, track),
-    )
+    return train, test
 
 
 def _named_captures(study: Study, usable: Collection[str], named: Iterable[str]) -> list[str]:

@@ -69,22 +69,10 @@ def make_bundle(
     run = open_run(run_folder)
     target = run.path / BUNDLE if out is None else out
     _refuse(target, overwrite=overwrite)
-    source = run.model_run
-    record, evaluation = source.record, _evaluation(run)
-    info = BundleInfo(
-        name=f"{record.model.title} · {record.study.name}"[:200],
-        classes=record.classes,
-        preprocessing=record.preprocessing,
-        sensor=_sensor_of(source, sensor),
-        wavelengths_nm=record.wavelengths_nm,
-        training=_training(run, source),
-        metrics={} if evaluation is None else _metrics(evaluation),
-        measured_on=None if evaluation is None else _measured_on(evaluation, run),
-        notes=_notes(run, evaluation),
-    )
+    info = _info(run, sensor)
     with mirrored(whole_run(run.path), store if out is None else None) as mirror:
         made = export_bundle(
-            source.model(),
+            run.model_run.model(),
             target,
             info,
             reduced_precision=reduced_precision,
@@ -153,6 +141,23 @@ def bundle_from_weights(
     )
     return export_bundle(
         model, out, info, reduced_precision=reduced_precision, threads=threads, overwrite=overwrite, track=track
+    )
+
+
+def _info(run: Run, sensor: SensorLike | None) -> BundleInfo:
+    """What the manifest says of a run; of several folds, of the one whose model is kept."""
+    source = run.model_run
+    record, evaluation = source.record, _evaluation(run)
+    return BundleInfo(
+        name=f"{record.model.title} · {record.study.name}"[:200],
+        classes=record.classes,
+        preprocessing=record.preprocessing,
+        sensor=_sensor_of(source, sensor),
+        wavelengths_nm=record.wavelengths_nm,
+        training=_training(run, source),
+        metrics={} if evaluation is None else _metrics(evaluation),
+        measured_on=None if evaluation is None else _measured_on(evaluation, run),
+        notes=_notes(run, evaluation),
     )
 
 

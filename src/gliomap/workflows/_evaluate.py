@@ -33,7 +33,12 @@ class Evaluated:
     Attributes
     ----------
     folder
-        RUN/evaluation.
+        RUN/evaluation. It holds metrics.json (see `EvaluationRecord`) and summary.json, its few figures for tables of
+        runs; predictions/CAPTURE.npz with `rows`, `columns`, `true`, `predicted` (classes; 0 = not classified) and
+        `probabilities` (N×C) of the labelled pixels in column-major order; maps/CAPTURE.npz with `labels`,
+        `confidence`, `truth` and `rgb` of the whole frame; and pictures, named as the thesis named them: per capture
+        the map beside ground truth and synthetic RGB, and the overlay; the confusion matrix; learning curves where
+        training had epochs.
     record
         The content of its metrics.json; `record_tables` makes tables of it.
     """
@@ -55,16 +60,9 @@ def evaluate(
 ) -> Evaluated:
     """Test a run on its test captures, fold by fold, and write RUN/evaluation.
 
-    Each fold tests what it held out, so that over all folds of `lopo`, 'kfold-patient' and 'double-cv' each labelled
-    pixel is tested once, by a model that was not trained on it. The graph that is tested is the one that a bundle of this run ships. Before anything is tested, the
-    study is compared with the split's fingerprint.
-
-    The folder holds metrics.json (see `EvaluationRecord`) and summary.json, its few figures for tables of runs; predictions/CAPTURE.npz with `rows`,
-    `columns`, `true`, `predicted` (classes; 0 = not classified) and `probabilities` (N×C) of the labelled
-    pixels in column-major order; maps/CAPTURE.npz with `labels`, `confidence`, `truth` and `rgb` of the
-    whole frame; and pictures, named as the thesis named them: per capture the map
-    beside ground truth and synthetic RGB, and the overlay; the confusion matrix; learning curves where
-    training had epochs.
+    Each fold tests what it held out, so that over all folds of 'lopo', 'kfold-patient' and 'double-cv' each labelled
+    pixel is tested once, by a model that was not trained on it. The graph that is tested is the one that a bundle of
+    this run ships. Before anything is tested, the study is compared with the split's fingerprint.
 
     Parameters
     ----------

@@ -96,12 +96,7 @@ def report(
     MissingExtraError, MachineError
         What pages or PDF need is not installed.
     """
-    if not run_folders:
-        raise UsageError("report", "there is no run to report", "Name at least one.")
-    if out is None and len(run_folders) > 1:
-        raise UsageError("report", "of several runs has no folder of its own", "Say where it goes with -o FILE.html.")
-    target = Path(run_folders[0]) / REPORT if out is None else out
-    require_suffix(target, "an HTML page", ".html", ".htm")
+    target = _page(run_folders, out)
     beside = target.with_suffix(".pdf") if pdf else None
     for path in (target, beside):
         if path is not None:
@@ -118,6 +113,17 @@ def report(
                 write_pdf(html, path)
         mirror.finish(mine)
     return Reported(target, beside, runs)
+
+
+def _page(run_folders: Sequence[str | Path], out: Path | None) -> Path:
+    """Where the page goes."""
+    if not run_folders:
+        raise UsageError("report", "there is no run to report", "Name at least one.")
+    if out is None and len(run_folders) > 1:
+        raise UsageError("report", "of several runs has no folder of its own", "Say where it goes with -o FILE.html.")
+    target = Path(run_folders[0]) / REPORT if out is None else out
+    require_suffix(target, "an HTML page", ".html", ".htm")
+    return target
 
 
 def reported_run(run_folder: str | Path) -> ReportedRun:

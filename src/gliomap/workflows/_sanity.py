@@ -86,12 +86,7 @@ def measure_sanity(
     path = run.path / SANITY / f"{instrument}.json"
     refuse_existing(path, overwrite=overwrite)
     bench = _bench(run, study, sensor, track)
-    if instrument == "shuffle-labels":
-        points = [_shuffled(bench)]
-    elif instrument == "oracle":
-        points = [_oracle(bench)]
-    else:
-        points = list(_learning_curve(bench))
+    points = _points(instrument, bench)
     if not points or not any(point.patients for point in points):
         raise RunError(
             run.path, f"leaves nothing to measure {instrument} on", "; ".join(bench.notes) or "Add patients."
@@ -105,7 +100,7 @@ def measure_sanity(
         split=bench.folds.fingerprint if run.record.folds else bench.folds.first.fingerprint,
         seed=bench.ground.seed,
         chance=1 / bench.trained_classes() if instrument == "shuffle-labels" else None,
-        points=tuple(points),
+        points=points,
         notes=tuple(dict.fromkeys(bench.notes)),
         seconds=round(time.monotonic() - started, 3),
     )
@@ -143,6 +138,14 @@ class _Bench:
         """Classes that the run was trained on."""
         present = np.sum([self.ground.labelled[capture] for capture in self.folds.patients], axis=0) > 0
         return max(1, int(np.count_nonzero(present)))
+
+
+def _points(instrument: Instrument, bench: _Bench) -> tuple[SanityPoint, ...]:
+    if instrument == "shuffle-labels":
+        return (_shuffled(bench),)
+    if instrument == "oracle":
+        return (_oracle(bench),)
+    return tuple(_learning_curve(bench))
 
 
 def _bench(run: Run, study: str | Path | None, sensor: SensorLike | None, track: Track) -> _Bench:

@@ -87,14 +87,7 @@ def run_folds(
             if trained is not None:
                 _gather(plan, trained, folder)
             runs_of = _train_all(plan, folder, observer, track, cache)
-            chosen, kept, notes = _choose(plan, runs_of, cache)
-            done = {
-                "status": "done",
-                "finished_at": datetime.now(UTC),
-                "chosen": chosen,
-                "kept": kept,
-                "notes": notes,
-                "stopped": f"{len(plan.plans)} folds trained",
+            done = _outcome(plan, runs_of, cache) | {
                 "seconds": round(time.monotonic() - started, 3),
                 "times": _times(plan.seconds, watch["preparing"], [run.record.times for run in runs_of.values()]),
             }
@@ -107,6 +100,19 @@ def run_folds(
         mirror.finish(final)
     logger.info("%s: %d fold%s", final, len(plan.plans), "" if len(plan.plans) == 1 else "s")
     return final
+
+
+def _outcome(plan: FoldsPlan, runs: dict[str, Run], cache: MutableMapping[str, CachedCube]) -> dict[str, object]:
+    """What the record of the whole says of its folds."""
+    chosen, kept, notes = _choose(plan, runs, cache)
+    return {
+        "status": "done",
+        "finished_at": datetime.now(UTC),
+        "chosen": chosen,
+        "kept": kept,
+        "notes": notes,
+        "stopped": f"{len(plan.plans)} folds trained",
+    }
 
 
 def _record(plan: FoldsPlan, begun: datetime, track: Track, cache: MutableMapping[str, CachedCube]) -> RunRecord:
