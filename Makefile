@@ -47,8 +47,11 @@ bench-serve: $(STAMP) ## The service against its targets: latency, streams, crow
 bench-upload: $(STAMP) ## Upload to Azurite against a plain copy
 	$(BIN)/python -m benchmarks.upload
 
-locks-azure: $(STAMP) ## What the environments of Azure hold, resolved anew
-	$(BIN)/python deploy/azure/lock.py
+AZURE_LOCK = $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --python-platform linux --no-annotate --no-header \
+  --output-file src/gliomap/deploy/azure/locks/
+locks-azure: $(STAMP) ## Lock what the environments of Azure hold to today's releases
+	echo "azureml-mlflow>=1.62,<1.63" | $(AZURE_LOCK)train.txt --extra train --extra track pyproject.toml -
+	echo "azureml-inference-server-http>=1.5,<2" | $(AZURE_LOCK)score.txt --extra serve pyproject.toml -
 
 protocols: $(STAMP) ## Models × protocols on the realistic phantom: what each promises; takes up where it was stopped
 	$(BIN)/python -m benchmarks.protocols
