@@ -68,15 +68,18 @@ class Machines:
         (parameter, (_, [values])), *others = told["searchSpace"].items()
         assert not others
 
-        def trial(item: tuple[int, str]) -> tuple[str, str]:
+        def trial(item: tuple[int, str]) -> str:
             number, value = item
             given = {f"search_space.{parameter}": value}
-            return self._run(f"{name}_{number}", told["trial"]["command"], told["trial"]["codeId"], told, given)
+            run = f"{name}_{number}"
+            state, log = self._run(run, told["trial"]["command"], told["trial"]["codeId"], told, given)
+            self.cloud.logs[run] = log
+            self.cloud.trials.setdefault(name, {})[run] = state
+            return state
 
         with ThreadPoolExecutor(2) as pool:
             done = list(pool.map(trial, enumerate(values)))
-        state = "Completed" if all(status == "Completed" for status, _ in done) else "Failed"
-        return state, "".join(log for _, log in done)
+        return "Completed" if all(state == "Completed" for state in done) else "Failed", ""
 
     def _run(self, name: str, command: str, code: str, told: Json, given: Mapping[str, str]) -> tuple[str, str]:
         folder = self.scratch / name

@@ -47,7 +47,11 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         "is not there",
         "subscription",
     ),
-    "no such workspace": ({"config": {"workspace_name": "brian"}}, "is not there", "Check the name"),
+    "no such workspace": (
+        {"config": {"workspace_name": "brian"}},
+        "is not there",
+        "az ml workspace create --name brian",
+    ),
     "expired secret": ({"environment": {"AZURE_CLIENT_SECRET": "old"}}, "sign-in", "az login"),
     "expired token": ({"fault": (r"/workspaces/brain\?", 401)}, "sign-in", "az login"),
     "no permission": ({"fault": (r"/workspaces/brain\?", 403)}, "may not do this", "AzureML Data Scientist"),
@@ -114,6 +118,8 @@ def test_settings_come_from_flags_then_the_environment_then_the_file(tmp_path: P
     }
     found = azure.find_settings(inside, folder=Path("/"))
     assert (found.subscription_id, found.cloud) == ("s", "AzureChinaCloud")
+    assert (found.places.sign_in, found.places.storage) == ("login.chinacloudapi.cn", "core.chinacloudapi.cn")
+    assert found.places.management == "https://management.chinacloudapi.cn/.default"
 
 
 @pytest.mark.parametrize(

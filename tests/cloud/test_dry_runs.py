@@ -25,7 +25,7 @@ VERBS = {
     "upload": ("upload {study} --to nemesis", ["data"]),
     "dataset create": ("dataset create nemesis", ["data"] * 5),
     "dataset list": ("dataset list", []),
-    "download": ("download nemesis:2 back", ["data"]),
+    "download": ("download nemesis:2 back", []),
     "train": ("train nemesis --model lda -o run", ["job"]),
     "train folds": ("train nemesis:1 --protocol kfold-patient --folds 3 -o run", ["job", "job"]),
     "train double": ("train nemesis:1 --protocol double-cv -o run", ["job", "job"]),

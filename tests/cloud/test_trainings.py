@@ -77,6 +77,30 @@ def test_a_job_that_fails_shows_its_log_and_leaves_nothing_here(
     assert "has no finished training" in azure("metrics", "thesis", code=2)["fault"]
 
 
+def test_a_fold_that_fails_shows_its_log_and_that_of_no_other(
+    gliomap: Azure, azure: Azure, room: Room, small_study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gliomap.deploy.azure._follow.POLL_SECONDS", 0.05)
+    azure("upload", small_study)
+    azure("dataset", "create", "study", "--part", "study")
+
+    def sweep(name: str, _: object) -> tuple[str, str]:
+        room.cloud.trials[name] = {f"{name}_0": "Completed", f"{name}_1": "Failed"}
+        room.cloud.logs.update({f"{name}_0": "all is well\n", f"{name}_1": "error: ID0002: is not sound\n"})
+        return "Failed", ""
+
+    room.cloud.cluster = sweep
+    done = gliomap("azure", "train", "study", *PIPE, "--protocol", "lopo", "-o", "run", "--name", "folds")
+    assert done.code == 2
+    assert "folds: folds: 1 completed, 1 failed" in done.err
+    assert "error: ID0002: is not sound" in done.err
+    assert "all is well" not in done.err
+    assert not Path("run").exists()
+    logs = azure("logs", "folds")["logs"]
+    assert logs["folds_0/user_logs/std_log.txt"] == "all is well\n"
+    assert "is not sound" in logs["folds_1/user_logs/std_log.txt"]
+
+
 def test_what_cannot_work_is_refused_before_anything_is_submitted(azure: Azure, room: Room, small_study: Path) -> None:
     azure("upload", small_study)
     azure("dataset", "create", "study", "--part", "study")

@@ -70,6 +70,10 @@ class Cloud:
         'METHOD path' of every request, in order.
     faults
         To be answered instead.
+    logs
+        Job or trial → what its command wrote.
+    trials
+        Sweep → trial → state.
     cluster
         Runs a job: its name, its resource; gives its status and log.
     kitchen
@@ -84,6 +88,7 @@ class Cloud:
     asked: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
+    trials: dict[str, dict[str, str]] = field(default_factory=dict)
     deployment_log: str = ""
     elsewhere: set[str] = field(default_factory=set)
     container: str = CONTAINER
@@ -251,13 +256,17 @@ def _usage(name: str, used: int, limit: int) -> Json:
 def _services(cloud: Cloud, method: str, path: str) -> Reply:
     if path == "/discovery":
         return Reply(200, dict.fromkeys(("history", "api", "catalog", "experimentation"), SERVICES))
-    found = re.search(r"/runs/([^/]+)(/details)?$", path)
+    found = re.search(r"/runs/([^/]+)(/details|/children)?$", path)
     if found and method in ("GET", "POST", "PATCH"):
         name = found[1]
         job = cloud.things.get(f"jobs/{name}")
-        if job is None:
+        trials = {trial: state for sweep in cloud.trials.values() for trial, state in sweep.items()}
+        if job is None and name not in trials:
             return Reply(404, {"error": {"code": "NotFound", "message": f"run {name} was not found"}})
-        status = job["properties"]["status"]
+        if found[2] == "/children":
+            below = cloud.trials.get(name, {}).items()
+            return Reply(200, {"value": [{"runId": trial, "status": state} for trial, state in below]})
+        status = trials[name] if job is None else job["properties"]["status"]
         logs = {"user_logs/std_log.txt": f"{SERVICES}/logs/{name}"} if name in cloud.logs else {}
         error = {"error": {"code": "UserError", "message": "the command failed"}} if status == "Failed" else None
         return Reply(
@@ -434,7 +443,8 @@ def _submit(cloud: Cloud, name: str, properties: Json, more: Json) -> Reply:
         try:
             status, log = ("Completed", "done\n") if cloud.cluster is None else cloud.cluster(name, job)
         finally:
-            cloud.logs[name] = log
+            if log:
+                cloud.logs[name] = log
             properties["status"] = status
 
     threading.Thread(target=work, daemon=True).start()

@@ -144,11 +144,11 @@ def download(
     Files that are there already are skipped, so the same command goes on after
     a broken line. Files changed under the version are refused.
     """
-    from gliomap.deploy.azure import asset_document, download_asset
+    from gliomap.deploy.azure import download_asset
 
     name, _, version = asset.removeprefix("azureml:").partition(":")
     if dry_run:
-        show_documents(ui, asset_document(name, "", version=version or None))
+        tell_command(ui, f"az ml data show --name {name} {f'--version {version}' if version else '--label latest'}")
         return
     with where.connected() as connection:
         found, transfer = download_asset(

@@ -176,7 +176,8 @@ def score(
     if out is not None:
         refuse_existing(out, overwrite=ui.overwrite)
     if dry_run:
-        tell_command(ui, f"az ml online-endpoint invoke --name {endpoint} --request-file REQUEST.json")
+        chosen = f" --deployment-name {deployment}" if deployment else ""
+        tell_command(ui, f"az ml online-endpoint invoke --name {endpoint}{chosen} --request-file REQUEST.json")
         return
     frames = {"raw": raw, "white": white, "dark": dark, **({} if white_dark is None else {"white_dark": white_dark})}
     with where.connected() as connection:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gliomap.deploy.azure._client import MANAGEMENT, Connection, plain
+from gliomap.deploy.azure._client import Connection, plain
 from gliomap.deploy.azure._computes import making
 from gliomap.deploy.azure._documents import Document
-from gliomap.deploy.azure._faults import UnreachedError, azure_faults
+from gliomap.deploy.azure._faults import NotThereError, UnreachedError, azure_faults
 from gliomap.deploy.azure._settings import AzureSettings
 from gliomap.errors import AzureError
 
@@ -83,8 +83,8 @@ def check_workspace(connection: Connection) -> Checked:
     """
     client, settings = connection.client, connection.settings
     identity = _identity(connection)
+    workspace = _workspace(connection)
     with azure_faults(f"workspace {settings.workspace_name}"):
-        workspace = client.workspaces.get(settings.workspace_name)
         default = connection.datastore.name
         stores = {one.name: _place(one) for one in client.datastores.list()}
         computes = tuple(_compute(one) for one in client.compute.list())
@@ -107,10 +107,22 @@ def workspace_document(settings: AzureSettings) -> Document:
     return Document("workspace", content)
 
 
+def _workspace(connection: Connection) -> Any:
+    settings = connection.settings
+    name, group = settings.workspace_name, settings.resource_group
+    try:
+        with azure_faults(f"workspace {name}"):
+            return connection.client.workspaces.get(name)
+    except NotThereError as error:
+        making = f"az ml workspace create --name {name} --resource-group {group}"
+        told = f"Check the name, the subscription and the resource group; or make it: {making}"
+        raise NotThereError(error.thing, error.fault, told) from error
+
+
 def _identity(connection: Connection) -> str:
     """Who the token is of, as it says itself; nothing of the token is kept."""
     with azure_faults("sign-in"):
-        token = connection.credential.get_token(MANAGEMENT).token
+        token = connection.credential.get_token(connection.settings.places.management).token
     body = token.split(".")[1] if token.count(".") == 2 else ""
     try:
         claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))

@@ -16,23 +16,15 @@ from azure.core.rest import HttpRequest, HttpResponse
 from azure.identity import DefaultAzureCredential
 
 from gliomap.deploy.azure._faults import azure_faults
-from gliomap.deploy.azure._settings import CLOUDS, AzureSettings
+from gliomap.deploy.azure._settings import AzureSettings
 from gliomap.errors import AzureError
 
 if TYPE_CHECKING:
     from azure.ai.ml.entities import Datastore
     from azure.storage.blob import ContainerClient
 
-__all__ = ["MANAGEMENT", "RETRIES", "Connection", "connect", "plain", "quiet"]
+__all__ = ["RETRIES", "Connection", "connect", "plain", "quiet"]
 
-MANAGEMENT = "https://management.azure.com/.default"
-"""What a token for the workspace is asked for."""
-
-_STORAGE_HOSTS = {
-    "AzureCloud": "core.windows.net",
-    "AzureUSGovernment": "core.usgovcloudapi.net",
-    "AzureChinaCloud": "core.chinacloudapi.cn",
-}
 RETRIES: dict[str, Any] = {"retry_total": 4, "retry_backoff_factor": 0.4, "retry_backoff_max": 20}
 
 
@@ -68,15 +60,15 @@ class Connection:
             address = self.client.workspaces.get(self.settings.workspace_name).discovery_url
             return str(self.ask(HttpRequest("GET", str(address))).json()["history"])
 
-    def ask(self, request: HttpRequest, *, scope: str | None = MANAGEMENT, timeout: float = 60) -> HttpResponse:
-        """Send a request that azure-ai-ml has no method for, with a token for `scope`, or without one.
+    def ask(self, request: HttpRequest, *, signed: bool = True, timeout: float = 60) -> HttpResponse:
+        """Send a request that azure-ai-ml has no method for, with one's own sign-in or without.
 
         Raises
         ------
         azure.core.exceptions.HttpResponseError
             An answer of 400 or more; `azure_faults` tells it.
         """
-        signing = [] if scope is None else [BearerTokenCredentialPolicy(self.credential, scope)]
+        signing = [BearerTokenCredentialPolicy(self.credential, self.settings.places.management)] if signed else []
         policies = [RetryPolicy(**RETRIES), *signing]
         client: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(request.url, policies=policies)
         with client:
@@ -109,7 +101,7 @@ class Connection:
                 "Make a blob datastore the default.",
             )
         return ContainerClient(
-            f"https://{account}.blob.{_STORAGE_HOSTS[self.settings.cloud]}",
+            f"https://{account}.blob.{self.settings.places.storage}",
             name,
             credential=self.credential,
             max_block_size=BLOCK,
@@ -145,7 +137,7 @@ def connect(settings: AzureSettings) -> Iterator[Connection]:
         As `azure_faults`, from what is done in the block.
     """
     credential = DefaultAzureCredential(
-        authority=CLOUDS[settings.cloud], exclude_interactive_browser_credential=True, process_timeout=20
+        authority=settings.places.sign_in, exclude_interactive_browser_credential=True, process_timeout=20
     )
     with credential, azure_faults(f"workspace {settings.workspace_name}"):
         client = MLClient(

@@ -15,7 +15,7 @@ from gliomap.deploy.azure._client import Connection, plain, quiet
 from gliomap.deploy.azure._computes import attaching, require_compute
 from gliomap.deploy.azure._documents import Document
 from gliomap.deploy.azure._endpoints import AUTH_MODES, EndpointPlan, deployment_document, endpoint_document
-from gliomap.deploy.azure._faults import azure_faults
+from gliomap.deploy.azure._faults import UnreachedError, azure_faults
 from gliomap.deploy.azure._models import find_model, model_document, register_bundle
 from gliomap.errors import AzureError, GlioMapError, UsageError
 
@@ -204,6 +204,8 @@ def _make_deployment(connection: Connection, plan: EndpointPlan, say: Say) -> No
             client.begin_create_or_update(wanted, skip_script_validation=True).result()
             state = plain(client.get(plan.deployment, plan.endpoint).provisioning_state)
             cause: GlioMapError | None = None
+    except UnreachedError:
+        raise  # it may get healthy all the same
     except AzureError as error:
         # Nothing was made where Azure refused the request itself: then its message is all there is.
         if not _exists(connection, plan):

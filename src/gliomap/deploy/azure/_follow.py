@@ -1,9 +1,11 @@
-"""Jobs while they run: their state, their log as it grows, and what is left when they fail."""
+"""Jobs while they run: their state, their log as it grows, the folds of a sweep, and what is left when they fail."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from azure.ai.ml.entities import Job
 from azure.core.rest import HttpRequest
@@ -39,7 +41,7 @@ def follow_job(connection: Connection, name: str, say: Say) -> Job:
         It failed or was cancelled; the last lines of its log have been said.
     """
     said: dict[str, int] = {}
-    state = ""
+    state = counted = ""
     while True:
         with azure_faults(f"job {name}"):
             job: Job = connection.client.jobs.get(name)
@@ -47,7 +49,11 @@ def follow_job(connection: Connection, name: str, say: Say) -> Job:
             state = now
             say(f"{name}: {state.lower()}")
         ended = state in ENDED
-        for file, text in job_logs(connection, name).items():
+        folds = _folds(connection, name) if job.type == "sweep" else {}
+        if (now := ", ".join(f"{count} {one.lower()}" for one, count in Counter(folds.values()).items())) != counted:
+            counted = now
+            say(f"{name}: folds: {counted}")
+        for file, text in _logs(connection, name).items():
             # A last line without its end is still being written.
             lines = text.splitlines() if ended or text.endswith("\n") else text.splitlines()[:-1]
             for line in lines[said.get(file, 0) :]:
@@ -56,6 +62,11 @@ def follow_job(connection: Connection, name: str, say: Say) -> Job:
         if state == "Completed":
             return job
         if ended:
+            for fold in (one for one, how in folds.items() if how == "Failed"):
+                for file, text in _logs(connection, fold).items():
+                    say(f"{fold}/{file}:")
+                    for line in text.splitlines()[-_LAST_LINES:]:
+                        say(f"  {line}")
             raise AzureError(
                 f"job {name}",
                 f"ended as {state.lower()}",
@@ -65,22 +76,41 @@ def follow_job(connection: Connection, name: str, say: Say) -> Job:
 
 
 def job_logs(connection: Connection, name: str) -> Mapping[str, str]:
-    """The logs of what a job's command wrote, as far as they are there: file → text.
+    """The logs of what a job's command wrote, and of each fold of a sweep, as far as they are there: file → text.
 
     Raises
     ------
     AzureError
         There is no such job.
     """
+    found = dict(_logs(connection, name))
+    for fold in _folds(connection, name):
+        found |= {f"{fold}/{file}": text for file, text in _logs(connection, fold).items()}
+    return found
+
+
+def _logs(connection: Connection, name: str) -> Mapping[str, str]:
+    """Those of one run."""
     with azure_faults(f"log of job {name}"):
-        address = f"{connection.services}/history/v1.0{connection.settings.arm_id}/runs/{name}/details"
-        details = connection.ask(HttpRequest("GET", address))
-        files = details.json().get("logFiles") or {}
+        files = _history(connection, f"{name}/details").get("logFiles") or {}
         # Their addresses are signed: no token goes along.
         return {
             file: _read(connection, address) for file, address in sorted(files.items()) if file.startswith("user_logs/")
         }
 
 
+def _folds(connection: Connection, name: str) -> dict[str, str]:
+    """The runs that a sweep has made so far: name → state."""
+    with azure_faults(f"folds of job {name}"):
+        return {one["runId"]: one["status"] for one in _history(connection, f"{name}/children").get("value") or ()}
+
+
+def _history(connection: Connection, what: str) -> dict[str, Any]:
+    """What the history of runs tells."""
+    address = f"{connection.services}/history/v1.0{connection.settings.arm_id}/runs/{what}"
+    told: dict[str, Any] = connection.ask(HttpRequest("GET", address)).json()
+    return told
+
+
 def _read(connection: Connection, address: str) -> str:
-    return connection.ask(HttpRequest("GET", address), scope=None).text()
+    return connection.ask(HttpRequest("GET", address), signed=False).text()

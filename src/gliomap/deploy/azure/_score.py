@@ -136,7 +136,7 @@ def _shown(connection: Connection, endpoint: str) -> str:
 
 def _post(connection: Connection, endpoint: str, request: HttpRequest) -> HttpResponse:
     try:
-        return connection.ask(request, scope=None, timeout=_SECONDS)
+        return connection.ask(request, signed=False, timeout=_SECONDS)
     except HttpResponseError as error:
         if error.status_code in _TURNED_AWAY:
             raise AzureError(f"endpoint {endpoint}", *_TURNED_AWAY[error.status_code]) from error

@@ -10,14 +10,37 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gliomap.errors import UsageError
 
-__all__ = ["CLOUDS", "AzureSettings", "find_settings"]
+__all__ = ["CLOUDS", "AzureSettings", "CloudPlaces", "find_settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class CloudPlaces:
+    """Where a cloud of Azure is.
+
+    Attributes
+    ----------
+    sign_in
+        The host where one signs in.
+    management
+        What a token for the workspace is asked for.
+    storage
+        What hosts of storage accounts end with.
+    """
+
+    sign_in: str
+    management: str
+    storage: str
+
 
 CLOUDS = {
-    "AzureCloud": "login.microsoftonline.com",
-    "AzureUSGovernment": "login.microsoftonline.us",
-    "AzureChinaCloud": "login.chinacloudapi.cn",
+    "AzureCloud": CloudPlaces("login.microsoftonline.com", "https://management.azure.com/.default", "core.windows.net"),
+    "AzureUSGovernment": CloudPlaces(
+        "login.microsoftonline.us", "https://management.core.usgovcloudapi.net/.default", "core.usgovcloudapi.net"
+    ),
+    "AzureChinaCloud": CloudPlaces(
+        "login.chinacloudapi.cn", "https://management.chinacloudapi.cn/.default", "core.chinacloudapi.cn"
+    ),
 }
-"""Cloud → the host where one signs in."""
 
 CONFIG = "config.json"
 _PLACES = (CONFIG, ".azureml/config.json")
@@ -60,6 +83,11 @@ class AzureSettings:
     resource_group: str
     workspace_name: str
     cloud: str = "AzureCloud"
+
+    @property
+    def places(self) -> CloudPlaces:
+        """Where its cloud is."""
+        return CLOUDS[self.cloud]
 
     @property
     def arm_id(self) -> str:
