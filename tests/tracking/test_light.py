@@ -66,6 +66,24 @@ print(json.dumps([made.version, fetch_bundle(store, ModelReference(made.name, No
     assert (found, len(identity)) == (1, 64)
 
 
+def test_a_mirror_loads_nothing_that_it_does_not_need(study: Path, empty_store: Path) -> None:
+    """Its processor time is the training's; the run is evaluated, reported and bundled."""
+    (study / "mlflow.db").write_bytes(empty_store.read_bytes())
+    names = ("pandas", "azureml", "azure", "torch", "sklearn", "scipy", "h5py", "matplotlib", "onnxruntime")
+    code = f"""
+import json, sys
+from pathlib import Path
+from gliomap.tracking import Sender, store_of_study
+from gliomap.tracking._mlflow import leave_out_extras
+study = Path({str(study)!r})
+store = store_of_study(study)
+leave_out_extras(store)
+assert Sender(store).send(study / "runs" / "net").changed
+print(json.dumps([name for name in {names!r} if name in sys.modules]))
+"""
+    assert script(code) == []
+
+
 def test_the_pair_of_mlflow_and_its_azure_plugin_fits() -> None:
     """Older pairs resolve silently, and then the plugin does not load."""
     try:
@@ -87,3 +105,12 @@ print(json.dumps([one.load().__name__ for one in found]))
     assert {"mlflow.tracking_store", "mlflow.model_registry_store", "mlflow.artifact_repository"} <= set(groups)
     loaded = script(code.replace("GROUPS", repr(groups)), MLFLOW_DISABLE_TELEMETRY="true")
     assert len(loaded) >= 3
+    mirror = """
+import json, sys
+from gliomap.tracking import Store
+from gliomap.tracking._mlflow import leave_out_extras, load_mlflow
+leave_out_extras(Store("azureml://workspace"))
+load_mlflow()
+print(json.dumps([name for name in ("pandas", "azureml.mlflow") if name in sys.modules]))
+"""
+    assert script(mirror) == ["azureml.mlflow"]

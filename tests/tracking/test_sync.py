@@ -150,6 +150,58 @@ def test_a_training_that_was_killed_is_sent_as_far_as_it_went(net: Path, store: 
     assert [one.step for one in client.get_metric_history(killed.run_id, "train_loss")] == [1, 2, 3]
 
 
+@pytest.fixture
+def running(net: Path) -> Path:
+    """A training that goes on: two of its three epochs are done."""
+    folder = net.with_name("running_net")
+    folder.mkdir()
+    record = json.loads((net / "run.json").read_text()) | {"status": "running", "finished_at": None}
+    (folder / "run.json").write_text(json.dumps(record))
+    lines = (net / "epochs.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "epochs.jsonl").write_bytes(b"".join(lines[:2]))
+    return folder
+
+
+def end_epoch(running: Path, net: Path) -> None:
+    (running / "epochs.jsonl").write_bytes((net / "epochs.jsonl").read_bytes())
+
+
+def test_of_a_training_that_goes_on_only_what_is_new_is_told(
+    running: Path, net: Path, store: Store, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = Sender(store)
+    run_id = sender.send(running).run_id
+    asked: list[str] = []
+    for name in ("log_batch", "search_runs", "update_run", "get_metric_history", "log_artifact"):
+        told = getattr(client, name)
+
+        def noted(*given: Any, name: str = name, told: Any = told, **named: Any) -> Any:
+            asked.append(name)
+            return told(*given, **named)
+
+        monkeypatch.setattr(client, name, noted)
+    end_epoch(running, net)
+    assert sender.send(running).changed
+    assert asked == ["log_batch"]
+    monkeypatch.undo()
+    assert [one.step for one in client.get_metric_history(run_id, "train_loss")] == [1, 2, 3]
+
+
+def test_a_run_that_was_deleted_while_it_is_trained_is_made_anew(
+    running: Path, net: Path, store: Store, client: Any
+) -> None:
+    sender = Sender(store)
+    first = sender.send(running).run_id
+    client.delete_run(first)
+    end_epoch(running, net)
+    with pytest.raises(TrackingError, match="deleted"):
+        sender.send(running)
+    second = sender.send(running).run_id
+    assert second != first
+    assert [one.step for one in client.get_metric_history(second, "train_loss")] == [1, 2, 3]
+    assert client.get_run(second).data.params == client.get_run(first).data.params
+
+
 def test_a_run_of_before_the_journal_has_its_curves_from_history(net: Path, store: Store, client: Any) -> None:
     (net / "epochs.jsonl").unlink()
     sent = Sender(store).send(net)

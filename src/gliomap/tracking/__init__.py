@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gliomap.tracking._folder import finish_folder, lock_folder
-    from gliomap.tracking._journal import Journal
+    from gliomap.tracking._journal import Journal, write_history
     from gliomap.tracking._mirror import Mirror, mirrored
     from gliomap.tracking._names import (
         BUNDLE,
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         StudyRecord,
         TrainingTimes,
         environment,
+        read_record,
+        write_record,
     )
     from gliomap.tracking._registry import (
         Promotion,
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
         register_run,
         show_version,
     )
-    from gliomap.tracking._run import Run, open_run, read_record, study_folder, whole_run, write_history, write_record
+    from gliomap.tracking._run import Run, open_run, study_folder, whole_run
     from gliomap.tracking._store import NO_TRACKING, Store, find_store, nearest_store, store_of_run, store_of_study
     from gliomap.tracking._sync import Sender, Sent
     from gliomap.tracking._table import THESIS_COLUMNS, RunRow, find_runs, read_row, thesis_csv
@@ -123,7 +125,10 @@ _HOME = {
         "finish_folder",
         "lock_folder",
     ),
-    "_journal": ("Journal",),
+    "_journal": (
+        "Journal",
+        "write_history",
+    ),
     "_mirror": (
         "Mirror",
         "mirrored",
@@ -155,6 +160,8 @@ _HOME = {
         "StudyRecord",
         "TrainingTimes",
         "environment",
+        "read_record",
+        "write_record",
     ),
     "_registry": (
         "Promotion",
@@ -169,11 +176,8 @@ _HOME = {
     "_run": (
         "Run",
         "open_run",
-        "read_record",
         "study_folder",
         "whole_run",
-        "write_history",
-        "write_record",
     ),
     "_store": (
         "NO_TRACKING",

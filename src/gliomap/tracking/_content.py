@@ -1,4 +1,7 @@
-"""What a run folder tells, in MLflow's terms: parameters, tags, metrics by epoch, metrics, files."""
+"""What a run folder tells, in MLflow's terms: parameters, tags, metrics by epoch, metrics, files.
+
+What reads evaluations and bundles is imported where there is one: while a run is trained there is none.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,17 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gliomap.bundles import Bundle, open_bundle
 from gliomap.errors import GlioMapError
-from gliomap.evaluation import EvaluationRecord, Interval, Metrics, read_evaluation, summarise
 from gliomap.learning import EpochRecord
-from gliomap.tracking._journal import JOURNAL, Epoch, milliseconds, read_journal
+from gliomap.tracking._journal import JOURNAL, Epoch, milliseconds, read_history, read_journal
 from gliomap.tracking._names import BUNDLE, EVALUATION, FOLDS, HISTORY, METRICS, RECORD, REPORT, RUNNING, SPLIT, SPLITS
-from gliomap.tracking._record import RunRecord
-from gliomap.tracking._run import Run, read_record
+from gliomap.tracking._record import RunRecord, read_record
+
+if TYPE_CHECKING:
+    from gliomap.bundles import Bundle
+    from gliomap.evaluation import EvaluationRecord, Interval, Metrics
 
 __all__ = ["RUN_TAG", "RunContent", "read_content", "settled"]
 
@@ -159,7 +164,7 @@ def _epochs(folder: Path, record: RunRecord) -> tuple[Epoch, ...]:
     epochs = read_journal(folder)
     if epochs or record.status != "done" or not (folder / HISTORY).is_file():
         return epochs
-    return tuple(_dated(Run(folder, record).history().epochs, milliseconds(record.started_at)))
+    return tuple(_dated(read_history(folder).epochs, milliseconds(record.started_at)))
 
 
 def _dated(records: tuple[EpochRecord, ...], at: int) -> Iterator[Epoch]:
@@ -171,7 +176,7 @@ def _dated(records: tuple[EpochRecord, ...], at: int) -> Iterator[Epoch]:
 def _refit(folder: Path, record: RunRecord) -> tuple[EpochRecord, ...]:
     if record.status != "done" or not (folder / HISTORY).is_file():
         return ()
-    return Run(folder, record).history().refit
+    return read_history(folder).refit
 
 
 def _training_times(record: RunRecord) -> dict[str, tuple[float, int]]:
@@ -186,12 +191,16 @@ def _measured(folder: Path) -> dict[str, tuple[float, int]]:
     path = folder / EVALUATION / METRICS
     if not path.is_file():
         return {}
+    from gliomap.evaluation import read_evaluation
+
     evaluation, at = read_evaluation(path), path.stat().st_mtime_ns // 1_000_000
     return {name: (value, at) for name, value in _metrics(evaluation)}
 
 
 def _metrics(evaluation: EvaluationRecord) -> Iterator[tuple[str, float]]:
     """Every figure with its interval, of all pixels together, by class and by patient."""
+    from gliomap.evaluation import summarise
+
     yield from _figures("", evaluation.pooled)
     for kind, name in zip(evaluation.pooled.classes, evaluation.classes.names, strict=True):
         for figure in ("accuracy", "sensitivity", "specificity", "precision", "f1", "roc_auc"):
@@ -255,6 +264,8 @@ def _bundle(folder: Path) -> Bundle | None:
     path = folder / BUNDLE
     if not path.is_dir() or not settled(folder):
         return None
+    from gliomap.bundles import open_bundle
+
     try:
         return open_bundle(path)
     except GlioMapError:

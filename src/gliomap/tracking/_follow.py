@@ -6,6 +6,7 @@ stdout it writes a line of JSON with each sign of life.
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -18,6 +19,7 @@ from typing import TextIO
 
 from gliomap.errors import RunError, TrackingError
 from gliomap.tracking._content import settled
+from gliomap.tracking._mlflow import leave_out_extras
 from gliomap.tracking._store import Store, find_store
 from gliomap.tracking._sync import Sender
 
@@ -34,7 +36,17 @@ def main() -> None:
     os.dup2(2, 1)
     store = find_store(None)
     if store is not None:
-        _Follower(store, listener).follow(Path(sys.argv[1]))
+        follower = _Follower(store, listener)
+        leave_out_extras(store)
+        # Some 300,000 objects come with MLflow, and stay: looking for garbage among them again and again would be a
+        # fifth of the work.
+        gc.disable()
+        follower.connect()
+        gc.freeze()
+        gc.enable()
+        follower.follow(Path(sys.argv[1]))
+    # All is sent and closed. Python would now take MLflow apart, object by object, while the training waits.
+    os._exit(0)
 
 
 class _Follower:
@@ -46,17 +58,16 @@ class _Follower:
         self._pause = PAUSE
         self._down = False
 
+    def connect(self) -> None:
+        """Load all that sending needs, and open the store."""
+        self._attempt(self._sender.connect)
+
     def follow(self, folder: Path) -> None:
         """Until the end of stdin."""
         last: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=lambda: last.put(sys.stdin.readline().strip()), daemon=True).start()
-        if settled(folder):
-            # It is being evaluated or the like: nothing is to be sent before that is done, but all can be made ready.
-            self._attempt(self._sender.connect)
-            final = last.get()
-        else:
-            final = self._while_it_trains(folder, last)
-        self._end(folder, final)
+        # Of one that is being evaluated or the like nothing is to be sent before that is done.
+        self._end(folder, last.get() if settled(folder) else self._while_it_trains(folder, last))
 
     def _while_it_trains(self, running: Path, last: queue.SimpleQueue[str]) -> str:
         while True:

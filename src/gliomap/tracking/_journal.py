@@ -1,6 +1,6 @@
-"""epochs.jsonl: each epoch of a training as it ends, for whoever looks while it goes on.
+"""How a training goes: epochs.jsonl, each epoch as it ends, for whoever looks while it goes on; history.json, the whole.
 
-`history.json` is written when a training has ended; this one grows line by line and says when each epoch was done.
+`history.json` is written when a training has ended; the journal grows line by line and says when each epoch was done.
 """
 
 from __future__ import annotations
@@ -13,10 +13,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from gliomap.errors import RunError
-from gliomap.learning import EpochRecord, Observer, no_observer
+from pydantic import TypeAdapter, ValidationError
 
-__all__ = ["JOURNAL", "Epoch", "Journal", "milliseconds", "read_journal"]
+from gliomap._files import write_json
+from gliomap.errors import RunError
+from gliomap.learning import EpochRecord, History, Observer, no_observer
+from gliomap.tracking._names import HISTORY
+from gliomap.tracking._record import first_fault
+
+__all__ = ["JOURNAL", "Epoch", "Journal", "milliseconds", "read_history", "read_journal", "write_history"]
 
 JOURNAL = "epochs.jsonl"
 
@@ -83,6 +88,28 @@ def read_journal(folder: Path) -> tuple[Epoch, ...]:
             continue
         epochs.setdefault(record.epoch, Epoch(record, at))
     return tuple(epochs[number] for number in sorted(epochs))
+
+
+def read_history(folder: Path) -> History:
+    """The history.json of a run folder.
+
+    Raises
+    ------
+    RunError
+        Missing or damaged.
+    """
+    path = folder / HISTORY
+    try:
+        return TypeAdapter(History).validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise RunError(path, "is not there", "Train again.") from error
+    except ValidationError as error:
+        raise RunError(path, f"is damaged: {first_fault(error)}", "Train again.") from error
+
+
+def write_history(folder: Path, history: History) -> None:
+    """Write history.json, atomically."""
+    write_json(folder / HISTORY, TypeAdapter(History).dump_python(history, mode="json"))
 
 
 def milliseconds(moment: datetime) -> int:

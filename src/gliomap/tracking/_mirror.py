@@ -69,14 +69,14 @@ class _Process(Mirror):
                 self._process.stdin.close()
             except BrokenPipeError:
                 logger.debug("the mirror has ended before")
-        while self._process.poll() is None:
-            if time.monotonic() - self._heard > PATIENCE:
+        # The listener ends with the process, whose end closes its output.
+        while self._listener.is_alive():
+            self._listener.join(max(0.0, self._heard + PATIENCE - time.monotonic()))
+            if self._listener.is_alive() and time.monotonic() - self._heard >= PATIENCE:
                 self._process.kill()
                 self._complain(f"tracking store {self._store.name} takes too long; {LATER}")
-                break
-            time.sleep(0.02)
+                self._listener.join()
         code = self._process.wait()
-        self._listener.join()
         if self._process.stdout is not None:
             self._process.stdout.close()
         if code > 0:

@@ -9,10 +9,13 @@ import shutil
 import sys
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gliomap import __version__
-from gliomap.bundles import Bundle
 from gliomap.tracking._mlflow import load_mlflow
+
+if TYPE_CHECKING:
+    from gliomap.bundles import Bundle
 
 __all__ = ["BUNDLE_FOLDER", "LOADER", "model_path", "write_mlflow_model"]
 

@@ -11,11 +11,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gliomap._files import write_json
+from gliomap.errors import GlioMapError, RunError
 from gliomap.learning import TrainingConfig
 from gliomap.preprocessing import PreprocessingConfig
 from gliomap.taxonomy import ClassSet
+from gliomap.tracking._names import RECORD
 
 __all__ = [
     "COMMIT_VARIABLE",
@@ -26,6 +29,9 @@ __all__ = [
     "StudyRecord",
     "TrainingTimes",
     "environment",
+    "first_fault",
+    "read_record",
+    "write_record",
 ]
 
 COMMIT_VARIABLE = "GLIOMAP_COMMIT"
@@ -165,6 +171,37 @@ class RunRecord(_Record):
         """What tells this run from all others, whatever its folder is called; 32 hexadecimal digits."""
         parts = (self.name, self.started_at.isoformat(), self.study.fingerprint, self.split_fingerprint)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def read_record(folder: Path) -> RunRecord:
+    """The run.json of a run folder, finished or not.
+
+    Raises
+    ------
+    RunError
+        Missing or damaged.
+    """
+    path = folder / RECORD
+    try:
+        return RunRecord.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        fault = "holds no run.json" if folder.is_dir() else "is not there"
+        raise RunError(folder, fault, "Give a run folder as `gliomap train` makes it.") from error
+    except ValidationError as error:
+        raise RunError(path, f"is damaged or of a newer format: {first_fault(error)}", "Train again.") from error
+    except GlioMapError as error:
+        raise RunError(path, f"is damaged: {error.thing} {error.fault}", "Train again.") from error
+
+
+def write_record(folder: Path, record: RunRecord) -> None:
+    """Write run.json, atomically."""
+    write_json(folder / RECORD, record.model_dump(mode="json"))
+
+
+def first_fault(error: ValidationError) -> str:
+    """Where a file is wrong, and what is."""
+    fault = error.errors()[0]
+    return f"{'.'.join(str(step) for step in fault['loc']) or 'file'}: {fault['msg']}"
 
 
 def environment() -> Environment:

@@ -13,24 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
-from gliomap._files import write_json
-from gliomap.errors import GlioMapError, RunError
+from gliomap.errors import RunError
 from gliomap.learning import History, TissueModel, load_model
 from gliomap.studies import Folds, Split, Study, is_study, open_study
-from gliomap.tracking._names import FOLDS, HISTORY, MODEL, RECORD, RUNNING, RUNS, SPLIT, SPLITS
-from gliomap.tracking._record import RunRecord
+from gliomap.tracking._journal import read_history
+from gliomap.tracking._names import FOLDS, MODEL, RUNNING, RUNS, SPLIT, SPLITS
+from gliomap.tracking._record import RunRecord, read_record
 
-__all__ = [
-    "Run",
-    "open_run",
-    "read_record",
-    "study_folder",
-    "whole_run",
-    "write_history",
-    "write_record",
-]
+__all__ = ["Run", "open_run", "study_folder", "whole_run"]
 
 
 @dataclass(frozen=True)
@@ -96,20 +86,8 @@ class Run:
         return split
 
     def history(self) -> History:
-        """Learning curves.
-
-        Raises
-        ------
-        RunError
-            history.json is missing or damaged.
-        """
-        path = self.path / HISTORY
-        try:
-            return TypeAdapter(History).validate_json(path.read_bytes())
-        except FileNotFoundError as error:
-            raise RunError(path, "is not there", "Train again.") from error
-        except ValidationError as error:
-            raise RunError(path, f"is damaged: {_first_fault(error)}", "Train again.") from error
+        """Learning curves; raises as `read_history`."""
+        return read_history(self.path)
 
     def model(self) -> TissueModel:
         """The trained model."""
@@ -158,38 +136,3 @@ def open_run(path: str | Path) -> Run:
             folder, "is not finished", "Give the command that began it again, with --resume, or wait until it ends."
         )
     return Run(folder, record)
-
-
-def read_record(folder: Path) -> RunRecord:
-    """The run.json of a run folder, finished or not.
-
-    Raises
-    ------
-    RunError
-        Missing or damaged.
-    """
-    path = folder / RECORD
-    try:
-        return RunRecord.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        fault = "holds no run.json" if folder.is_dir() else "is not there"
-        raise RunError(folder, fault, "Give a run folder as `gliomap train` makes it.") from error
-    except ValidationError as error:
-        raise RunError(path, f"is damaged or of a newer format: {_first_fault(error)}", "Train again.") from error
-    except GlioMapError as error:
-        raise RunError(path, f"is damaged: {error.thing} {error.fault}", "Train again.") from error
-
-
-def write_record(folder: Path, record: RunRecord) -> None:
-    """Write run.json, atomically."""
-    write_json(folder / RECORD, record.model_dump(mode="json"))
-
-
-def write_history(folder: Path, history: History) -> None:
-    """Write history.json, atomically."""
-    write_json(folder / HISTORY, TypeAdapter(History).dump_python(history, mode="json"))
-
-
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors()[0]
-    return f"{'.'.join(str(step) for step in fault['loc']) or 'file'}: {fault['msg']}"

@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gliomap.errors import MissingExtraError, TrackingError, UsageError
-from gliomap.tracking._run import read_record, study_folder
 
 __all__ = ["NO_TRACKING", "Store", "find_store", "nearest_store", "store_of_run", "store_of_study", "without_secrets"]
 
@@ -95,6 +94,9 @@ def store_of_run(folder: Path, asked: str | None, study: Path | None = None) -> 
     GlioMapError
         As `find_store`.
     """
+    from gliomap.tracking._record import read_record
+    from gliomap.tracking._run import study_folder
+
     return find_store(asked, study or study_folder(folder, read_record(folder)))
 
 

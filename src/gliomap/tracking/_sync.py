@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -34,7 +35,14 @@ T = TypeVar("T")
 _SMALL, _LARGE = 100, 900
 """What MLflow takes at once: of parameters or tags, and of metrics."""
 
-_CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "validation_macro_recall")
+_CURVES = (
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "validation_macro_recall",
+    "learning_rate",
+)
 
 
 class _Held(BaseModel):
@@ -56,6 +64,10 @@ class _State(BaseModel):
 
     format: int = 1
     stores: dict[str, _Held] = {}
+
+
+_Told = dict[tuple[str, str], str]
+"""Parameter, tag or status → value: what a store has taken from this process and need not be told again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +101,7 @@ class Sender:
         self._store = store
         self._alive = alive
         self._known: dict[str, _Held] = {}
+        self._told: dict[str, _Told] = {}
 
     def send(self, folder: Path, *, again: bool = False, stopped: bool = False) -> Sent:
         """Send what has changed in a run folder and in its folds.
@@ -137,10 +150,14 @@ class Sender:
         changed = again or held is None or held.digest != digest
         if changed:
             client = client_of(self._store)
-            held = self._run_of(client, content, held, parent)
+            # Only after a success is it taken for granted that the run is still there.
+            told = self._told.pop(content.record.identity, None)
+            if held is None or told is None or again:
+                held, told = self._run_of(client, content, held, parent), {}
             try:
-                self._send_changes(client, content, held, stopped=stopped)
+                self._send_changes(client, content, held, told, stopped=stopped)
                 held.digest = digest
+                self._told[content.record.identity] = told
             finally:
                 self._remember(folder, content, held)
         if held is None:
@@ -148,15 +165,16 @@ class Sender:
         folds = [self._send(fold, held.run_id, again=again, stopped=stopped) for fold in content.folds]
         return Sent(held.run_id, changed or any(fold.changed for fold in folds))
 
-    def _send_changes(self, client: MlflowClient, content: RunContent, held: _Held, *, stopped: bool) -> None:
+    def _send_changes(
+        self, client: MlflowClient, content: RunContent, held: _Held, told: _Told, *, stopped: bool
+    ) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        for params in _portions(list(content.params.items()), _SMALL):
+        params = [Param(*new) for new in _news(told, "param", content.params)]
+        tags = [RunTag(*new) for new in _news(told, "tag", content.tags)]
+        for some, others in zip_longest(_portions(params, _SMALL), _portions(tags, _SMALL), fillvalue=()):
             self._alive()
-            client.log_batch(held.run_id, params=[Param(name, value) for name, value in params])
-        for tags in _portions(list(content.tags.items()), _SMALL):
-            self._alive()
-            client.log_batch(held.run_id, tags=[RunTag(name, value) for name, value in tags])
+            client.log_batch(held.run_id, params=some, tags=others)
         if held.epochs is None:
             held.epochs = max((one.step for one in client.get_metric_history(held.run_id, "train_loss")), default=0)
         new = [epoch for epoch in content.epochs if epoch.record.epoch > held.epochs]
@@ -172,8 +190,9 @@ class Sender:
         self._alive()
         if content.record.finished_at is not None:
             client.set_terminated(held.run_id, "FINISHED", milliseconds(content.record.finished_at))
-        else:
-            client.update_run(held.run_id, status="KILLED" if stopped else "RUNNING")
+            return
+        for _, status in _news(told, "run", {"status": "KILLED" if stopped else "RUNNING"}):
+            client.update_run(held.run_id, status=status)
 
     def _send_files(self, client: MlflowClient, content: RunContent, held: _Held) -> None:
         for name, stamp in content.stamps().items():
@@ -261,7 +280,7 @@ def _given_run(client: MlflowClient) -> str | None:
 def _points(epoch: Epoch) -> Iterator[tuple[str, float, int, int]]:
     """Name, value, time and step of what an epoch told."""
     record = asdict(epoch.record)
-    for name in (*_CURVES, "learning_rate"):
+    for name in _CURVES:
         if record[name] is not None:
             yield name, float(record[name]), epoch.time_ms, epoch.record.epoch
 
@@ -273,6 +292,13 @@ def _refit(content: RunContent) -> Iterator[tuple[str, float, int, int]]:
         for record in content.refit:
             yield "refit_loss", record.train_loss, milliseconds(finished), record.epoch
             yield "refit_accuracy", record.train_accuracy, milliseconds(finished), record.epoch
+
+
+def _news(told: _Told, kind: str, values: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Those of some values that were not told yet; from now on they were, or what they are told in has failed."""
+    news = [(name, value) for name, value in values.items() if told.get((kind, name)) != value]
+    told.update({(kind, name): value for name, value in news})
+    return news
 
 
 def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
