@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,36 @@ __all__ = [
 ]
 
 
-def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Raise `OutputExistsError` when `path` exists and may not be replaced."""
+def refuse_existing(path: Path, *, overwrite: bool, mark: str | None = None) -> None:
+    """Raise when `path` exists and may not be replaced.
+
+    Parameters
+    ----------
+    mark
+        For a folder: the file by which an earlier result is known. Nothing else is overwritten but an empty folder.
+
+    Raises
+    ------
+    OutputExistsError
+        `path` exists, and `overwrite` is False.
+    UsageError
+        `path` is no earlier result.
+    """
     if path.exists() and not overwrite:
         raise OutputExistsError(path, "is already there", "Choose another output, or add --overwrite to replace it.")
+    if mark is not None:
+        _spare_others(path, [mark])
+
+
+def _spare_others(path: Path, marks: Collection[str]) -> None:
+    """A mistyped path must not cost anybody's patients."""
+    empty = path.is_dir() and not any(path.iterdir())
+    if path.exists() and not empty and not any((path / mark).is_file() for mark in marks):
+        raise UsageError(
+            path,
+            f"holds no {' or '.join(sorted(marks)[:3])}, so it is no earlier result, and overwriting would delete it",
+            "Choose another folder, or remove it yourself.",
+        )
 
 
 def require_suffix(path: Path, kind: str, suffix: str, *also: str) -> None:
@@ -64,7 +90,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give an empty folder beside `path` and rename it to `path` when the block ends well.
 
-    An existing `path` is refused unless `overwrite`; then it is replaced only at the very end.
+    An existing `path` is refused unless `overwrite`; then it is replaced only at the very end, and only by its like:
+    it has to be empty or to hold one of the files that the new one holds.
     """
     refuse_existing(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +101,7 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         with _faults_name(path, temporary):
             yield temporary
             temporary.chmod(0o777 & ~_umask())
+            _spare_others(path, [one.name for one in temporary.iterdir() if one.is_file()])
             replaced = temporary.with_name(temporary.name + "-replaced")
             if path.exists():
                 path.replace(replaced)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gliomap._files import atomic_file, atomic_folder, read_json, sha256_of, write_json
-from gliomap.errors import OutputExistsError
+from gliomap.errors import OutputExistsError, UsageError
 
 
 def test_a_file_appears_only_when_the_block_ends_well(tmp_path: Path) -> None:
@@ -69,13 +69,33 @@ def test_a_written_file_has_the_modes_that_the_user_asked_for(tmp_path: Path) ->
 def test_a_folder_is_not_replaced_unless_asked(tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.mkdir()
-    (target / "old.txt").write_text("old")
+    (target / "result.txt").write_text("old")
+    (target / "more.txt").write_text("old")
     with pytest.raises(OutputExistsError, match="--overwrite"), atomic_folder(target):
         raise AssertionError("the block must not run")
     with atomic_folder(target, overwrite=True) as temporary:
-        (temporary / "new.txt").write_text("new")
-    assert [path.name for path in target.iterdir()] == ["new.txt"]
+        (temporary / "result.txt").write_text("new")
+    assert [path.name for path in target.iterdir()] == ["result.txt"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_is_replaced_only_by_its_like(tmp_path: Path) -> None:
+    patients = tmp_path / "study"
+    (patients / "tif").mkdir(parents=True)
+    (patients / "study.toml").touch()
+
+    def write_over_it() -> None:
+        with atomic_folder(patients, overwrite=True) as temporary:
+            (temporary / "run.json").touch()
+
+    with pytest.raises(UsageError, match=r"holds no run\.json, so it is no earlier result"):
+        write_over_it()
+    assert sorted(path.name for path in patients.iterdir()) == ["study.toml", "tif"]
+    assert [path.name for path in tmp_path.iterdir()] == ["study"]
+    (tmp_path / "empty").mkdir()
+    with atomic_folder(tmp_path / "empty", overwrite=True) as temporary:
+        (temporary / "run.json").touch()
+    assert (tmp_path / "empty" / "run.json").exists()
 
 
 def test_an_interrupted_folder_leaves_the_old_one(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ class TestCreate:
     def test_overwriting_spares_what_is_no_bundle(self, gliomap: Run, small_run: Path, study: Path) -> None:
         result = gliomap("bundle", "create", small_run, "-o", study, "--overwrite")
         assert result.code == 2
-        assert "is no bundle" in result.err
+        assert "holds no manifest.json, so it is no earlier result" in result.err
         assert (study / "study.toml").exists()
 
     @pytest.mark.parametrize(

@@ -97,6 +97,29 @@ def test_what_was_there_survives_a_failed_overwrite(files: Files, tmp_path: Path
     assert out.read_bytes() == b"the result of yesterday"
 
 
+OVERWRITING = {
+    "train": ["train", "STUDY", "--model", "lda", "-o", "STUDY"],
+    "train folds": ["train", "STUDY", "--model", "lda", "--protocol", "lopo", "-o", "STUDY"],
+    "bundle": ["bundle", "create", "RUN", "-o", "STUDY"],
+    "classify": ["classify", "BUNDLE", "--study", "STUDY", "--capture", "ID0003C01", "-o", "STUDY"],
+    "demo": ["demo", "-o", "STUDY"],
+    "kubernetes": ["deploy", "kubernetes", "BUNDLE", "--image", "lab/gliomap:1", "-o", "STUDY"],
+}
+
+
+@pytest.mark.parametrize("verb", OVERWRITING)
+def test_a_mistyped_output_costs_no_patients(
+    gliomap: Run, verb: str, small_study: Path, small_run: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    study = Path(shutil.copytree(small_study, tmp_path / "study"))
+    before = sorted(study.rglob("*"))
+    places = {"STUDY": study, "RUN": small_run, "BUNDLE": small_bundle}
+    result = gliomap(*(places.get(word, word) for word in OVERWRITING[verb]), "--overwrite")
+    assert result.code == 2
+    assert "so it is no earlier result" in result.err
+    assert sorted(study.rglob("*")) == before
+
+
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 64 KiB, where this process may mount one."""

@@ -143,7 +143,7 @@ def test_a_limit_of_age_can_be_set(bundle: Path, study: Path) -> None:
 
 
 def test_what_is_there_is_found_before_anything_is_computed(study: Path, tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "letters").mkdir(parents=True)
     with pytest.raises(OutputExistsError):
         classify(tmp_path / "no bundle", frames(study), out=tmp_path / "out")
     with pytest.raises(UsageError, match="no earlier result"):

@@ -86,7 +86,7 @@ def train(
     or the protocol mixes patients by design (double-cv, pooled).
     """
     from gliomap._files import refuse_existing
-    from gliomap.tracking import find_store
+    from gliomap.tracking import RECORD, find_store
     from gliomap.workflows import FoldsPlan, open_run, plan_protocol, run_plan
 
     if model == "list":
@@ -95,7 +95,7 @@ def train(
     if study is None:
         raise UsageError("train", "needs a study", "Name its folder: gliomap train STUDY.")
     if out is not None:
-        refuse_existing(out, overwrite=ui.overwrite)
+        refuse_existing(out, overwrite=ui.overwrite, mark=RECORD)
     settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "threads": ui.threads}
     options: TrainingOptions = {
         "model": model,

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gliomap._files import refuse_existing
 from gliomap.errors import OutputExistsError, RunError
-from gliomap.tracking._names import CHECKPOINT, LOCK, REFIT_CHECKPOINT
+from gliomap.tracking._names import CHECKPOINT, LOCK, RECORD, REFIT_CHECKPOINT
 
 __all__ = ["finish_folder", "lock_folder"]
 
@@ -44,6 +45,7 @@ def finish_folder(running: Path, final: Path, *, overwrite: bool) -> None:
         (running / name).unlink(missing_ok=True)
     if final.exists() and not overwrite:
         raise OutputExistsError(final, f"appeared during training; the result is in {running}", "Rename it by hand.")
+    refuse_existing(final, overwrite=overwrite, mark=RECORD)
     replaced = final.with_name(f".{final.name}-replaced")
     if final.exists():
         final.replace(replaced)

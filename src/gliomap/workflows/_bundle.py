@@ -7,7 +7,7 @@ from pathlib import Path
 from gliomap._files import refuse_existing
 from gliomap._progress import Track, silent
 from gliomap.bundles import GROUP, Bundle, Measured, Training
-from gliomap.errors import GlioMapError, ModelError, SensorError, UsageError
+from gliomap.errors import GlioMapError, ModelError, SensorError
 from gliomap.evaluation import EvaluationRecord, Interval, Metrics, read_evaluation, tumour_indices
 from gliomap.learning import load_model
 from gliomap.learning.export import BundleInfo, export_bundle
@@ -297,10 +297,4 @@ def _measured_on(evaluation: EvaluationRecord, run: Run) -> str:
 
 def _refuse(out: Path, *, overwrite: bool) -> None:
     """Refuse an output that is there, and with `overwrite` a folder that is no bundle."""
-    refuse_existing(out, overwrite=overwrite)
-    if out.is_dir() and not (out / "manifest.json").is_file():
-        raise UsageError(
-            out,
-            "holds no manifest.json, so it is no bundle, and overwriting would delete it",
-            "Choose another folder, or remove it yourself.",
-        )
+    refuse_existing(out, overwrite=overwrite, mark="manifest.json" if out.is_dir() else None)

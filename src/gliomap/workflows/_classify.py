@@ -116,7 +116,7 @@ def classify(
     """
     asked = options or ClassifyOptions()
     if out is not None:
-        _refuse(out, overwrite=overwrite)
+        refuse_existing(out, overwrite=overwrite, mark=RESULT)
     engine = Engine.open(
         bundle,
         backend=asked.backend,
@@ -201,17 +201,6 @@ def _result(
         palette=asked.palette,
         files={},
     )
-
-
-def _refuse(out: Path, *, overwrite: bool) -> None:
-    """Refuse an output that is there, and with `overwrite` one that is no earlier result."""
-    refuse_existing(out, overwrite=overwrite)
-    if out.exists() and not (out / RESULT).is_file():
-        raise UsageError(
-            out,
-            f"holds no {RESULT}, so it is no earlier result, and overwriting would delete it",
-            "Choose another folder, or remove it yourself.",
-        )
 
 
 def _write(done: Classification, out: Path, palette: str, *, overwrite: bool) -> Classification:

@@ -13,7 +13,6 @@ from typing import Any
 
 from gliomap._files import refuse_existing, write_json
 from gliomap._progress import Track, silent
-from gliomap.errors import UsageError
 from gliomap.evaluation import EvaluationRecord, contact_sheet
 from gliomap.phantom import make_phantom
 from gliomap.sensors import MosaicSensor
@@ -184,16 +183,9 @@ def _step(number: int, what: str, name: str, seconds: dict[str, float]) -> Itera
 
 def _make_room(folder: Path, *, overwrite: bool) -> None:
     """Refuse a folder that is there; with `overwrite` remove it, if a demo made it."""
-    refuse_existing(folder, overwrite=overwrite)
-    if not folder.exists():
-        return
-    if not (folder / RECORD).is_file():
-        raise UsageError(
-            folder,
-            f"holds no {RECORD}, so no demo made it, and overwriting would delete it",
-            "Choose another folder, or remove it yourself.",
-        )
-    shutil.rmtree(folder)
+    refuse_existing(folder, overwrite=overwrite, mark=RECORD)
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def _record(made: Demo) -> dict[str, Any]:

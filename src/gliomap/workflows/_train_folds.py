@@ -73,7 +73,7 @@ def run_folds(
     """
     started, begun = time.monotonic(), datetime.now(UTC)
     if out is not None:
-        refuse_existing(out, overwrite=overwrite)
+        refuse_existing(out, overwrite=overwrite, mark=RECORD)
     cache: dict[str, CachedCube] = {}
     watch = Stopwatch()
     with watch("preparing"):

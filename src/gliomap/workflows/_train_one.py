@@ -20,6 +20,7 @@ from gliomap.learning import (
 from gliomap.tracking import (
     CHECKPOINT,
     MODEL,
+    RECORD,
     ROLES,
     RUNS,
     SPLIT,
@@ -76,7 +77,7 @@ def run_training(
     """
     started, begun = time.monotonic(), datetime.now(UTC)
     if out is not None:
-        refuse_existing(out, overwrite=overwrite)
+        refuse_existing(out, overwrite=overwrite, mark=RECORD)
     watch = Stopwatch()
     with watch("preparing"):
         data = read_pixels(plan, track, cache)
