@@ -129,6 +129,14 @@ class TestStudyShow:
         assert told["patients"]["ID0002"] == ["ID0002C01"]
 
 
+def test_folds_are_not_written_over_a_frame(gliomap: Run, study: Path) -> None:
+    frame = study / "tif" / "ID0001C01.tif"
+    before = frame.read_bytes()
+    result = gliomap("study", "split", study, "-o", frame, "--overwrite")
+    assert (result.code, frame.read_bytes()) == (2, before)
+    assert "Let it end in .json" in result.err
+
+
 class TestPreprocessStudy:
     def test_missing_cubes_are_made_and_others_kept(self, gliomap: Run, study: Path) -> None:
         cube = capture_files(study, "ID0002C01").cube

@@ -103,9 +103,10 @@ def split(
     The file carries the hashes of the study's files: on another study it is
     refused, with the name of the file that differs.
     """
-    from gliomap._files import refuse_existing
+    from gliomap._files import refuse_existing, require_suffix
     from gliomap.workflows import draw_folds
 
+    require_suffix(out, "a file of folds", ".json")
     refuse_existing(out, overwrite=ui.overwrite)
     drawn = draw_folds(folder, {"protocol": protocol, "folds": folds, "seed": seed, "sensor": sensor}, track=ui.track)
     drawn.save(out)
