@@ -83,14 +83,21 @@ def test_the_packaged_sensor_is_named(tmp_path: Path) -> None:
 
 def test_an_existing_folder_is_kept_unless_told_otherwise(tmp_path: Path, small_sensor: MosaicSensor) -> None:
     folder = tmp_path / "study"
-    folder.mkdir()
-    (folder / "precious.txt").write_text("keep me")
+    make_phantom(folder, patients=2, sensor=small_sensor)
     with pytest.raises(OutputExistsError):
         make_phantom(folder, patients=1, sensor=small_sensor)
-    assert (folder / "precious.txt").read_text() == "keep me"
+    assert open_study(folder).capture_ids == ("ID0001C01", "ID0002C01")
     make_phantom(folder, patients=1, sensor=small_sensor, overwrite=True)
-    assert not (folder / "precious.txt").exists()
     assert open_study(folder).capture_ids == ("ID0001C01",)
+
+
+def test_overwriting_spares_what_is_no_phantom(tmp_path: Path, small_sensor: MosaicSensor) -> None:
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "precious.txt").write_text("keep me")
+    with pytest.raises(UsageError, match="is no phantom"):
+        make_phantom(folder, patients=1, sensor=small_sensor, overwrite=True)
+    assert (folder / "precious.txt").read_text() == "keep me"
 
 
 def test_nothing_is_left_of_a_study_that_was_interrupted(tmp_path: Path, small_sensor: MosaicSensor) -> None:

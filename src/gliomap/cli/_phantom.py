@@ -39,14 +39,12 @@ def phantom(
     The folder has raw, white and dark frames, preprocessed cubes, ground-truth
     maps and labelled spectra, in the layout of a real study.
     """
-    from gliomap._files import refuse_existing
-    from gliomap.phantom import make_phantom
+    from gliomap.phantom import make_phantom, refuse_target
     from gliomap.sensors import get_sensor
 
     camera = None if sensor is None else get_sensor(sensor)
     plan = {"folder": str(folder), "patients": patients, "seed": seed, "difficulty": difficulty.value}
-    refuse_existing(folder, overwrite=ui.overwrite)
-    _spare_others(folder)
+    refuse_target(folder, overwrite=ui.overwrite)
     if not dry_run:
         make_phantom(
             folder,
@@ -65,18 +63,3 @@ def phantom(
         ui.text(f"Would make {told}, in {folder}")
         return
     ui.text(f"Made {told}: {folder}", f"Look at them: gliomap study show {folder} -o study.png")
-
-
-def _spare_others(folder: Path) -> None:
-    """Let --overwrite replace phantoms only: a mistyped path must not cost anybody's patients."""
-    from gliomap.errors import GlioMapError, UsageError
-    from gliomap.studies import open_study
-
-    try:
-        phantom = open_study(folder).settings.synthetic
-    except GlioMapError:
-        phantom = False
-    if folder.exists() and not phantom:
-        raise UsageError(
-            folder, "is no phantom, and --overwrite would delete it", "Choose another folder, or remove it yourself."
-        )

@@ -3,7 +3,7 @@
 from gliomap.phantom._difficulty import DIFFICULTIES, Difficulty, get_difficulty
 from gliomap.phantom._patient import Patient, draw_patients
 from gliomap.phantom._render import RenderedPatient, render_patient
-from gliomap.phantom._study import make_phantom
+from gliomap.phantom._study import make_phantom, refuse_target
 
 __all__ = [
     "DIFFICULTIES",
@@ -13,5 +13,6 @@ __all__ = [
     "draw_patients",
     "get_difficulty",
     "make_phantom",
+    "refuse_target",
     "render_patient",
 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gliomap._files import atomic_folder, refuse_existing
 from gliomap._progress import Track, silent
+from gliomap.errors import GlioMapError, UsageError
 from gliomap.phantom._camera import check_phantom_sensor
 from gliomap.phantom._difficulty import Difficulty
 from gliomap.phantom._patient import Patient, draw_patients
@@ -19,11 +20,12 @@ from gliomap.studies import (
     ExposureTimes,
     StudySettings,
     chain_of,
+    open_study,
     write_capture_files,
     write_study_toml,
 )
 
-__all__ = ["make_phantom"]
+__all__ = ["make_phantom", "refuse_target"]
 
 SENSOR_FILE = "sensor.toml"
 
@@ -60,7 +62,7 @@ def make_phantom(
         A sensor with responses, its name or file; None is 'generic-nir-5x5'. The study names it;
         another one is written into the study as sensor.toml.
     overwrite
-        Replace an existing `directory`.
+        Replace an earlier phantom.
     label_fraction
         Share of the exposed brain that is labelled, over 0…1; None draws 0.05…0.12 for each patient.
     track
@@ -74,7 +76,7 @@ def make_phantom(
     Raises
     ------
     UsageError
-        A number or name out of range.
+        A number or name out of range, or a `directory` that is no phantom.
     OutputExistsError
         `directory` exists and `overwrite` is False.
     SensorError
@@ -83,7 +85,7 @@ def make_phantom(
         Without the 'train' part of GlioMap there is no SciPy.
     """
     target = Path(directory)
-    refuse_existing(target, overwrite=overwrite)
+    refuse_target(target, overwrite=overwrite)
     camera = _sensor(sensor)
     cohort = draw_patients(patients, seed=seed, difficulty=difficulty)
     name = difficulty if isinstance(difficulty, str) else difficulty.name
@@ -97,6 +99,27 @@ def make_phantom(
                 pass
         write_study_toml(folder, settings)
     return target
+
+
+def refuse_target(directory: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that is there; with `overwrite` one of anything but a phantom: it may hold somebody's patients.
+
+    Raises
+    ------
+    OutputExistsError
+        `directory` exists and `overwrite` is False.
+    UsageError
+        It is no phantom.
+    """
+    refuse_existing(directory, overwrite=overwrite)
+    try:
+        phantom = open_study(directory).settings.synthetic
+    except GlioMapError:
+        phantom = False
+    if directory.exists() and not phantom:
+        raise UsageError(
+            directory, "is no phantom, and overwriting would delete it", "Choose another folder, or remove it yourself."
+        )
 
 
 def _sensor(sensor: MosaicSensor | str | Path | None) -> MosaicSensor:
