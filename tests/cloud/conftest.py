@@ -79,8 +79,9 @@ def room(machine_room: MachineRoom, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """A new workspace with an empty container, and an environment in which `gliomap azure` finds it."""
     from azure.storage.blob import ContainerClient
 
+    from cloud.front_door import serve_cloud
     from cloud.identity import SECRET, TENANT
-    from cloud.workspace import Cloud, serve_cloud
+    from cloud.workspace import Cloud
 
     cloud = Cloud(container=f"c-{uuid.uuid4().hex[:12]}")
     for name in list(os.environ):

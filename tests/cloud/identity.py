@@ -48,6 +48,10 @@ def sign_in(path: str, content: bytes) -> tuple[int, Any]:
             "issuer": f"{root}/v2.0",
             "jwks_uri": f"{root}/discovery/v2.0/keys",
         }
+    if path.startswith("/common/discovery/instance"):
+        host = "login.microsoftonline.com"
+        alias = {"preferred_network": host, "preferred_cache": host, "aliases": [host]}
+        return 200, {"tenant_discovery_endpoint": f"{root}/v2.0/.well-known/openid-configuration", "metadata": [alias]}
     if not path.endswith("/token"):
         return 404, {"error": "not found"}
     asked = parse_qs(content.decode())

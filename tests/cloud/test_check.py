@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cloud.conftest import Azure, Room, write_config
+from gliomap.cli._verb import EXAMPLES
 
 
 def test_a_workspace_in_order(azure: Azure) -> None:
@@ -52,7 +53,9 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         "is not there",
         "az ml workspace create --name brian",
     ),
-    "expired secret": ({"environment": {"AZURE_CLIENT_SECRET": "old"}}, "sign-in", "az login"),
+    "expired secret": ({"environment": {"AZURE_CLIENT_SECRET": "old"}}, "AADSTS7000222", "az login"),
+    "nobody signed in": ({"environment": {"AZURE_CLIENT_SECRET": None}}, "nobody is signed in", "az login"),
+    "empty secret": ({"environment": {"AZURE_CLIENT_SECRET": ""}}, "cannot be used", "AZURE_CLIENT_SECRET"),
     "expired token": ({"fault": (r"/workspaces/brain\?", 401)}, "sign-in", "az login"),
     "no permission": ({"fault": (r"/workspaces/brain\?", 403)}, "may not do this", "AzureML Data Scientist"),
     "out of order": ({"fault": (r"/workspaces/brain\?", 503)}, "out of order", "again later"),
@@ -71,7 +74,7 @@ def test_what_goes_wrong_has_a_message_and_a_remedy_and_once_mended_the_same_com
     if "config" in setting:
         write_config(Path("config.json"), **setting["config"])
     for name, value in setting.get("environment", {}).items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
     if "fault" in setting:
         match, status = setting["fault"]
         room.cloud.faults.append(Fault(match, status, headers={"Retry-After": "0"}))
@@ -88,6 +91,43 @@ def test_what_goes_wrong_has_a_message_and_a_remedy_and_once_mended_the_same_com
     room.cloud.faults.clear()
     room.routes.down = False
     assert gliomap("azure", "check").code == 0
+
+
+VERBS = (
+    "upload {study}",
+    "dataset create study",
+    "dataset list",
+    "download study back",
+    "train study --compute cpu --model lda -o run",
+    "logs mine",
+    "logs brain --deployment blue",
+    "metrics gliomap --csv table.csv",
+    "deploy small:1 --endpoint brain",
+    "score brain --raw {tif}/ID0003C01.tif --white {tif}/ID0003CW01.tif --dark {tif}/ID0003CD01.tif -o map",
+    "undeploy brain",
+)
+
+
+def test_without_a_network_every_verb_says_so_and_leaves_nothing_here(
+    azure: Azure, room: Room, small_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gliomap.deploy.azure._client.RETRIES", {"retry_total": 0})
+    room.routes.down = True
+    here = set(tmp_path.iterdir())
+    for line in VERBS:
+        fault = azure(*line.format(study=small_study, tif=small_study / "tif").split(), code=2)
+        assert "cannot be reached" in fault["fault"], line
+        assert "HTTPS_PROXY" in fault["remedy"], line
+        assert "give the command again" in fault["remedy"], line
+    assert set(tmp_path.iterdir()) == here
+    known = {name.removeprefix("azure ") for name in EXAMPLES if name.startswith("azure ")}
+    assert known == {"check"} | {verb_of(line) for line in VERBS}
+
+
+def verb_of(line: str) -> str:
+    """The verb of a command line."""
+    words = line.split()
+    return " ".join(words[: 2 if words[0] == "dataset" else 1])
 
 
 def test_a_busy_azure_is_asked_again_after_the_time_that_it_names(azure: Azure, room: Room) -> None:

@@ -191,9 +191,9 @@ def score(
     ui.table(
         ["time", "s"],
         [(stage.replace("_", " "), f"{took:.3f}") for stage, took in {**done.seconds, **there}.items()],
-        title=f"{done.sent / 1e6:.1f} MB there, {done.received / 1e6:.1f} MB back",
         numbers=" r",
     )
+    ui.text(f"{done.sent / 1e6:.1f} MB there, {done.received / 1e6:.1f} MB back")
     if done.result["blanked"]:
         ui.text(f"The map is blank: {done.result['blanked']}")
     ui.text("Nothing was written: add -o DIR to keep map and numbers." if out is None else f"Map: {out / 'map.png'}")

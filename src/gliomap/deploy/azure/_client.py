@@ -15,7 +15,7 @@ from azure.core.pipeline.policies import BearerTokenCredentialPolicy, RetryPolic
 from azure.core.rest import HttpRequest, HttpResponse
 from azure.identity import DefaultAzureCredential
 
-from gliomap.deploy.azure._faults import azure_faults
+from gliomap.deploy.azure._faults import SIGN_IN, azure_faults
 from gliomap.deploy.azure._settings import AzureSettings
 from gliomap.errors import AzureError
 
@@ -136,9 +136,15 @@ def connect(settings: AzureSettings) -> Iterator[Connection]:
     AzureError
         As `azure_faults`, from what is done in the block.
     """
-    credential = DefaultAzureCredential(
-        authority=settings.places.sign_in, exclude_interactive_browser_credential=True, process_timeout=20
-    )
+    try:
+        credential = DefaultAzureCredential(
+            authority=settings.places.sign_in,
+            exclude_interactive_browser_credential=True,
+            process_timeout=20,
+            **RETRIES,
+        )
+    except ValueError as error:  # variables that are set and empty, or no certificate
+        raise AzureError("sign-in", f"what the environment holds cannot be used ({error})", SIGN_IN) from error
     with credential, azure_faults(f"workspace {settings.workspace_name}"):
         client = MLClient(
             credential,

@@ -21,22 +21,23 @@ from marshmallow import ValidationError
 
 from gliomap.errors import AzureError, GlioMapError
 
-__all__ = ["NotThereError", "UnreachedError", "azure_faults"]
+__all__ = ["SIGN_IN", "NotThereError", "UnreachedError", "azure_faults"]
 
-_SIGN_IN = (
-    "Sign in anew with `az login`, or check AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET of a service"
-    " principal; then give the command again."
+SIGN_IN = (
+    "Sign in with `az login`, or check AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET of a service principal;"
+    " then give the command again."
 )
 _AGAIN = "Nothing is lost: give the command again later."
 _UNREACHED = re.compile(r"HTTPSConnectionPool|Failed to (resolve|establish)|Unable to connect to proxy")
 _TAKEN = re.compile(r"(?i)unique within|already exists|already an endpoint")
 """How Azure tells a taken name of an endpoint or a version of an asset, where it answers with 400."""
+_NOBODY = "failed to retrieve a token from the included credentials"
 _SIGN_IN_CODE = re.compile(r"AADSTS\d+: [^.\n]*")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _SECRET = re.compile(r"(?i)\b(sig|sv|se|skoid|sktid|AccountKey|client_secret)=[^&\s\"']+")
 
 _OF_STATUS = {
-    401: ("Azure does not accept the sign-in, or it has expired", _SIGN_IN),
+    401: ("Azure does not accept the sign-in, or it has expired", SIGN_IN),
     403: (
         "you are signed in but may not do this",
         "Ask the workspace's owner for the role 'AzureML Data Scientist' on the workspace, and 'Storage Blob Data"
@@ -96,6 +97,8 @@ def azure_faults(thing: str, *, taken: str = _OF_STATUS[409][1]) -> Iterator[Non
     except ClientAuthenticationError as error:
         if _UNREACHED.search(str(error)):  # the chain of credentials tells no network as a failed sign-in
             raise _no_network(thing, error) from error
+        if _NOBODY in str(error) and not _SIGN_IN_CODE.search(str(error)):
+            raise AzureError(thing, "nobody is signed in here", SIGN_IN) from error
         raise _told(thing, error, *_OF_STATUS[401]) from error
     except (ServiceRequestError, ServiceResponseError) as error:
         raise _no_network(thing, error) from error
