@@ -65,7 +65,8 @@ def test_one_that_never_gets_healthy_shows_its_log_and_gets_no_requests(
     done = gliomap("azure", "deploy", "small", "--endpoint", "brain")
     assert done.code == 2
     assert "ImportError: no module of that name" in done.err
-    assert "brain/green: never got healthy" in done.err
+    assert "brain/green: never got healthy (Azure began it and failed (" in done.err
+    assert "the container never got ready" in done.err
     assert "gliomap azure undeploy brain --deployment green" in done.err
     assert room.cloud.things["onlineEndpoints/brain"]["properties"]["traffic"] == {"blue": 100}
     assert "ImportError" in azure("logs", "brain", "--deployment", "green")["logs"]["green"]

@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -168,6 +169,8 @@ class Cloud:
 def resource(cloud: Cloud, method: str, path: str, query: dict[str, str], body: Json) -> Reply:
     if method == "POST":
         return _action(cloud, path)
+    if method == "GET" and path.startswith("operations/"):
+        return _told_of(cloud.things[path.removeprefix("operations/")]["properties"]["provisioningState"])
     if method == "GET":
         return _read(cloud, path, query)
     if method == "DELETE":
@@ -308,8 +311,19 @@ def _write(cloud: Cloud, path: str, body: Json) -> Reply:
         properties.setdefault("scaleSettings", {"scaleType": "Default"})
     kept = cloud.put(path, properties, **more)
     if kind == "onlineEndpoints" and path.count("/") == 3:
+        made = deepcopy(kept)
         properties["provisioningState"] = "Succeeded" if cloud.kitchen is None else cloud.kitchen(kept)
+        made["properties"]["provisioningState"] = "Creating"
+        operation = f"https://management.azure.com{ARM}/operations/{path}"
+        return Reply(201, made, {"Azure-AsyncOperation": operation})
     return Reply(200 if before else 201, kept)
+
+
+def _told_of(state: str) -> Reply:
+    """What is told of work that takes its time; that it failed is told with status 200 too."""
+    if state != "Failed":
+        return Reply(200, {"status": state})
+    return Reply(200, {"status": state, "error": {"code": "BadRequest", "message": "the container never got ready"}})
 
 
 def _submit(cloud: Cloud, name: str, properties: Json, more: Json) -> Reply:

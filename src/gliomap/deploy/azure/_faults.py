@@ -14,6 +14,7 @@ from azure.core.exceptions import (
 from azure.core.exceptions import (
     ClientAuthenticationError,
     HttpResponseError,
+    IncompleteReadError,
     ServiceRequestError,
     ServiceResponseError,
 )
@@ -130,8 +131,10 @@ def _behind(error: BaseException) -> Iterator[BaseException]:
 
 def _of_response(thing: str, error: HttpResponseError, taken: str) -> AzureError:
     status = error.status_code or 0
-    if status < 400:  # the answer began well and broke off
+    if error.response is None or isinstance(error, IncompleteReadError):  # the answer never came, or broke off
         return _no_network(thing, error)
+    if status < 400:  # what it began well and tells of while it is waited for
+        return _told(thing, error, "Azure began it and failed", "Correct what the message names.")
     if status == 408 or status >= 500:
         return UnreachedError(thing, f"Azure is out of order ({status}: {_short(error)})", _AGAIN)
     if status == 409 or (status == 400 and _TAKEN.search(str(error))):
