@@ -102,6 +102,17 @@ def test_every_verb_has_a_dry_run() -> None:
     assert verbs <= {name if name.startswith("dataset") else name.split()[0] for name in VERBS}
 
 
+@pytest.mark.parametrize("verb", ["train", "score"])
+def test_a_mistyped_output_is_refused_before_anything_is_sent(verb: str, alone: Path, gliomap: Run) -> None:
+    (alone / "patients").mkdir()
+    (alone / "patients" / "ID0001.mat").touch()
+    words = [word for word in VERBS[verb][0].split() if word not in ("-o", "run")]
+    done = gliomap("azure", *words, "-o", alone / "patients", "--overwrite")
+    assert done.code == 2
+    assert "no earlier result" in done.err
+    assert (alone / "patients" / "ID0001.mat").exists()
+
+
 def test_a_file_that_a_document_names_and_is_not_there_is_refused(alone: Path) -> None:
     from gliomap.deploy.azure import Document
     from gliomap.errors import AzureError, UsageError

@@ -174,7 +174,7 @@ def score(
     if white is None or dark is None:
         raise UsageError("azure score", "has no references", "Give --white and --dark.")
     if out is not None:
-        refuse_existing(out, overwrite=ui.overwrite)
+        refuse_existing(out, overwrite=ui.overwrite, mark="result.json")
     if dry_run:
         chosen = f" --deployment-name {deployment}" if deployment else ""
         tell_command(ui, f"az ml online-endpoint invoke --name {endpoint}{chosen} --request-file REQUEST.json")

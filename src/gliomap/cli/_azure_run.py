@@ -83,8 +83,10 @@ def train(
     """
     from gliomap._files import refuse_existing
     from gliomap.deploy.azure import check_training, find_asset, job_name, train_in_azure
+    from gliomap.tracking import RECORD
 
-    refuse_existing(out, overwrite=ui.overwrite)
+    # Now, not when the cluster has done its work.
+    refuse_existing(out, overwrite=ui.overwrite, mark=RECORD)
     job = name or job_name(options["model"], options["protocol"])
     check_training(options, job)
     common = {"name": job, "experiment": experiment, "compute": compute, "trials": trials}
