@@ -200,3 +200,11 @@ class TestWithoutAServer:
         shutil.rmtree(study / "runs")
         done = gliomap("runs", "compare", study, "-o", tmp_path / "a.png")
         assert (done.code, "no evaluated run" in done.err) == (2, True)
+
+
+def test_a_damaged_run_keeps_no_other_from_being_sent(study: Path, store: Store) -> None:
+    bad = shutil.copytree(study / "runs" / "net", study / "runs" / "a-bad")
+    (bad / "evaluation" / "metrics.json").write_text("{")
+    done = gliomap("runs", "sync", study, "--quiet")
+    assert (done.code, {"folds", "net"} & set(held(store))) == (2, {"folds", "net"})
+    assert "runs/a-bad: could not be sent" in done.err

@@ -16,6 +16,7 @@ from gliomap.errors import BundleError, CubeError, RunError, TrackingError, Usag
 from gliomap.studies import open_study
 from gliomap.tracking import (
     ModelReference,
+    Sender,
     Store,
     fetch_bundle,
     list_models,
@@ -124,8 +125,10 @@ def test_an_artifact_that_was_altered_is_refused(net: Path, store: Store) -> Non
     graph = stored(store) / "cube.onnx"
     graph.write_bytes(graph.read_bytes()[:-1] + b"\0")
     for use in (lambda: fetch_bundle(store, named(1)), lambda: promote(store, named(1))):
-        with pytest.raises(BundleError, match="hash differs"):
+        with pytest.raises(BundleError, match=r"models:/.*/1: is damaged in the registry: .*hash differs"):
             use()
+    Sender(store).send(net, again=True)
+    assert fetch_bundle(store, named(1)).is_dir()
 
 
 def test_another_bundle_in_its_place_is_refused_though_it_is_whole(net: Path, unevaluated: Path, store: Store) -> None:

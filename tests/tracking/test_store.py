@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from gliomap.errors import MissingExtraError, TrackingError, UsageError
 from gliomap.tracking import Store, find_store, nearest_store, store_of_study
+from gliomap.tracking._database import database_path, make_database
 from gliomap.tracking._store import without_secrets
 
 SERVER = "http://tracking.example:5000"
@@ -79,3 +82,42 @@ def test_a_registry_is_found_where_one_works(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "other" / "mlflow.db").unlink()
     with pytest.raises(TrackingError, match="none is named, and none is here"):
         nearest_store(None)
+
+
+@pytest.mark.parametrize("uri", ["sqlite:", "sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_a_database_without_a_file_is_refused(uri: str) -> None:
+    with pytest.raises(UsageError, match="names no file"):
+        find_store(uri)
+
+
+def test_a_study_may_be_called_as_it_likes(tmp_path: Path) -> None:
+    study = tmp_path / "100 %20 ü#?&"
+    found = store_of_study(study)
+    assert database_path(found.uri) == study / "mlflow.db"
+    assert find_store(found.uri) == found
+
+
+def test_a_database_that_was_not_finished_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "here" / "mlflow.db"
+
+    def killed(uri: str) -> None:
+        database_path(uri).write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_database(path, killed)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_of_two_at_once_one_makes_the_database_and_the_other_waits(tmp_path: Path) -> None:
+    path, built = tmp_path / "mlflow.db", []
+
+    def build(uri: str) -> None:
+        built.append(uri)
+        time.sleep(0.05)
+        database_path(uri).write_text("whole")
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(make_database, path, build) for _ in range(4)]:
+            done.result()
+    assert (len(built), path.read_text()) == (1, "whole")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import shutil
 import statistics
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from gliomap.errors import RunError
 from gliomap.evaluation import read_evaluation
 from gliomap.tracking import find_runs, open_run, read_row, thesis_csv
+from gliomap.tracking._table import TEST_TIMES, TRAINING_TIMES
 
 COLUMNS = [
     "Experiment Name",
@@ -107,3 +109,25 @@ def test_a_damaged_summary_is_named(study: Path) -> None:
     path.write_text('{"format": 2}')
     with pytest.raises(RunError, match="of a newer format"):
         read_row(study / "runs" / "net")
+
+
+@pytest.mark.parametrize("figure", ["high", [1]])
+def test_a_figure_that_is_no_number_is_named(study: Path, figure: object) -> None:
+    path = study / "runs" / "net" / "evaluation" / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"overall_accuracy": figure}))
+    with pytest.raises(RunError, match="is no number"):
+        read_row(study / "runs" / "net")
+
+
+def test_times_stand_in_the_order_of_the_thesis(study: Path) -> None:
+    assert list(read_row(study / "runs" / "net").times) == [*TRAINING_TIMES, *TEST_TIMES]
+
+
+def test_what_is_no_file_is_named_and_a_time_without_a_zone_is_of_here(study: Path) -> None:
+    path = study / "runs" / "net" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"started_at": "2026-01-01T00:00:00"}))
+    assert read_row(path.parent).started_at.tzinfo is not None
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(RunError, match="cannot be read"):
+        read_row(path.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -48,6 +49,7 @@ def register(
     The same bundle again stays the version that it is. Of a run everything else
     is sent to MLflow as well.
     """
+    from gliomap.bundles import open_bundle
     from gliomap.tracking import (
         RECORD,
         find_store,
@@ -68,6 +70,7 @@ def register(
         done = register_run(run, store, name)
     else:
         if name is None:
+            open_bundle(source)  # says what is wrong with something that is neither
             raise UsageError(source, "is a bundle without a run, which has no name", "Give one: --name NAME.")
         done = register_bundle(source, nearest_store(tracking), name)
     if ui.as_json:
@@ -76,7 +79,7 @@ def register(
     ui.text(
         f"Registered: {done.uri}",
         f"Bundle: {done.identity}",
-        f"Next: gliomap models promote {done.name}/{done.version}",
+        f"Next: gliomap models promote {quote(f'{done.name}/{done.version}')}",
     )
 
 
@@ -171,7 +174,7 @@ def promote(
     was = "nothing" if before is None else f"version {before}"
     ui.text(f"{'Would make' if dry_run else 'Made'} {version.uri} the {to} of {version.name}; it was {was} before.")
     if before not in (None, version.version) and not dry_run:
-        ui.text(f"Back: gliomap models promote {version.name}/{before} --to {to}")
+        ui.text(f"Back: gliomap models promote {quote(f'{version.name}/{before}')} --to {to}")
 
 
 def bundle_path(given: Path, tracking: str | None = None, study: Path | None = None) -> Path:

@@ -191,7 +191,7 @@ def sync(
     places: Places = None,
     tracking: TrackingUri = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Ask the store even where it is known to hold everything.")
+        bool, typer.Option("--again", help="Ask even where all is known to be there; send files anew.")
     ] = False,
 ) -> None:
     """Send to MLflow what it does not hold yet.
@@ -203,19 +203,29 @@ def sync(
 
     rows = _rows(ui, places)
     sent: list[dict[str, Any]] = []
+    damaged: list[str] = []
     senders: dict[str, Sender] = {}
     for row in ui.track(rows, "sending runs", len(rows)):
         store = store_of_run(row.path, tracking)
         if store is None:
             raise UsageError("runs sync", "there is no store to send to", "Name one: --tracking URI.")
         sender = senders.setdefault(store.uri, Sender(store))
-        done = sender.send(row.path, again=again)
+        try:
+            done = sender.send(row.path, again=again)
+        except RunError as error:
+            if len(rows) == 1:
+                raise
+            ui.warn(f"{error}")
+            damaged.append(str(row.path))
+            continue
         sent.append({"run": str(row.path), "store": store.name, "run_id": done.run_id, "changed": done.changed})
     if ui.as_json:
-        ui.result({"runs": sent})
-        return
-    changed = sum(one["changed"] for one in sent)
-    ui.text(f"Sent {changed} run{'' if changed == 1 else 's'}; {len(sent) - changed} needed nothing.")
+        ui.result({"runs": sent, "damaged": damaged})
+    else:
+        changed = sum(one["changed"] for one in sent)
+        ui.text(f"Sent {changed} run{'' if changed == 1 else 's'}; {len(sent) - changed} needed nothing.")
+    if damaged:
+        raise RunError(", ".join(damaged), "could not be sent", "See the warnings; all others are sent.")
 
 
 def _rows(ui: Ui, places: list[Path] | None) -> list[RunRow]:

@@ -14,6 +14,7 @@ from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any
 
 from gliomap.errors import MissingExtraError, TrackingError
+from gliomap.tracking._database import database_path, make_database
 from gliomap.tracking._store import Store, without_secrets
 
 if TYPE_CHECKING:
@@ -82,6 +83,13 @@ def load_mlflow() -> Any:
 
 @lru_cache(maxsize=8)
 def _client(uri: str) -> MlflowClient:
+    path = database_path(uri)
+    if path is not None:
+        make_database(path, _open)
+    return _open(uri)
+
+
+def _open(uri: str) -> MlflowClient:
     client: MlflowClient = load_mlflow().MlflowClient(uri, uri)
     return client
 
@@ -105,7 +113,7 @@ def in_our_words(store: Store) -> Iterator[None]:
             yield
     except MlflowException as error:
         raise _translated(store, error.get_http_status_code(), str(error)) from error
-    except (RequestException, SQLAlchemyError) as error:
+    except (RequestException, SQLAlchemyError, PermissionError) as error:
         raise _translated(store, 0, str(error)) from error
 
 

@@ -41,6 +41,8 @@ __all__ = [
 PREVIOUS_TAG = "gliomap.before."
 """Prefix of a tag of a model: the version that had an alias before."""
 
+_ANEW = "Send its run again: gliomap runs sync RUN --again. A bundle without a run: register it under another name."
+
 _EXPERIMENT = "gliomap-bundles"
 """Of bundles that come without a run."""
 
@@ -279,7 +281,14 @@ def _fetched(store: Store, version: RegisteredVersion) -> Iterator[Bundle]:
     with tempfile.TemporaryDirectory() as temporary:
         with in_our_words(store):
             place = _download(store, version, Path(temporary))
-        bundle = open_bundle(place / BUNDLE_FOLDER)
+        try:
+            bundle = open_bundle(place / BUNDLE_FOLDER)
+        except BundleError as error:
+            raise BundleError(
+                version.uri,
+                f"is damaged in the registry: {error.fault}",
+                _ANEW,
+            ) from error
         if bundle.identity != version.identity:
             raise BundleError(
                 version.uri,
@@ -298,9 +307,7 @@ def _download(store: Store, version: RegisteredVersion, folder: Path) -> Path:
     except (OSError, MlflowException) as error:
         if isinstance(error, MlflowException) and not re.search("No such artifact|404|does not exist", str(error)):
             raise
-        raise BundleError(
-            version.uri, f"its files are not at {version.source} any more", "Register its bundle again."
-        ) from error
+        raise BundleError(version.uri, f"its files are not at {version.source} any more", _ANEW) from error
 
 
 def _is(path: Path, identity: str) -> bool:

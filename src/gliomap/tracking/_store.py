@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gliomap.errors import MissingExtraError, TrackingError, UsageError
+from gliomap.tracking._database import database_path, database_uri
 
 __all__ = ["NO_TRACKING", "Store", "find_store", "nearest_store", "store_of_run", "store_of_study", "without_secrets"]
 
@@ -78,10 +79,12 @@ def find_store(asked: str | None, study: Path | None = None, environ: Mapping[st
             "is none that GlioMap uses",
             "Give sqlite:///FILE.db, the http(s) address of an MLflow server, an azureml:// address, or 'none'.",
         )
-    if scheme == "sqlite":
-        path = Path(uri.removeprefix("sqlite:///"))
-        return Store(f"sqlite:///{path.absolute()}", (path.absolute().parent / ARTIFACTS).as_uri())
-    return Store(uri)
+    if scheme != "sqlite":
+        return Store(uri)
+    path = database_path(uri)
+    if path is None:
+        raise UsageError(f"tracking store {uri}", "names no file", "Give sqlite:///FILE.db.")
+    return _store_in(path)
 
 
 def store_of_run(folder: Path, asked: str | None, study: Path | None = None) -> Store | None:
@@ -102,8 +105,11 @@ def store_of_run(folder: Path, asked: str | None, study: Path | None = None) -> 
 
 def store_of_study(study: Path) -> Store:
     """The SQLite store beside a study."""
-    root = study.absolute()
-    return Store(f"sqlite:///{root / DATABASE}", (root / ARTIFACTS).as_uri())
+    return _store_in(study / DATABASE)
+
+
+def _store_in(path: Path) -> Store:
+    return Store(database_uri(path), (path.absolute().parent / ARTIFACTS).as_uri())
 
 
 def nearest_store(asked: str | None, study: Path | None = None, environ: Mapping[str, str] = os.environ) -> Store:

@@ -111,7 +111,7 @@ class Sender:
         folder
             Of a whole run, finished or not.
         again
-            Ask the store even where it is known to be in step.
+            Ask the store even where it is known to be in step, and send all files anew.
         stopped
             No process trains it any more, though it is not finished.
 
@@ -153,7 +153,8 @@ class Sender:
             # Only after a success is it taken for granted that the run is still there.
             told = self._told.pop(content.record.identity, None)
             if held is None or told is None or again:
-                held, told = self._run_of(client, content, held, parent), {}
+                # Forced, nothing is taken for granted: files may have been lost or altered there.
+                held, told = self._run_of(client, content, None if again else held, parent), {}
             try:
                 self._send_changes(client, content, held, told, stopped=stopped)
                 held.digest = digest

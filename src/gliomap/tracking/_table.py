@@ -12,7 +12,7 @@ import json
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,10 +144,10 @@ def read_row(folder: Path) -> RunRow:
             protocol=record["protocol"],
             study=record["study"]["name"],
             status=record["status"],
-            started_at=datetime.fromisoformat(record["started_at"]),
+            started_at=datetime.fromisoformat(record["started_at"]).astimezone(UTC),
             folds=tuple(record["folds"]),
             figures=None if summary is None else _figures(summary),
-            times={**(record.get("times") or {}), **((summary or {}).get("times") or {})},
+            times=_times(record.get("times"), (summary or {}).get("times")),
             bundle=(folder / BUNDLE).is_dir(),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -242,11 +242,25 @@ def _figures(summary: Mapping[str, Any]) -> Figures:
     tumour = summary["tumour"]
     return Figures(
         tuple(summary["tested"]),
-        summary["overall_accuracy"],
-        tumour["accuracy"],
-        tumour["sensitivity"],
-        tumour["specificity"],
+        _number(summary["overall_accuracy"]),
+        _number(tumour["accuracy"]),
+        _number(tumour["sensitivity"]),
+        _number(tumour["specificity"]),
     )
+
+
+def _number(value: object) -> float | None:
+    """None stays None; TypeError for what is no number."""
+    if value is None or isinstance(value, int | float):
+        return None if value is None else float(value)
+    raise TypeError(f"{value!r} is no number")
+
+
+def _times(*parts: Mapping[str, object] | None) -> dict[str, float]:
+    """Stages in the order of the thesis, those that are known."""
+    told = {stage: _number(value) for part in parts for stage, value in (part or {}).items()}
+    order = [stage for stage in (*TRAINING_TIMES, *TEST_TIMES) if stage in told]
+    return {stage: value for stage in order if (value := told[stage]) is not None}
 
 
 def _summary(folder: Path) -> Mapping[str, Any] | None:
@@ -272,6 +286,8 @@ def _read(path: Path, remedy: str) -> dict[str, Any]:
         raise RunError(
             path.parent, f"holds no {path.name}", "Give a run folder as `gliomap train` makes it."
         ) from error
+    except OSError as error:
+        raise RunError(path, f"cannot be read: {error.strerror}", "Check the path and its permissions.") from error
     except ValueError as error:
         raise RunError(path, f"is damaged: {error}", remedy) from error
     if not isinstance(content, dict) or content.get("format") != 1:
