@@ -5,9 +5,10 @@ from __future__ import annotations
 import http.server
 import json
 import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -228,7 +229,21 @@ def test_an_experiment_that_was_deleted_is_named_with_its_remedy(net: Path, stor
 
 def test_a_store_that_cannot_be_opened_is_named(net: Path, tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("no database")
-    with pytest.raises(TrackingError, match=r"tracking store sqlite:////.*mlflow\.db"):
+    with pytest.raises(TrackingError, match=r"tracking store sqlite:////.*mlflow\.db: is no database"):
+        Sender(store_of_study(tmp_path)).send(net)
+
+
+def test_a_store_that_cannot_be_made_is_named(net: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TrackingError, match=r"mlflow\.db: cannot be made \(.*--tracking URI"):
+        Sender(store_of_study(tmp_path / "file")).send(net)
+
+
+def test_a_store_of_another_mlflow_is_named(net: Path, store: Store, tmp_path: Path) -> None:
+    shutil.copyfile(store.uri.removeprefix("sqlite:///"), tmp_path / "mlflow.db")
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+        database.execute("update alembic_version set version_num = 'ffffffffffff'")
+    with pytest.raises(TrackingError, match="was made by another version of MLflow"):
         Sender(store_of_study(tmp_path)).send(net)
 
 

@@ -36,6 +36,19 @@ _SETTINGS = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
+_ELSEWHERE = "Give it another folder or its permissions, or name another store with --tracking URI"
+
+_OF_DATABASES = (
+    ("readonly database", "may not be written", _ELSEWHERE),
+    ("file is not a database", "is no database", "Move that file away, and a new one is made"),
+    (
+        "out-of-date database schema",
+        "was made by another version of MLflow",
+        "Install that version, or update an older one's database: mlflow db upgrade URI",
+    ),
+)
+"""What a database says → fault and remedy."""
+
 _EXTRAS = ("pandas", "polars", "azureml")
 """Packages that MLflow loads wherever they are installed: for tables of data, and its plugin for Azure."""
 
@@ -71,7 +84,8 @@ def load_mlflow() -> Any:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        # What goes wrong reaches the user once, in our words; MLflow would log it with its traceback before.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of MLflow and its parts, about one another
@@ -96,7 +110,12 @@ def _open(uri: str) -> MlflowClient:
 
 def client_of(store: Store) -> MlflowClient:
     """A client of its tracking and of its registry; to be used within `in_our_words`."""
-    return _client(store.uri)
+    try:
+        return _client(store.uri)
+    except OSError as error:
+        raise TrackingError(
+            f"tracking store {store.name}", f"cannot be made ({error.strerror})", f"{_ELSEWHERE}; {LATER}."
+        ) from error
 
 
 @contextmanager
@@ -113,7 +132,7 @@ def in_our_words(store: Store) -> Iterator[None]:
             yield
     except MlflowException as error:
         raise _translated(store, error.get_http_status_code(), str(error)) from error
-    except (RequestException, SQLAlchemyError, PermissionError) as error:
+    except (RequestException, SQLAlchemyError) as error:
         raise _translated(store, 0, str(error)) from error
 
 
@@ -133,5 +152,8 @@ def _translated(store: Store, status: int, told: str) -> TrackingError:
         return TrackingError(thing, f"cannot serve this now (HTTP {status})", f"Look at its log; {LATER}.")
     if re.search("failed with exception|Max retries|Connection", told):
         return TrackingError(thing, "does not answer", f"Check address and network; {LATER}.")
+    for sign, fault, remedy in _OF_DATABASES:
+        if sign in told:
+            return TrackingError(thing, fault, f"{remedy}; {LATER}.")
     short = told if len(told) <= 300 else told[:300] + " …"
     return TrackingError(thing, f"refuses ({short.rstrip('.')})", "Check the store; repeating the command is safe.")
