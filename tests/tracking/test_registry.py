@@ -26,6 +26,7 @@ from gliomap.tracking import (
     register_bundle,
     register_run,
     show_version,
+    store_of_study,
 )
 from gliomap.workflows import make_bundle, train
 
@@ -145,6 +146,24 @@ def test_files_that_are_gone(net: Path, store: Store) -> None:
     shutil.rmtree(Path(store.artifacts.removeprefix("file://")))
     with pytest.raises(BundleError, match=r"not at .* any more"):
         fetch_bundle(store, named(1))
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_study_that_was_moved_or_copied_has_its_models_with_it(
+    net: Path, unevaluated: Path, store: Store, study: Path, copied: bool
+) -> None:
+    done = register_run(open_run(net), store)
+    moved = study.with_name("moved 100%")
+    if copied:
+        shutil.copytree(study, moved)
+        shutil.rmtree(study / "mlartifacts")
+    else:
+        study.rename(moved)
+    there = store_of_study(moved)
+    assert open_bundle(fetch_bundle(there, named(1))).identity == done.identity
+    Sender(there).send(moved / unevaluated.parent.relative_to(study))
+    assert not (study / "mlartifacts").exists()
+    assert fetch_bundle(there, named(register_run(open_run(moved / net.relative_to(study)), there).version)).is_dir()
 
 
 def test_it_is_fetched_once_and_a_damaged_copy_again(net: Path, store: Store) -> None:

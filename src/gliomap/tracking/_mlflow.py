@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gliomap.errors import MissingExtraError, TrackingError
 from gliomap.tracking._database import database_path, make_database
+from gliomap.tracking._moved import follow_move
 from gliomap.tracking._store import Store, without_secrets
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def _client(uri: str) -> MlflowClient:
     path = database_path(uri)
     if path is not None:
         make_database(path, _open)
+        follow_move(path)
     return _open(uri)
 
 
