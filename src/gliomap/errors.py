@@ -180,8 +180,8 @@ HTTP_STATUS: tuple[tuple[type[BaseException], int], ...] = (
 _ENVIRONMENT_ERRNOS = {
     errno.ENOSPC: ("the disk is full", "Free some space or write elsewhere with -o."),
     errno.EDQUOT: ("the disk quota is used up", "Free some space or write elsewhere with -o."),
-    errno.EACCES: ("no permission", "Check the owner and mode of this path, or write elsewhere with -o."),
-    errno.EPERM: ("not permitted", "Check the owner and mode of this path, or write elsewhere with -o."),
+    errno.EACCES: ("no permission", "Check the owner and mode of this path, or name another."),
+    errno.EPERM: ("not permitted", "Check the owner and mode of this path, or name another."),
     errno.EROFS: ("the file system is read-only", "Write elsewhere with -o."),
     errno.EIO: ("the disk reports an input/output error", "Check the disk and its cable."),
     errno.EMFILE: ("too many open files", "Raise the limit with: ulimit -n 4096"),
