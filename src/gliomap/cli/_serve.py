@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,10 +116,8 @@ def serve(
 
 
 def _need_service() -> None:
-    try:
-        import fastapi  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("gliomap serve", "serve") from error
+    if find_spec("fastapi") is None:
+        raise MissingExtraError("gliomap serve", "serve")
 
 
 def _tls(certificate: Path | None, key: Path | None, client_authority: Path | None) -> TlsSettings | None:
