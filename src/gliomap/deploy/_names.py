@@ -41,7 +41,7 @@ class ImageName:
 
     @classmethod
     def parse(cls, text: str) -> ImageName:
-        """Read [REGISTRY[:PORT]/]PATH[:TAG][@sha256:…].
+        """Read `[REGISTRY[:PORT]/]PATH[:TAG][@sha256:…]`.
 
         Raises
         ------

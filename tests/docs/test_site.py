@@ -1,0 +1,33 @@
+"""The documentation becomes a site: no dead link, no page that its navigation leaves out, no name that docstrings promise in vain."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from support import PROJECT
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
+        cwd=PROJECT,
+        env=os.environ | {"NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr
+    reference = (tmp_path / "site" / "reference" / "api" / "index.html").read_text(encoding="utf-8")
+    assert 'id="gliomap.engine.Engine.classify_frame"' in reference
+
+
+def test_every_file_that_a_page_outside_the_site_links_to_is_there() -> None:
+    """README and CONTRIBUTING are read where the repository lies; the site's own links are checked as it is built."""
+    for name in ("README.md", "CONTRIBUTING.md", "benchmarks/results.md"):
+        page = PROJECT / name
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{name} links to {target}"
