@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +17,7 @@ from gliomap.errors import OutputExistsError, UsageError
 __all__ = [
     "atomic_file",
     "atomic_folder",
+    "put_in_place",
     "read_json",
     "refuse_existing",
     "require_suffix",
@@ -72,15 +73,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
     be it a full disk or Ctrl-C; `path` then is what it was before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(path, path.stem, path.suffix)
     with _faults_name(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+        temporary.touch(exist_ok=False)
     try:
         with _faults_name(path, temporary):
             yield temporary
             _flush(temporary)
-            temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -95,20 +94,30 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     refuse_existing(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(path, path.name)
     with _faults_name(path):
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        temporary.mkdir()
     try:
         with _faults_name(path, temporary):
             yield temporary
-            temporary.chmod(0o777 & ~_umask())
             _spare_others(path, [one.name for one in temporary.iterdir() if one.is_file()])
-            replaced = temporary.with_name(temporary.name + "-replaced")
-            if path.exists():
-                path.replace(replaced)
-            temporary.replace(path)
-            _remove(replaced)
+            put_in_place(temporary, path)
     finally:
         _remove(temporary)
+
+
+def put_in_place(folder: Path, path: Path) -> None:
+    """Rename `folder` to `path`. What stands there is removed once the new one does, and comes back where that fails."""
+    replaced = _beside(path, path.name, "-replaced")
+    try:
+        if path.exists():
+            path.replace(replaced)
+        folder.replace(path)
+    except BaseException:
+        if replaced.exists() and not path.exists():
+            replaced.replace(path)
+        raise
+    _remove(replaced)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -147,19 +156,18 @@ def _faults_name(path: Path, temporary: Path | None = None) -> Iterator[None]:
         raise
 
 
+def _beside(path: Path, name: str, ending: str = "") -> Path:
+    """A hidden name in the folder of `path` that nothing has."""
+    return path.with_name(f".{name}-{secrets.token_hex(4)}{ending}")
+
+
 def _flush(path: Path) -> None:
     with path.open("rb+") as stream:
         os.fsync(stream.fileno())
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

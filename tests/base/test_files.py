@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from gliomap._files import atomic_file, atomic_folder, read_json, sha256_of, write_json
+from gliomap._files import atomic_file, atomic_folder, put_in_place, read_json, sha256_of, write_json
 from gliomap.errors import OutputExistsError, UsageError
 
 
@@ -64,6 +65,46 @@ def test_a_written_file_has_the_modes_that_the_user_asked_for(tmp_path: Path) ->
     with atomic_file(tmp_path / "atomic") as temporary:
         temporary.write_text("x")
     assert stat.S_IMODE((tmp_path / "atomic").stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_many_threads_that_write_leave_the_mask_of_the_process_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To ask for the mask is to change it, for every thread: two that ask at once leave files that all may write."""
+
+    def changed(mask: int) -> int:
+        raise AssertionError(f"the mask of the process was set to {mask:o}")
+
+    monkeypatch.setattr(os, "umask", changed)
+    with atomic_file(tmp_path / "file") as temporary:
+        temporary.write_text("x")
+    with atomic_folder(tmp_path / "folder") as temporary:
+        (temporary / "file").touch()
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one_there(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "old.txt").write_text("old")
+    with pytest.raises(FileNotFoundError):
+        put_in_place(tmp_path / "new", target)
+    assert (target / "old.txt").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_link_to_a_folder_is_replaced_and_what_it_leads_to_is_not(tmp_path: Path) -> None:
+    elsewhere, target = tmp_path / "large-disk", tmp_path / "out"
+    elsewhere.mkdir()
+    (elsewhere / "result.txt").write_text("old")
+    target.symlink_to(elsewhere)
+    with atomic_folder(target, overwrite=True) as temporary:
+        (temporary / "result.txt").write_text("new")
+    assert (target / "result.txt").read_text() == "new"
+    assert (elsewhere / "result.txt").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["large-disk", "out"]
 
 
 def test_a_folder_is_not_replaced_unless_asked(tmp_path: Path) -> None:

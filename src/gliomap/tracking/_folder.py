@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gliomap._files import refuse_existing
+from gliomap._files import put_in_place, refuse_existing
 from gliomap.errors import OutputExistsError, RunError
 from gliomap.tracking._names import CHECKPOINT, LOCK, RECORD, REFIT_CHECKPOINT
 
@@ -46,8 +45,4 @@ def finish_folder(running: Path, final: Path, *, overwrite: bool) -> None:
     if final.exists() and not overwrite:
         raise OutputExistsError(final, f"appeared during training; the result is in {running}", "Rename it by hand.")
     refuse_existing(final, overwrite=overwrite, mark=RECORD)
-    replaced = final.with_name(f".{final.name}-replaced")
-    if final.exists():
-        final.replace(replaced)
-    running.rename(final)
-    shutil.rmtree(replaced, ignore_errors=True)
+    put_in_place(running, final)
