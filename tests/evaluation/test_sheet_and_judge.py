@@ -181,7 +181,7 @@ class TestJudge:
 
     def test_tumour_marked_where_nobody_labelled_any_is_counted(self, scene: Scene) -> None:
         truth = np.where(scene.truth == 2, 0, scene.truth).astype(np.uint8)
-        found = false_tumour(truth, full_map(scene))
+        found = false_tumour(truth, full_map(scene), np.ones_like(truth, bool))
         assert found is not None
         assert found.labelled_marked == int(((truth > 0) & (scene.map.labels == 2)).sum())
         assert found.frame_marked == int((scene.map.labels == 2).sum())
@@ -189,11 +189,26 @@ class TestJudge:
 
     def test_where_tumour_was_labelled_nothing_is_counted(self, scene: Scene) -> None:
         assert (scene.truth == 2).any()
-        assert false_tumour(scene.truth, full_map(scene)) is None
+        assert false_tumour(scene.truth, full_map(scene), np.ones_like(scene.truth, bool)) is None
+
+    def test_where_tumour_was_labelled_in_pixels_that_others_test_nothing_is_counted(self, scene: Scene) -> None:
+        tested = scene.truth != 2
+        judged = judge("ID0001C01", "ID0001", scene.truth, full_map(scene), tested)
+        assert not (judged.true == 2).any()
+        assert judged.false_tumour is None
+
+    def test_only_labelled_pixels_that_are_tested_count(self, scene: Scene) -> None:
+        truth = np.where(scene.truth == 2, 0, scene.truth).astype(np.uint8)
+        tested = np.arange(truth.shape[1]) % 2 == 0
+        found = judge("ID0001C01", "ID0001", truth, full_map(scene), np.broadcast_to(tested, truth.shape))
+        whole = judge("ID0001C01", "ID0001", truth, full_map(scene))
+        assert (found.columns % 2 == 0).all()
+        assert 0 < found.false_tumour.labelled < whole.false_tumour.labelled
+        assert found.false_tumour.frame == whole.false_tumour.frame
 
     def test_an_empty_map_has_no_share(self, scene: Scene) -> None:
         empty = dataclasses.replace(full_map(scene), labels=np.zeros_like(scene.map.labels))
-        found = false_tumour(np.zeros_like(scene.truth), empty)
+        found = false_tumour(np.zeros_like(scene.truth), empty, np.ones_like(scene.truth, bool))
         assert found is not None
         assert (found.labelled_share, found.frame_share) == (None, None)
 

@@ -98,12 +98,15 @@ def test_a_cropped_ground_truth_is_put_in_its_place(bundle: Path, copy: Path) ->
     np.testing.assert_array_equal(done.truth[5:45, 7:67], THESIS_CLASSES.from_codes(codes[5:45, 7:67]))
 
 
-@pytest.mark.parametrize("fault", ["size", "code"])
+@pytest.mark.parametrize("fault", ["size", "code", "crop"])
 def test_a_ground_truth_that_does_not_fit_is_left_out_and_this_is_said(bundle: Path, copy: Path, fault: str) -> None:
     codes = open_study(copy).codes(CAPTURE).copy()
     if fault == "code":
         codes[0, 0] = 999
-    write_map(copy, CAPTURE, codes[:-3] if fault == "size" else codes)
+    if fault == "crop":
+        with (copy / "study.toml").open("a") as stream:
+            stream.write(f"\n[captures.{CAPTURE}.crop]\nrow = 4\ncolumn = 0\nheight = 45\nwidth = 72\n")
+    write_map(copy, CAPTURE, codes if fault == "code" else codes[:-3])
     done = classify(bundle, StudyCapture(copy, CAPTURE))
     assert done.truth is None
     assert len(done.result.warnings) == 1

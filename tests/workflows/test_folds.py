@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 from gliomap.bundles import open_bundle
 from gliomap.errors import OutputExistsError, RunError, StudyError, UsageError
 from gliomap.studies import Folds, PixelParts, Split, open_study, write_cube, write_map
+from gliomap.tracking import write_record
 from gliomap.workflows import (
     FoldsPlan,
     TrainingPlan,
@@ -23,8 +25,10 @@ from gliomap.workflows import (
     open_run,
     plan_protocol,
     report,
+    run_plan,
     train,
 )
+from gliomap.workflows import _test_pictures as test_pictures
 from workflows.conftest import write_study
 
 ALL = ("ID0001", "ID0002", "ID0003", "ID0004")
@@ -159,6 +163,38 @@ class TestMixing:
         for capture, places in mine.items():
             assert places.tolist() == other[capture].tolist()
 
+    def test_tumour_among_the_pixels_that_trained_is_labelled_tumour(self, study: Path) -> None:
+        """Which capture has tumour is told by all its labels, not by those that happen to be tested."""
+        codes = open_study(study).codes("ID0001C01")
+        tumour = np.argwhere(codes == 200)
+        codes[tuple(tumour[:-1].T)] = 0
+        write_map(study, "ID0001C01", codes)
+        run = train(study, model="lda", protocol="pooled", seed=1)
+        record = evaluate(run).record
+        with np.load(run / "evaluation" / record.captures["ID0001C01"].predictions) as tested:
+            assert not (tested["true"] == 2).any(), "the only pixel of tumour should train in this test"
+        assert record.captures["ID0001C01"].false_tumour is None
+
+    def test_the_figures_on_a_map_are_those_of_the_model_that_drew_it(
+        self, study: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: dict[str, str] = {}
+        draw = test_pictures.map_picture
+
+        def listening(*arguments: object, title: str, subtitle: str, **options: object) -> object:
+            told[title] = subtitle
+            return draw(*arguments, title=title, subtitle=subtitle, **options)
+
+        monkeypatch.setattr(test_pictures, "map_picture", listening)
+        run = train(study, model="lda", protocol="double-cv", folds=2)
+        # The last outer fold is the one that is kept: all others have been tested before it.
+        kept = open_run(run).record
+        write_record(run, kept.model_copy(update={"kept": kept.chosen[-1]}))
+        record = evaluate(run).record
+        counts = [int(re.search(r"([\d,]+) labelled pixels", one)[1].replace(",", "")) for one in told.values()]
+        assert len(counts) == 5
+        assert sum(counts) == record.folds[-1].metrics.n
+
     def test_its_bundle_warns(self, study: Path, tmp_path: Path) -> None:
         run = train(study, model="lda", protocol="pooled")
         evaluate(run)
@@ -185,10 +221,59 @@ class TestSharedSplits:
         assert isinstance(plan, TrainingPlan)
         assert plan.split == open_run(first).split()
 
-    @pytest.mark.parametrize("named", [{"test_patients": ["ID0001"]}, {"allow_same_patient": True}])
+    @pytest.mark.parametrize(
+        "named",
+        [{"test_patients": ["ID0001"]}, {"allow_same_patient": True}, {"validation_patients": ["ID0002"]}],
+    )
     def test_who_tests_cannot_be_named_beside_a_protocol(self, study: Path, named: dict[str, object]) -> None:
         with pytest.raises(UsageError, match="says itself who trains and tests"):
             plan_protocol(study, {"protocol": "lopo", **named})
+
+
+APART = {
+    "model": "fourlayer",
+    "protocol": "kfold-patient",
+    "folds": 4,
+    "hidden": 4,
+    "overrides": {"epochs": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every fold of a study, and the model on all patients, each a run of its own beside the study."""
+    root = tmp_path_factory.mktemp("cluster")
+    plan = plan_protocol(write_study(root / "study"), APART)
+    for name in (*plan.plans, "final"):
+        run_plan(plan.only(name), out=root / "parts" / name)
+    return root / "parts"
+
+
+class TestGathered:
+    """Folds that were trained one by one, as on a cluster, become one run."""
+
+    def test_none_is_trained_again(self, parts: Path, tmp_path: Path) -> None:
+        plan = plan_protocol(parts.parent / "study", APART)
+        run = run_plan(plan, out=tmp_path / "run", trained=parts)
+        for name in (*plan.plans, "final"):
+            assert (run / "folds" / name / "run.json").read_bytes() == (parts / name / "run.json").read_bytes()
+        assert evaluate(run).record.patients.keys() == set(ALL)
+
+    @pytest.mark.parametrize(
+        ("other", "differing"), [({"hidden": 5}, "model"), ({"overrides": {"epochs": 3}}, "settings")]
+    )
+    def test_folds_of_another_model_are_refused(
+        self, parts: Path, tmp_path: Path, other: dict[str, object], differing: str
+    ) -> None:
+        plan = plan_protocol(parts.parent / "study", {**APART, **other})
+        with pytest.raises(RunError, match=f"differs from this training in {differing}"):
+            run_plan(plan, out=tmp_path / "run", trained=parts)
+        assert not list(tmp_path.iterdir())
+
+    def test_folds_of_another_division_are_refused(self, parts: Path, tmp_path: Path) -> None:
+        plan = plan_protocol(parts.parent / "study", {**APART, "seed": 1})
+        with pytest.raises(RunError, match="no fold of this training"):
+            run_plan(plan, out=tmp_path / "run", trained=parts)
 
 
 class TestInterrupted:

@@ -68,7 +68,7 @@ class Judged:
     metrics
         Over these pixels.
     false_tumour
-        Where nobody labelled tumour in this capture, and the classes have one; else None.
+        Where nobody labelled tumour in this capture, among these pixels or others, and the classes have one; else None.
     """
 
     capture: str
@@ -82,7 +82,13 @@ class Judged:
     false_tumour: FalseTumour | None
 
 
-def judge(capture: str, patient: str, truth: npt.NDArray[np.uint8], tissue: TissueMap) -> Judged:
+def judge(
+    capture: str,
+    patient: str,
+    truth: npt.NDArray[np.uint8],
+    tissue: TissueMap,
+    tested: npt.NDArray[np.bool_] | None = None,
+) -> Judged:
     """Compare a map with the ground truth of its capture.
 
     Parameters
@@ -91,6 +97,8 @@ def judge(capture: str, patient: str, truth: npt.NDArray[np.uint8], tissue: Tiss
         (H, W) class indices 0…C, 0 = not labelled.
     tissue
         Map of the same size.
+    tested
+        (H, W), where labels are compared; everywhere by default.
 
     Raises
     ------
@@ -101,7 +109,8 @@ def judge(capture: str, patient: str, truth: npt.NDArray[np.uint8], tissue: Tiss
         raise UsageError(
             f"capture {capture}", f"map {tissue.labels.shape} and ground truth {truth.shape} differ", "Align them."
         )
-    columns, rows = np.nonzero(truth.T)
+    compared = truth > 0 if tested is None else tested & (truth > 0)
+    columns, rows = np.nonzero(compared.T)
     true, predicted = truth[rows, columns], tissue.labels[rows, columns]
     probabilities = tissue.probabilities[rows, columns]
     return Judged(
@@ -113,19 +122,24 @@ def judge(capture: str, patient: str, truth: npt.NDArray[np.uint8], tissue: Tiss
         predicted=predicted,
         probabilities=probabilities,
         metrics=metrics(true, predicted, len(tissue.classes), probabilities, tumour_indices(tissue.classes)),
-        false_tumour=false_tumour(truth, tissue),
+        false_tumour=false_tumour(truth, tissue, compared),
     )
 
 
-def false_tumour(truth: npt.NDArray[np.uint8], tissue: TissueMap) -> FalseTumour | None:
-    """Tumour marked where nobody labelled any; None where somebody did, or where no class is tumour."""
+def false_tumour(
+    truth: npt.NDArray[np.uint8], tissue: TissueMap, compared: npt.NDArray[np.bool_]
+) -> FalseTumour | None:
+    """Tumour marked where nobody labelled any; None where somebody did, or where no class is tumour.
+
+    Labelled pixels count where they are `compared` (H, W).
+    """
     tumour = tumour_indices(tissue.classes)
     if not tumour or np.isin(truth, tumour).any():
         return None
     classified = tissue.labels > 0
     marked = np.isin(tissue.labels, tumour)
-    labelled = int(np.count_nonzero(classified & (truth > 0)))
-    labelled_marked = int(np.count_nonzero(marked & (truth > 0)))
+    known = compared & (truth > 0)
+    labelled, labelled_marked = int(np.count_nonzero(classified & known)), int(np.count_nonzero(marked & known))
     frame, frame_marked = int(np.count_nonzero(classified)), int(np.count_nonzero(marked))
     return FalseTumour(
         labelled=labelled,

@@ -48,6 +48,10 @@ class Crop(_Model):
         """(height, width)."""
         return self.height, self.width
 
+    def fits(self, shape: tuple[int, int]) -> bool:
+        """Whether all of it lies in a cube of this (height, width)."""
+        return self.row + self.height <= shape[0] and self.column + self.width <= shape[1]
+
 
 class ExposureTimes(_Model):
     """Exposure times of a capture's frames, ms."""

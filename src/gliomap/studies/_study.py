@@ -389,7 +389,7 @@ class Study:
                 f" crop = {{row = …, column = …, height = {target[0]}, width = {target[1]}}}"
                 " (gliomap.studies.find_crop looks for it).",
             )
-        if crop.shape != target or crop.row + crop.height > have[0] or crop.column + crop.width > have[1]:
+        if crop.shape != target or not crop.fits(have):
             raise StudyError(
                 f"capture {capture_id}",
                 f"{sizes}, and the crop in study.toml ({crop}) does not fit them",

@@ -170,9 +170,8 @@ def _test_all(tests: _Tests, folder: Path, palette: str) -> EvaluationRecord:
             findings[capture] = findings.get(capture, CaptureFinding()).with_test(tested)
             if _shows(run, fold, capture, shown):
                 shown[capture] = fold.name
-                metrics = merged(findings[capture].judged, classes).metrics
                 with fold.watch("drawing"):
-                    pictures = draw_capture(fold, tested, folder, metrics=metrics, palette=palette, version=version)
+                    pictures = draw_capture(fold, tested, folder, palette=palette, version=version)
                 findings[capture] = replace(findings[capture], pictures=pictures)
         records.append(fold_record(fold, mine))
         curves += draw_curves(fold, fold.name or together(tests.captures), folder, version)

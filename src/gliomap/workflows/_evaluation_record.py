@@ -13,6 +13,7 @@ from gliomap.evaluation import (
     DistanceBin,
     EvaluationRecord,
     EvaluationTimes,
+    FalseTumour,
     FoldRecord,
     Interval,
     Judged,
@@ -85,6 +86,17 @@ def merged(parts: Sequence[Judged], classes: ClassSet) -> Judged:
         predicted=np.concatenate([one.predicted for one in parts])[order],
         probabilities=np.concatenate([one.probabilities for one in parts])[order],
         metrics=pooled_metrics(parts, classes),
+        false_tumour=_false_tumour([one.false_tumour for one in parts if one.false_tumour is not None]),
+    )
+
+
+def _false_tumour(parts: Sequence[FalseTumour]) -> FalseTumour | None:
+    """Of one capture: labelled pixels of all folds, each tested once; the frame, which each fold sees whole, of the first."""
+    if not parts:
+        return None
+    labelled, marked = sum(one.labelled for one in parts), sum(one.labelled_marked for one in parts)
+    return replace(
+        parts[0], labelled=labelled, labelled_marked=marked, labelled_share=marked / labelled if labelled else None
     )
 
 

@@ -97,12 +97,11 @@ class FoldTest:
         with self.watch("predicting"):
             tissue = self.engine.classify_cube(cube)
         patient = self.split.patients[capture]
-        trained = np.zeros(truth.shape, np.bool_)
-        wanted = truth
+        trained, tested = np.zeros(truth.shape, np.bool_), None
         if self.split.pixels is not None:
             trained = role_pixels(self.split, self.cubes, "train")[capture]
-            wanted = np.where(role_pixels(self.split, self.cubes, "test")[capture], truth, np.uint8(0))
-        judged = judge(capture, patient, wanted, tissue)
+            tested = role_pixels(self.split, self.cubes, "test")[capture]
+        judged = judge(capture, patient, truth, tissue, tested)
         return TestedCapture(judged, tissue, truth, trained, self.study.reference_pixels(capture))
 
 

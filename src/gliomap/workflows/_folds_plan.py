@@ -134,6 +134,10 @@ def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
     if given is None and protocol not in PROTOCOLS:
         raise UsageError(f"protocol {protocol!r}", "is not known", f"Choose one of: {', '.join(PROTOCOLS)}.")
     held = [name for name in _HOLDING_OUT if asked.get(name)]
+    validating = asked.get("validation_patients")
+    # A number of them is drawn in every fold; who is named would be tested by one of them.
+    if validating and not isinstance(validating, int):
+        held.append("validation_patients")
     if held:
         what = "a file of folds" if given is not None else f"protocol {protocol}"
         raise UsageError(

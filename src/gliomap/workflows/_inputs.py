@@ -148,7 +148,7 @@ def _load_from_study(source: StudyCapture, engine: Engine) -> Loaded:
         return loaded
     codes = study.codes(source.capture)
     crop = study.crop(source.capture)
-    if codes.shape != shape and crop is not None and crop.shape == codes.shape:
+    if codes.shape != shape and crop is not None and crop.shape == codes.shape and crop.fits(shape):
         whole = np.zeros(shape, codes.dtype)
         whole[crop.row : crop.row + crop.height, crop.column : crop.column + crop.width] = codes
         codes = whole

@@ -43,10 +43,11 @@ def save_predictions(folder: Path, judged: Judged) -> str:
     return name
 
 
-def draw_capture(
-    fold: FoldTest, tested: TestedCapture, folder: Path, *, metrics: Metrics, palette: str, version: int
-) -> tuple[str, ...]:
-    """The map beside ground truth and synthetic RGB, the overlay, and both as numbers in maps/CAPTURE.npz."""
+def draw_capture(fold: FoldTest, tested: TestedCapture, folder: Path, *, palette: str, version: int) -> tuple[str, ...]:
+    """The map beside ground truth and synthetic RGB, the overlay, and both as numbers in maps/CAPTURE.npz.
+
+    Figures on a picture are those of the fold that is drawn, on the pixels that it tests.
+    """
     capture, record = tested.judged.capture, fold.run.record
     rgb = picture_of(fold.study, capture, fold.sensor)
     with atomic_file(folder / MAPS / f"{capture}.npz") as temporary:
@@ -58,7 +59,7 @@ def draw_capture(
             rgb=rgb,
         )
     title = f"{record.model.title} · {capture}"
-    subtitle = f"{summary_line(metrics, record.classes)} · {_trained_on(fold, tested.judged.patient)}"
+    subtitle = f"{summary_line(tested.judged.metrics, record.classes)} · {_trained_on(fold, tested.judged.patient)}"
     stem = picture_stem(record.model.title, capture, record.protocol)
     pictures = {
         picture_name(stem, version): map_picture(

@@ -32,7 +32,7 @@ from gliomap.tracking import (
     read_record,
     write_record,
 )
-from gliomap.workflows._claim import claimed, unfinished
+from gliomap.workflows._claim import claimed, differences, unfinished
 from gliomap.workflows._folds_plan import FINAL, FoldsPlan
 from gliomap.workflows._pixels import CachedCube, read_pixels, role_pixels
 from gliomap.workflows._plan import TrainingPlan
@@ -42,6 +42,9 @@ from gliomap.workflows._train_one import first_record, run_training
 __all__ = ["run_folds"]
 
 logger = logging.getLogger(__name__)
+
+_OF_EACH_FOLD = ("study", "split", "package versions")
+"""Its split, which its fingerprint has found, covers the study's files; and it may come from another machine."""
 
 
 def run_folds(
@@ -85,7 +88,7 @@ def run_folds(
         try:
             plan.folds.save(folder / SPLITS)
             if trained is not None:
-                _gather(plan, trained, folder)
+                _gather(plan, trained, folder, record)
             runs_of = _train_all(plan, folder, observer, track, cache)
             done = _outcome(plan, runs_of, cache) | {
                 "seconds": round(time.monotonic() - started, 3),
@@ -143,19 +146,25 @@ def _times(loading: float, preparing: float, folds: Iterable[TrainingTimes | Non
     )
 
 
-def _gather(plan: FoldsPlan, trained: Path, folder: Path) -> None:
-    """Copy folds that were trained elsewhere to where `_train_all` finds them finished."""
-    names = {one.split.fingerprint: name for name, one in {**plan.plans, **_final_of(plan)}.items()}
-    for record in sorted(trained.rglob(RECORD)):
-        run = open_run(record.parent)
+def _gather(plan: FoldsPlan, trained: Path, folder: Path, record: RunRecord) -> None:
+    """Copy folds that were trained elsewhere to where `_train_all` finds them finished; `record` is that of the whole."""
+    plans = {**plan.plans, **_final_of(plan)}
+    names = {one.split.fingerprint: name for name, one in plans.items()}
+    for path in sorted(trained.rglob(RECORD)):
+        run = open_run(path.parent)
         name = names.get(run.record.split_fingerprint)
         if name is None:
             raise RunError(
                 run.path, "is no fold of this training", "Give the options with which the folds were trained."
             )
-        wanted = plan.plans.get(name) or plan.any
-        if (run.record.model.name, run.record.training) != (wanted.kind.name, wanted.config):
-            raise RunError(run.path, "was trained with other settings", "Give the options with which it was trained.")
+        wanted = record.model_copy(update={"training": plans[name].config})
+        differing = [what for what in differences(run.record, wanted) if what not in _OF_EACH_FOLD]
+        if differing:
+            raise RunError(
+                run.path,
+                f"differs from this training in {', '.join(differing)}",
+                "Give the options with which the folds were trained.",
+            )
         place = folder / FOLDS / name
         if not place.exists():
             with atomic_folder(place) as temporary:
