@@ -150,7 +150,7 @@ class TestAllFigures:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
-        with pytest.raises(MissingExtraError, match=r"gliomap\[train\]"):
+        with pytest.raises(MissingExtraError, match=r"gliomap\[report\]"):
             confusion_figure(result, THESIS_CLASSES, tmp_path / "a.png")
 
     def test_a_write_that_fails_leaves_nothing(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gliomap.cli._app import app
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import group, verb
-from gliomap.errors import ArchiveError, UsageError
+from gliomap.errors import ArchiveError, MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from gliomap.serving.archive import ArchiveReader
 
 archive_app = group(app, "archive", "What a service has answered: list, show, take out, check.")
 
@@ -41,9 +44,7 @@ def list_cases(
     url: Url = None,
 ) -> None:
     """List cases, the newest first."""
-    from gliomap.serving.archive import ArchiveReader
-
-    rows = ArchiveReader(folder, url).rows(patient=patient, client=client, since=_moment(since), most=most)
+    rows = _reader(folder, url).rows(patient=patient, client=client, since=_moment(since), most=most)
     if ui.as_json:
         ui.result(
             [
@@ -69,9 +70,7 @@ def show(
     ui: Ui, folder: Folder, case: Annotated[str, typer.Argument(metavar="ID", help="As `archive list` shows it.")]
 ) -> None:
     """Show what is kept of one case, having compared its hashes."""
-    from gliomap.serving.archive import ArchiveReader
-
-    kept = ArchiveReader(folder).case(case)
+    kept = _reader(folder).case(case)
     record = kept.record
     if ui.as_json:
         ui.result(record.model_dump(mode="json"))
@@ -122,9 +121,7 @@ def export(
     Each has case.json, labels.png and, if kept, raw.tif. Beside them audit.jsonl
     has the lines of the audit log that concern them.
     """
-    from gliomap.serving.archive import ArchiveReader
-
-    reader = ArchiveReader(folder)
+    reader = _reader(folder)
     folders = reader.export(cases or reader.ids(), out, overwrite=ui.overwrite, track=ui.track)
     if ui.as_json:
         ui.result({"folder": str(out), "cases": [path.name for path in folders]})
@@ -143,9 +140,7 @@ def verify(ui: Ui, folder: Folder, url: Url = None) -> None:
 
     Exit code 2 if something is wrong.
     """
-    from gliomap.serving.archive import ArchiveReader
-
-    found = ArchiveReader(folder, url).verify(ui.track)
+    found = _reader(folder, url).verify(ui.track)
     if ui.as_json:
         ui.result({name: getattr(found, name) for name in found.__slots__})
     else:
@@ -157,6 +152,14 @@ def verify(ui: Ui, folder: Folder, url: Url = None) -> None:
         raise ArchiveError(folder, f"has {len(found.faults)} faults", "Restore what is damaged from a copy.")
     if not ui.as_json:
         ui.text("All is well.")
+
+
+def _reader(folder: Path, url: str | None = None) -> ArchiveReader:
+    try:
+        from gliomap.serving.archive import ArchiveReader
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("gliomap archive", "serve") from error
+    return ArchiveReader(folder, url)
 
 
 def _moment(text: str | None) -> datetime | None:

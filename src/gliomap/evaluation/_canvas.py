@@ -37,7 +37,7 @@ def new_figure(width: float, height: float, title: str, subtitle: str = "") -> F
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ModuleNotFoundError as error:
-        raise MissingExtraError("drawing figures", "train") from error
+        raise MissingExtraError("drawing figures", "report") from error
     foot, head = 0.26 / height, (0.56 if subtitle else 0.38) / height
     layout = ConstrainedLayoutEngine(rect=(0, foot, 1, 1 - foot - head))
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)

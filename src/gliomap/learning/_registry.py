@@ -362,8 +362,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Floats], dict[str, str]]:
     ------
     ModelError
         A file that is missing, no safetensors, or holds other than floating-point numbers.
+    MissingExtraError
+        safetensors is not installed.
     """
-    from safetensors import SafetensorError, safe_open
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"the model {path}", "train") from error
 
     tensors: dict[str, Floats] = {}
     if not path.is_file():

@@ -1,0 +1,28 @@
+"""A command whose part is not installed names the part; it is no fault of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("absent", "command", "part"),
+    [
+        ("sqlalchemy", "archive list cases", "serve"),
+        ("sqlalchemy", "archive verify cases", "serve"),
+        ("safetensors", "bundle create --architecture conv2d --weights w.safetensors -o bundle", "train"),
+        ("matplotlib", "sensor show generic-nir-5x5 --plot responses.png", "report"),
+    ],
+)
+def test_the_part_is_named(tmp_path: Path, absent: str, command: str, part: str) -> None:
+    without = f"import sys; sys.modules[{absent!r}] = None; from gliomap.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", without, *command.split()], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 3, done.stderr
+    assert f'Install it with: pip install "gliomap[{part}]"' in done.stderr
+    assert not list(tmp_path.iterdir())
