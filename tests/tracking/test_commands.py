@@ -66,11 +66,20 @@ def test_a_run_is_mirrored_beside_the_study_without_a_word(study: Path, store: S
     assert [one["changed"] for one in json.loads(done.out)["runs"]] == [False]
 
 
-def test_none_leaves_it_out(study: Path) -> None:
-    done = gliomap(*quick(study, study / "runs" / "new"), "--tracking", "none")
-    assert (done.code, done.err) == (0, "")
-    assert not (study / "mlflow.db").exists()
-    assert not (study / "runs" / "new" / "tracking.json").exists()
+def test_a_run_that_was_told_none_is_left_out_by_what_comes_later(study: Path, store: Store) -> None:
+    shutil.rmtree(study / "runs")
+    out = study / "runs" / "new"
+    words = ("train", study, "--model", "lda", "--test-patient", "ID0003", "-o", out, "-q", "--tracking", "none")
+    done = [gliomap(*words), gliomap("evaluate", out, "-q"), gliomap("runs", "sync", study, "-q")]
+    assert [(one.code, one.err) for one in done] == [(0, "")] * 3
+    assert done[-1].out.splitlines()[1] == f"Left out, trained with --tracking none (name it to send it): {out}"
+    refused = gliomap("models", "register", out)
+    assert (refused.code, "--tracking URI" in refused.err) == (2, True)
+    assert not (out / "tracking.json").exists()
+    assert names(store) == set()
+    # Who names the run itself asks for it.
+    assert json.loads(gliomap("runs", "sync", out, "--json").out)["runs"][0]["changed"]
+    assert names(store) == {"new"}
 
 
 @contextmanager

@@ -47,12 +47,15 @@ def register(
     """Register a bundle under a name; it becomes the next version.
 
     The same bundle again stays the version that it is. Of a run everything else
-    is sent to MLflow as well.
+    is sent to MLflow as well; one that was trained with --tracking none needs
+    --tracking.
     """
     from gliomap.bundles import open_bundle
     from gliomap.tracking import (
+        BUNDLE,
         RECORD,
         find_store,
+        is_tracked,
         nearest_store,
         open_run,
         register_bundle,
@@ -62,6 +65,12 @@ def register(
 
     if (source / RECORD).is_file():
         run = open_run(source)
+        if not tracking and not is_tracked(source):
+            raise UsageError(
+                source,
+                "was trained with --tracking none, and would be sent to MLflow with its pictures",
+                f"Say where with --tracking URI, or register its bundle alone: {source / BUNDLE} --name NAME.",
+            )
         store = find_store(tracking, study_folder(run.path, run.record))
         if store is None:
             raise UsageError(

@@ -97,6 +97,7 @@ def show(ui: Ui, run: Annotated[Path, typer.Argument(metavar="RUN", help="A run 
             ("Stopped", record.stopped),
             ("Commit", record.environment.commit),
             ("Notes", "; ".join((*record.hints, *record.notes))),
+            ("Tracking", "" if record.tracked else "none, unless a command names a store"),
             ("Folder", run),
         ]
     )
@@ -197,20 +198,27 @@ def sync(
     """Send to MLflow what it does not hold yet.
 
     Safe to repeat, and to stop at any time. Runs that are still being trained
-    are sent as far as they are.
+    are sent as far as they are. One that was trained with --tracking none is
+    sent only if it is named itself.
     """
-    from gliomap.tracking import Sender, store_of_run
+    from gliomap.tracking import Sender, find_store, read_record, study_folder
 
     rows = _rows(ui, places)
+    named = {place.resolve() for place in places or [Path()]}
     sent: list[dict[str, Any]] = []
     damaged: list[str] = []
+    left_out: list[str] = []
     senders: dict[str, Sender] = {}
     for row in ui.track(rows, "sending runs", len(rows)):
-        store = store_of_run(row.path, tracking)
-        if store is None:
-            raise UsageError("runs sync", "there is no store to send to", "Name one: --tracking URI.")
-        sender = senders.setdefault(store.uri, Sender(store))
         try:
+            record = read_record(row.path)
+            if not record.tracked and row.path.resolve() not in named:
+                left_out.append(str(row.path))
+                continue
+            store = find_store(tracking, study_folder(row.path, record))
+            if store is None:
+                raise UsageError("runs sync", "there is no store to send to", "Name one: --tracking URI.")
+            sender = senders.setdefault(store.uri, Sender(store))
             done = sender.send(row.path, again=again)
         except RunError as error:
             if len(rows) == 1:
@@ -220,10 +228,11 @@ def sync(
             continue
         sent.append({"run": str(row.path), "store": store.name, "run_id": done.run_id, "changed": done.changed})
     if ui.as_json:
-        ui.result({"runs": sent, "damaged": damaged})
+        ui.result({"runs": sent, "damaged": damaged, "left_out": left_out})
     else:
         changed = sum(one["changed"] for one in sent)
         ui.text(f"Sent {changed} run{'' if changed == 1 else 's'}; {len(sent) - changed} needed nothing.")
+        ui.text(*(f"Left out, trained with --tracking none (name it to send it): {run}" for run in left_out))
     if damaged:
         raise RunError(", ".join(damaged), "could not be sent", "See the warnings; all others are sent.")
 

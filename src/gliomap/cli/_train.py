@@ -84,9 +84,12 @@ def train(
     Without --test-patient and --test-capture the last patient is held out.
     A patient never stands on both sides, unless --allow-same-patient says so,
     or the protocol mixes patients by design (double-cv, pooled).
+
+    What is trained with --tracking none no later command mirrors in MLflow
+    either, unless it names a store with --tracking.
     """
     from gliomap._files import refuse_existing
-    from gliomap.tracking import RECORD, find_store
+    from gliomap.tracking import RECORD, Tracking
     from gliomap.workflows import FoldsPlan, open_run, plan_protocol, run_plan
 
     if model == "list":
@@ -120,9 +123,14 @@ def train(
     if dry_run:
         tell_folds_plan(ui, plan) if isinstance(plan, FoldsPlan) else tell_plan(ui, plan)
         return
-    store = find_store(tracking, plan.study.root)
     made = run_plan(
-        plan, out=out, resume=resume, overwrite=ui.overwrite, trained=folds_from, track=ui.track, store=store
+        plan,
+        out=out,
+        resume=resume,
+        overwrite=ui.overwrite,
+        trained=folds_from,
+        track=ui.track,
+        tracking=Tracking.of(tracking, plan.study.root),
     )
     run = open_run(made)
     tell_folds_run(ui, plan, run) if isinstance(plan, FoldsPlan) else tell_run(ui, plan, run)

@@ -52,8 +52,18 @@ if TYPE_CHECKING:
         register_run,
         show_version,
     )
-    from gliomap.tracking._run import Run, open_run, study_folder, whole_run
-    from gliomap.tracking._store import NO_TRACKING, Store, find_store, nearest_store, store_of_run, store_of_study
+    from gliomap.tracking._run import Run, is_tracked, open_run, study_folder, whole_run
+    from gliomap.tracking._store import (
+        NO_TRACKING,
+        SAID_NONE,
+        SAID_NOTHING,
+        Store,
+        Tracking,
+        find_store,
+        nearest_store,
+        store_of_run,
+        store_of_study,
+    )
     from gliomap.tracking._sync import Sender, Sent
     from gliomap.tracking._table import THESIS_COLUMNS, RunRow, find_runs, read_row, thesis_csv
     from gliomap.tracking._versions import ModelReference, RegisteredVersion
@@ -74,6 +84,8 @@ __all__ = [
     "ROLES",
     "RUNNING",
     "RUNS",
+    "SAID_NONE",
+    "SAID_NOTHING",
     "SPLIT",
     "SPLITS",
     "SUMMARY",
@@ -93,12 +105,14 @@ __all__ = [
     "Sent",
     "Store",
     "StudyRecord",
+    "Tracking",
     "TrainingTimes",
     "environment",
     "fetch_bundle",
     "find_runs",
     "find_store",
     "finish_folder",
+    "is_tracked",
     "list_models",
     "lock_folder",
     "mirrored",
@@ -175,13 +189,17 @@ _HOME = {
     ),
     "_run": (
         "Run",
+        "is_tracked",
         "open_run",
         "study_folder",
         "whole_run",
     ),
     "_store": (
         "NO_TRACKING",
+        "SAID_NONE",
+        "SAID_NOTHING",
         "Store",
+        "Tracking",
         "find_store",
         "nearest_store",
         "store_of_run",

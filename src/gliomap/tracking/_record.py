@@ -132,6 +132,8 @@ class RunRecord(_Record):
         Of those, the folds whose models are tested: all, or in double-cv the best inner one of each outer fold.
     kept
         The fold whose model the run stands for.
+    tracked
+        False where training was told 'none': no later command mirrors the run, unless that names a store.
     environment
         See `Environment`.
     """
@@ -164,6 +166,7 @@ class RunRecord(_Record):
     folds: tuple[str, ...] = ()
     chosen: tuple[str, ...] = ()
     kept: str | None = None
+    tracked: bool = True
     environment: Environment
 
     @property

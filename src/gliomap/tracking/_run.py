@@ -17,10 +17,10 @@ from gliomap.errors import RunError
 from gliomap.learning import History, TissueModel, load_model
 from gliomap.studies import Folds, Split, Study, is_study, open_study
 from gliomap.tracking._journal import read_history
-from gliomap.tracking._names import FOLDS, MODEL, RUNNING, RUNS, SPLIT, SPLITS
+from gliomap.tracking._names import FOLDS, MODEL, RECORD, RUNNING, RUNS, SPLIT, SPLITS
 from gliomap.tracking._record import RunRecord, read_record
 
-__all__ = ["Run", "open_run", "study_folder", "whole_run"]
+__all__ = ["Run", "is_tracked", "open_run", "study_folder", "whole_run"]
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,19 @@ class Run:
 
 def whole_run(folder: Path) -> Path:
     """The run that a folder belongs to: itself, or the one that it is a fold of."""
-    return folder.parent.parent if folder.parent.name == FOLDS else folder
+    around = folder.parent.parent
+    return around if folder.parent.name == FOLDS and (around / RECORD).is_file() else folder
+
+
+def is_tracked(folder: Path) -> bool:
+    """Whether commands mirror a run folder that say nothing of it; of a fold, what holds for its run.
+
+    Raises
+    ------
+    RunError
+        The folder is no run, or damaged.
+    """
+    return read_record(whole_run(folder.resolve())).tracked
 
 
 def study_folder(folder: Path, record: RunRecord) -> Path | None:

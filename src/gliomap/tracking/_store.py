@@ -13,7 +13,18 @@ from urllib.parse import urlsplit
 from gliomap.errors import MissingExtraError, TrackingError, UsageError
 from gliomap.tracking._database import database_path, database_uri
 
-__all__ = ["NO_TRACKING", "Store", "find_store", "nearest_store", "store_of_run", "store_of_study", "without_secrets"]
+__all__ = [
+    "NO_TRACKING",
+    "SAID_NONE",
+    "SAID_NOTHING",
+    "Store",
+    "Tracking",
+    "find_store",
+    "nearest_store",
+    "store_of_run",
+    "store_of_study",
+    "without_secrets",
+]
 
 NO_TRACKING = "none"
 """Instead of a store: do not mirror."""
@@ -44,6 +55,36 @@ class Store:
     def name(self) -> str:
         """The URI without anything secret, for messages and files."""
         return without_secrets(self.uri)
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """What a training is told of tracking.
+
+    Attributes
+    ----------
+    store
+        Where it is mirrored while it goes on; None is nowhere.
+    named
+        Whether that was said for this training. Only then does the run remember it: one that was told 'none' is left out by
+        later commands, too.
+    """
+
+    store: Store | None = None
+    named: bool = False
+
+    @classmethod
+    def of(cls, asked: str | None, study: Path) -> Tracking:
+        """What `--tracking` says, else what `find_store` finds; parameters and errors as of that."""
+        return cls(find_store(asked, study), bool(asked))
+
+    def remembered(self, before: bool) -> bool:
+        """What the run's record holds as `tracked` from now on."""
+        return self.store is not None if self.named else before
+
+
+SAID_NOTHING, SAID_NONE = Tracking(), Tracking(named=True)
+"""Without `--tracking` where there is no store, and with `--tracking none`."""
 
 
 def find_store(asked: str | None, study: Path | None = None, environ: Mapping[str, str] = os.environ) -> Store | None:
@@ -90,6 +131,8 @@ def find_store(asked: str | None, study: Path | None = None, environ: Mapping[st
 def store_of_run(folder: Path, asked: str | None, study: Path | None = None) -> Store | None:
     """The store that a run is mirrored in: as `find_store` with `study`, else with where the run finds its own.
 
+    A run that was trained with 'none' has none, unless one is asked for.
+
     Raises
     ------
     RunError
@@ -98,8 +141,10 @@ def store_of_run(folder: Path, asked: str | None, study: Path | None = None) -> 
         As `find_store`.
     """
     from gliomap.tracking._record import read_record
-    from gliomap.tracking._run import study_folder
+    from gliomap.tracking._run import is_tracked, study_folder
 
+    if not asked and not is_tracked(folder):
+        return None
     return find_store(asked, study or study_folder(folder, read_record(folder)))
 
 

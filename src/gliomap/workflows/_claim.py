@@ -7,21 +7,44 @@ import shutil
 from pathlib import Path
 
 from gliomap.errors import OutputExistsError, RunError
-from gliomap.tracking import RECORD, RUNNING, RunRecord, read_record, write_record
+from gliomap.tracking import RECORD, RUNNING, RunRecord, Store, Tracking, read_record, write_record
 
-__all__ = ["claimed", "differences", "unfinished"]
+__all__ = ["agreed_store", "differences", "taken"]
 
 logger = logging.getLogger(__name__)
 
 
-def claimed(runs: Path, base: str, out: Path | None, record: RunRecord) -> Path:
-    """A new running folder with its record: beside `out`, or in `runs` with the next free number.
+def taken(
+    runs: Path, base: str, out: Path | None, record: RunRecord, tracking: Tracking, *, resume: bool = False
+) -> Path:
+    """The running folder of a training that begins, or goes on: beside `out`, or in `runs`.
 
     Raises
     ------
     OutputExistsError
         An unfinished training stands in the way of `out`.
+    RunError
+        There is none to resume; with what those that there are differ in.
     """
+    if resume:
+        return _unfinished(runs, base, out, record)
+    return _claimed(runs, base, out, record.model_copy(update={"tracked": tracking.remembered(True)}))
+
+
+def agreed_store(folder: Path, tracking: Tracking) -> Store | None:
+    """Where the training in a running folder is mirrored; what was said of that now goes before what was said then.
+
+    To be called by the process that holds the folder.
+    """
+    record = read_record(folder)
+    tracked = tracking.remembered(record.tracked)
+    if tracked != record.tracked:
+        write_record(folder, record.model_copy(update={"tracked": tracked}))
+    return tracking.store if tracked else None
+
+
+def _claimed(runs: Path, base: str, out: Path | None, record: RunRecord) -> Path:
+    """A new one with its record; in `runs` with the next free number."""
     if out is not None:
         folder = out.with_name(RUNNING + out.name)
         if folder.exists():
@@ -57,14 +80,8 @@ def _begin(folder: Path, record: RunRecord) -> None:
         raise
 
 
-def unfinished(runs: Path, base: str, out: Path | None, record: RunRecord) -> Path:
-    """The unfinished folder of exactly this training.
-
-    Raises
-    ------
-    RunError
-        There is none; with what those that there are differ in.
-    """
+def _unfinished(runs: Path, base: str, out: Path | None, record: RunRecord) -> Path:
+    """The one of exactly this training."""
     found = [out.with_name(RUNNING + out.name)] if out is not None else sorted(runs.glob(f"{RUNNING}{base}_*"))
     others = []
     for folder in found:

@@ -8,7 +8,7 @@ from typing import Unpack
 from gliomap._progress import Track, silent
 from gliomap.errors import UsageError
 from gliomap.learning import Observer, no_observer
-from gliomap.tracking import Store
+from gliomap.tracking import SAID_NOTHING, Tracking
 from gliomap.workflows._folds_plan import FoldsPlan, plan_protocol
 from gliomap.workflows._options import TrainingOptions
 from gliomap.workflows._plan import TrainingPlan
@@ -26,7 +26,7 @@ def train(
     overwrite: bool = False,
     observer: Observer = no_observer,
     track: Track = silent,
-    store: Store | None = None,
+    tracking: Tracking = SAID_NOTHING,
     **options: Unpack[TrainingOptions],
 ) -> Path:
     """Train a model on a study, by any protocol, and return the run folder.
@@ -45,8 +45,8 @@ def train(
         Called after each epoch of every first training, not of a second one on all patients.
     track
         Told how the work advances.
-    store
-        Where the run is mirrored while it goes on; nowhere by default. See `gliomap.tracking.find_store`.
+    tracking
+        Where the run is mirrored while it goes on, and whether it remembers that; nowhere by default.
     **options
         See `TrainingOptions`.
 
@@ -56,7 +56,9 @@ def train(
         As `plan_protocol`, `run_training` and `run_folds`.
     """
     plan = plan_protocol(study_path, options, track)
-    return run_plan(plan, out=out, resume=resume, overwrite=overwrite, observer=observer, track=track, store=store)
+    return run_plan(
+        plan, out=out, resume=resume, overwrite=overwrite, observer=observer, track=track, tracking=tracking
+    )
 
 
 def run_plan(
@@ -68,7 +70,7 @@ def run_plan(
     trained: Path | None = None,
     observer: Observer = no_observer,
     track: Track = silent,
-    store: Store | None = None,
+    tracking: Tracking = SAID_NOTHING,
 ) -> Path:
     """Carry out a plan of either kind; parameters as of `train`, `trained` as of `run_folds`.
 
@@ -88,8 +90,10 @@ def run_plan(
             trained=trained,
             observer=observer,
             track=track,
-            store=store,
+            tracking=tracking,
         )
     if trained is not None:
         raise UsageError("--folds-from", "belongs to a training of several folds", "Leave it out.")
-    return run_training(plan, out=out, resume=resume, overwrite=overwrite, observer=observer, track=track, store=store)
+    return run_training(
+        plan, out=out, resume=resume, overwrite=overwrite, observer=observer, track=track, tracking=tracking
+    )

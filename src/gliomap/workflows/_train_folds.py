@@ -20,10 +20,12 @@ from gliomap.tracking import (
     RECORD,
     RUNNING,
     RUNS,
+    SAID_NONE,
+    SAID_NOTHING,
     SPLITS,
     Run,
     RunRecord,
-    Store,
+    Tracking,
     TrainingTimes,
     finish_folder,
     lock_folder,
@@ -32,7 +34,7 @@ from gliomap.tracking import (
     read_record,
     write_record,
 )
-from gliomap.workflows._claim import claimed, differences, unfinished
+from gliomap.workflows._claim import agreed_store, differences, taken
 from gliomap.workflows._folds_plan import FINAL, FoldsPlan
 from gliomap.workflows._pixels import CachedCube, read_pixels, role_pixels
 from gliomap.workflows._plan import TrainingPlan
@@ -56,13 +58,14 @@ def run_folds(
     trained: Path | None = None,
     observer: Observer = no_observer,
     track: Track = silent,
-    store: Store | None = None,
+    tracking: Tracking = SAID_NOTHING,
 ) -> Path:
     """Train every fold of a plan, and the model on all patients where there is to be one.
 
     While it trains, the folder is called `running_…`; `resume` goes on with the first fold that is not
     finished, and inside it at its checkpoint. Below `trained` lie run folders of single folds that were trained elsewhere,
-    each known by its split; they are copied and not trained again.
+    each known by its split; they are copied and not trained again. If one of them was told not to be tracked, the whole is not,
+    unless `tracking` says so.
 
     Raises
     ------
@@ -81,15 +84,16 @@ def run_folds(
     watch = Stopwatch()
     with watch("preparing"):
         record = _record(plan, begun, track, cache)
-    runs, base = plan.study.root / RUNS, plan.base_name()
-    folder = unfinished(runs, base, out, record) if resume else claimed(runs, base, out, record)
-    record = read_record(folder)
-    with lock_folder(folder), mirrored(folder, store) as mirror:
+    given = {} if trained is None else _given(plan, trained, record)
+    if not tracking.named and not all(run.record.tracked for run in given.values()):
+        tracking = SAID_NONE
+    folder = taken(plan.study.root / RUNS, plan.base_name(), out, record, tracking, resume=resume)
+    with lock_folder(folder), mirrored(folder, agreed_store(folder, tracking)) as mirror:
+        record = read_record(folder)
         try:
             plan.folds.save(folder / SPLITS)
-            if trained is not None:
-                _gather(plan, trained, folder, record)
-            runs_of = _train_all(plan, folder, observer, track, cache)
+            _gather(given, folder)
+            runs_of = _train_all(plan, folder, SAID_NOTHING if record.tracked else SAID_NONE, observer, track, cache)
             done = _outcome(plan, runs_of, cache) | {
                 "seconds": round(time.monotonic() - started, 3),
                 "times": _times(plan.seconds, watch["preparing"], [run.record.times for run in runs_of.values()]),
@@ -146,8 +150,9 @@ def _times(loading: float, preparing: float, folds: Iterable[TrainingTimes | Non
     )
 
 
-def _gather(plan: FoldsPlan, trained: Path, folder: Path, record: RunRecord) -> None:
-    """Copy folds that were trained elsewhere to where `_train_all` finds them finished; `record` is that of the whole."""
+def _given(plan: FoldsPlan, trained: Path, record: RunRecord) -> dict[str, Run]:
+    """Folds that were trained elsewhere; `record` is that of the whole."""
+    found: dict[str, Run] = {}
     plans = {**plan.plans, **_final_of(plan)}
     names = {one.split.fingerprint: name for name, one in plans.items()}
     for path in sorted(trained.rglob(RECORD)):
@@ -165,6 +170,13 @@ def _gather(plan: FoldsPlan, trained: Path, folder: Path, record: RunRecord) -> 
                 f"differs from this training in {', '.join(differing)}",
                 "Give the options with which the folds were trained.",
             )
+        found.setdefault(name, run)
+    return found
+
+
+def _gather(given: dict[str, Run], folder: Path) -> None:
+    """Copy folds that were trained elsewhere to where `_train_all` finds them finished."""
+    for name, run in given.items():
         place = folder / FOLDS / name
         if not place.exists():
             with atomic_folder(place) as temporary:
@@ -176,7 +188,12 @@ def _final_of(plan: FoldsPlan) -> dict[str, TrainingPlan]:
 
 
 def _train_all(
-    plan: FoldsPlan, folder: Path, observer: Observer, track: Track, cache: MutableMapping[str, CachedCube]
+    plan: FoldsPlan,
+    folder: Path,
+    tracking: Tracking,
+    observer: Observer,
+    track: Track,
+    cache: MutableMapping[str, CachedCube],
 ) -> dict[str, Run]:
     plans = {**plan.plans, **_final_of(plan)}
     trained = {}
@@ -189,7 +206,15 @@ def _train_all(
         if running.exists() and not (running / RECORD).exists():
             # The process ended between making the folder and its first record.
             shutil.rmtree(running)
-        run_training(plans[name], out=place, resume=running.exists(), observer=observer, track=track, cache=cache)
+        run_training(
+            plans[name],
+            out=place,
+            resume=running.exists(),
+            observer=observer,
+            track=track,
+            cache=cache,
+            tracking=tracking,
+        )
         trained[name] = open_run(place)
     return trained
 

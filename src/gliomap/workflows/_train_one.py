@@ -23,13 +23,14 @@ from gliomap.tracking import (
     RECORD,
     ROLES,
     RUNS,
+    SAID_NOTHING,
     SPLIT,
     Journal,
     ModelRecord,
     RunRecord,
     SensorRecord,
-    Store,
     StudyRecord,
+    Tracking,
     TrainingTimes,
     environment,
     finish_folder,
@@ -39,7 +40,7 @@ from gliomap.tracking import (
     write_history,
     write_record,
 )
-from gliomap.workflows._claim import claimed, unfinished
+from gliomap.workflows._claim import agreed_store, taken
 from gliomap.workflows._fit import fit_plan, untrained
 from gliomap.workflows._pixels import CachedCube, TrainingPixels, read_pixels
 from gliomap.workflows._plan import TrainingPlan
@@ -59,7 +60,7 @@ def run_training(
     observer: Observer = no_observer,
     track: Track = silent,
     cache: MutableMapping[str, CachedCube] | None = None,
-    store: Store | None = None,
+    tracking: Tracking = SAID_NOTHING,
 ) -> Path:
     """Carry out the plan of a single fold; parameters as of `train`, `cache` as of `read_pixels`.
 
@@ -85,9 +86,9 @@ def run_training(
     untrained(plan, data)
     record = first_record(plan, data, begun)
     name, runs = plan.base_name(), plan.study.root / RUNS
-    folder = unfinished(runs, name, out, record) if resume else claimed(runs, name, out, record)
-    record = read_record(folder)
-    with lock_folder(folder), mirrored(folder, store) as mirror:
+    folder = taken(runs, name, out, record, tracking, resume=resume)
+    with lock_folder(folder), mirrored(folder, agreed_store(folder, tracking)) as mirror:
+        record = read_record(folder)
         try:
             plan.split.save(folder / SPLIT)
             with watch("training"), Journal(folder, observer) as journal:
