@@ -78,7 +78,7 @@ class Engine:
         self._runners: dict[str, Runner] = {}
         self._lock = threading.Lock()
         self._fitting: weakref.WeakSet[References] = weakref.WeakSet()
-        self._scales: weakref.WeakKeyDictionary[References, list[_Float32]] = weakref.WeakKeyDictionary()
+        self._gains: weakref.WeakKeyDictionary[References, list[_Float32]] = weakref.WeakKeyDictionary()
 
     @classmethod
     def open(
@@ -212,13 +212,13 @@ class Engine:
         if blanked is not None:
             return self._blank(reasons, blanked, start)
         runner = self._runner("frame")
-        with self._masked_scale(references, reasons) as scale:
+        with self._masked_gain(references, reasons) as gain:
             checked = time.perf_counter()
             inputs: dict[str, npt.NDArray[np.generic]] = {
                 "raw": np.ascontiguousarray(raw),
                 "dark": references.dark,
-                "gain": references.gain,
-                "scale": scale,
+                "gain": gain,
+                "scale": references.scale,
             }
             outputs = runner(inputs)
         return self._finish(outputs, reasons, start, checked)
@@ -266,26 +266,27 @@ class Engine:
             self._fitting.add(references)
 
     @contextmanager
-    def _masked_scale(self, references: References, reasons: _UInt8) -> Iterator[_Float32]:
-        """The references' scale, 0 also in the tiles that only this frame masks.
+    def _masked_gain(self, references: References, reasons: _UInt8) -> Iterator[_Float32]:
+        """The references' gain, 0 also in the tiles that only this frame masks.
 
-        Such tiles must be 0 in the neighbourhood of valid ones too. A scale is 9 MB, so that copies are kept and
+        Such tiles must be 0 in the neighbourhood of valid ones too. A gain is 9 MB, so that copies are kept and
         mended after use rather than made for each frame; each call has its own.
         """
         if reasons is references.reasons:
-            yield references.scale
+            yield references.gain
             return
         rows, columns = np.divmod(np.flatnonzero(reasons != references.reasons), reasons.shape[1])
         with self._lock:
-            spare = self._scales.setdefault(references, [])
-            scale = spare.pop() if spare else references.scale.copy()
-        scale[:, rows, columns] = 0
+            spare = self._gains.setdefault(references, [])
+            gain = spare.pop() if spare else references.gain.copy()
+        tiles, known = (_by_tiles(one, references) for one in (gain, references.gain))
+        tiles[rows, :, columns] = 0
         try:
-            yield scale
+            yield gain
         finally:
-            scale[:, rows, columns] = references.scale[:, rows, columns]
+            tiles[rows, :, columns] = known[rows, :, columns]
             with self._lock:
-                spare.append(scale)
+                spare.append(gain)
 
     def _finish(self, outputs: Outputs, reasons: _UInt8, start: float, checked: float) -> TissueMap:
         """Mask what is not valid; a pixel that the graph gives no probability for no other reason has no brightness."""
@@ -325,3 +326,9 @@ class Engine:
             blanked=why,
             bundle=self.bundle.identity,
         )
+
+
+def _by_tiles(frame: _Float32, references: References) -> _Float32:
+    """A view (h, tile rows, w, tile columns) of the active part of a frame."""
+    (height, width), (rows, columns) = references.sensor.cube_shape, references.sensor.pattern
+    return references.active(frame).reshape(height, rows, width, columns)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import openvino
 
 from gliomap.engine._backend import Inputs, Outputs, Precision, Runner, default_threads, unreadable
 from gliomap.engine._openvino_graph import reshape_for_openvino
+from gliomap.engine._openvino_strips import load_strips
+from gliomap.engine._openvino_tensor import shared_tensor
 
 __all__ = ["load"]
 
@@ -19,22 +19,25 @@ __all__ = ["load"]
 def load(content: bytes, origin: object, threads: int | None, precision: Precision) -> Runner:
     """A compiled model as a function; every calling thread has its own request."""
     core = openvino.Core()
-    settings: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": default_threads() if threads is None else threads,
-        "NUM_STREAMS": 1,
-    }
+    threads = default_threads() if threads is None else threads
+    try:
+        # Winograd's sums are exact enough in float32 only.
+        in_strips = load_strips(core, content, threads) if precision == "f32" else None
+        return in_strips or _load_whole(core, content, threads, precision)
+    except RuntimeError as error:
+        raise unreadable(origin, "openvino", error) from error
+
+
+def _load_whole(core: Any, content: bytes, threads: int, precision: Precision) -> Runner:
+    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
     if precision == "f32":
         # Otherwise it takes bfloat16 or float16 where the processor has them, and labels change.
         settings["INFERENCE_PRECISION_HINT"] = "f32"
     else:
         settings["EXECUTION_MODE_HINT"] = "PERFORMANCE"
-    try:
-        model = core.read_model(content)
-        reshape_for_openvino(model)
-        compiled = core.compile_model(model, "CPU", settings)
-    except RuntimeError as error:
-        raise unreadable(origin, "openvino", error) from error
+    model = core.read_model(content)
+    reshape_for_openvino(model)
+    compiled = core.compile_model(model, "CPU", settings)
     names = [node.get_any_name() for node in compiled.inputs]
     own = threading.local()
 
@@ -43,21 +46,9 @@ def load(content: bytes, origin: object, threads: int | None, precision: Precisi
         if request is None:
             request = own.request = compiled.create_infer_request()
         for name in names:
-            request.set_tensor(name, openvino.Tensor(_shareable(inputs[name]), shared_memory=True))
+            request.set_tensor(name, shared_tensor(inputs[name]))
         request.infer()
         # Copies: the request's memory is written again by the next frame.
         return Outputs(*(np.array(request.get_tensor(name).data) for name in Outputs._fields))
 
     return run
-
-
-def _shareable(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """A view of the same memory that OpenVINO takes.
-
-    It demands a writable array for an input that it only reads, and prepared references are read-only; copying
-    them would cost more than reading them. The caller keeps `array` alive.
-    """
-    if array.flags.writeable:
-        return array
-    memory = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)
-    return np.ndarray(array.shape, array.dtype, buffer=memoryview(memory))

@@ -168,14 +168,14 @@ def raw_reasons(raw: _UInt16, references: References) -> npt.NDArray[np.uint8]:
     """
     sensor = references.sensor
     require_frame(raw, sensor, "raw frame")
-    # Over the whole frame, which is contiguous: faster than over the active area.
-    saturated = _places_of(raw >= sensor.saturation)
-    if not saturated.size:
+    active, (tile_rows, tile_columns) = references.active(raw), sensor.pattern
+    # The greatest of each row first: that reads the frame once and writes next to nothing.
+    rows = np.flatnonzero(active.max(axis=1) >= sensor.saturation)
+    if not rows.size:
         return references.reasons
-    places = np.stack(np.divmod(saturated, raw.shape[1]), axis=1)
+    row, column = np.divmod(_places_of(active[rows] >= sensor.saturation), active.shape[1])
     reasons = references.reasons.copy()
-    row, column = _tiles_of(places, sensor)
-    reasons[row, column] |= np.uint8(Reason.SATURATED)
+    reasons[rows[row] // tile_rows, column // tile_columns] |= np.uint8(Reason.SATURATED)
     return reasons
 
 

@@ -1,0 +1,154 @@
+"""Strips of rows give the map of the whole frame: every row, also at the edges and where strips meet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openvino import opset13 as operators
+
+from bundles.makers import linear_network, small_bundle, small_sensor, window_network
+from gliomap.engine import BackendName, Engine, TissueMap
+from gliomap.engine._openvino_strips import load_strips
+from gliomap.engine._openvino_window import find_window
+from gliomap.engine._openvino_winograd import MARGIN, ROWS, dilated_convolution, interleaved
+from gliomap.learning._graph_scene import FrameScene, frame_scene
+
+
+def compiled(outputs: list[Any], inputs: list[Any]) -> Any:
+    model = openvino.Model(outputs, inputs)
+    return openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+def read(graph: bytes | None) -> Any:
+    assert graph is not None
+    return openvino.Core().read_model(graph)
+
+
+def classified(
+    folder: Path, backend: BackendName, scene: FrameScene, threads: int, **chosen: Any
+) -> tuple[TissueMap, Engine]:
+    path = folder / "bundle"
+    if not path.exists():
+        small_bundle(path, network=window_network(), **chosen)
+    engine = Engine.open(path, backend=backend, threads=threads)
+    return engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark)), engine
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    groups=st.integers(1, 4),
+    columns=st.integers(1, 30),
+    channels=st.integers(1, 20),
+    outputs=st.integers(1, 20),
+    seed=st.integers(0, 99),
+)
+def test_winograd_is_the_direct_convolution(groups: int, columns: int, channels: int, outputs: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    rows = groups * ROWS
+    features = generator.random((1, rows + MARGIN, columns + MARGIN, channels), np.float32)
+    kernel = generator.normal(0, (9 * channels) ** -0.5, (outputs, channels, 3, 3)).astype(np.float32)
+    bias = generator.normal(0, 0.1, outputs).astype(np.float32)
+
+    given_features = operators.parameter(list(features.shape), np.float32)
+    parts = dilated_convolution(given_features, kernel, bias)
+    found = compiled([interleaved(parts).output(0)], [given_features])(features)[0]
+
+    given_features = operators.parameter(list(features.shape), np.float32)
+    turned = operators.transpose(given_features, operators.constant(np.array([0, 3, 1, 2])))
+    direct = operators.convolution(turned, operators.constant(kernel), [1, 1], [0, 0], [0, 0], [2, 2])
+    direct = operators.relu(operators.add(direct, operators.constant(bias.reshape(1, -1, 1, 1))))
+    expected = compiled([direct.output(0)], [given_features])(features)[0][0]
+    assert found.shape == expected.shape == (outputs, rows, columns)
+    np.testing.assert_allclose(found, expected, atol=5e-6)
+
+
+@pytest.mark.parametrize("height", [3, 4, 5, 16, 17, 18, 35, 71, 110])
+def test_every_row_of_frames_of_any_height(tmp_path: Path, height: int) -> None:
+    sensor = small_sensor(tiles=(height, 13))
+    scene = frame_scene(sensor)
+    expected, _ = classified(tmp_path, "onnxruntime", scene, 2, sensor=sensor)
+    for threads in (1, 2, 3):
+        found, _ = classified(tmp_path, "openvino", scene, threads, sensor=sensor)
+        np.testing.assert_array_equal(found.labels, expected.labels)
+        np.testing.assert_array_equal(found.reasons, expected.reasons)
+        np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+        np.testing.assert_allclose(found.confidence, expected.confidence, atol=1e-5)
+
+
+@pytest.mark.parametrize("normalisation", ["brightness", "area", "snv", "minmax", "none"])
+@pytest.mark.parametrize("after_division", [True, False])
+@pytest.mark.parametrize("offset", [(0, 0), (1, 2)])
+def test_every_chain_and_active_area(
+    tmp_path: Path, normalisation: Any, after_division: bool, offset: tuple[int, int]
+) -> None:
+    sensor = small_sensor(tiles=(50, 13), after_division=after_division, offset=offset)
+    scene = frame_scene(sensor)
+    chosen = {"sensor": sensor, "normalisation": normalisation}
+    expected, _ = classified(tmp_path, "onnxruntime", scene, 2, **chosen)
+    found, _ = classified(tmp_path, "openvino", scene, 2, **chosen)
+    assert not expected.mask.all()
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+
+
+def test_nothing_stays_of_the_frame_before(tmp_path: Path) -> None:
+    """Other frames, other references and a camera that fills the same array again."""
+    sensor = small_sensor(tiles=(50, 13))
+    scenes = [frame_scene(sensor, seed) for seed in range(3)]
+    buffer = scenes[0].raw.copy()
+    _, plain = classified(tmp_path, "onnxruntime", scenes[0], 2, sensor=sensor)
+    _, engine = classified(tmp_path, "openvino", scenes[0], 2, sensor=sensor)
+    references = [(plain.prepare(one.white, one.dark), engine.prepare(one.white, one.dark)) for one in scenes]
+    for number in (0, 1, 1, 2, 0, 2):
+        for expected_references, own_references in references:
+            buffer[...] = scenes[number].raw
+            buffer[number::7, number] = sensor.saturation
+            expected = plain.classify_frame(buffer, expected_references)
+            found = engine.classify_frame(buffer, own_references)
+            np.testing.assert_array_equal(found.labels, expected.labels)
+            np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+
+
+def test_the_window_network_is_known_and_no_other(tmp_path: Path) -> None:
+    sensor = small_sensor(tiles=(50, 13))
+    bundle = small_bundle(tmp_path / "window", network=window_network(), sensor=sensor)
+    window = find_window(read(bundle.frame_graph))
+    assert window is not None
+    assert (window.padding, window.reach, window.top, window.tile_rows) == (3, 2, 1, 2)
+    assert window.head_kernel.shape == (5, 8, 1, 1)
+    assert find_window(read(bundle.cube_graph)) is None
+    linear = small_bundle(tmp_path / "linear", network=linear_network(), sensor=sensor)
+    assert find_window(read(linear.frame_graph)) is None
+
+
+def test_a_frame_too_low_for_strips_is_run_whole(tmp_path: Path) -> None:
+    sensor = small_sensor(tiles=(2, 13))
+    bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
+    assert bundle.frame_graph is not None
+    assert load_strips(openvino.Core(), bundle.frame_graph, 2) is None
+    scene = frame_scene(sensor)
+    expected, _ = classified(tmp_path, "onnxruntime", scene, 2)
+    found, _ = classified(tmp_path, "openvino", scene, 2)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+
+
+def test_after_an_interrupt_the_next_frame_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sensor = small_sensor(tiles=(50, 13))
+    scene = frame_scene(sensor)
+    expected, engine = classified(tmp_path, "openvino", scene, 2, sensor=sensor)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gliomap.engine._openvino_strips._wait", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark))
+    found = engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark))
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
