@@ -20,6 +20,7 @@ install: $(STAMP) ## Make the virtual environment and install everything
 
 demo: $(STAMP) ## A phantom study, a trained network, a tissue map: the whole job
 	$(BIN)/gliomap demo --out gliomap-demo --overwrite
+	@echo "gliomap is a command after: source $(BIN)/activate"
 
 test: lint types rooms ## Every gate: lint, types, rooms, tests, coverage
 	$(BIN)/coverage erase

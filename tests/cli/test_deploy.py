@@ -211,6 +211,7 @@ def test_manifests(gliomap: Run, bundle: Path, tmp_path: Path) -> None:
     told = gliomap(*words, "--json")
     assert told.code == 0, told.err
     found = json.loads(told.out)
+    assert found["create_namespace"] == ["kubectl", "create", "namespace", "theatre"]
     assert found["secret"] == shlex.split(
         "kubectl create secret generic gliomap-keys --namespace theatre --from-file=keys=keys.txt"
     )
@@ -219,7 +220,8 @@ def test_manifests(gliomap: Run, bundle: Path, tmp_path: Path) -> None:
     assert gliomap(*words).code == 2
     again = gliomap(*words, "--overwrite", "--threads", 3)
     assert again.code == 0
-    assert "kubectl apply --kustomize" in again.out
+    told_in_order = [again.out.index(f"kubectl {verb} ") for verb in ("create namespace", "create secret", "apply")]
+    assert told_in_order == sorted(told_in_order), "a Secret cannot be made in a namespace that is not there"
     assert "cpu: '3'" in (out / "deployment.yaml").read_text()
 
 

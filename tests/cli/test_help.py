@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from typer.main import get_command
 from gliomap.cli import _main
 from gliomap.cli._app import app
 from gliomap.cli._verb import EXAMPLES
+from support import PROJECT
 
 Run = Callable[..., Any]
 
@@ -82,6 +84,12 @@ def parse(command: str) -> None:
 def test_every_verb_of_this_version_is_there_and_no_other() -> None:
     assert sorted(EXAMPLES) == VERBS
     assert len(_main.VERBS) == len({verb.split()[0] for verb in VERBS})
+
+
+def test_the_help_lists_verbs_in_the_order_of_the_readme(gliomap: Run) -> None:
+    listed = gliomap("--help").out.split("Commands:\n")[1].split("\n\n")[0]
+    told = re.findall(r"^\| `gliomap (\w+)[^`]*` \| ", (PROJECT / "README.md").read_text(encoding="utf-8"), re.M)
+    assert re.findall(r"^  (\w+)  ", listed, re.M) == told
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -69,7 +69,7 @@ def _input(manifest: Manifest) -> str:
     else:
         lines.append("- Wavelengths of the bands are not known.")
     if sensor is None:
-        lines.append(f"- Preprocessed cubes only, no raw frames: {manifest.no_frame}")
+        lines.append(f"- Preprocessed cubes only, no raw frames: {manifest.no_frame}.")
     else:
         rows, columns = sensor.frame_shape
         lines.append(f"- Raw frames of sensor '{sensor.name}', {rows}×{columns} pixels, {sensor.bit_depth} bits.")

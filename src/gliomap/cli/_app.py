@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from gliomap.cli._verb import help_alone, new_app
 
@@ -24,7 +25,21 @@ _EXIT_CODES = """\b
 Exit codes: 0 done, 1 our fault, 2 bad usage or bad input,
 3 the environment (disk full, no permission), 130 interrupted."""
 
-app = new_app(_TITLE, completion=True)
+_ORDER = (
+    *("demo", "phantom", "sensor", "study", "preprocess", "train", "evaluate", "report", "bundle", "runs", "models"),
+    *("classify", "serve", "score", "archive", "bench", "azure", "deploy"),
+)
+
+
+class _InOrderOfWork(TyperGroup):
+    """Help lists the verbs as a study goes through them, not as their modules happen to load."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        del ctx
+        return sorted(self.commands, key=_ORDER.index)
+
+
+app = new_app(_TITLE, completion=True, cls=_InOrderOfWork)
 
 
 def _version(wanted: bool) -> None:

@@ -105,7 +105,7 @@ def _measure(
         ui.result({"url": client.url, "model": model.name, "backend": model.backend, "measured": [*map(_told, found)]})
         return
     ui.table(
-        ["kind", "clients", "maps/s", "median", "p95", "p99", "longest", "refused", "wrong", "dropped"],
+        ["kind", "clients", "maps/s", "median", "p95", "p99", "max", "refused", "wrong", "dropped"],
         [_row(one) for one in found],
         title=f"{model.name} on {model.backend}; times in ms, at the client",
         numbers=" rrrrrrrrr",

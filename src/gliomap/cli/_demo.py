@@ -77,7 +77,7 @@ def _tell(ui: Ui, made: Demo) -> None:
         "",
     )
     pictures = {
-        "Its map beside what the surgeon labelled": truth,
+        "Its map beside its labels": truth,
         "The map over the frame, paler where the network is less sure": made.result / result.files["overlay"],
         "All patients with their labels": made.sheet,
         "More of the evaluation": truth.parent,
@@ -89,8 +89,10 @@ def _tell(ui: Ui, made: Demo) -> None:
     ui.text(
         "",
         f"Colours: {colours}; hatched: not classified.",
+        "Where drape and gauze lie, in the corners, the map is wrong: the network has no class for them.",
         "These are synthetic patients, easier than real ones, and one patient is no measurement.",
         f"{result.notice}. A map never says 'no tumour'.",
         "",
+        f"Next: gliomap report {made.run}",
         f"Try: gliomap classify {made.bundle} --study {made.study} --capture {made.capture}",
     )

@@ -248,13 +248,17 @@ def kubernetes(
 
 def _tell_manifests(ui: Ui, files: Sequence[Path], out: Path, request: ClusterRequest) -> None:
     into = [] if request.namespace is None else ["--namespace", request.namespace]
+    space = None if request.namespace is None else ["kubectl", "create", "namespace", request.namespace]
     secret = ["kubectl", "create", "secret", "generic", request.keys_secret, *into, "--from-file=keys=keys.txt"]
     apply = ["kubectl", "apply", "--kustomize", str(out)]
     if ui.as_json:
-        ui.result({"folder": str(out), "files": [path.name for path in files], "secret": secret, "apply": apply})
+        names = [path.name for path in files]
+        ui.result({"folder": str(out), "files": names, "create_namespace": space, "secret": secret, "apply": apply})
         return
     ui.text(f"Written to {out}: {', '.join(path.name for path in files)}")
-    ui.text(f"Keys, once:   {shlex.join(secret)}", f"Then:         {shlex.join(apply)}")
+    if space is not None:
+        ui.text(f"Namespace, once:  {shlex.join(space)}")
+    ui.text(f"Keys, once:       {shlex.join(secret)}", f"Then:             {shlex.join(apply)}")
 
 
 def _tell_image(ui: Ui, built: BuiltImage, request: ImageRequest, tool: ContainerTool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from gliomap.cli._faults import report
 from gliomap.cli._interruption import Interruption
@@ -40,9 +41,10 @@ _OVERWRITE: tuple[Any, Any] = (
 )
 
 
-def new_app(help_text: str, *, completion: bool = False) -> typer.Typer:
-    """Make a typer application in the house's manner: plain help, our own faults."""
+def new_app(help_text: str, *, completion: bool = False, cls: type[TyperGroup] | None = None) -> typer.Typer:
+    """Make a typer application in the house's manner: plain help, our own faults; `cls` may order its verbs."""
     return typer.Typer(
+        cls=cls,
         help=help_text,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

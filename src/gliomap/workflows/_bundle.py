@@ -287,12 +287,13 @@ def _measured(interval: Interval) -> Measured:
 
 
 def _measured_on(evaluation: EvaluationRecord, run: Run) -> str:
-    told = f"{evaluation.pooled.n:,} labelled pixels of captures {', '.join(evaluation.captures)}"
+    several = "s" if len(evaluation.captures) > 1 else ""
+    told = f"{evaluation.pooled.n:,} labelled pixels of capture{several} {', '.join(evaluation.captures)}"
     if run.record.kept == FINAL:
         return f"{told}; each by a model that was not trained on its patient"
     if evaluation.same_patient:
         return f"{told}; {', '.join(evaluation.same_patient)} also trained, so these figures overstate"
-    return f"{told}; their patients did not train"
+    return f"{told}, of patients who did not train"
 
 
 def _refuse(out: Path, *, overwrite: bool) -> None:

@@ -234,7 +234,10 @@ def labelled_pixels(reported: ReportedRun) -> PageTable:
         for patient, found in record.patients.items()
     ]
     rows += [
-        (Cell(f"used as {role}"), *(_count(counts.get(name, 0)) for name in record.classes.names))
+        (
+            Cell(f"used for {'training' if role == 'train' else role}"),
+            *(_count(counts.get(name, 0)) for name in record.classes.names),
+        )
         for role, counts in reported.labelled.items()
         if role != "test"
     ]
