@@ -126,6 +126,9 @@ def test_a_training_that_was_killed_goes_on_as_the_same_run(study: Path, store: 
     training.wait()
     wait_for(lambda: held(store)["new"].info.status == "KILLED")
     assert len(read_journal(running)) < 12
+    # Sent again it stays what it is, until somebody goes on with it.
+    assert gliomap("runs", "sync", running, "-q").code == 0
+    assert held(store)["new"].info.status == "KILLED"
     done = gliomap(*words, "-q", "-o", out, "--resume")
     assert (done.code, done.err) == (0, "")
     run = held(store)["new"]

@@ -198,10 +198,11 @@ def sync(
     """Send to MLflow what it does not hold yet.
 
     Safe to repeat, and to stop at any time. Runs that are still being trained
-    are sent as far as they are. One that was trained with --tracking none is
-    sent only if it is named itself.
+    are sent as far as they are; those that were killed, and not resumed, as
+    killed. One that was trained with --tracking none is sent only if it is named
+    itself.
     """
-    from gliomap.tracking import Sender, find_store, read_record, study_folder
+    from gliomap.tracking import Sender, find_store, is_held, read_record, study_folder
 
     rows = _rows(ui, places)
     named = {place.resolve() for place in places or [Path()]}
@@ -219,7 +220,8 @@ def sync(
             if store is None:
                 raise UsageError("runs sync", "there is no store to send to", "Name one: --tracking URI.")
             sender = senders.setdefault(store.uri, Sender(store))
-            done = sender.send(row.path, again=again)
+            stopped = row.state == "training" and not is_held(row.path)
+            done = sender.send(row.path, again=again, stopped=stopped)
         except RunError as error:
             if len(rows) == 1:
                 raise

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gliomap.tracking._folder import finish_folder, lock_folder
+    from gliomap.tracking._folder import finish_folder, is_held, lock_folder
     from gliomap.tracking._journal import Journal, write_history
     from gliomap.tracking._mirror import Mirror, mirrored
     from gliomap.tracking._names import (
@@ -112,6 +112,7 @@ __all__ = [
     "find_runs",
     "find_store",
     "finish_folder",
+    "is_held",
     "is_tracked",
     "list_models",
     "lock_folder",
@@ -137,6 +138,7 @@ __all__ = [
 _HOME = {
     "_folder": (
         "finish_folder",
+        "is_held",
         "lock_folder",
     ),
     "_journal": (

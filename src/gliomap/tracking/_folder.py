@@ -12,7 +12,7 @@ from gliomap._files import put_in_place, refuse_existing
 from gliomap.errors import OutputExistsError, RunError
 from gliomap.tracking._names import CHECKPOINT, LOCK, RECORD, REFIT_CHECKPOINT
 
-__all__ = ["finish_folder", "lock_folder"]
+__all__ = ["finish_folder", "is_held", "lock_folder"]
 
 
 @contextmanager
@@ -36,6 +36,28 @@ def lock_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process trains in a running folder; where that cannot be found out, it is taken for granted."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        # Shared: that needs no right to write, and two who ask at once do not take each other for a training.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def finish_folder(running: Path, final: Path, *, overwrite: bool) -> None:

@@ -1,0 +1,61 @@
+"""Who holds a folder in which a training is not finished."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gliomap.errors import RunError
+from gliomap.tracking import is_held, lock_folder
+
+HOLDER = """
+import sys
+from pathlib import Path
+from gliomap.tracking import lock_folder
+with lock_folder(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_is_held_for_as_long_as_its_process_lives(tmp_path: Path) -> None:
+    assert not is_held(tmp_path)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    assert is_held(tmp_path)
+    with pytest.raises(RunError, match="another process"), lock_folder(tmp_path):
+        pytest.fail("two trainings in one folder")
+    holder.kill()
+    holder.communicate()
+    assert (tmp_path / ".lock").exists()
+    assert not is_held(tmp_path)
+
+
+def test_who_asks_is_not_in_the_way_of_who_trains(tmp_path: Path) -> None:
+    with lock_folder(tmp_path):
+        assert is_held(tmp_path)
+        assert is_held(tmp_path)
+    assert not is_held(tmp_path)
+    with lock_folder(tmp_path):
+        assert is_held(tmp_path)
+
+
+def test_where_locks_cannot_be_asked_for_a_training_is_taken_for_granted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lock_folder(tmp_path):
+        pass
+
+    def refuse(*given: object) -> int:
+        del given
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert is_held(tmp_path)
