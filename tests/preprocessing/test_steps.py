@@ -15,6 +15,7 @@ from gliomap.preprocessing import (
     calibrate,
     correct_spectra,
     cube_to_mosaic,
+    is_normalised,
     mosaic_to_cube,
     normalise,
 )
@@ -119,3 +120,22 @@ def test_normalised_spectra_are_finite_and_as_promised(data: np.ndarray, kind: N
         assert np.allclose(np.abs(result).sum(axis=-1)[alive], 1, atol=1e-5)
     if kind == "snv":
         assert np.allclose(brightness(result)[alive], 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["brightness", "snv", "minmax", "area"])
+def test_what_was_normalised_is_known_from_what_was_not(kind: Normalisation) -> None:
+    generator = np.random.default_rng(0)
+    reflectance = generator.uniform(0.1, 0.9, (400, 25)).astype(np.float32)
+    spectra = normalise(reflectance, kind)
+    assert is_normalised(spectra, kind)
+    assert is_normalised(spectra.round(4), kind), "as other software may have saved them"
+    assert not is_normalised(reflectance, kind)
+    taken_for = {other for other in ("brightness", "snv", "minmax", "area") if is_normalised(spectra, other)}
+    assert taken_for == ({"snv", "brightness"} if kind == "snv" else {kind})
+    assert is_normalised(reflectance, "none")
+    assert is_normalised(reflectance[:0], kind)
+    # A few strange pixels make no other chain.
+    spectra[:4] *= 2
+    assert is_normalised(spectra, kind)
+    spectra[:8] *= 2
+    assert not is_normalised(spectra, kind)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from gliomap.preprocessing import HyperCube
+from gliomap.preprocessing import HyperCube, PreprocessingConfig, normalise
 from gliomap.sensors import MosaicSensor
 from gliomap.studies import Study
 
@@ -16,9 +16,9 @@ CODES = (101, 200, 301, 302, 320)
 
 
 def make_cube(height: int = 9, width: int = 8, bands: int = 25, seed: int = 0) -> HyperCube:
-    data = np.random.default_rng(seed).uniform(0.4, 1.6, (height, width, bands)).astype(np.float32)
-    shape = (height, width)
-    return HyperCube(data, None, "reflectance", np.ones(shape, bool), np.zeros(shape, np.uint8))
+    config, shape = PreprocessingConfig(), (height, width)
+    data = normalise(np.random.default_rng(seed).uniform(0.4, 1.6, (*shape, bands)).astype(np.float32))
+    return HyperCube(data, None, config.units, np.ones(shape, bool), np.zeros(shape, np.uint8))
 
 
 def make_codes(height: int = 9, width: int = 8, seed: int = 0) -> npt.NDArray[np.uint16]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 from pathlib import Path
@@ -290,6 +291,18 @@ def test_strange_files_and_settings_are_warned_of(prepared_study: StudyMaker) ->
 def test_a_sensor_that_cannot_be_had_is_one_error(prepared_study: StudyMaker) -> None:
     study = prepared_study(sensor='"no-such-camera"')
     assert "names the sensor 'no-such-camera'" in only(found(study, "error"), "study.toml")
+
+
+def test_cubes_that_are_not_normalised_as_study_toml_says_are_warned_of(prepared_study: StudyMaker) -> None:
+    """Else a model learns reflectance, and its bundle gives it normalised frames."""
+    study = prepared_study()
+    cube = make_cube()
+    reflectance = dataclasses.replace(cube, data=cube.data * np.linspace(0.3, 0.9, 8, dtype=np.float32)[:, np.newaxis])
+    write_cube(study.root, CAPTURE, reflectance)
+    told = only(found(study, "warning"), "not normalised by 'brightness'")
+    assert CAPTURE in told
+    (study.root / "study.toml").write_text("[preprocessing]\nnormalisation = 'none'\n", encoding="utf-8")
+    assert not any("normalised" in line for line in found(open_study(study.root), "warning"))
 
 
 def test_errors_come_first(prepared_study: StudyMaker) -> None:

@@ -156,6 +156,22 @@ def test_a_cube_made_before_study_toml_changed_is_not_used(raw_study: Study) -> 
     assert changed.is_prepared("ID0001C01")
 
 
+@pytest.mark.parametrize("fault", ["frames", "sensor", "nothing"])
+def test_a_cube_that_is_not_what_its_frames_give_is_warned_of(
+    raw_study: Study, small_sensor: MosaicSensor, fault: str
+) -> None:
+    """A model learned from such cubes takes frames for something else, and no figure of its test would show it."""
+    study = with_settings(raw_study)
+    fill_preprocessed(study)
+    if fault == "frames":
+        write_frame(study.files("ID0001C01").raw, make_frames(small_sensor, 7)[0])
+    if fault == "sensor":
+        # As others make it: without a word on what it was made with.
+        write_cube(study.root, "ID0001C01", study.full_cube("ID0001C01", small_sensor.uncorrected()))
+    told = [finding for finding in check_study(study).of("warning") if "not what its frames give" in finding.message]
+    assert [finding.thing for finding in told] == ([] if fault == "nothing" else [str(study.files("ID0001C01").cube)])
+
+
 def test_cubes_of_two_kinds_are_not_mixed(raw_study: Study) -> None:
     study = with_settings(raw_study)
     write_cube(study.root, "ID0002C01", study.cube("ID0002C01"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gliomap.preprocessing import HyperCube
+from gliomap.preprocessing import HyperCube, PreprocessingConfig, normalise
 from gliomap.studies import write_capture_files
 
 CODES = np.array([0, 101, 200, 301, 302, 320], np.uint16)
@@ -28,14 +28,14 @@ def write_study(
         generator = np.random.default_rng([7, number])
         tissue = generator.permutation(np.arange(shape[0] * shape[1] // 36) % 5 + 1)
         tissue = tissue.reshape(shape[0] // 6, shape[1] // 6).repeat(6, 0).repeat(6, 1)
-        data = (means[tissue] + generator.normal(0, noise, (*shape, bands))).astype(np.float32)
+        data = normalise((means[tissue] + generator.normal(0, noise, (*shape, bands))).astype(np.float32))
         mask = np.ones(shape, bool)
         mask[0, :3] = False
         data[~mask] = 0
         codes = np.where(generator.random(shape) < 0.6, CODES[tissue], 0).astype(np.uint16)
         codes[0, :3] = 101
         codes[0, 4] = 310
-        cube = HyperCube(data, None, "reflectance", mask, np.where(mask, 0, 4).astype(np.uint8))
+        cube = HyperCube(data, None, PreprocessingConfig().units, mask, np.where(mask, 0, 4).astype(np.uint8))
         write_capture_files(root, capture, cube=cube, codes=codes)
     return root
 

@@ -129,6 +129,14 @@ def test_a_cube_of_other_units_is_classified_with_a_warning(bundle: Path, study:
     assert load_npz(path).n_bands == 25
 
 
+def test_a_mat_file_of_another_normalisation_is_classified_with_a_warning(bundle: Path, copy: Path) -> None:
+    path = capture_files(copy, CAPTURE).cube
+    found = read_mat(path, ["preProcessedImage"])["preProcessedImage"]
+    assert classify(bundle, CubeFile(path)).result.warnings == ()
+    write_mat(path, {"preProcessedImage": found * np.float32(0.4)})
+    assert "spectra of another normalisation" in classify(bundle, CubeFile(path)).result.warnings[0]
+
+
 def test_masked_pixels_are_counted_by_reason_and_have_no_class(bundle: Path, copy: Path) -> None:
     path = capture_files(copy, CAPTURE).cube
     found = read_mat(path, ["preProcessedImage"])["preProcessedImage"].copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gliomap.bundles import open_bundle
 from gliomap.errors import (
     CubeError,
     LeakageError,
@@ -19,9 +21,9 @@ from gliomap.errors import (
 )
 from gliomap.learning import LabelledCube, PatchSource, predict
 from gliomap.preprocessing import HyperCube
-from gliomap.studies import Study, open_study, write_capture_files, write_map
+from gliomap.studies import Study, open_study, write_capture_files, write_cube, write_map
 from gliomap.taxonomy import THESIS_CLASSES
-from gliomap.workflows import evaluate, open_run, plan_training, train
+from gliomap.workflows import evaluate, make_bundle, open_run, plan_training, train
 from support import shared
 
 QUICK = {"epochs": 4, "batch_size": 64}
@@ -98,6 +100,20 @@ def test_where_nothing_is_held_out_the_last_patient_is_and_it_is_said(study, cap
     record = open_run(train(study, model="lda")).record
     assert any("the last patient, ID0004, is tested" in hint for hint in record.hints)
     assert "ID0004, is tested" in caplog.text
+
+
+@pytest.mark.parametrize("protocol", ["holdout", "lopo"])
+def test_cubes_that_are_not_normalised_as_said_are_told_once_and_recorded(study, caplog, protocol):
+    for capture in ("ID0001C01", "ID0002C01"):
+        cube = open_study(study).cube(capture)
+        write_cube(study, capture, dataclasses.replace(cube, data=cube.data / 2))
+    caplog.set_level(logging.WARNING)
+    run = open_run(train(study, model="lda", protocol=protocol))
+    told = "the spectra of ID0001C01, ID0002C01 are not normalised by 'brightness'"
+    assert len([one for one in caplog.messages if "not normalised" in one]) == (1 if protocol == "holdout" else 2)
+    assert any(told in hint for hint in run.model_run.record.hints)
+    make_bundle(run.path)
+    assert told in open_bundle(run.path / "bundle").card
 
 
 def test_validation_is_by_patient_and_said(study):

@@ -11,6 +11,7 @@ from gliomap.preprocessing._steps import (
     calibrate,
     correct_spectra,
     cube_to_mosaic,
+    is_normalised,
     mosaic_to_cube,
     normalise,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "decimate",
     "drop_bands",
     "helicoid_chain",
+    "is_normalised",
     "load_npz",
     "minmax",
     "mosaic_to_cube",

@@ -10,13 +10,25 @@ import numpy.typing as npt
 from gliomap.errors import CubeError
 from gliomap.preprocessing._config import Normalisation
 
-__all__ = ["brightness", "calibrate", "correct_spectra", "cube_to_mosaic", "mosaic_to_cube", "normalise", "normalised"]
+__all__ = [
+    "brightness",
+    "calibrate",
+    "correct_spectra",
+    "cube_to_mosaic",
+    "is_normalised",
+    "mosaic_to_cube",
+    "normalise",
+    "normalised",
+]
 
 _Float32 = npt.NDArray[np.float32]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 _TINY = 1e-30
 """Its reciprocal is still finite in float32."""
+
+_CHANGED, _STRAY = 0.01, 0.01
+"""Normalising once more may change a spectrum by this share of its brightness, and this share of spectra by more."""
 
 
 def calibrate(
@@ -137,6 +149,23 @@ def normalise(data: _Float32, kind: Normalisation = "brightness", *, min_brightn
         float32 of the same shape; finite.
     """
     return normalised(data, kind, min_brightness)[0]
+
+
+def is_normalised(spectra: _Float32, kind: Normalisation) -> bool:
+    """Whether spectra are what `normalise` gives, which to do once more leaves as it is.
+
+    Parameters
+    ----------
+    spectra
+        (N, bands) float32, finite.
+    kind
+        As for `normalise`. Not all can be told: for 'none' the answer is always True, and spectra of 'snv' have an RMS of
+        1 too, as those of 'brightness'.
+    """
+    if kind == "none" or not len(spectra):
+        return True
+    change = np.abs(normalise(spectra, kind) - spectra).max(axis=-1)
+    return bool(np.mean(change > _CHANGED * brightness(spectra)) <= _STRAY)
 
 
 def normalised(data: _Float32, kind: Normalisation, min_brightness: float) -> tuple[_Float32, npt.NDArray[np.bool_]]:

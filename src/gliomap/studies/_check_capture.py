@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gliomap.captures import read_frame
 from gliomap.errors import GlioMapError, MachineError, machine_error
-from gliomap.preprocessing import HyperCube
+from gliomap.preprocessing import HyperCube, brightness
 from gliomap.studies._arrays import labelled_spectra, read_dataset_arrays, read_reference_pixels
 from gliomap.studies._find_crop import find_crop
 from gliomap.studies._findings import CaptureRow, Finding, Severity
@@ -23,6 +23,9 @@ __all__ = ["CaptureCheck"]
 
 DATA_TOLERANCE = 1e-4
 """Absolute and relative; single precision and another summation order stay far below."""
+
+FRAMES_TOLERANCE, FRAMES_STRAY = 0.01, 0.01
+"""Share of a spectrum's brightness by which a cube may differ from its frames, and share of pixels that may by more."""
 
 Dataset = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint16], npt.NDArray[np.uint16] | None]
 Result = TypeVar("Result")
@@ -204,6 +207,39 @@ class CaptureCheck:
             )
         if current or (current is False and usable_frames):
             self.cube = self._trying(lambda: self.study.cube(self.capture_id))
+        if current and self.cube is not None:
+            self._as_said(self.cube, usable_frames)
+
+    def _as_said(self, cube: HyperCube, usable_frames: bool) -> None:
+        """Whether a prepared cube can be what study.toml says of it: frames will be prepared in that way."""
+        config = self.study.preprocessing
+        if cube.units != config.units:
+            self._add(
+                "warning",
+                self.files.cube,
+                f"its spectra are not normalised by {config.normalisation!r}, as study.toml or its default says: a model of"
+                " them would take frames for something else",
+                "Write into study.toml how they were made ([preprocessing] normalisation = …), or make the cube again with"
+                " `gliomap preprocess STUDY --overwrite`.",
+            )
+            return
+        if not usable_frames:
+            return
+        try:
+            made = self.study.cube_from_frames(self.capture_id)
+        except GlioMapError:
+            return  # without its crop there is nothing to compare
+        both = made.mask & cube.mask
+        apart = np.abs(made.data[both] - cube.data[both]).max(axis=-1)
+        share = float(np.mean(apart > FRAMES_TOLERANCE * brightness(made.data[both]))) if both.any() else 0.0
+        if share > FRAMES_STRAY:
+            self._add(
+                "warning",
+                self.files.cube,
+                f"{share:.0%} of its spectra are not what its frames give with the sensor, preprocessing, exposures and"
+                " crop of study.toml: a model of them would take frames for something else",
+                "Correct study.toml, or make the cube again with `gliomap preprocess STUDY --overwrite`.",
+            )
 
     def _map(self, codes: npt.NDArray[np.uint16]) -> None:
         for code in self.classes.unknown(codes):

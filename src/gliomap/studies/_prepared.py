@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap.errors import StudyError
-from gliomap.preprocessing import HyperCube, PreprocessingConfig, Reason, chain_sensor
+from gliomap.preprocessing import HyperCube, PreprocessingConfig, Reason, chain_sensor, is_normalised
 from gliomap.sensors import MosaicSensor
 from gliomap.studies._arrays import read_cube_file
 from gliomap.studies._layout import CHAIN_VARIABLE
@@ -18,6 +18,12 @@ from gliomap.studies._mat import read_mat
 from gliomap.studies._settings import CaptureSettings
 
 __all__ = ["chain_of", "read_chain", "read_prepared"]
+
+OTHER_UNITS = "spectra of another normalisation"
+"""Units of a cube that is not what it is said to be."""
+
+_JUDGED = 10_000
+"""Spectra of a cube that are looked at for their normalisation."""
 
 Chain = npt.NDArray[np.uint8]
 
@@ -58,7 +64,8 @@ def read_prepared(path: Path, sensor: MosaicSensor | None, config: Preprocessing
     """Read a prepared cube.
 
     A spectrum of zeros is masked, as the thesis's files have no other way to say that a pixel is invalid.
-    Wavelengths are the sensor's; None without one.
+    Wavelengths are the sensor's; None without one. Units are those of `config`, or `OTHER_UNITS` where the spectra are
+    not normalised in its way.
 
     Raises
     ------
@@ -82,4 +89,6 @@ def read_prepared(path: Path, sensor: MosaicSensor | None, config: Preprocessing
     reasons[(reasons == 0) & ~data.any(axis=2)] = Reason.ZERO_BRIGHTNESS
     mask = reasons == 0
     data[~mask] = 0
-    return HyperCube(data, wavelengths, config.units, mask, reasons)
+    spectra = data[mask]
+    as_said = is_normalised(spectra[:: -(-len(spectra) // _JUDGED) or 1], config.normalisation)
+    return HyperCube(data, wavelengths, config.units if as_said else OTHER_UNITS, mask, reasons)

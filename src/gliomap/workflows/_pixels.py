@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+import logging
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +21,16 @@ from gliomap.workflows._plan import TrainingPlan
 __all__ = ["CachedCube", "TrainingPixels", "read_cube", "read_pixels", "role_pixels"]
 
 
+logger = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True, eq=False)
 class CachedCube:
-    """A capture as training sees it, and its wavelengths (nm) where they are known."""
+    """A capture as training sees it, its wavelengths (nm) where they are known, and what its values are."""
 
     cube: LabelledCube
     wavelengths_nm: tuple[float, ...] | None
+    units: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +49,8 @@ class TrainingPixels:
         Of the bands; None where unknown.
     cubes, pixels, class_names
         What they are made of; `pixels` are bool (H, W), those that train or validate.
+    doubts
+        What a reader of the result should know of them.
     """
 
     training: PatchSource
@@ -54,6 +61,7 @@ class TrainingPixels:
     cubes: tuple[LabelledCube, ...]
     pixels: tuple[npt.NDArray[np.bool_], ...]
     class_names: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
     def everything(self) -> PatchSource:
         """Training and validation pixels together."""
@@ -85,6 +93,10 @@ def read_pixels(
     for capture in track(missing, "reading cubes", len(missing)):
         known[capture] = read_cube(plan.study, capture, split.patients[capture], plan.sensor, plan.classes)
     cubes = {capture: known[capture].cube for capture in captures}
+    strange = [capture for capture in captures if known[capture].units != plan.study.preprocessing.units]
+    doubts = (_doubt(strange, plan.study),) if strange else ()
+    if not set(strange).isdisjoint(missing):  # told once, not in every fold
+        logger.warning(*doubts)
     wavelengths = next((known[one].wavelengths_nm for one in captures if known[one].wavelengths_nm is not None), None)
     check_bands(list(cubes.values()))
     wanted = {role: role_pixels(split, cubes, role) for role in roles}
@@ -117,7 +129,15 @@ def read_pixels(
     together = tuple(cubes[capture] for capture in captures)
     either = tuple(np.any([chosen[one] for chosen in wanted.values() if one in chosen], axis=0) for one in captures)
     return TrainingPixels(
-        sources["train"], sources.get("validation"), used, masked, wavelengths, together, either, names
+        sources["train"], sources.get("validation"), used, masked, wavelengths, together, either, names, doubts
+    )
+
+
+def _doubt(captures: Sequence[str], study: Study) -> str:
+    few = ", ".join(captures[:3]) + (f" and {len(captures) - 3} more" if len(captures) > 3 else "")
+    return (
+        f"the spectra of {few} are not normalised by {study.preprocessing.normalisation!r}, as study.toml or its default"
+        " says: a bundle would prepare frames in another way than these cubes; see `gliomap study check`"
     )
 
 
@@ -133,7 +153,7 @@ def read_cube(
     cube = study.cube(capture, sensor, config)
     labelled = LabelledCube.from_cube(capture, patient, cube, study.codes(capture), classes)
     waves = cube.wavelengths_nm
-    return CachedCube(labelled, None if waves is None else tuple(float(value) for value in waves))
+    return CachedCube(labelled, None if waves is None else tuple(float(value) for value in waves), cube.units)
 
 
 def role_pixels(split: Split, cubes: Mapping[str, LabelledCube], role: str) -> dict[str, npt.NDArray[np.bool_]]:

@@ -131,7 +131,7 @@ def _record(plan: FoldsPlan, begun: datetime, track: Track, cache: MutableMappin
             "study": fingerprint,
             "protocol": plan.folds.protocol,
             "split_fingerprint": plan.folds.fingerprint,
-            "hints": plan.hints,
+            "hints": (*plan.hints, *data.doubts),
             "labelled": {},
             "masked": {},
             "ignored_codes": {},

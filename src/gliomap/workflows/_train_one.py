@@ -139,7 +139,7 @@ def first_record(plan: TrainingPlan, data: TrainingPixels, begun: datetime) -> R
         classes=plan.classes,
         training=plan.config,
         split_fingerprint=plan.split.fingerprint,
-        hints=plan.hints,
+        hints=(*plan.hints, *data.doubts),
         labelled={**{role: dict(counts) for role, counts in data.used.items()}, "test": plan.counts("test")},
         masked=dict(data.masked),
         ignored_codes={role: codes for role in ROLES if (codes := plan.ignored_codes(role))},
