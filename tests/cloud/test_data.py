@@ -18,7 +18,9 @@ from cloud.identity import SECRET, token
 from cloud.machine_room import ACCOUNT
 from cloud.workspace import Fault
 from gliomap._files import sha256_of
+from gliomap.deploy.azure._study import study_files
 from gliomap.errors import AzureError
+from gliomap.studies import open_study
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -47,6 +49,14 @@ def test_a_study_goes_up_becomes_data_assets_and_comes_back_equal(
     azure("download", "nemesis-ground-truth:1", tmp_path / "maps")
     assert set(hashes(tmp_path / "maps")) == {path.name for path in (small_study / "GroundTruthMaps").iterdir()}
     assert {one["name"] for one in azure("dataset", "list")} == set(made)
+
+
+def test_frames_go_along_whatever_their_ending(small_study: Path, tmp_path: Path) -> None:
+    study = shutil.copytree(small_study, tmp_path / "study")
+    for path in (study / "tif").iterdir():
+        path.rename(path.with_suffix(".TIF"))
+    expected = {f"tif/{path.name}" for path in (study / "tif").iterdir()}
+    assert {name for name in study_files(open_study(study)) if name.startswith("tif/")} == expected
 
 
 def test_all_of_it_again_sends_and_makes_nothing(azure: Azure, room: Room, small_study: Path, tmp_path: Path) -> None:

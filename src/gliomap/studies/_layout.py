@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,9 @@ __all__ = [
     "capture_files",
     "capture_of_file",
     "check_capture_id",
+    "other_endings",
     "patient_in",
+    "written_name",
 ]
 
 SETTINGS_FILE = "study.toml"
@@ -80,7 +83,7 @@ def patient_in(capture_id: str) -> str:
 
 
 def capture_files(root: Path, capture_id: str) -> CaptureFiles:
-    """Where the files of a capture lie in the study at `root`."""
+    """Where the files of a capture lie in the study at `root`, under the names that we write."""
     patient, number = patient_in(capture_id), capture_id[7:]
     return CaptureFiles(
         raw=root / "tif" / f"{capture_id}.tif",
@@ -92,8 +95,34 @@ def capture_files(root: Path, capture_id: str) -> CaptureFiles:
     )
 
 
+def written_name(path: Path) -> Path:
+    """A frame's path as we write it: those of cameras may end in .TIF or .tiff. Any other path stays as it is."""
+    return path.with_suffix(".tif") if path.suffix.lower() in (".tif", ".tiff") else path
+
+
+def other_endings(files: Iterable[Path]) -> dict[Path, Path]:
+    """Frames that end otherwise than we write them: path as we write it → path.
+
+    Raises
+    ------
+    StudyError
+        Two files differ by their ending only.
+    """
+    found: dict[Path, Path] = {}
+    pairs = [(first, path) for path in files if (first := found.setdefault(written_name(path), path)) != path]
+    if pairs:
+        first, second = pairs[0]
+        more = f", and {len(pairs) - 1} more such pairs" if len(pairs) > 1 else ""
+        raise StudyError(
+            first.parent,
+            f"holds both {first.name} and {second.name}{more}, which differ by their ending only",
+            "Keep the one that belongs to the capture, and move the other out.",
+        )
+    return {name: path for name, path in found.items() if name != path}
+
+
 def capture_of_file(path: Path) -> str | None:
     """The capture that a file of the layout belongs to, by its folder and name; None for any other file."""
     pattern = _FILE_NAMES.get(path.parent.name)
-    found = pattern.fullmatch(path.name) if pattern else None
+    found = pattern.fullmatch(written_name(path).name) if pattern else None
     return f"{found['patient']}C{found['number']}" if found else None

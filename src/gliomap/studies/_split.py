@@ -17,6 +17,7 @@ from gliomap._progress import Track, silent
 from gliomap.errors import LeakageError, StudyError
 from gliomap.preprocessing import PreprocessingConfig
 from gliomap.studies._duplicates import Duplicate, duplicate_files
+from gliomap.studies._layout import written_name
 from gliomap.studies._pixel_parts import PixelParts
 from gliomap.studies._study import SensorLike, Study
 
@@ -240,11 +241,14 @@ def hash_sources(
     config: PreprocessingConfig | None = None,
     track: Track = silent,
 ) -> dict[str, str]:
-    """SHA-256 of every file that these captures' cubes and maps are read from, and of their crops."""
+    """SHA-256 of every file that these captures' cubes and maps are read from, and of their crops.
+
+    Frames go by the names that we write, whatever their endings are here.
+    """
     hashes: dict[str, str] = {}
     for capture_id in track(sorted(captures), "Hashing files"):
         for path in study.sources(capture_id, sensor, config):
-            hashes[path.relative_to(study.root).as_posix()] = sha256_of(path)
+            hashes[written_name(path.relative_to(study.root)).as_posix()] = sha256_of(path)
         name = f"{_CROP}{capture_id}"
         if digest := _hash_of(study, name):
             hashes[name] = digest
@@ -258,7 +262,7 @@ def _hash_of(study: Study, name: str) -> str | None:
     if name.startswith(_CROP):
         crop = study.crop(name.removeprefix(_CROP))
         return None if crop is None else hashlib.sha256(crop.model_dump_json().encode()).hexdigest()
-    path = study.root / name
+    path = study.located(study.root / name)
     return sha256_of(path) if path.is_file() else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -24,7 +24,14 @@ from gliomap.studies._arrays import (
     read_dataset,
     read_reference_pixels,
 )
-from gliomap.studies._layout import FOLDERS, CaptureFiles, capture_files, capture_of_file, patient_in
+from gliomap.studies._layout import (
+    FOLDERS,
+    CaptureFiles,
+    capture_files,
+    capture_of_file,
+    other_endings,
+    patient_in,
+)
 from gliomap.studies._prepared import chain_of, read_chain, read_prepared
 from gliomap.studies._settings import CaptureSettings, Crop, StudySettings, read_study_toml
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
@@ -46,7 +53,7 @@ def open_study(path: str | Path) -> Study:
     Raises
     ------
     StudyError
-        No such folder, no capture in it, or a study.toml that cannot be used.
+        No such folder, no capture in it, frames that differ by their ending only, or a study.toml that cannot be used.
     """
     root = Path(path)
     if not root.is_dir():
@@ -54,10 +61,10 @@ def open_study(path: str | Path) -> Study:
         raise StudyError(root, fault, "Give the study folder, or make one with `gliomap phantom DIR`.")
     settings = read_study_toml(root)
     found = {
-        capture
+        file: capture
         for folder in FOLDERS
         if (root / folder).is_dir()
-        for file in (root / folder).iterdir()
+        for file in sorted((root / folder).iterdir())
         if (capture := capture_of_file(file)) is not None
     }
     if not found:
@@ -66,7 +73,7 @@ def open_study(path: str | Path) -> Study:
             f"holds no capture: nothing in {', '.join(f'{folder}/' for folder in FOLDERS)} is named like one",
             "Name files as in tif/ID0018C09.tif or GroundTruthMaps/SNAPgtID0018C09_cropped_Pre-processed.mat.",
         )
-    return Study(root, settings, tuple(sorted(found)))
+    return Study(root, settings, tuple(sorted(set(found.values()))), other_endings(found))
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +88,14 @@ class Study:
         Content of its study.toml.
     capture_ids
         Every capture that any file names, sorted.
+    endings
+        Frames that end in .TIF, .tiff or the like: path as we write it → path.
     """
 
     root: Path
     settings: StudySettings
     capture_ids: tuple[str, ...]
+    endings: Mapping[Path, Path] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -117,7 +127,14 @@ class Study:
             raise StudyError(
                 f"capture {capture_id!r}", f"is not in {self.root}", f"It has: {', '.join(self.capture_ids)[:500]}."
             )
-        return capture_files(self.root, capture_id)
+        files = capture_files(self.root, capture_id)
+        return replace(
+            files, raw=self.located(files.raw), white=self.located(files.white), dark=self.located(files.dark)
+        )
+
+    def located(self, path: Path) -> Path:
+        """Where a file of the layout lies that we would write at `path`."""
+        return self.endings.get(path, path)
 
     def has_raw(self, capture_id: str) -> bool:
         """Whether raw, white and dark frames are all there."""

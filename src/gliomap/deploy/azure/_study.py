@@ -36,7 +36,7 @@ FOLDER_OF_PART: Mapping[str, str] = {
 }
 
 _LAYOUT = ("tif", "preProcessedImages", "GroundTruthMaps", "datasets")
-_SUFFIXES = (".tif", ".mat")
+_SUFFIXES = (".tif", ".tiff", ".mat")
 
 
 class Inventory(BaseModel):
@@ -89,7 +89,7 @@ def study_files(study: Study) -> dict[str, Path]:
         f"{folder}/{path.name}": path
         for folder in _LAYOUT
         for path in sorted((study.root / folder).glob("*"))
-        if path.is_file() and path.suffix in _SUFFIXES
+        if path.is_file() and path.suffix.lower() in _SUFFIXES
     }
     for name in ("study.toml", study.settings.sensor or ""):
         beside = study.root / name

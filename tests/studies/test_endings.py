@@ -1,0 +1,90 @@
+"""Frames as cameras name them: .TIF, .tiff; read like .tif, and refused where two could be meant."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gliomap.errors import StudyError
+from gliomap.sensors import MosaicSensor, write_sensor_toml
+from gliomap.studies import Study, check_study, fill_preprocessed, make_holdout, open_study, write_capture_files
+from studies.makers import make_codes, make_frames
+
+CAPTURES = ("ID0001C01", "ID0002C01", "ID0003C011")
+
+
+@pytest.fixture
+def study(tmp_path: Path, small_sensor: MosaicSensor) -> Study:
+    """Three captures as frames with full-size maps, and their camera."""
+    root = tmp_path / "study"
+    for seed, capture_id in enumerate(CAPTURES):
+        write_capture_files(root, capture_id, frames=make_frames(small_sensor, seed), codes=make_codes(12, 14, seed))
+    write_sensor_toml(small_sensor, root / "camera.toml")
+    (root / "study.toml").write_text('sensor = "camera.toml"\n', encoding="utf-8")
+    return open_study(root)
+
+
+def with_other_endings(study: Study) -> Study:
+    for path, ending in zip(sorted((study.root / "tif").iterdir()), cycle((".TIF", ".tiff", ".Tiff")), strict=False):
+        path.rename(path.with_suffix(ending))
+    return open_study(study.root)
+
+
+def test_frames_are_read_whatever_case_and_length_their_ending_has(study: Study) -> None:
+    expected = [study.cube(capture_id).data for capture_id in CAPTURES]
+    other = with_other_endings(study)
+    assert other.capture_ids == CAPTURES
+    assert not list((other.root / "tif").glob("*.tif"))
+    for capture_id, cube in zip(CAPTURES, expected, strict=True):
+        np.testing.assert_array_equal(other.cube(capture_id).data, cube)
+
+
+def test_a_check_finds_nothing_else_in_them(study: Study) -> None:
+    before = check_study(study).findings
+    assert check_study(with_other_endings(study)).findings == before
+    (study.root / "tif" / "ID0001C01.png").touch()
+    strays = set(check_study(open_study(study.root)).findings) - set(before)
+    assert [finding.message for finding in strays] == [
+        "1 files are not named as in the layout and are not read: ID0001C01.png"
+    ]
+
+
+def test_cubes_are_made_of_them_under_the_names_that_we_write(study: Study) -> None:
+    assert fill_preprocessed(with_other_endings(study)).written == CAPTURES
+    names = {path.name for path in (study.root / "preProcessedImages").iterdir()}
+    assert names == {f"SNAPimages{capture_id}_cropped_Pre-processed.mat" for capture_id in CAPTURES}
+
+
+def test_a_split_is_of_the_same_study_whatever_the_endings(study: Study) -> None:
+    split = make_holdout(study, test_patients=["ID0003"])
+    other = with_other_endings(study)
+    split.verify(other)
+    assert make_holdout(other, test_patients=["ID0003"]).fingerprint == split.fingerprint
+    other.files("ID0001C01").raw.write_bytes(b"another")
+    with pytest.raises(StudyError, match=r"files differ: tif/ID0001C01\.tif"):
+        split.verify(other)
+
+
+def test_the_same_frame_twice_is_found_under_any_ending(study: Study) -> None:
+    tif = study.root / "tif"
+    (tif / "ID0002C01.tif").unlink()
+    (tif / "ID0002C01.TIF").write_bytes((tif / "ID0001C01.tif").read_bytes())
+    duplicates = make_holdout(open_study(study.root), test_patients=["ID0003"]).duplicates
+    assert [one.captures for one in duplicates] == [("ID0001C01", "ID0002C01")]
+
+
+@pytest.mark.parametrize("ending", [".TIF", ".tiff", ".TIFF"])
+def test_two_frames_that_differ_by_their_ending_are_refused(study: Study, ending: str) -> None:
+    frame = study.root / "tif" / "ID0001CW01.tif"
+    frame.with_suffix(ending).write_bytes(frame.read_bytes())
+    with pytest.raises(StudyError, match="differ by their ending only") as caught:
+        open_study(study.root)
+    assert "ID0001CW01.tif" in caught.value.fault
+    assert f"ID0001CW01{ending}" in caught.value.fault
+    other = study.root / "tif" / "ID0002C01.tif"
+    other.with_suffix(ending).touch()
+    with pytest.raises(StudyError, match="and 1 more such pairs"):
+        open_study(study.root)
