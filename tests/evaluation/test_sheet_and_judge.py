@@ -101,6 +101,10 @@ class TestContactSheet:
         with Image.open(tmp_path / "sheet.png") as image:
             assert image.size[0] > 2 * 72
 
+    def test_a_phantom_is_called_so(self, framed: Study, tmp_path: Path, drawn: list[str]) -> None:
+        contact_sheet(framed, tmp_path / "sheet.png")
+        assert "1 synthetic patient, 1 capture" in " ".join(drawn)
+
     def test_totals_and_patients_of_each_class_stand_in_the_legend(
         self, study: Study, tmp_path: Path, drawn: list[str]
     ) -> None:

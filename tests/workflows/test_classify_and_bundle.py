@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import gliomap.workflows as workflows
+from gliomap.bundles import open_bundle
 from gliomap.errors import BundleError, ModelError, OutputExistsError, RunError, SensorError, UsageError
 from gliomap.phantom import make_phantom
 from gliomap.preprocessing import load_npz, preprocess_capture, save_npz
@@ -87,6 +88,21 @@ def test_a_capture_of_a_study_brings_its_ground_truth(bundle: Path, study: Path)
     assert (done.tissue.labels[labelled] == done.truth[labelled]).mean() > 0.5, "easy patients are easy"
 
 
+def test_pictures_and_warnings_say_what_is_synthetic(
+    bundle: Path, study: Path, tmp_path: Path, drawn: list[str]
+) -> None:
+    told = classify(bundle, StudyCapture(study, CAPTURE), out=tmp_path / "a-phantom")
+    assert told.result.warnings == ()
+    assert f"Tissue map · {CAPTURE} (synthetic patient)" in " ".join(drawn)
+    drawn.clear()
+    told = classify(bundle, frames(study), out=tmp_path / "perhaps-a-person")
+    (warning,) = told.result.warnings
+    assert "from synthetic patients only" in warning
+    words = " ".join(drawn)
+    assert "(synthetic patient)" not in words
+    assert "trained on synthetic patients" in words
+
+
 def test_a_cropped_ground_truth_is_put_in_its_place(bundle: Path, copy: Path) -> None:
     codes = open_study(copy).codes(CAPTURE)
     write_map(copy, CAPTURE, codes[5:45, 7:67].copy())
@@ -132,7 +148,7 @@ def test_a_cube_of_other_units_is_classified_with_a_warning(bundle: Path, study:
 def test_a_mat_file_of_another_normalisation_is_classified_with_a_warning(bundle: Path, copy: Path) -> None:
     path = capture_files(copy, CAPTURE).cube
     found = read_mat(path, ["preProcessedImage"])["preProcessedImage"]
-    assert classify(bundle, CubeFile(path)).result.warnings == ()
+    assert classify(bundle, CubeFile(path)).result.warnings == (open_bundle(bundle).caution,)
     write_mat(path, {"preProcessedImage": found * np.float32(0.4)})
     assert "spectra of another normalisation" in classify(bundle, CubeFile(path)).result.warnings[0]
 

@@ -109,11 +109,12 @@ class TestAgain:
         assert (evaluated / "metrics.json").read_bytes() == before
 
     def test_replacing_it_keeps_the_pictures_and_takes_the_next_version(
-        self, copied: tuple[Path, Path], evaluated: Path
+        self, copied: tuple[Path, Path], evaluated: Path, drawn: list[str]
     ) -> None:
         study, run = copied
         again = evaluate(run, study=study, overwrite=True)
         assert again.record.version == 2
+        assert f"LDA · {TESTED} (synthetic patient)" in " ".join(drawn)
         first, second = (again.folder / f"LDA_{TESTED}_noCV_version_{n}.png" for n in (1, 2))
         assert first.read_bytes() == (evaluated / first.name).read_bytes()
         assert second.read_bytes() == first.read_bytes()

@@ -53,6 +53,20 @@ class Bundle:
         return None if self.manifest.sensor is None else self.manifest.sensor.build()
 
     @property
+    def caution(self) -> str | None:
+        """What whoever sees a map of it must know of the model; None where nothing is known against it."""
+        training = self.manifest.training
+        if training is None or not training.synthetic:
+            return None
+        return "the model has learned from synthetic patients only: its maps say nothing about people"
+
+    @property
+    def caption(self) -> str:
+        """What its pictures say of where they come from."""
+        told = f"bundle {self.manifest.name} ({self.identity[:12]})"
+        return told if self.caution is None else f"{told}, trained on synthetic patients"
+
+    @property
     def has_trees(self) -> bool:
         """Whether its graphs have operators of `ML_DOMAIN`, which not every backend knows."""
         try:

@@ -194,6 +194,7 @@ class Training(_Part):
 
     study: str
     study_fingerprint: str
+    synthetic: bool = Field(default=False, description="The patients are a phantom's, no people.")
     protocol: str
     split_fingerprint: str
     patients: dict[str, tuple[str, ...]] = Field(description="Role (train, validation, test) → patients.")

@@ -89,7 +89,7 @@ def _tell(ui: Ui, made: Demo) -> None:
     ui.text(
         "",
         f"Colours: {colours}; hatched: not classified.",
-        "Where drape and gauze lie, in the corners, the map is wrong: the network has no class for them.",
+        "Where drape and gauze lie, outside the opening, the map is wrong: the network has no class for them.",
         "These are synthetic patients, easier than real ones, and one patient is no measurement.",
         f"{result.notice}. A map never says 'no tumour'.",
         "",

@@ -88,8 +88,11 @@ def _preferred(accept: str) -> list[str]:
     return [kind for _, _, kind in sorted(ranked)]
 
 
-def render(form: AnswerForm, tissue: TissueMap, cube: Callable[[], HyperCube], palette: str) -> bytes:
-    """Encode a map in any form but JSON; `cube` gives the frame before normalisation, for pictures of the tissue."""
+def render(form: AnswerForm, tissue: TissueMap, cube: Callable[[], HyperCube], palette: str, origin: str) -> bytes:
+    """Encode a map in any form but JSON.
+
+    `cube` gives the frame before normalisation, for pictures of the tissue; `origin` stands under their title.
+    """
     if form == "labels":
         return labels_png(tissue, palette)
     if form == "npz":
@@ -97,10 +100,9 @@ def render(form: AnswerForm, tissue: TissueMap, cube: Callable[[], HyperCube], p
     if form == "tiff":
         return tiff_bytes(tissue.labels)
     rgb = synthetic_rgb(cube())
-    subtitle = f"bundle {tissue.bundle[:12]}"
     if form == "map":
-        return png(map_picture(tissue, rgb, palette=palette, subtitle=subtitle))
-    return png(overlay_picture(tissue, rgb, palette=palette, by_confidence=True, subtitle=subtitle))
+        return png(map_picture(tissue, rgb, palette=palette, subtitle=origin))
+    return png(overlay_picture(tissue, rgb, palette=palette, by_confidence=True, subtitle=origin))
 
 
 def labels_png(tissue: TissueMap, palette: str) -> bytes:
@@ -126,13 +128,13 @@ def _encoded(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def packed(tissue: TissueMap, cube: Callable[[], HyperCube], palette: str, result: bytes) -> bytes:
+def packed(tissue: TissueMap, cube: Callable[[], HyperCube], palette: str, origin: str, result: bytes) -> bytes:
     """Everything as a ZIP archive; files are called as `gliomap classify -o` calls them."""
     files = {
         "labels.npy": _npy(tissue.labels),
         "probabilities.npy": _npy(tissue.probabilities),
-        "map.png": render("map", tissue, cube, palette),
-        "overlay.png": render("overlay", tissue, cube, palette),
+        "map.png": render("map", tissue, cube, palette, origin),
+        "overlay.png": render("overlay", tissue, cube, palette, origin),
         "result.json": result,
     }
     buffer = io.BytesIO()

@@ -68,6 +68,8 @@ def load_model(
     _try_out(engine)
     model = ServedModel(engine, version, datetime.now(UTC))
     logger.info("serving %s (%s) with %s", model.name, model.identity[:12], backend)
+    if engine.bundle.caution is not None:
+        logger.warning(engine.bundle.caution)
     return model
 
 

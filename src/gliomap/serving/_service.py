@@ -188,7 +188,7 @@ class Service:
         taken_at = raw.taken_at if by_camera else ask.received_at
         tissue = model.engine.classify_frame(raw.data, references, taken_at=taken_at)
         timings |= {stage: seconds for stage, seconds in tissue.timings.items() if stage != "total"}
-        notes = _frame_notes(raw)
+        notes = (*_frame_notes(raw), *filter(None, [model.engine.bundle.caution]))
         return Mapped(tissue, model, raw, references, (*pair.warnings, *notes), timings, {**pair.hashes, **hashes})
 
     def answer(self, ask: Ask, form: AnswerForm) -> Answer:
@@ -212,9 +212,9 @@ class Service:
             body = dump_json(result.model_copy(update={"labels_png": picture}).model_dump(mode="json"))
         elif form == "zip":
             told = self.result(ask, mapped).model_dump(mode="json", exclude={"labels_png"})
-            body = packed(mapped.tissue, mapped.cube, ask.palette, dump_json(told))
+            body = packed(mapped.tissue, mapped.cube, ask.palette, _origin(ask, mapped), dump_json(told))
         else:
-            body = render(form, mapped.tissue, mapped.cube, ask.palette)
+            body = render(form, mapped.tissue, mapped.cube, ask.palette, _origin(ask, mapped))
         mapped.timings["encode"] = time.perf_counter() - begun
         case = self.record(ask, mapped, body)
         if case is not None:
@@ -311,6 +311,16 @@ def _open_archive(settings: ServiceSettings) -> Archive | None:
 def _hash(sent: Sent) -> str:
     content = sent.content if isinstance(sent, FrameBytes) else np.ascontiguousarray(sent).tobytes()
     return hashlib.sha256(content).hexdigest()
+
+
+def _origin(ask: Ask, mapped: Mapped) -> str:
+    """What a picture tells of where it comes from: model, references, and the time of its frame."""
+    taken_at = mapped.raw.taken_at
+    references = "its own references" if ask.references is None else f"references {ask.references}"
+    moment = f"received {ask.received_at:%Y-%m-%d %H:%M:%S} UTC"
+    if taken_at is not None:
+        moment = f"frame of {taken_at:%Y-%m-%d %H:%M:%S}"
+    return f"{mapped.model.engine.bundle.caption} · {references} · {moment}"
 
 
 def _frame_notes(raw: Frame) -> tuple[str, ...]:

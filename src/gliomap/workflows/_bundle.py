@@ -224,6 +224,7 @@ def _training(run: Run, source: Run) -> Training:
     return Training(
         study=record.study.name,
         study_fingerprint=record.study.fingerprint,
+        synthetic=record.study.synthetic,
         protocol=run.record.protocol,
         split_fingerprint=run.record.split_fingerprint,
         patients={role: tuple(split.patients_of(role)) for role in ROLES},

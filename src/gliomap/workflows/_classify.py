@@ -128,13 +128,18 @@ def classify(
     loaded = load_input(source, engine)
     engine.load()  # before the clock of the first frame runs
     tissue, rgb, warnings = _classified(engine, loaded, asked)
+    if engine.bundle.caution is not None and not loaded.synthetic:
+        warnings.append(engine.bundle.caution)
     for warning in warnings:
         logger.warning(warning)
     if tissue.blanked is not None:
         logger.warning("the map is blank: %s", tissue.blanked)
     result = _result(engine, bundle, loaded, tissue, (*loaded.warnings, *warnings), asked)
     done = Classification(tissue, rgb, loaded.truth, result, None)
-    return done if out is None else _write(done, out, asked.palette, overwrite=overwrite)
+    if out is None:
+        return done
+    title = f"Tissue map · {result.input.capture or _stem(result)}{' (synthetic patient)' if loaded.synthetic else ''}"
+    return _write(done, out, asked.palette, title, engine.bundle.caption, overwrite=overwrite)
 
 
 def _classified(engine: Engine, loaded: Loaded, asked: ClassifyOptions) -> tuple[TissueMap, Picture, list[str]]:
@@ -203,10 +208,10 @@ def _result(
     )
 
 
-def _write(done: Classification, out: Path, palette: str, *, overwrite: bool) -> Classification:
+def _write(
+    done: Classification, out: Path, palette: str, title: str, subtitle: str, *, overwrite: bool
+) -> Classification:
     tissue, result = done.tissue, done.result
-    title = f"Tissue map · {result.input.capture or _stem(result)}"
-    subtitle = f"bundle {result.bundle.name} ({result.bundle.identity[:12]})"
     files = {"labels": LABELS, "probabilities": PROBABILITIES, "map": MAP, "overlay": OVERLAY}
     written = replace(done, result=result.model_copy(update={"files": files}), folder=out)
     with atomic_folder(out, overwrite=overwrite) as folder:

@@ -76,6 +76,8 @@ class Loaded:
         For result.json; already logged.
     record
         What it was.
+    synthetic
+        It shows a phantom's patient, as far as is known: frames and cubes by themselves do not tell.
     """
 
     record: InputRecord
@@ -83,6 +85,7 @@ class Loaded:
     cube: HyperCube | None = None
     truth: npt.NDArray[np.uint8] | None = None
     warnings: tuple[str, ...] = ()
+    synthetic: bool = False
 
 
 def load_input(source: Source, engine: Engine) -> Loaded:
@@ -144,6 +147,7 @@ def _load_from_study(source: StudyCapture, engine: Engine) -> Loaded:
         path = study.files(source.capture).cube
         loaded = _with_cube(cube, path, InputRecord.model_validate({"kind": "study cube", **given}), engine)
         shape = (cube.height, cube.width)
+    loaded = replace(loaded, synthetic=bool(study.settings.synthetic))
     if not study.has_map(source.capture):
         return loaded
     codes = study.codes(source.capture)

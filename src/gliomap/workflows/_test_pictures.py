@@ -58,7 +58,7 @@ def draw_capture(fold: FoldTest, tested: TestedCapture, folder: Path, *, palette
             truth=tested.truth,
             rgb=rgb,
         )
-    title = f"{record.model.title} · {capture}"
+    title = f"{record.model.title} · {capture}{' (synthetic patient)' if record.study.synthetic else ''}"
     subtitle = f"{summary_line(tested.judged.metrics, record.classes)} · {_trained_on(fold, tested.judged.patient)}"
     stem = picture_stem(record.model.title, capture, record.protocol)
     pictures = {

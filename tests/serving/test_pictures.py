@@ -1,0 +1,55 @@
+"""A picture that leaves the service says of itself where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bundles.makers import small_bundle, small_sensor
+from gliomap.bundles import Training, write_bundle
+from gliomap.serving import Service, ServiceSettings
+from gliomap.serving._bodies import FrameBytes
+from gliomap.serving._service import Ask
+from serving.servers import Scene
+
+TRAINING = Training(
+    study="phantom",
+    study_fingerprint="0" * 64,
+    synthetic=True,
+    protocol="holdout",
+    split_fingerprint="1" * 64,
+    patients={},
+    captures={},
+    seed=0,
+)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    plain = small_bundle(tmp_path / "plain", sensor=small_sensor())
+    manifest = plain.manifest.model_copy(update={"training": TRAINING})
+    bundle = write_bundle(tmp_path / "bundle", manifest, plain.cube_graph, plain.frame_graph)
+    made = Service(ServiceSettings(bundle.path))
+    yield made
+    made.close()
+
+
+def ask(scene: Scene) -> Ask:
+    frames = {role: FrameBytes.guessed(content) for role, content in scene.files.items()}
+    return Ask("classify", "camera", "1", frames, references=None, received_at=datetime(2026, 3, 4, 12, 5, tzinfo=UTC))
+
+
+def test_model_references_and_time_stand_under_the_title(service: Service, scene: Scene, drawn: list[str]) -> None:
+    for form in ("map", "overlay", "zip"):
+        drawn.clear()
+        service.answer(ask(scene), form)
+        words = " ".join(drawn)
+        assert f"bundle small ({service.model.identity[:12]}), trained on synthetic patients" in words
+        assert "its own references · received 2026-03-04 12:05:00 UTC" in words
+
+
+def test_an_answer_warns_of_a_model_that_never_saw_people(service: Service, scene: Scene) -> None:
+    assert "from synthetic patients only" in service.result(ask(scene), service.classify(ask(scene))).warnings[-1]
