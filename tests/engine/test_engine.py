@@ -143,6 +143,16 @@ def test_a_zero_spectrum_of_a_cube_is_not_classified(bundle: Bundle) -> None:
     assert not found.probabilities[2, 1].any()
 
 
+def test_a_spectrum_beyond_all_reckoning_gives_no_nan(bundle: Bundle) -> None:
+    data = np.ones((4, 4, 4), np.float32)
+    data[2, 1] = 3e38
+    cube = HyperCube(data, None, "reflectance", np.ones((4, 4), np.bool_), np.zeros((4, 4), np.uint8))
+    found = Engine(bundle).classify_cube(cube)
+    assert np.isfinite(found.confidence).all()
+    assert np.isfinite(found.probabilities).all()
+    assert not found.probabilities[found.labels == 0].any()
+
+
 def test_invalid_references_blank_the_map(bundle: Bundle, scene: FrameScene) -> None:
     engine = Engine(bundle)
     swapped = engine.prepare(scene.dark, scene.white)

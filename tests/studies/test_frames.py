@@ -128,17 +128,32 @@ def test_filling_makes_a_study_toml_where_there_is_none(raw_study: Study) -> Non
     assert settings == StudySettings(sensor="camera.toml", preprocessing=PreprocessingConfig())
 
 
+def test_a_dry_run_tells_what_filling_does_and_writes_nothing(raw_study: Study) -> None:
+    (raw_study.root / "study.toml").write_text("name = 'Kept'\n", encoding="utf-8")
+    study, before = open_study(raw_study.root), files_of(raw_study.root)
+    told = fill_preprocessed(study, study.root / "camera.toml", SNV, dry_run=True)
+    assert files_of(study.root) == before
+    assert open_study(study.root).settings == study.settings
+    done = fill_preprocessed(study, study.root / "camera.toml", SNV)
+    assert (told.written, told.kept, told.recorded) == (done.written, done.kept, done.recorded)
+    assert told.masked == {}
+
+
 @pytest.mark.parametrize(
     ("sensor", "config", "fault"),
-    [("nemesis", None, "names the sensor 'camera.toml', not 'nemesis'"), (None, SNV, "not PreprocessingConfig")],
+    [
+        ("nemesis", None, "names the sensor 'camera.toml', not 'nemesis'"),
+        (None, SNV, "says normalisation = 'brightness', not 'snv'"),
+    ],
 )
 def test_filling_contradicts_no_study_toml(
     raw_study: Study, sensor: str | None, config: PreprocessingConfig | None, fault: str
 ) -> None:
     study = with_settings(raw_study, preprocessing=PreprocessingConfig().as_dict())
     before = files_of(study.root)
-    with pytest.raises(StudyError, match=fault):
-        fill_preprocessed(study, sensor, config)
+    for dry_run in (True, False):
+        with pytest.raises(StudyError, match=fault):
+            fill_preprocessed(study, sensor, config, dry_run=dry_run)
     assert files_of(study.root) == before
 
 

@@ -45,6 +45,14 @@ def test_single_values_and_long_names_use_the_short_and_the_long_form_of_an_elem
     assert [variable.kind for variable in list_mat(tmp_path / "ours.mat")] == ["uint8", "logical"]
 
 
+@pytest.mark.parametrize("values", [[[True]], [[True, False], [False, True]]])
+def test_a_sparse_logical_matrix_is_no_plain_array(tmp_path: Path, values: list[list[bool]]) -> None:
+    scipy.io.savemat(tmp_path / "sparse.mat", {"map": scipy.sparse.csc_matrix(np.array(values))})
+    assert [variable.kind for variable in list_mat(tmp_path / "sparse.mat")] == ["sparse"]
+    with pytest.raises(StudyError, match="'map' is a sparse"):
+        read_mat(tmp_path / "sparse.mat", ["map"])
+
+
 def test_doubles_that_matlab_stored_as_small_integers_come_back_as_doubles(tmp_path: Path) -> None:
     # MATLAB stores a double array of small whole numbers as bytes; the class stays 'double'.
     body = b"".join(

@@ -11,6 +11,7 @@ from gliomap.errors import LeakageError, StudyError, UsageError
 from gliomap.studies import (
     CaptureSettings,
     Crop,
+    ExposureTimes,
     Split,
     Study,
     StudySettings,
@@ -188,6 +189,26 @@ def test_a_crop_that_moved_is_noticed(prepared_study: StudyMaker) -> None:
     split.verify(crop(0))
     with pytest.raises(StudyError, match=r"1 of 9 files differ: study.toml crop of ID0001C01"):
         split.verify(crop(1))
+
+
+def test_exposures_that_changed_are_noticed(prepared_study: StudyMaker) -> None:
+    """They change a cube that is made of frames, and no file of the study tells so."""
+    study = prepared_study()
+
+    def exposed(**times: float) -> Study:
+        write_study_toml(study.root, StudySettings(exposures=ExposureTimes(**times) if times else None))
+        return open_study(study.root)
+
+    alike = {"raw_ms": 40, "white_ms": 40, "dark_ms": 40}
+    split = make_holdout(study, ["ID0002"])
+    split.verify(exposed(**alike))
+    with pytest.raises(StudyError, match=r"files differ: study\.toml exposures of ID0001C01"):
+        split.verify(exposed(**{**alike, "white_ms": 12}))
+    split = make_holdout(exposed(**{**alike, "white_ms": 12}), ["ID0002"])
+    split.verify(exposed(**{**alike, "white_ms": 12}))
+    for others in ({**alike, "white_ms": 20}, alike, {}):
+        with pytest.raises(StudyError, match=r"files differ: study\.toml exposures of ID0001C01"):
+            split.verify(exposed(**others))
 
 
 def test_more_files_than_before_do_not_matter(prepared_study: StudyMaker) -> None:

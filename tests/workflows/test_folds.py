@@ -14,7 +14,10 @@ import pytest
 
 from gliomap.bundles import open_bundle
 from gliomap.errors import OutputExistsError, RunError, StudyError, UsageError
-from gliomap.studies import Folds, PixelParts, Split, open_study, write_cube, write_map
+from gliomap.phantom import make_phantom
+from gliomap.preprocessing import PreprocessingConfig
+from gliomap.sensors import get_sensor, resized
+from gliomap.studies import Folds, PixelParts, Split, open_study, write_cube, write_map, write_study_toml
 from gliomap.tracking import write_record
 from gliomap.workflows import (
     FoldsPlan,
@@ -401,6 +404,17 @@ class TestSanity:
         with pytest.raises(RunError, match="mixes patients"):
             measure_sanity(run, "learning-curve")
         assert measure_sanity(run, "shuffle-labels").points[0].balanced_accuracy.mean < 0.45
+
+    def test_spectra_are_prepared_as_the_run_s_were_whatever_study_toml_says_by_now(self, tmp_path: Path) -> None:
+        camera = resized(get_sensor("generic-nir-5x5"), 30, 40)
+        root = make_phantom(tmp_path / "study", patients=3, difficulty="easy", sensor=camera, label_fraction=0.4)
+        shutil.rmtree(root / "preProcessedImages")
+        run = train(root, model="lda", protocol="lopo", final=False)
+        before = measure_sanity(run, "learning-curve")
+        settings = open_study(root).settings
+        other = settings.model_copy(update={"preprocessing": PreprocessingConfig(normalisation="area")})
+        write_study_toml(root, other)
+        assert measure_sanity(run, "learning-curve", overwrite=True).points == before.points
 
     def test_a_patient_of_one_class_has_no_oracle(self, make_study: Callable[..., Path]) -> None:
         root = make_study()

@@ -167,17 +167,9 @@ def _fill_study(ui: Ui, folder: Path, sensor: str | None, config: PreprocessingC
     from gliomap.studies import fill_preprocessed, open_study
 
     study = open_study(folder)
-    if dry_run:
-        study.sensor(sensor)
-        able = [capture for capture in study.capture_ids if study.has_raw(capture)]
-        written = [capture for capture in able if ui.overwrite or not study.has_cube(capture)]
-        kept = [capture for capture in able if capture not in written]
-        without = [capture for capture in study.capture_ids if capture not in able]
-        masked: dict[str, int] = {}
-    else:
-        report = fill_preprocessed(study, sensor, config, overwrite=ui.overwrite, track=ui.track)
-        written, kept, without = list(report.written), list(report.kept), list(report.without_frames)
-        masked = dict(report.masked)
+    report = fill_preprocessed(study, sensor, config, overwrite=ui.overwrite, dry_run=dry_run, track=ui.track)
+    written, kept, without = list(report.written), list(report.kept), list(report.without_frames)
+    masked = report.masked
     if ui.as_json:
         ui.result(
             {

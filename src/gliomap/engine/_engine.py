@@ -296,8 +296,8 @@ class Engine:
         reasons = np.where(sure | (reasons != 0), reasons, np.uint8(Reason.ZERO_BRIGHTNESS))
         mask = reasons == 0
         labels *= mask
-        # Masked spectra are 0, and the graph gives those no probability: this is for graphs that do.
-        stray = sure & ~mask
+        # Masked spectra are 0, and the graph gives those no probability: this is for graphs that do, and for NaN.
+        stray = (confidence != 0) & ~mask
         if stray.any():
             confidence[stray] = 0
             probabilities[:, stray] = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tomli_w
@@ -14,7 +14,7 @@ from gliomap.preprocessing import PreprocessingConfig
 from gliomap.studies._layout import SETTINGS_FILE
 from gliomap.studies._prepared import chain_of
 from gliomap.studies._settings import StudySettings, parse_study_toml, write_study_toml
-from gliomap.studies._study import Study, open_study
+from gliomap.studies._study import Study
 from gliomap.studies._write import write_cube
 
 __all__ = ["FillReport", "fill_preprocessed"]
@@ -27,7 +27,7 @@ class FillReport:
     Attributes
     ----------
     written
-        Captures whose cube was made.
+        Captures whose cube was made, or would be.
     kept
         Captures whose cube was there already, made with the same sensor and preprocessing or by others.
     without_frames
@@ -35,7 +35,7 @@ class FillReport:
     masked
         Written capture → masked pixels.
     recorded
-        Whether study.toml was made or added to.
+        Whether study.toml was made or added to, or would be.
     """
 
     written: tuple[str, ...]
@@ -51,6 +51,7 @@ def fill_preprocessed(
     config: PreprocessingConfig | None = None,
     *,
     overwrite: bool = False,
+    dry_run: bool = False,
     track: Track = silent,
 ) -> FillReport:
     """Make the prepared cube of every capture that has frames; a second call goes on where one was stopped.
@@ -71,6 +72,8 @@ def fill_preprocessed(
         None takes that of study.toml, else the default chain.
     overwrite
         Make cubes again that are there.
+    dry_run
+        Check all that can be checked without reading frames, and write nothing.
     track
         Told of each capture.
 
@@ -86,7 +89,11 @@ def fill_preprocessed(
     with_frames = [capture_id for capture_id in study.capture_ids if study.has_raw(capture_id)]
     if not with_frames:
         raise StudyError(study.root, "has no capture with raw, white and dark frames", "Add them to its tif/ folder.")
-    study, recorded = _recorded(study, sensor, config, with_frames, overwrite=overwrite)
+    settings = _settled(study, sensor, config, with_frames, overwrite=overwrite)
+    recorded = settings != study.settings
+    if recorded and not dry_run:
+        _add_to_settings(study.root, study.settings, settings)
+    study = replace(study, settings=settings)
     camera = study.sensor()
     there = [capture_id for capture_id in with_frames if study.has_cube(capture_id)]
     if not overwrite:
@@ -94,7 +101,7 @@ def fill_preprocessed(
     kept = [] if overwrite else there
     todo = [capture_id for capture_id in with_frames if capture_id not in kept]
     masked: dict[str, int] = {}
-    for capture_id in track(todo, "Preprocessing"):
+    for capture_id in () if dry_run else track(todo, "Preprocessing"):
         cube = study.cube_from_frames(capture_id, camera)
         chain = chain_of(camera, study.preprocessing, study.capture_settings(capture_id))
         write_cube(study.root, capture_id, cube, chain=chain)
@@ -118,22 +125,22 @@ def _refuse_stale(study: Study, there: list[str]) -> None:
         )
 
 
-def _recorded(
+def _settled(
     study: Study,
     sensor: str | Path | None,
     config: PreprocessingConfig | None,
     with_frames: list[str],
     *,
     overwrite: bool,
-) -> tuple[Study, bool]:
-    """Write sensor and preprocessing into study.toml where they are not there yet, and open the study again."""
+) -> StudySettings:
+    """The study's settings with sensor and preprocessing, where they do not name them yet."""
     settings = study.settings
     if sensor is not None and settings.sensor is not None:
         wanted, named = study.sensor(sensor), study.sensor()
         if wanted.fingerprint() != named.fingerprint():
             raise _contradiction(study, f"names the sensor {settings.sensor!r}, not {str(sensor)!r}")
     if config is not None and settings.preprocessing not in (None, config):
-        raise _contradiction(study, f"says {settings.preprocessing}, not {config}")
+        raise _contradiction(study, f"says {_differing(study.preprocessing, config)}")
     wanted_config = config or study.preprocessing
     if wanted_config != study.preprocessing:
         staying = [
@@ -149,11 +156,14 @@ def _recorded(
             )
     study.sensor(sensor)
     new_sensor = None if settings.sensor is not None or sensor is None else _sensor_entry(study.root, sensor)
-    new_config = None if settings.preprocessing is not None else wanted_config
-    if new_sensor is None and new_config is None:
-        return study, False
-    _add_to_settings(study.root, settings, new_sensor, new_config)
-    return open_study(study.root), True
+    return settings.model_copy(
+        update={"sensor": new_sensor or settings.sensor, "preprocessing": settings.preprocessing or wanted_config}
+    )
+
+
+def _differing(said: PreprocessingConfig, asked: PreprocessingConfig) -> str:
+    pairs = {name: (value, asked.as_dict()[name]) for name, value in said.as_dict().items()}
+    return " and ".join(f"{name} = {one!r}, not {other!r}" for name, (one, other) in pairs.items() if one != other)
 
 
 def _contradiction(study: Study, fault: str) -> StudyError:
@@ -174,26 +184,24 @@ def _sensor_entry(root: Path, sensor: str | Path) -> str:
     return absolute.relative_to(base).as_posix() if absolute.is_relative_to(base) else absolute.as_posix()
 
 
-def _add_to_settings(
-    root: Path, settings: StudySettings, sensor: str | None, config: PreprocessingConfig | None
-) -> None:
+def _add_to_settings(root: Path, said: StudySettings, settings: StudySettings) -> None:
     """Add lines to study.toml without touching those that are there."""
-    changes = {key: value for key, value in {"sensor": sensor, "preprocessing": config}.items() if value is not None}
-    expected = settings.model_copy(update=changes)
     path = root / SETTINGS_FILE
     if not path.exists():
-        write_study_toml(root, expected)
+        write_study_toml(root, settings)
         return
-    text = path.read_text(encoding="utf-8")
-    if sensor is not None:
+    text, added = path.read_text(encoding="utf-8"), []
+    if settings.sensor is not None and said.sensor is None:
         # A key before the first table header belongs to the top level, wherever else the file goes.
-        text = tomli_w.dumps({"sensor": sensor}) + text
-    if config is not None:
-        text = text.rstrip("\n") + "\n\n" + tomli_w.dumps({"preprocessing": config.as_dict()})
-    if parse_study_toml(text.encode(), path) != expected:
+        added.append(tomli_w.dumps({"sensor": settings.sensor}))
+        text = added[-1] + text
+    if settings.preprocessing is not None and said.preprocessing is None:
+        added.append(tomli_w.dumps({"preprocessing": settings.preprocessing.as_dict()}))
+        text = text.rstrip("\n") + "\n\n" + added[-1]
+    if parse_study_toml(text.encode(), path) != settings:
         raise StudyError(
             path,
             "cannot be added to without changing what it says",
-            f"Write into it yourself: {', '.join(f'{key} = {value}' for key, value in changes.items())}.",
+            f"Write into it yourself: {'; '.join(line for part in added for line in part.splitlines() if line)}.",
         )
     write_text(path, text)

@@ -253,7 +253,7 @@ class _Elements:
         n_bytes = math.prod(shape) * np.dtype(_CLASS_DTYPES[code]).itemsize if code in _CLASS_DTYPES else 0
         if flags & _COMPLEX_FLAG:
             kind = f"complex {kind}"
-        elif flags & _LOGICAL_FLAG:
+        elif flags & _LOGICAL_FLAG and code in _CLASS_DTYPES:  # a sparse matrix can be logical too
             kind = "logical"
         return _Entry(MatVariable(name, shape, kind, n_bytes), code, source)
 

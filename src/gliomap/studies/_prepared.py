@@ -43,12 +43,12 @@ def chain_of(sensor: MosaicSensor, config: PreprocessingConfig, capture: Capture
         Its crop and exposures. Exposures that are all alike change nothing and count as none.
     """
     known = capture or CaptureSettings()
-    times = known.exposures.model_dump(exclude_none=True) if known.exposures else {}
+    times = known.exposures
     made_with = {
         "sensor": sensor.fingerprint(),
         "preprocessing": config.as_dict(),
         "crop": known.crop.model_dump() if known.crop else None,
-        "exposures": times if len(set(times.values())) > 1 else None,
+        "exposures": times.model_dump(exclude_none=True) if times and times.matter else None,
     }
     digest = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).digest()
     return np.frombuffer(digest, np.uint8).reshape(1, -1)

@@ -61,6 +61,11 @@ class ExposureTimes(_Model):
     dark_ms: Milliseconds
     white_dark_ms: Milliseconds | None = None
 
+    @property
+    def matter(self) -> bool:
+        """Whether they are not all alike; else they change nothing."""
+        return len(set(self.model_dump(exclude_none=True).values())) > 1
+
 
 class CaptureSettings(_Model):
     """What is known of one capture beyond its files."""

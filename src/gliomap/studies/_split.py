@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ class Split:
     patients
         Capture → patient, aliases followed.
     files
-        File, relative to the study → SHA-256 of what it held; crops of study.toml stand beside them.
+        File, relative to the study → SHA-256 of what it held; crops and exposures of study.toml stand beside them.
     pixels
         Where the protocol divides pixels and not patients, how; then captures have several roles, and every
         result overstates. None where patients are kept apart.
@@ -211,6 +212,8 @@ class Split:
             for name, digest in track(sorted(self.files.items()), "Comparing files")
             if _hash_of(study, name) != digest
         ]
+        told = {name for capture in sorted(self.patients) for name in _settings_of(study, capture)}
+        changed += sorted(told - self.files.keys())
         if changed:
             raise self._differs(study, f"{len(changed)} of {len(self.files)} files differ: {listed(changed)}")
 
@@ -241,7 +244,7 @@ def hash_sources(
     config: PreprocessingConfig | None = None,
     track: Track = silent,
 ) -> dict[str, str]:
-    """SHA-256 of every file that these captures' cubes and maps are read from, and of their crops.
+    """SHA-256 of every file that these captures' cubes and maps are read from, and of their crops and exposures.
 
     Frames go by the names that we write, whatever their endings are here.
     """
@@ -249,19 +252,27 @@ def hash_sources(
     for capture_id in track(sorted(captures), "Hashing files"):
         for path in study.sources(capture_id, sensor, config):
             hashes[written_name(path.relative_to(study.root)).as_posix()] = sha256_of(path)
-        name = f"{_CROP}{capture_id}"
-        if digest := _hash_of(study, name):
-            hashes[name] = digest
+        hashes |= _settings_of(study, capture_id)
     return hashes
 
 
-_CROP = "study.toml crop of "
+_SETTING = re.compile(r"study\.toml \w+ of (ID\w+)")
+
+
+def _settings_of(study: Study, capture_id: str) -> dict[str, str]:
+    """What study.toml says that changes the capture's cube, by a name that stands among those of files, hashed."""
+    known = study.capture_settings(capture_id)
+    parts = {"crop": known.crop, "exposures": known.exposures if known.exposures and known.exposures.matter else None}
+    return {
+        f"study.toml {what} of {capture_id}": hashlib.sha256(part.model_dump_json().encode()).hexdigest()
+        for what, part in parts.items()
+        if part is not None
+    }
 
 
 def _hash_of(study: Study, name: str) -> str | None:
-    if name.startswith(_CROP):
-        crop = study.crop(name.removeprefix(_CROP))
-        return None if crop is None else hashlib.sha256(crop.model_dump_json().encode()).hexdigest()
+    if setting := _SETTING.fullmatch(name):
+        return _settings_of(study, setting[1]).get(name)
     path = study.located(study.root / name)
     return sha256_of(path) if path.is_file() else None
 

@@ -161,7 +161,10 @@ def _bench(run: Run, study: str | Path | None, sensor: SensorLike | None, track:
         {"model": record.model.name, "hidden": record.model.hidden, "classes": record.classes, "sensor": camera},
         track,
     )
-    return _Bench(run, folds, replace(ground, config=record.training), track)
+    # Prepared as the run's cubes were, whatever study.toml says by now.
+    settings = where.settings.model_copy(update={"preprocessing": record.preprocessing})
+    ground = replace(ground, study=replace(where, settings=settings), config=record.training)
+    return _Bench(run, folds, ground, track)
 
 
 def _shuffled(bench: _Bench) -> SanityPoint:
