@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from evaluation.report.scenes import SHAPE, evaluation, history, picture, report
 from gliomap.evaluation.report._charts import curves_chart, strip_chart
 from gliomap.evaluation.report._pictures import capture_panels, confidence_ramp
 from gliomap.evaluation.report._tables import confusion, folds, labelled_pixels, overall, patients
+from gliomap.evaluation.report._words import summary
 from gliomap.taxonomy import THESIS_CLASSES
 
 
@@ -74,3 +76,16 @@ def test_confidence_grows_lighter_evenly() -> None:
     steps = np.diff(lightness)
     assert (steps > 0).all()
     assert steps.max() < 3 * steps.min()
+
+
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [(1.0, "100 %"), (0.996, "more than 99 %"), (0.994, "99 %"), (0.004, "less than 1 %"), (0.0, "0 %")],
+)
+def test_nearly_all_is_not_called_all(share: float, told: str) -> None:
+    record = evaluation(patients=("ID0001",))
+    found = record.patients["ID0001"]
+    tumour = replace(found.classes[1], sensitivity=share)
+    one = replace(found, classes=(found.classes[0], tumour, *found.classes[2:]))
+    words = " ".join(summary(reported(record.model_copy(update={"patients": {"ID0001": one}}))))
+    assert f"Of the pixels labelled tumour, {told} were found" in words.replace("\N{NO-BREAK SPACE}", " ")

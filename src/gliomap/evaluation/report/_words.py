@@ -147,4 +147,9 @@ def _many(count: int, thing: str) -> str:
 
 
 def _per_cent(value: float) -> str:
+    """A share in words; 0 % and 100 % are none and all, never nearly so."""
+    if 0.995 <= value < 1:
+        return "more than 99\N{NO-BREAK SPACE}%"
+    if 0 < value < 0.005:
+        return "less than 1\N{NO-BREAK SPACE}%"
     return f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
