@@ -291,6 +291,10 @@ class TestCommand:
         assert "--fast" in result.err
         assert result.err.endswith("See: gliomap demo --help\n")
 
+    def test_a_verb_that_is_nearly_right_is_guessed(self, gliomap: Run) -> None:
+        told = "error: gliomap study: no such command 'chekc'. Did you mean 'check'? See: gliomap study --help\n"
+        assert gliomap("study", "chekc").err == told
+
     def test_threads_must_be_positive(self, gliomap: Run) -> None:
         result = gliomap("demo", "--threads", "0")
         assert result.code == 2

@@ -200,6 +200,14 @@ def test_what_is_not_there_is_named(prepared_study: StudyMaker, tmp_path: Path) 
         open_study(tmp_path / "empty")
 
 
+def test_a_folder_beside_the_study_names_the_study(prepared_study: StudyMaker) -> None:
+    root = prepared_study().root
+    with pytest.raises(StudyError, match=rf"Give the study folder itself: {root}\."):
+        open_study(root / "GroundTruthMaps")
+    with pytest.raises(StudyError, match=rf"Give a study in it: {root}\."):
+        open_study(root.parent)
+
+
 @pytest.mark.parametrize(
     ("values", "fault"),
     [

@@ -92,6 +92,7 @@ def main() -> NoReturn:
 
 def _report_usage(error: _UsageFault, arguments: Sequence[str]) -> int:
     command = error.ctx.command_path if error.ctx is not None else "gliomap"
-    fault = error.format_message().rstrip(".")
-    known = UsageError(command, fault[:1].lower() + fault[1:], f"See: {command} --help")
+    fault, asks, guess = error.format_message().partition(" Did you mean ")
+    remedy = f"{asks.lstrip()}{guess} See: {command} --help".lstrip()
+    known = UsageError(command, fault[:1].lower() + fault[1:].rstrip("."), remedy)
     return report(known, as_json="--json" in arguments, verbose=False)

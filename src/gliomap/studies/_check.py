@@ -96,7 +96,7 @@ def _stray_files(study: Study) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 str(place),
-                f"{len(strays)} files are not named as in the layout and are not read: {', '.join(strays[:5])}{more}",
+                f"files that are not named as in the layout are not read: {', '.join(strays[:5])}{more}",
                 "Name them like the others, or move them out.",
             )
 

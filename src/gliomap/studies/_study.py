@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -71,9 +72,21 @@ def open_study(path: str | Path) -> Study:
         raise StudyError(
             root,
             f"holds no capture: nothing in {', '.join(f'{folder}/' for folder in FOLDERS)} is named like one",
-            "Name files as in tif/ID0018C09.tif or GroundTruthMaps/SNAPgtID0018C09_cropped_Pre-processed.mat.",
+            _study_nearby(root)
+            or "Name files as in tif/ID0018C09.tif or GroundTruthMaps/SNAPgtID0018C09_cropped_Pre-processed.mat.",
         )
     return Study(root, settings, tuple(sorted(set(found.values()))), other_endings(found))
+
+
+def _study_nearby(root: Path) -> str | None:
+    """What to give instead, where the study is a folder in this one, or this is a folder of it."""
+    if root.resolve().name in FOLDERS:
+        return f"Give the study folder itself: {root.parent if root.name else root.resolve().parent}."
+    with suppress(PermissionError):
+        inside = sorted(folder for folder in root.iterdir() if folder.is_dir() and is_study(folder))
+        if inside:
+            return f"Give a study in it: {', '.join(map(str, inside[:5]))}."
+    return None
 
 
 @dataclass(frozen=True, eq=False)
