@@ -279,12 +279,13 @@ class Engine:
         with self._lock:
             spare = self._gains.setdefault(references, [])
             gain = spare.pop() if spare else references.gain.copy()
-        tiles, known = (_by_tiles(one, references) for one in (gain, references.gain))
+        tiles = _by_tiles(gain, references)
+        before = tiles[rows, :, columns]
         tiles[rows, :, columns] = 0
         try:
             yield gain
         finally:
-            tiles[rows, :, columns] = known[rows, :, columns]
+            tiles[rows, :, columns] = before
             with self._lock:
                 spare.append(gain)
 
@@ -292,15 +293,15 @@ class Engine:
         """Mask what is not valid; a pixel that the graph gives no probability for no other reason has no brightness."""
         computed = time.perf_counter()
         labels, confidence, probabilities = outputs
-        sure = confidence > 0
-        reasons = np.where(sure | (reasons != 0), reasons, np.uint8(Reason.ZERO_BRIGHTNESS))
-        mask = reasons == 0
+        sure, unmasked = confidence > 0, reasons == 0
+        mask = sure & unmasked
+        if (valid := np.count_nonzero(mask)) < np.count_nonzero(unmasked):
+            reasons = np.where(unmasked & ~sure, np.uint8(Reason.ZERO_BRIGHTNESS), reasons)
         labels *= mask
-        # Masked spectra are 0, and the graph gives those no probability: this is for graphs that do, and for NaN.
-        stray = (confidence != 0) & ~mask
-        if stray.any():
-            confidence[stray] = 0
-            probabilities[:, stray] = 0
+        if valid < np.count_nonzero(confidence):
+            # Masked spectra are 0, and the graph gives those no probability: this is for graphs that do, and for NaN.
+            confidence[~mask] = 0
+            probabilities[:, ~mask] = 0
         end = time.perf_counter()
         timings = {
             "check": checked - start,
