@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -18,11 +19,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy
 import tifffile
 
 from gliomap.errors import ArchiveError, ArchiveFullError
 from gliomap.serving.archive import Archive, ArchiveReader, Case
 from gliomap.serving.archive._case import case_path
+from gliomap.serving.archive._index import CaseRow, Index
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 RAW = np.arange(12, dtype=np.uint16).reshape(3, 4)
@@ -224,6 +227,35 @@ class TestRepair:
         Archive.open(tmp_path / "cases", least_free=0).close()
         assert [row.id for row in ArchiveReader(tmp_path / "cases").rows()] == [name]
 
+    def test_an_index_that_is_lost_is_made_anew_however_many_cases_there_are(self, tmp_path: Path) -> None:
+        """Databases take so many parameters in a statement and no more: some 32,766 in SQLite, here 1,500."""
+        index = Index(tmp_path)
+        sqlalchemy.event.listen(
+            index._engine,
+            "connect",
+            lambda connection, _: connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 1500),
+        )
+        index._engine.dispose()
+        first = CaseRow(
+            "20261123T091501000000-1a2b3c4d",
+            NOW,
+            "stream",
+            "camera",
+            None,
+            "m",
+            "",
+            "b" * 64,
+            None,
+            "c" * 64,
+            "d" * 64,
+            False,
+        )
+        rows = [replace(first, id=f"20261123T091501{number:06}-1a2b3c4d") for number in range(3500)]
+        index.add(rows[:10])
+        index.add(rows)
+        assert index.ids() == {row.id for row in rows}
+        index.close()
+
     def test_a_torn_line_of_the_log_is_cut_off_and_its_case_added_as_recovered(self, tmp_path: Path) -> None:
         archive = Archive.open(tmp_path / "cases", least_free=0)
         archive.record(CASE)
@@ -250,8 +282,6 @@ class TestRepair:
         assert reader(archive).verify().faults == ()
 
     def test_a_database_that_goes_away_loses_no_row(self, archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-        from gliomap.serving.archive._index import Index
-
         with monkeypatch.context() as patched:
 
             def away(*_: object) -> None:

@@ -17,6 +17,9 @@ __all__ = ["CaseRow", "Index"]
 
 FILE = "index.sqlite"
 
+_AT_ONCE = 1000
+"""Rows that are asked for in one statement: databases limit its parameters (PostgreSQL to 65,535, SQLite often to 32,766)."""
+
 _metadata = sa.MetaData()
 _cases = sa.Table(
     "gliomap_cases",
@@ -110,15 +113,18 @@ class Index:
             The database cannot be reached.
         """
         wanted = {row.id: row for row in rows}
-        if not wanted:
+        names = list(wanted)
+        if not names:
             return
         try:
             with self._engine.begin() as connection:
-                found = connection.execute(sa.select(_cases.c.id).where(_cases.c.id.in_(list(wanted))))
-                there = {str(row[0]) for row in found}
-                new = [_values(row) for name, row in wanted.items() if name not in there]
-                if new:
-                    connection.execute(sa.insert(_cases), new)
+                for first in range(0, len(names), _AT_ONCE):
+                    some = names[first : first + _AT_ONCE]
+                    found = connection.execute(sa.select(_cases.c.id).where(_cases.c.id.in_(some)))
+                    there = {str(row[0]) for row in found}
+                    new = [_values(wanted[name]) for name in some if name not in there]
+                    if new:
+                        connection.execute(sa.insert(_cases), new)
         except sa.exc.SQLAlchemyError as error:
             raise unreachable(self._engine.url, error) from error
 
