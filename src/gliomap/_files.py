@@ -18,7 +18,6 @@ __all__ = [
     "atomic_file",
     "atomic_folder",
     "put_in_place",
-    "read_json",
     "refuse_existing",
     "require_suffix",
     "sha256_of",
@@ -132,11 +131,6 @@ def write_json(path: Path, content: Any) -> None:
     NaN and infinity are refused (ValueError): they are not JSON.
     """
     write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file (UTF-8)."""
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def sha256_of(path: Path) -> str:

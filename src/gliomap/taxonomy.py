@@ -6,7 +6,7 @@ tells apart. A `ClassSet` says which codes make which class.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -208,11 +208,6 @@ class ClassSet:
             raise TaxonomyError(f"palette {palette!r}", "is not known", f"Choose one of: {', '.join(palette_names())}.")
         chosen = [tissue.colour if palette == "classic" else tissue.safe_colour for tissue in self.classes]
         return np.array([(0, 0, 0), *chosen], np.uint8)
-
-    def subset(self, indices: Iterable[int]) -> list[TissueClass]:
-        """The classes with these indices, in index order."""
-        wanted = set(indices)
-        return [tissue for tissue in self.classes if tissue.index in wanted]
 
 
 def palette_names() -> tuple[str, ...]:

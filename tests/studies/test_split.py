@@ -27,33 +27,12 @@ SIX = tuple(f"ID000{patient}C0{capture}" for patient in range(1, 7) for capture 
 
 
 def test_a_patient_is_held_out_with_all_captures_and_another_validates(prepared_study: StudyMaker) -> None:
-    split = make_holdout(prepared_study(SIX), test_patients=["ID0002"])
+    split = make_holdout(prepared_study(SIX), test_patients=["ID0002"], validation_patients=["ID0005"])
     assert split.test == ("ID0002C01", "ID0002C02")
-    assert len(split.validation) == 2
-    assert len(split.patients_of("validation")) == 1
+    assert split.validation == ("ID0005C01", "ID0005C02")
     assert set(split.train) | set(split.validation) == set(SIX) - set(split.test)
     assert split.patients_of("test") == ("ID0002",)
     assert not split.allow_same_patient
-
-
-def test_the_seed_decides_who_validates(prepared_study: StudyMaker) -> None:
-    study = prepared_study(SIX)
-    drawn = [make_holdout(study, ["ID0002"], seed=seed).validation for seed in range(12)]
-    assert len(set(drawn)) > 1
-    assert drawn == [make_holdout(study, ["ID0002"], seed=seed).validation for seed in range(12)]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "patients"), [(0, ()), (("ID0004", "ID0005"), ("ID0004", "ID0005")), ((), ()), (None, 1), (3, 3)]
-)
-def test_validation_can_be_named_counted_or_left_out(prepared_study: StudyMaker, wanted, patients) -> None:
-    found = make_holdout(prepared_study(SIX), ["ID0002"], validation_patients=wanted).patients_of("validation")
-    assert (len(found) if isinstance(patients, int) else found) == patients
-
-
-def test_with_one_training_patient_nobody_validates(prepared_study: StudyMaker) -> None:
-    split = make_holdout(prepared_study(["ID0001C01", "ID0001C02", "ID0002C01"]), ["ID0002"])
-    assert (split.train, split.validation) == (("ID0001C01", "ID0001C02"), ())
 
 
 def test_a_tested_patient_who_also_trains_is_refused_unless_allowed(prepared_study: StudyMaker) -> None:
@@ -62,7 +41,7 @@ def test_a_tested_patient_who_also_trains_is_refused_unless_allowed(prepared_stu
         LeakageError, match=r"patient ID0001: stands in test and, with ID0001C02, in (train|validation)"
     ):
         make_holdout(study, test_captures=["ID0001C01"])
-    split = make_holdout(study, test_captures=["ID0001C01"], validation_patients=0, allow_same_patient=True)
+    split = make_holdout(study, test_captures=["ID0001C01"], allow_same_patient=True)
     assert split.allow_same_patient
     assert split.shared_patients == ("ID0001",)
     assert "ID0001C02" in split.train
@@ -107,8 +86,6 @@ def test_only_captures_with_map_and_image_take_part(prepared_study: StudyMaker) 
             StudyError,
             "leave at least one to train on",
         ),
-        ({"test_patients": ["ID0002"], "validation_patients": 2}, UsageError, "2 of 2 training patients"),
-        ({"test_patients": ["ID0002"], "validation_patients": -1}, UsageError, "-1 of 2"),
     ],
 )
 def test_splits_that_make_no_sense_are_refused(prepared_study: StudyMaker, arguments, error, fault) -> None:
@@ -123,7 +100,7 @@ def test_the_fingerprint_is_of_files_and_assignment(prepared_study: StudyMaker) 
     assert len(split.fingerprint) == 64
     others = {
         make_holdout(study, ["ID0003"]).fingerprint,
-        make_holdout(study, ["ID0002"], validation_patients=0).fingerprint,
+        make_holdout(study, ["ID0002"], validation_patients=["ID0001"]).fingerprint,
         make_holdout(study, ["ID0002"], allow_same_patient=True).fingerprint,
     }
     write_cube(study.root, "ID0003C011", make_cube(seed=99))
@@ -238,7 +215,7 @@ def edited(path: Path, **changes: object) -> None:
 )
 def test_an_edited_split_is_refused(prepared_study: StudyMaker, tmp_path: Path, changes, error, fault: str) -> None:
     path = tmp_path / "split.json"
-    make_holdout(prepared_study(), ["ID0002"], seed=7).save(path)
+    make_holdout(prepared_study(), ["ID0002"], validation_patients=["ID0001"], seed=7).save(path)
     edited(path, **changes)
     with pytest.raises(error, match=fault):
         Split.load(path)

@@ -159,6 +159,17 @@ def test_validation_patients_can_be_named_counted_and_left_out(study):
         validating(validation_patients=["ID0001"])
 
 
+def test_the_seed_decides_who_validates(make_study):
+    study = make_study(captures=tuple(f"ID000{number}C01" for number in range(1, 7)))
+
+    def drawn(seed):
+        options = {"model": "fourlayer", "test_patients": ["ID0003"], "seed": seed}
+        return plan_training(study, options).split.patients_of("validation")
+
+    assert len({drawn(seed) for seed in range(8)}) > 1
+    assert [drawn(seed) for seed in range(4)] == [drawn(seed) for seed in range(4)]
+
+
 def test_one_training_patient_means_fixed_epochs_and_a_note(study):
     run = open_run(train(study, test_patients=["ID0001"], train_captures=["ID0003C01"], overrides=QUICK))
     assert run.history().stopped == "all 4 epochs done"

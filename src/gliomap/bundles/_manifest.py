@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, ValidationError, model_validator
 
+from gliomap._fields import field_faults
 from gliomap.errors import BundleError, GlioMapError
 from gliomap.preprocessing import PreprocessingConfig, chain_sensor
 from gliomap.sensors import ActiveArea, MosaicSensor, SpectralCorrection
@@ -316,8 +317,7 @@ def parse_manifest(content: bytes, origin: object) -> Manifest:
     try:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}" for fault in error.errors()[:3]]
-        raise BundleError(origin, "; ".join(faults), _REMEDY) from error
+        raise BundleError(origin, field_faults(error, 3), _REMEDY) from error
     except GlioMapError as error:
         raise BundleError(origin, f"{error.thing} {error.fault}", _REMEDY) from error
 

@@ -105,7 +105,7 @@ def inspect_references(
     for thing, frame in frames.items():
         require_frame(frame, sensor, thing)
     findings = _exposure_findings(sensor, exposures, has_white_dark=white_dark is not None)
-    bright, black = _active(white, sensor), _active(dark if white_dark is None else white_dark, sensor)
+    bright, black = sensor.active(white), sensor.active(dark if white_dark is None else white_dark)
     return (
         *findings,
         *_light_findings(bright, black, sensor),
@@ -119,7 +119,7 @@ def inspect_raw(
 ) -> tuple[Finding, ...]:
     """What is conspicuous in a raw frame next to its references."""
     require_frame(raw, sensor, "raw frame")
-    image, bright, black = (_active(frame, sensor) for frame in (raw, white, dark))
+    image, bright, black = (sensor.active(frame) for frame in (raw, white, dark))
     findings = []
     saturated = float(np.mean(image >= sensor.saturation))
     if saturated > RAW_SATURATED_WARN:
@@ -258,8 +258,3 @@ def _exposure_findings(sensor: MosaicSensor, exposures: Exposures | None, *, has
     if any(plan.factor != 1.0 for plan in plans):
         notes.append(f"the dark of {exposures.dark_ms:g} ms is scaled by time")
     return [Finding("warning", "exposure", note) for note in notes]
-
-
-def _active(frame: _UInt16, sensor: MosaicSensor) -> _UInt16:
-    area = sensor.active_area
-    return frame[area.top : area.top + area.height, area.left : area.left + area.width]

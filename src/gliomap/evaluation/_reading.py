@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from gliomap._fields import field_faults
 from gliomap.errors import RunError, TaxonomyError
 
 __all__ = ["parse_record", "read_record"]
@@ -50,8 +51,6 @@ def parse_record(content: bytes, path: Path, kind: type[Record], what: str, *, a
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(str(step) for step in fault["loc"]) or "file"
-        raise RunError(path, f"is no {what}: {place}: {fault['msg']}", again) from error
+        raise RunError(path, f"is no {what}: {field_faults(error)}", again) from error
     except TaxonomyError as error:
         raise RunError(path, f"is no {what}: {error.thing} {error.fault}", again) from error

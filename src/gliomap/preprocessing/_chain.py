@@ -37,7 +37,7 @@ def preprocess(raw: npt.NDArray[np.uint16], references: References) -> HyperCube
     """
     config, chain = references.config, references.chain
     reasons = raw_reasons(raw, references)
-    active = references.active
+    active = references.sensor.active
     calibrated = np.subtract(active(raw), active(references.dark), dtype=np.float32)
     calibrated *= active(references.gain)
     spectra = correct_spectra(mosaic_to_cube(calibrated, chain.pattern), references.matrix)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,6 @@ _UInt16 = npt.NDArray[np.uint16]
 _Float32 = npt.NDArray[np.float32]
 _Bool = npt.NDArray[np.bool_]
 _Indices = npt.NDArray[np.int64]
-_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 _SMALLEST_FRACTION = 1e-6
 """Of full scale: what is divided by is never less, even where `dark_fraction` is 0."""
@@ -67,10 +65,6 @@ class References:
     def matrix(self) -> _Float32:
         """float32 (bands, positions): M."""
         return self.chain.band_matrix().astype(np.float32)
-
-    def active(self, frame: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
-        """The part of a frame that has filters (a view)."""
-        return _active(frame, self.sensor)
 
 
 def chain_sensor(sensor: MosaicSensor, config: PreprocessingConfig) -> MosaicSensor:
@@ -191,8 +185,8 @@ def _places_of(flags: _Bool) -> _Indices:
 def _tile_reasons(white: _UInt16, lit: _Bool, sensor: MosaicSensor) -> npt.NDArray[np.uint8]:
     """uint8 (h, w): what the white and the sensor's own defects say; one bad pixel condemns its tile."""
     reasons = np.zeros(sensor.cube_shape, np.uint8)
-    reasons[_any_in_tile(~_active(lit, sensor), sensor)] |= np.uint8(Reason.DARK)
-    reasons[_any_in_tile(_active(white, sensor) >= sensor.saturation, sensor)] |= np.uint8(Reason.SATURATED)
+    reasons[_any_in_tile(~sensor.active(lit), sensor)] |= np.uint8(Reason.DARK)
+    reasons[_any_in_tile(sensor.active(white) >= sensor.saturation, sensor)] |= np.uint8(Reason.SATURATED)
     row, column = _tiles_of(sensor.defective_pixels, sensor)
     reasons[row, column] |= np.uint8(Reason.DEFECTIVE)
     return reasons
@@ -214,7 +208,7 @@ def _reciprocal_white(light: _Float32, chain: MosaicSensor) -> tuple[_Float32, _
     its Euclidean norm, so what is under the smallest fraction of full scale times that norm is zero but for rounding.
     """
     matrix = chain.band_matrix()
-    white = correct_spectra(mosaic_to_cube(_active(light, chain), chain.pattern), matrix)
+    white = correct_spectra(mosaic_to_cube(chain.active(light), chain.pattern), matrix)
     limits = _SMALLEST_FRACTION * chain.saturation * np.sqrt((matrix**2).sum(axis=1))
     # A row of zeros gives a limit of 0: nothing can be divided by then.
     positive = white > np.maximum(limits, np.finfo(np.float32).tiny * 1e8).astype(np.float32)
@@ -225,8 +219,3 @@ def _reciprocal_white(light: _Float32, chain: MosaicSensor) -> tuple[_Float32, _
 def _any_in_tile(pixels: _Bool, sensor: MosaicSensor) -> _Bool:
     (height, width), (rows, columns) = sensor.cube_shape, sensor.pattern
     return np.asarray(pixels.reshape(height, rows, width, columns).any(axis=(1, 3)))
-
-
-def _active(frame: npt.NDArray[_Scalar], sensor: MosaicSensor) -> npt.NDArray[_Scalar]:
-    area = sensor.active_area
-    return frame[area.top : area.top + area.height, area.left : area.left + area.width]

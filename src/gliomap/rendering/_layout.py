@@ -18,6 +18,7 @@ from gliomap.rendering._paint import (
     colour_map,
     drawn_labels,
     hatch_where,
+    luma,
     overlay,
     upscale,
 )
@@ -114,8 +115,7 @@ def labels_on_picture(
 
 def dimmed(rgb: Picture) -> Picture:
     """The picture in dark grey, (H, W, 3): a background that no class colour is mistaken for."""
-    grey = rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)  # luma of ITU-R BT.601
-    return np.repeat(np.round(18 + grey * 0.38).astype(np.uint8)[:, :, None], 3, axis=2)
+    return np.repeat(np.round(18 + luma(rgb) * 0.38).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
 def fitting_scale(height: int, width: int, box: tuple[int, int] = (640, 860)) -> int:

@@ -22,6 +22,7 @@ __all__ = [
     "drawn_labels",
     "hatch",
     "hatch_where",
+    "luma",
     "overlay",
     "upscale",
 ]
@@ -95,6 +96,12 @@ def upscale(array: npt.NDArray[np.generic], scale: int) -> npt.NDArray[np.generi
     return array if scale == 1 else array.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
+def luma(rgb: Picture) -> npt.NDArray[np.float32]:
+    """(H, W) brightness of a picture, 0…255 (ITU-R BT.601)."""
+    grey: npt.NDArray[np.float32] = rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return grey
+
+
 def hatch(height: int, width: int) -> Picture:
     """Grey diagonal stripes, six pixels apart: a pixel that was not measured well enough to be classified."""
     rows, columns = np.ogrid[:height, :width]
@@ -148,8 +155,7 @@ def overlay(
         chance = 1 / max(2, len(tissue.classes))
         certainty = np.clip((tissue.confidence - chance) / (1 - chance), 0, 1)
         share *= LEAST_OPACITY + (1 - LEAST_OPACITY) * certainty
-    grey = rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)  # luma of ITU-R BT.601
-    blended = grey[:, :, None] * (1 - share[:, :, None]) + colours * share[:, :, None]
+    blended = luma(rgb)[:, :, None] * (1 - share[:, :, None]) + colours * share[:, :, None]
     classified = (labels > 0)[:, :, None]
     picture = np.where(classified, np.round(np.clip(blended, 0, 255)).astype(np.uint8), rgb)
     large = upscale(picture, scale).astype(np.uint8)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
+from gliomap._fields import field_faults
 from gliomap.errors import SensorError
 from gliomap.sensors._correction import ResponseModel, correction_matrix_from_responses, modelled_responses
 from gliomap.sensors._sensor import NAME_PATTERN, ActiveArea, MosaicSensor, Responses, SpectralCorrection
@@ -194,12 +195,6 @@ def build_sensor(table: dict[str, Any], origin: object) -> MosaicSensor:
     try:
         return _Description.model_validate(table).build()
     except ValidationError as error:
-        raise SensorError(origin, _faults(error), _REMEDY) from error
+        raise SensorError(origin, field_faults(error, 3), _REMEDY) from error
     except SensorError as error:
         raise SensorError(origin, f"{error.thing}: {error.fault}", error.remedy) from error
-
-
-def _faults(error: ValidationError) -> str:
-    """The first few faults on one line, each with its field."""
-    faults = [f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}" for fault in error.errors()]
-    return "; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")

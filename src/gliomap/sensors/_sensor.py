@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ ROW_SUM_TOLERANCE = 1e-4
 
 NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 """What a sensor in a registry may be called: its name is a file's name too."""
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 _CHECK_FILE = "Check the calibration file."
 
@@ -230,6 +233,11 @@ class MosaicSensor:
     def cube_shape(self) -> tuple[int, int]:
         """(height, width) of a cube: one pixel per tile."""
         return self.active_area.height // self.pattern[0], self.active_area.width // self.pattern[1]
+
+    def active(self, frame: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
+        """The part of a frame (rows, columns) that has filters: whole tiles, (height, width) of the active area; a view."""
+        area = self.active_area
+        return frame[area.top : area.top + area.height, area.left : area.left + area.width]
 
     @property
     def correction_after_division(self) -> bool:

@@ -26,7 +26,7 @@ __all__ = ["router"]
 
 router = APIRouter()
 
-POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013
+POLICY_VIOLATION = 1008
 
 Encoding = Literal["labels", "png"]
 

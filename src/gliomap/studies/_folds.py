@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gliomap._fields import field_faults
 from gliomap._files import write_json
 from gliomap._progress import Track, silent
 from gliomap.errors import StudyError
@@ -185,9 +186,7 @@ class Folds:
             if b'"folds"' not in content:
                 single = Split.load(path)
                 return cls(single.protocol, {"holdout": single})
-            fault = error.errors()[0]
-            place = ".".join(str(step) for step in fault["loc"]) or "file"
-            raise StudyError(path, f"holds no folds: {place}: {fault['msg']}", "Make them again.") from error
+            raise StudyError(path, f"holds no folds: {field_faults(error)}", "Make them again.") from error
         folds = cls(kept.protocol, {fold.name: _split_of(kept, fold) for fold in kept.folds})
         if folds.fingerprint != kept.fingerprint:
             raise StudyError(path, "does not carry its own fingerprint: it was edited", "Make it again.")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-import numpy as np
-
 from gliomap._progress import Track, silent
 from gliomap.errors import StudyError, UsageError
 from gliomap.preprocessing import PreprocessingConfig
@@ -14,16 +12,13 @@ from gliomap.studies._study import SensorLike, Study
 
 __all__ = ["make_holdout"]
 
-VALIDATION_SHARE = 0.2
-"""Of the training patients, at least one."""
-
 
 def make_holdout(
     study: Study,
     test_patients: Sequence[str] = (),
     test_captures: Sequence[str] = (),
     train_captures: Sequence[str] = (),
-    validation_patients: Sequence[str] | int | None = None,
+    validation_patients: Sequence[str] = (),
     seed: int = 0,
     allow_same_patient: bool = False,
     *,
@@ -44,10 +39,9 @@ def make_holdout(
     train_captures
         What trains; all that is not tested where this is empty.
     validation_patients
-        Patients among the training captures by which training stops; their number; or None: a fifth of
-        the training patients, at least one, where there are two or more. One training patient: none.
+        Patients among the training captures by which training stops.
     seed
-        For drawing them.
+        Recorded, for whoever draws such patients.
     allow_same_patient
         Let a patient stand on both sides; recorded in the split.
     sensor, config
@@ -63,7 +57,7 @@ def make_holdout(
         A patient on two sides without `allow_same_patient`.
     """
     train, test = _two_sides(study, test_patients, test_captures, train_captures)
-    validating = _validation_patients(study, train, validation_patients, seed)
+    validating = _validation_patients(study, train, validation_patients)
     validation = {capture for capture in train if study.patient_of(capture) in validating}
     train -= validation
     used = sorted(train | validation | test)
@@ -129,27 +123,13 @@ def _captures_of_patient(study: Study, usable: Collection[str], patient: str) ->
     return captures
 
 
-def _validation_patients(
-    study: Study, train: Collection[str], wanted: Sequence[str] | int | None, seed: int
-) -> frozenset[str]:
-    patients = sorted({study.patient_of(capture) for capture in train})
-    if wanted is not None and not isinstance(wanted, int):
-        named = frozenset(study.settings.aliases.get(patient, patient) for patient in wanted)
-        if not named < set(patients):
-            raise StudyError(
-                f"validation patients {', '.join(sorted(named))}",
-                f"are not some of the training patients {', '.join(patients)}",
-                "Name patients that train, and leave at least one to train on.",
-            )
-        return named
-    count = wanted
-    if count is None:
-        count = max(1, round(VALIDATION_SHARE * len(patients))) if len(patients) > 1 else 0
-    if not 0 <= count < len(patients):
-        raise UsageError(
-            "validation",
-            f"{count} of {len(patients)} training patients cannot be kept for it",
-            "Leave at least one to train on.",
+def _validation_patients(study: Study, train: Collection[str], wanted: Sequence[str]) -> frozenset[str]:
+    patients = {study.patient_of(capture) for capture in train}
+    named = frozenset(study.settings.aliases.get(patient, patient) for patient in wanted)
+    if not named < patients:
+        raise StudyError(
+            f"validation patients {', '.join(sorted(named))}",
+            f"are not some of the training patients {', '.join(sorted(patients))}",
+            "Name patients that train, and leave at least one to train on.",
         )
-    drawn = np.random.default_rng(seed).permutation(len(patients))[:count]
-    return frozenset(patients[index] for index in drawn)
+    return named

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from gliomap._fields import field_faults
 from gliomap._files import write_text
 from gliomap.errors import StudyError, UsageError
 from gliomap.preprocessing import PreprocessingConfig
@@ -169,7 +170,7 @@ def parse_study_toml(content: bytes, path: Path) -> StudySettings:
     try:
         return StudySettings.model_validate(table)
     except ValidationError as error:
-        raise StudyError(path, _faults(error), _REMEDY) from error
+        raise StudyError(path, f"does not fit: {field_faults(error, 5)}", _REMEDY) from error
     except UsageError as error:
         raise StudyError(path, f"[preprocessing]: {error.thing} {error.fault}", error.remedy) from error
 
@@ -177,9 +178,3 @@ def parse_study_toml(content: bytes, path: Path) -> StudySettings:
 def write_study_toml(root: Path, settings: StudySettings) -> None:
     """Write the study.toml of a study folder, replacing one that is there."""
     write_text(root / SETTINGS_FILE, settings.as_toml())
-
-
-def _faults(error: ValidationError) -> str:
-    faults = [f"{'.'.join(str(step) for step in fault['loc']) or 'file'}: {fault['msg']}" for fault in error.errors()]
-    more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
-    return "does not fit: " + "; ".join(faults[:5]) + more

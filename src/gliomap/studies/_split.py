@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gliomap._fields import field_faults
 from gliomap._files import sha256_of, write_json
 from gliomap._progress import Track, silent
 from gliomap.errors import LeakageError, StudyError
@@ -183,9 +184,7 @@ class Split:
         try:
             kept = SplitFile.model_validate_json(content)
         except ValidationError as error:
-            fault = error.errors()[0]
-            place = ".".join(str(step) for step in fault["loc"]) or "file"
-            raise StudyError(path, f"is not a split: {place}: {fault['msg']}", "Train again to make one.") from error
+            raise StudyError(path, f"is not a split: {field_faults(error)}", "Train again to make one.") from error
         split = cls(
             **{name: getattr(kept, name) for name in SplitFile.model_fields if name not in ("format", "fingerprint")}
         )

@@ -15,11 +15,11 @@ from typing import IO
 
 from pydantic import TypeAdapter, ValidationError
 
+from gliomap._fields import field_faults
 from gliomap._files import write_json
 from gliomap.errors import RunError
 from gliomap.learning import EpochRecord, History, Observer, no_observer
 from gliomap.tracking._names import HISTORY
-from gliomap.tracking._record import first_fault
 
 __all__ = ["JOURNAL", "Epoch", "Journal", "milliseconds", "read_history", "read_journal", "write_history"]
 
@@ -104,7 +104,7 @@ def read_history(folder: Path) -> History:
     except FileNotFoundError as error:
         raise RunError(path, "is not there", "Train again.") from error
     except ValidationError as error:
-        raise RunError(path, f"is damaged: {first_fault(error)}", "Train again.") from error
+        raise RunError(path, f"is damaged: {field_faults(error)}", "Train again.") from error
 
 
 def write_history(folder: Path, history: History) -> None:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gliomap._fields import field_faults
 from gliomap._files import write_json
 from gliomap.errors import GlioMapError, RunError
 from gliomap.learning import TrainingConfig
@@ -29,7 +30,6 @@ __all__ = [
     "StudyRecord",
     "TrainingTimes",
     "environment",
-    "first_fault",
     "read_record",
     "write_record",
 ]
@@ -191,7 +191,7 @@ def read_record(folder: Path) -> RunRecord:
         fault = "holds no run.json" if folder.is_dir() else "is not there"
         raise RunError(folder, fault, "Give a run folder as `gliomap train` makes it.") from error
     except ValidationError as error:
-        raise RunError(path, f"is damaged or of a newer format: {first_fault(error)}", "Train again.") from error
+        raise RunError(path, f"is damaged or of a newer format: {field_faults(error)}", "Train again.") from error
     except GlioMapError as error:
         raise RunError(path, f"is damaged: {error.thing} {error.fault}", "Train again.") from error
 
@@ -199,12 +199,6 @@ def read_record(folder: Path) -> RunRecord:
 def write_record(folder: Path, record: RunRecord) -> None:
     """Write run.json, atomically."""
     write_json(folder / RECORD, record.model_dump(mode="json"))
-
-
-def first_fault(error: ValidationError) -> str:
-    """Where a file is wrong, and what is."""
-    fault = error.errors()[0]
-    return f"{'.'.join(str(step) for step in fault['loc']) or 'file'}: {fault['msg']}"
 
 
 def environment() -> Environment:

@@ -189,7 +189,7 @@ def plan_training(
         test_patients,
         test_captures,
         asked.get("train_captures", ()),
-        0 if named is None or isinstance(named, int) else named,
+        () if named is None or isinstance(named, int) else named,
         ground.seed,
         asked.get("allow_same_patient", False),
         sensor=ground.sensor,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gliomap._fields import field_faults
 from gliomap.errors import UsageError
 
 __all__ = ["CLOUDS", "AzureSettings", "CloudPlaces", "find_settings"]
@@ -149,9 +150,7 @@ def _from_file(config: Path | None, folder: Path) -> dict[str, str]:
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise UsageError(config, "is not there", _REMEDY) from error
     except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(str(step) for step in fault["loc"]) or "file"
-        raise UsageError(config, f"is no config.json of a workspace ({place}: {fault['msg']})", _REMEDY) from error
+        raise UsageError(config, f"is no config.json of a workspace ({field_faults(error)})", _REMEDY) from error
 
 
 def _is_workspace(path: Path) -> bool:

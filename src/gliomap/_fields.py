@@ -1,0 +1,17 @@
+"""What is wrong with the fields of a file, in one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+__all__ = ["field_faults"]
+
+
+def field_faults(error: ValidationError, most: int = 1) -> str:
+    """The first `most` faults, each with the place of its field, and how many more there are."""
+    faults = [f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}" for fault in error.errors()]
+    more = f"; and {len(faults) - most} more" if len(faults) > most else ""
+    return "; ".join(faults[:most]) + more
