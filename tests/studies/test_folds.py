@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,15 @@ def test_the_seed_is_part_of_the_fingerprint_where_it_divides_pixels(prepared_st
     marks = {make_folds(study, "pooled", counts_of(study), seed=seed).fingerprint for seed in range(3)}
     assert len(marks) == 3
     assert len({make_folds(study, "lopo", counts_of(study), seed=seed).fingerprint for seed in range(3)}) == 1
+
+
+def test_two_captures_of_one_patient_with_one_image_are_no_leak_between_patients(prepared_study: StudyMaker) -> None:
+    study = prepared_study(SIX)
+    for name in ("ID0001C02", "ID0002C01"):
+        shutil.copyfile(study.files("ID0001C01").cube, study.files(name).cube)
+    split = make_folds(study, "pooled", counts_of(study)).first
+    assert [one.captures for one in split.duplicates] == [("ID0001C01", "ID0001C02"), ("ID0001C01", "ID0002C01")]
+    assert [one.captures for one in split.leaking_duplicates] == [("ID0001C01", "ID0002C01")]
 
 
 def test_an_edited_file_is_refused(prepared_study: StudyMaker, tmp_path: Path) -> None:

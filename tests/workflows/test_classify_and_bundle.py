@@ -12,7 +12,7 @@ import pytest
 
 import gliomap.workflows as workflows
 from gliomap.bundles import open_bundle
-from gliomap.errors import BundleError, ModelError, OutputExistsError, RunError, SensorError, UsageError
+from gliomap.errors import BundleError, CubeError, ModelError, OutputExistsError, RunError, SensorError, UsageError
 from gliomap.phantom import make_phantom
 from gliomap.preprocessing import load_npz, preprocess_capture, save_npz
 from gliomap.sensors import get_sensor, resized
@@ -151,6 +151,26 @@ def test_a_mat_file_of_another_normalisation_is_classified_with_a_warning(bundle
     assert classify(bundle, CubeFile(path)).result.warnings == (open_bundle(bundle).caution,)
     write_mat(path, {"preProcessedImage": found * np.float32(0.4)})
     assert "spectra of another normalisation" in classify(bundle, CubeFile(path)).result.warnings[0]
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_reduced_precision_says_how_far_it_can_be_believed(
+    run: Path, study: Path, tmp_path: Path, measured: bool
+) -> None:
+    made = make_bundle(run, tmp_path / "bundle", reduced_precision=measured)
+    reduced = ClassifyOptions(backend="openvino", precision="reduced")
+    (told,) = [one for one in classify(made.path, frames(study), options=reduced).result.warnings if "reduced" in one]
+    if measured:
+        agreement = made.manifest.backends["openvino-reduced"].agreement
+        assert f"{agreement:.1%} of labels were the model's own" in told
+    else:
+        assert "was not measured for this bundle" in told
+    assert not any("reduced" in one for one in classify(made.path, frames(study)).result.warnings)
+
+
+def test_a_frame_is_no_cube(bundle: Path, study: Path) -> None:
+    with pytest.raises(CubeError, match="is a frame, not a preprocessed cube"):
+        classify(bundle, CubeFile(capture_files(study, CAPTURE).raw))
 
 
 def test_masked_pixels_are_counted_by_reason_and_have_no_class(bundle: Path, copy: Path) -> None:

@@ -167,6 +167,8 @@ def _load_from_study(source: StudyCapture, engine: Engine) -> Loaded:
 def _read_cube(path: Path, engine: Engine) -> HyperCube:
     if path.suffix.lower() == ".npz":
         return load_npz(path)
+    if path.suffix.lower() in (".tif", ".tiff"):
+        raise CubeError(path, "is a frame, not a preprocessed cube", "Give it as --raw, with --white and --dark.")
     from gliomap.studies import read_prepared
 
     return read_prepared(path, None, engine.manifest.preprocessing)
