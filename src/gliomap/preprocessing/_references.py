@@ -162,7 +162,7 @@ def raw_reasons(raw: _UInt16, references: References) -> npt.NDArray[np.uint8]:
     """
     sensor = references.sensor
     require_frame(raw, sensor, "raw frame")
-    active, (tile_rows, tile_columns) = references.active(raw), sensor.pattern
+    active, (tile_rows, tile_columns) = sensor.active(raw), sensor.pattern
     # The greatest of each row first: that reads the frame once and writes next to nothing.
     rows = np.flatnonzero(active.max(axis=1) >= sensor.saturation)
     if not rows.size:
