@@ -138,7 +138,7 @@ def test_what_nobody_labelled_is_not_defined() -> None:
     text = Page(render_report([reported(evaluation(classes=(1, 3)))])).text
     assert "Nobody labelled tumour in the tested captures" in text
     assert "not defined" in text
-    assert "Tumour marked where there is none" in text
+    assert "Tumour marked where nobody labelled any" in text
     assert "5 of 200 2.5 %" in text
 
 

@@ -45,7 +45,7 @@ _SECTIONS = {
     "patients": "Patient by patient",
     "confusion": "Confusion matrix",
     "probabilities": "Probabilities: can they be believed?",
-    "false-tumour": "Tumour marked where there is none",
+    "false-tumour": "Tumour marked where nobody labelled any",
     "distance": "Accuracy against the distance from known pixels",
     "maps": "Maps of the test captures",
     "training": "Training and times",
