@@ -189,6 +189,10 @@ class TestWithoutAServer:
         assert accuracies == sorted(accuracies, reverse=True)
         assert gliomap("runs", "list", study, "--sort", "colour").code == 2
 
+    def test_a_folder_without_runs_says_so(self, tmp_path: Path) -> None:
+        assert gliomap("runs", "list", tmp_path).out.startswith("No runs here.")
+        assert json.loads(gliomap("runs", "list", tmp_path, "--json").out) == {"runs": []}
+
     def test_a_run_is_shown_with_its_times(self, study: Path) -> None:
         done = gliomap("runs", "show", study / "runs" / "net")
         for stage in ("loading arguments", "preparing train data", "training", "predicting", "generating maps"):

@@ -48,6 +48,9 @@ def list_runs(
     if ui.as_json:
         ui.result({"runs": [_described(row) for row in rows]})
         return
+    if not rows:
+        ui.text("No runs here. Name a study, or a folder that holds runs: gliomap runs list DIR")
+        return
     cells = [
         (
             row.name,
