@@ -339,6 +339,9 @@ class TestReferenceAge:
         assert result.code == 0
         assert "warning: the map is blank" in result.err
         assert "61.0 min older" in result.err
+        assert "not found" not in result.out, "of a blank map not even that can be said"
+        assert result.out.count("no map") == 5
+        assert "The map is blank: the references are 61.0 min older" in result.out
         assert not np.load(out / "labels.npy").any()
         assert not np.load(out / "probabilities.npy").any()
         assert json.loads((out / "result.json").read_text())["classified"] == 0

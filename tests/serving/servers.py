@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -77,10 +78,10 @@ def make_scene(sensor: MosaicSensor, seed: int = 0) -> Scene:
     return Scene(raw, white, dark)
 
 
-def tiff(frame: npt.NDArray[np.uint16]) -> bytes:
-    """A frame as a TIFF file."""
+def tiff(frame: npt.NDArray[np.uint16], taken_at: datetime | None = None) -> bytes:
+    """A frame as a TIFF file, which may tell its time."""
     buffer = io.BytesIO()
-    tifffile.imwrite(buffer, frame, photometric="minisblack", metadata=None)
+    tifffile.imwrite(buffer, frame, photometric="minisblack", metadata=None, datetime=taken_at)
     return buffer.getvalue()
 
 

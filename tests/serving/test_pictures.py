@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from gliomap.bundles import Training, write_bundle
 from gliomap.serving import Service, ServiceSettings
 from gliomap.serving._bodies import FrameBytes
 from gliomap.serving._service import Ask
-from serving.servers import Scene
+from serving.servers import Scene, tiff
 
 TRAINING = Training(
     study="phantom",
@@ -39,7 +40,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 def ask(scene: Scene) -> Ask:
     frames = {role: FrameBytes.guessed(content) for role, content in scene.files.items()}
-    return Ask("classify", "camera", "1", frames, references=None, received_at=datetime(2026, 3, 4, 12, 5, tzinfo=UTC))
+    return Ask("classify", "camera", "1", frames, references=None)
 
 
 def test_model_references_and_time_stand_under_the_title(service: Service, scene: Scene, drawn: list[str]) -> None:
@@ -48,7 +49,17 @@ def test_model_references_and_time_stand_under_the_title(service: Service, scene
         service.answer(ask(scene), form)
         words = " ".join(drawn)
         assert f"bundle small ({service.model.identity[:12]}), trained on synthetic patients" in words
-        assert "its own references · received 2026-03-04 12:05:00 UTC" in words
+        assert "its own references · frame of unknown time" in words
+    drawn.clear()
+    dated = {"raw": FrameBytes(tiff(scene.raw, datetime(2026, 3, 4, 12, 5)), "tiff")}
+    service.answer(replace(ask(scene), frames={**ask(scene).frames, **dated}), "map")
+    assert "frame of 2026-03-04 12:05:00" in " ".join(drawn)
+
+
+def test_the_same_frame_gives_the_same_picture_later(service: Service, scene: Scene) -> None:
+    now = datetime.now(UTC)
+    earlier, later = (replace(ask(scene), received_at=now + timedelta(seconds=after)) for after in (0, 2))
+    assert service.answer(earlier, "map").body == service.answer(later, "map").body
 
 
 def test_an_answer_warns_of_a_model_that_never_saw_people(service: Service, scene: Scene) -> None:

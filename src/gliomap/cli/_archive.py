@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gliomap.cli._app import app
+from gliomap.cli._map_table import tell_map
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import group, verb
 from gliomap.errors import ArchiveError, MissingExtraError, UsageError
@@ -88,16 +89,7 @@ def show(
             ("files", ", ".join(f"{name} ({len(content):,} bytes)" for name, content in kept.files.items())),
         ]
     )
-    rows = [
-        (
-            one["name"],
-            f"{one['pixels']:,}" if one["pixels"] else "not found",
-            "" if one["share"] is None else f"{one['share']:.1%}",
-        )
-        for one in record.result.get("classes", [])
-    ]
-    rows.append(("not classified", f"{record.result.get('not_classified', 0):,}", ""))
-    ui.table(["class", "pixels", "share of map"], rows, numbers=" rr")
+    tell_map(ui, record.result)
 
 
 @verb(

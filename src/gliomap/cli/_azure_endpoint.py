@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gliomap.cli._azure_options import DryRun, Where, azure_verb, show_documents, tell_command
+from gliomap.cli._map_table import tell_map
 from gliomap.cli._options import DarkFrame, WhiteDarkFrame, WhiteFrame
 from gliomap.cli._ui import Ui
 from gliomap.errors import UsageError
@@ -185,8 +186,9 @@ def score(
     if ui.as_json:
         ui.result({"folder": None if out is None else str(out), **asdict(done)})
         return
-    rows = [(one["name"], f"{one['pixels']:,}" if one["pixels"] else "not found") for one in done.result["classes"]]
-    ui.table(["class", "pixels"], [*rows, ("not classified", f"{done.result['not_classified']:,}")], numbers=" r")
+    for warning in done.result["warnings"]:
+        ui.warn(warning)
+    tell_map(ui, done.result)
     there = {stage: took / 1e3 for stage, took in done.result["timings_ms"].items()}
     ui.table(
         ["time", "s"],
@@ -194,7 +196,5 @@ def score(
         numbers=" r",
     )
     ui.text(f"{done.sent / 1e6:.1f} MB there, {done.received / 1e6:.1f} MB back")
-    if done.result["blanked"]:
-        ui.text(f"The map is blank: {done.result['blanked']}")
     ui.text("Nothing was written: add -o DIR to keep map and numbers." if out is None else f"Map: {out / 'map.png'}")
     ui.text(f"{done.result['notice']}. 'Not found' is not 'absent': a map cannot rule tumour out.")

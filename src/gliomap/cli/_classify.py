@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gliomap.cli._app import app
+from gliomap.cli._map_table import tell_map
 from gliomap.cli._models import bundle_path
 from gliomap.cli._options import (
     Backend,
@@ -171,22 +172,9 @@ def _tell(ui: Ui, done: Classification) -> None:
         folder = None if done.folder is None else str(done.folder)
         ui.result({"folder": folder, **result.model_dump(mode="json")})
         return
-    rows = [
-        (
-            kind.name,
-            f"{kind.pixels:,}" if kind.pixels else "not found",
-            "" if kind.share is None or not kind.pixels else f"{kind.share:.1%}",
-            "" if kind.mean_confidence is None else f"{kind.mean_confidence:.2f}",
-        )
-        for kind in result.classes
-    ]
-    rows.append(("not classified", f"{result.not_classified:,}", "", ""))
     height, width = result.shape
     title = f"{width}×{height} pixels in {result.timings_ms['total']:.0f} ms"
-    ui.table(["class", "pixels", "share of map", "confidence"], rows, title=title, numbers=" rrr")
-    if result.invalid:
-        listed = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in result.invalid.items())
-        ui.text(f"Not classified because: {listed}")
+    tell_map(ui, result.model_dump(mode="json"), title=title)
     if done.folder is None:
         ui.text("Nothing was written: add -o DIR to keep map and numbers.")
     else:

@@ -12,6 +12,7 @@ import typer
 
 from gliomap._files import atomic_folder
 from gliomap.cli._app import app
+from gliomap.cli._map_table import tell_map
 from gliomap.cli._options import DarkFrame, PaletteChoice, PaletteName, RawFrame, WhiteDarkFrame, WhiteFrame
 from gliomap.cli._service import Authority, Certificate, CertificateKey, KeyFile, Url, connect
 from gliomap.cli._ui import Ui
@@ -115,19 +116,10 @@ def _once(
     if ui.as_json:
         ui.result({"folder": None if out is None else str(out), **result})
         return
-    rows = [
-        (
-            one["name"],
-            f"{one['pixels']:,}" if one["pixels"] else "not found",
-            "" if one["share"] is None else f"{one['share']:.1%}",
-        )
-        for one in result["classes"]
-    ]
-    rows.append(("not classified", f"{result['not_classified']:,}", ""))
     height, width = result["shape"]
-    ui.table(["class", "pixels", "share of map"], rows, title=f"{width}×{height} pixels", numbers=" rr")
-    if result["blanked"]:
-        ui.text(f"The map is blank: {result['blanked']}")
+    for warning in result["warnings"]:
+        ui.warn(warning)
+    tell_map(ui, result, title=f"{width}×{height} pixels")
     ui.text("Nothing was written: add -o DIR to keep map and numbers." if out is None else f"Map: {out / 'map.png'}")
     ui.text(f"{result['notice']}. 'Not found' is not 'absent': a map cannot rule tumour out.")
 

@@ -314,12 +314,10 @@ def _hash(sent: Sent) -> str:
 
 
 def _origin(ask: Ask, mapped: Mapped) -> str:
-    """What a picture tells of where it comes from: model, references, and the time of its frame."""
+    """What a picture tells of where it comes from: model, references, and the frame's own time; the same each time."""
     taken_at = mapped.raw.taken_at
     references = "its own references" if ask.references is None else f"references {ask.references}"
-    moment = f"received {ask.received_at:%Y-%m-%d %H:%M:%S} UTC"
-    if taken_at is not None:
-        moment = f"frame of {taken_at:%Y-%m-%d %H:%M:%S}"
+    moment = "frame of unknown time" if taken_at is None else f"frame of {taken_at:%Y-%m-%d %H:%M:%S}"
     return f"{mapped.model.engine.bundle.caption} · {references} · {moment}"
 
 

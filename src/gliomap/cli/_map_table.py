@@ -1,0 +1,38 @@
+"""What every verb tells of a map in numbers: the same table, wherever the map comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gliomap.cli._ui import Ui
+
+__all__ = ["tell_map"]
+
+
+def tell_map(ui: Ui, result: Mapping[str, Any], *, title: str | None = None) -> None:
+    """Pixels of each class, and why others have none.
+
+    Parameters
+    ----------
+    result
+        The keys of result.json. A class without pixels is 'not found'; of a blank map even that cannot be said.
+    """
+    blanked = result["blanked"]
+    none = "not found" if blanked is None else "no map"
+    rows = [
+        (
+            one["name"],
+            f"{one['pixels']:,}" if one["pixels"] else none,
+            f"{one['share']:.1%}" if one["pixels"] else "",
+            f"{one['mean_confidence']:.2f}" if one["pixels"] else "",
+        )
+        for one in result["classes"]
+    ]
+    rows.append(("not classified", f"{result['not_classified']:,}", "", ""))
+    ui.table(["class", "pixels", "share of map", "confidence"], rows, title=title, numbers=" rrr")
+    if blanked is not None:
+        ui.text(f"The map is blank: {blanked}")
+    elif result["invalid"]:
+        listed = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in result["invalid"].items())
+        ui.text(f"Not classified because: {listed}")
