@@ -301,6 +301,22 @@ class TestInterrupted:
             assert after[path.relative_to(running)] == time
         assert not running.exists()
 
+    def test_a_fold_that_lies_under_the_name_of_another_is_refused(self, study: Path) -> None:
+        """Its model would be tested on patients that it was trained on."""
+
+        def stopping(items: Iterable[object], description: str, *_: object) -> Iterator[object]:
+            for number, item in enumerate(items):
+                if description == "training folds" and number == 2:
+                    raise KeyboardInterrupt
+                yield item
+
+        with pytest.raises(KeyboardInterrupt):
+            train(study, model="lda", protocol="lopo", track=stopping)
+        folds = study / "runs" / "running_lda_lopo_1" / "folds"
+        (folds / "ID0001").rename(folds / "ID0003")
+        with pytest.raises(RunError, match="ID0003: is another split than this training's"):
+            train(study, model="lda", protocol="lopo", resume=True)
+
     def test_an_interrupted_network_goes_on_inside_its_fold(self, study: Path) -> None:
         options = {
             "model": "fourlayer",

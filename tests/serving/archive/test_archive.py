@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,10 +13,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -51,6 +53,29 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
     opened = Archive.open(tmp_path / "cases", least_free=0)
     yield opened
     opened.close()
+
+
+def raising(error: OSError) -> Callable[..., None]:
+    def refuse(*_: object) -> None:
+        raise error
+
+    return refuse
+
+
+class Filling:
+    """A file on a disk that has room for ten bytes more."""
+
+    def __init__(self, file: BinaryIO, error: OSError) -> None:
+        self._file, self._error, self._room = file, error, 10
+
+    def write(self, content: bytes) -> int:
+        if not self._room:
+            raise self._error
+        room, self._room = self._room, 0
+        return self._file.write(content[:room])
+
+    def fileno(self) -> int:
+        return self._file.fileno()
 
 
 def reader(archive: Archive) -> ArchiveReader:
@@ -280,6 +305,25 @@ class TestRepair:
         assert list(archive.folder.rglob("*.zip")) == []
         archive.record(CASE)
         assert reader(archive).verify().faults == ()
+
+    @pytest.mark.parametrize("fault", ["written in part", "not flushed"])
+    def test_a_log_that_cannot_be_written_once_goes_on_whole(
+        self, archive: Archive, monkeypatch: pytest.MonkeyPatch, fault: str
+    ) -> None:
+        """A line of a case that nobody was answered with must not stand before the next one: the chain would be broken."""
+        before = archive.record(CASE)
+        full = OSError(errno.ENOSPC, "No space left on device")
+        with monkeypatch.context() as patched:
+            if fault == "not flushed":
+                patched.setattr("gliomap.serving.archive._audit.os.fdatasync", raising(full))
+            else:
+                patched.setattr(archive._audit, "_stream", Filling(archive._audit._stream, full))
+            with pytest.raises(OSError, match="No space left"):
+                archive.record(CASE)
+        after = archive.record(CASE)
+        assert reader(archive).ids() == [before, after]
+        verified = reader(archive).verify()
+        assert (verified.entries, verified.faults, verified.notes) == (2, (), ())
 
     def test_a_database_that_goes_away_loses_no_row(self, archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patched:

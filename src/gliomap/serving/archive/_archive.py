@@ -114,9 +114,14 @@ class Archive:
         if patient is not None and self._pseudonyms is not None:
             patient = self._pseudonyms.of(patient)
         content, record, digest = pack_case(case, name, patient)
-        _write_durably(case_path(self.folder, name), content)
+        path = case_path(self.folder, name)
+        _write_durably(path, content)
         with self._lock:
-            self._audit.append(record, digest)
+            try:
+                self._audit.append(record, digest)
+            except BaseException:
+                path.unlink()
+                raise
             self._waiting.append(CaseRow.of(record, digest))
             self._flush_index()
         return name

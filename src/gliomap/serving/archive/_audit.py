@@ -60,9 +60,16 @@ class AuditLog:
             self._number, self._before = entry.number, digest
             self.cases.add(entry.case)
         self._stream = path.open("ab", buffering=0)
+        self._size = os.fstat(self._stream.fileno()).st_size
 
     def append(self, record: CaseRecord, digest: str, *, recovered: bool = False) -> None:
-        """Add a case; it is on disk when this returns."""
+        """Add a case; it is on disk when this returns.
+
+        Raises
+        ------
+        OSError
+            The disk refused it; the log is as it was.
+        """
         entry = AuditEntry(
             number=self._number + 1,
             time=datetime.now(UTC),
@@ -77,9 +84,22 @@ class AuditLog:
             before=self._before,
         )
         line = entry.model_dump_json().encode() + b"\n"
-        self._stream.write(line)
-        os.fdatasync(self._stream.fileno())
+        # What an earlier failure left, if it could not be taken back then, would break the chain.
+        os.ftruncate(self._stream.fileno(), self._size)
+        try:
+            self._write(line)
+        except BaseException:
+            os.ftruncate(self._stream.fileno(), self._size)
+            raise
+        self._size += len(line)
         self._number, self._before = entry.number, hashlib.sha256(line).hexdigest()
+
+    def _write(self, line: bytes) -> None:
+        """All of it, to the disk: a file that fills up takes a part of a line without a word."""
+        left = memoryview(line)
+        while left:
+            left = left[self._stream.write(left) :]
+        os.fdatasync(self._stream.fileno())
 
     def close(self) -> None:
         """Close the file."""
