@@ -92,6 +92,17 @@ class TestStudyCheck:
         assert told["ok"] is True
         assert [row["capture"] for row in told["captures"]] == ["ID0001C01", "ID0002C01", "ID0003C01"]
 
+    def test_what_holds_for_many_captures_is_told_once(self, gliomap: Run, study: Path) -> None:
+        capture = capture_files(study, "ID0003C01")
+        for path in (capture.raw, capture.white, capture.dark, capture.cube, capture.map):
+            shutil.copy(path, path.with_name(path.name.replace("ID0003", "ID0004")))
+        shutil.rmtree(study / "datasets")
+        notes = [line for line in gliomap("study", "check", study).out.splitlines() if "no labelled spectra" in line]
+        named = "capture ID0001C01, capture ID0002C01, capture ID0003C01 and 1 more"
+        assert notes == [
+            f"note: {named}: has no labelled spectra in datasets/; training reads cube and map and needs none."
+        ]
+
     def test_errors_end_with_2_and_name_the_files(self, gliomap: Run, study: Path) -> None:
         capture_files(study, "ID0002C01").white.unlink()
         for name in ("raw", "dark", "cube"):

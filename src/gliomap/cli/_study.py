@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 study_app = group(app, "study", "A folder of patients: find what is wrong with it, look at it.")
 
+_NAMED = 3
+"""So many captures are named of those that share a finding."""
+
 StudyFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The study folder.")]
 
 
@@ -123,12 +126,16 @@ def _print_check(ui: Ui, outcome: StudyCheck) -> None:
     if all(row[-1] == "" for row in rows):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     ui.table(columns, rows, title=f"{outcome.study}: labelled pixels", numbers="  " + "r" * (len(columns) - 2))
+    together: dict[tuple[str, str], list[str]] = {}  # what holds for many captures is told once
     for finding in outcome.findings:
-        remedy = f" {finding.remedy}" if finding.remedy else ""
-        ui.text(f"{finding.severity}: {finding.thing}: {finding.message}.{remedy}")
+        told = f"{finding.message}. {finding.remedy}".rstrip()
+        together.setdefault((finding.severity, told), []).append(finding.thing)
+    for (severity, told), things in together.items():
+        more = f" and {len(things) - _NAMED} more" if len(things) > _NAMED else ""
+        ui.text(f"{severity}: {', '.join(things[:_NAMED])}{more}: {told}")
     counts = {severity: len(outcome.of(severity)) for severity in ("error", "warning", "note")}
-    told = ", ".join(f"{count} {severity}{'' if count == 1 else 's'}" for severity, count in counts.items() if count)
-    ui.text(f"{'Sound' if outcome.ok else 'Not sound'}: {told or 'nothing to remark'}.")
+    verdict = ", ".join(f"{count} {severity}{'' if count == 1 else 's'}" for severity, count in counts.items() if count)
+    ui.text(f"{'Sound' if outcome.ok else 'Not sound'}: {verdict or 'nothing to remark'}.")
 
 
 def _cells(row: CaptureRow) -> list[str]:
