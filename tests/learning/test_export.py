@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -14,10 +15,10 @@ from gliomap.bundles import Measured, open_bundle
 from gliomap.engine import BACKENDS, BackendName, Engine
 from gliomap.errors import ExportMismatchError, ModelError, OutputExistsError
 from gliomap.learning import Conv, DenseNetwork, LinearDiscriminant, MaxPool, Relu, build_model, predict_map
-from gliomap.learning._graph_check import MOST_WOBBLE, PROBABILITY_TOLERANCE, _model_itself
+from gliomap.learning._graph_check import MOST_WOBBLE, PROBABILITY_TOLERANCE, _compare, _model_itself
 from gliomap.learning._graph_scene import cube_scene, frame_scene
 from gliomap.learning.export import BundleInfo, build_graphs, checked_bundle, export_bundle
-from gliomap.preprocessing import Normalisation, PreprocessingConfig, preprocess
+from gliomap.preprocessing import Normalisation, PreprocessingConfig, Reason, preprocess
 from gliomap.sensors import get_sensor, resized
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 
@@ -130,6 +131,17 @@ def test_a_frame_graph_that_disagrees_with_the_chain_is_refused(monkeypatch: pyt
     monkeypatch.setattr(export, "build_graphs", wrong)
     with pytest.raises(ExportMismatchError, match=r"frame\.onnx"):
         checked_bundle(window_network(), BundleInfo("test", sensor=small_sensor()))
+
+
+def test_a_map_that_differs_in_its_mask_alone_is_no_agreement() -> None:
+    network, cube = window_network(), cube_scene(4, PreprocessingConfig())
+    found = Engine(checked_bundle(network, BundleInfo("test"))).classify_cube(cube)
+    truth = _model_itself(network, cube, silent)
+    assert _compare(found, truth).wrong == 0
+    more = found.reasons.copy()
+    more[:2, :3] = Reason.SATURATED
+    assert _compare(replace(found, reasons=more), truth).wrong == 6
+    assert _compare(replace(found, mask=found.mask & (more == 0)), truth).wrong == 6
 
 
 def test_a_network_that_gives_nan_is_refused() -> None:

@@ -101,6 +101,15 @@ def test_the_temperature_is_the_one_that_labels_were_drawn_with():
         temperature_of(logits[:0], labels[:0])
 
 
+def test_a_class_with_many_labels_does_not_decide_the_temperature():
+    """How much surgeons labelled of a tissue says nothing about a brain."""
+    generator = np.random.default_rng(2)
+    scores, labels = generator.normal(size=(300, 3)), generator.integers(0, 3, 300)
+    scores[np.arange(300), labels] += np.array([3.0, 0.5, 0.5])[labels]
+    many = np.concatenate([np.arange(300), np.repeat(np.flatnonzero(labels == 0), 20)])
+    assert temperature_of(scores[many], labels[many]) == pytest.approx(temperature_of(scores, labels), rel=1e-3)
+
+
 @pytest.mark.parametrize("name", CLASSICAL)
 @pytest.mark.parametrize("classes", [(2, 4), (1, 3, 5)], ids=["two", "three"])
 def test_a_class_without_pixels_is_never_predicted(make_cubes, name, classes):
