@@ -232,6 +232,14 @@ class TestMakeBundle:
         with pytest.raises(SensorError, match="--sensor FILE"):
             make_bundle(run, tmp_path / "c")
 
+    def test_a_camera_that_no_training_cube_speaks_for_is_called_a_claim(self, copy: Path, tmp_path: Path) -> None:
+        shutil.rmtree(copy / "tif")
+        (copy / "study.toml").unlink()
+        run = train(copy, out=tmp_path / "run", model="lda")
+        claim = "Its camera was named when the bundle was made."
+        assert claim in make_bundle(run, tmp_path / "claimed", sensor=CAMERA).card
+        assert claim not in make_bundle(run, tmp_path / "cubes").card
+
     def test_a_folder_that_is_no_run(self, tmp_path: Path) -> None:
         with pytest.raises(RunError):
             make_bundle(tmp_path)

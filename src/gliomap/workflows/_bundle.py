@@ -157,7 +157,7 @@ def _info(run: Run, sensor: SensorLike | None) -> BundleInfo:
         training=_training(run, source),
         metrics={} if evaluation is None else _metrics(evaluation),
         measured_on=None if evaluation is None else _measured_on(evaluation, run),
-        notes=_notes(run, evaluation),
+        notes=(*_notes(run, evaluation), *_claimed(source, sensor)),
     )
 
 
@@ -215,6 +215,16 @@ def _notes(run: Run, evaluation: EvaluationRecord | None) -> tuple[str, ...]:
         told.append(evaluation.warning)
     told += [f"{one}, in training and test: the figures overstate." for one in evaluation.duplicates]
     return tuple(told)
+
+
+def _claimed(source: Run, sensor: SensorLike | None) -> tuple[str, ...]:
+    """That nothing in the run speaks for its camera, where only who made the bundle has named it."""
+    if sensor is None or source.record.sensor is not None:
+        return ()
+    return (
+        "Its camera was named when the bundle was made. The training cubes say nothing about theirs: if it was another, or"
+        " they were prepared otherwise, maps of frames are wrong, and no figure here shows it.",
+    )
 
 
 def _training(run: Run, source: Run) -> Training:
