@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from bundles.makers import linear_network, small_bundle, small_manifest, small_sensor
@@ -173,6 +174,37 @@ def test_a_graph_with_other_inputs_than_the_manifest_is_refused_before_it_runs(t
     with pytest.raises(BundleError, match="inputs are"):
         write_bundle(tmp_path / "bundle", manifest, wrong.cube)
     assert not list(tmp_path.iterdir())
+
+
+def elsewhere(name: str) -> onnx.TensorProto:
+    """A tensor whose numbers lie in a file beside whoever runs the graph."""
+    tensor = onnx.TensorProto(name=name, data_type=onnx.TensorProto.FLOAT, dims=[5], data_location=1)
+    tensor.external_data.add(key="location", value="weights.bin")
+    return tensor
+
+
+@pytest.mark.parametrize("place", ["initializer", "constant", "loop", "loop in a function", "sparse"])
+def test_a_graph_with_weights_in_another_file_is_refused(tmp_path: Path, place: str) -> None:
+    """No hash covers that file; and a backend reads it, where a graph inside a node asks for it."""
+    whole = small_bundle(tmp_path / "bundle")
+    model = onnx.load_from_string(whole.cube_graph)
+    if place == "initializer":
+        model.graph.initializer.append(elsewhere("more"))
+    elif place == "sparse":
+        model.graph.sparse_initializer.add().values.CopyFrom(elsewhere("more"))
+    elif place == "constant":
+        model.graph.node.append(onnx.helper.make_node("Constant", [], ["more"], value=elsewhere("more")))
+    else:
+        body = onnx.helper.make_graph([], "body", [], [], [elsewhere("more")])
+        # Numbers before it, as the nodes of a forest have them.
+        node = onnx.helper.make_node("Scan", [], ["more"], a=[1, 300, -2], b=[0.5, 2.0], body=body)
+        if place == "loop":
+            model.graph.node.append(node)
+        else:
+            model.functions.append(onnx.helper.make_function("own", "f", [], [], [node], []))
+    with pytest.raises(BundleError, match="points at weights in other files"):
+        write_bundle(tmp_path / "other", whole.manifest, model.SerializeToString())
+    assert not (tmp_path / "other").exists()
 
 
 def test_another_number_of_bands_than_the_sensor_gives_is_refused(bundle: Bundle) -> None:

@@ -1,4 +1,4 @@
-"""Inputs and outputs of an ONNX graph, read from its bytes before anything runs it.
+"""Inputs and outputs of an ONNX graph, and whether all of it is there, read from its bytes before anything runs it.
 
 A few fields of the protocol buffer are enough, so that neither the `onnx` package nor a session is
 needed: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (field numbers below are from there).
@@ -6,6 +6,7 @@ needed: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (field numbers be
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ _TYPES = {1: "float32", 2: "uint8", 4: "uint16", 6: "int32", 7: "int64", 10: "fl
 _EXTERNAL = 1
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_SHIFT = 63
+_NUMBERS = re.compile(rb"(?:\x40[\x80-\xff]*+[\x00-\x7f])++|(?:\x3d.{4})++", re.DOTALL)
+"""Many integers (field 8) or floats (field 7) of an attribute, one after another: the nodes of a forest are some 500,000."""
 
 Field = tuple[int, int | memoryview]
 
@@ -32,7 +35,7 @@ class TensorHeader:
 
 @dataclass(frozen=True, slots=True)
 class GraphHeader:
-    """What a graph takes and gives, by which operators; `external` where it points at other files."""
+    """What a graph takes and gives, by which operators; `external` where any of its tensors lies in another file."""
 
     opsets: dict[str, int]
     inputs: tuple[TensorHeader, ...]
@@ -50,7 +53,7 @@ def read_graph_header(content: bytes, origin: object) -> GraphHeader:
     """
     try:
         return _model(memoryview(content))
-    except (ValueError, IndexError, UnicodeDecodeError) as error:
+    except (ValueError, IndexError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(
             origin, f"is not an ONNX graph ({error})", "Take a fresh copy of the bundle, or export it again."
         ) from error
@@ -59,6 +62,7 @@ def read_graph_header(content: bytes, origin: object) -> GraphHeader:
 def _model(content: memoryview) -> GraphHeader:
     opsets: dict[str, int] = {}
     graph: memoryview | None = None
+    external = False
     for number, value in _fields(content):
         if number == 8:  # opset_import
             domain, version = "", 0
@@ -68,17 +72,17 @@ def _model(content: memoryview) -> GraphHeader:
             opsets[domain] = version
         elif number == 7:
             graph = _message(value)
+        elif number == 25:  # a function
+            external |= any(_node_is_external(_message(one)) for inner, one in _fields(_message(value)) if inner == 7)
     if graph is None:
         raise ValueError("it holds no graph")
-    inputs, outputs, external = [], [], False
+    inputs, outputs = [], []
     for number, value in _fields(graph):
         if number == 11:
             inputs.append(_value_info(_message(value)))
         elif number == 12:
             outputs.append(_value_info(_message(value)))
-        elif number == 5:  # initializer
-            external |= _is_external(_message(value))
-    return GraphHeader(opsets, tuple(inputs), tuple(outputs), external)
+    return GraphHeader(opsets, tuple(inputs), tuple(outputs), external or _graph_is_external(graph))
 
 
 def _value_info(content: memoryview) -> TensorHeader:
@@ -114,6 +118,30 @@ def _dimension(content: memoryview) -> int | str:
     return size
 
 
+def _graph_is_external(graph: memoryview) -> bool:
+    for number, value in _fields(graph):
+        if number == 1 and _node_is_external(_message(value)):
+            return True
+        if number == 5 and _is_external(_message(value)):  # initializer
+            return True
+        if number == 15 and any(_is_external(_message(part)) for _, part in _fields(_message(value))):  # a sparse one
+            return True
+    return False
+
+
+def _node_is_external(node: memoryview) -> bool:
+    """Also graphs inside nodes, such as the body of a loop, have tensors; a backend reads them from the disk."""
+    for number, attribute in _fields(node):
+        if number != 5:
+            continue
+        for kind, value in _fields(_message(attribute), skip=_NUMBERS):
+            if kind in (5, 10) and _is_external(_message(value)):  # tensors
+                return True
+            if kind in (6, 11) and _graph_is_external(_message(value)):
+                return True
+    return False
+
+
 def _is_external(tensor: memoryview) -> bool:
     return any(
         (number == 14 and _number(value) == _EXTERNAL) or number == 13  # data_location, external_data
@@ -121,10 +149,16 @@ def _is_external(tensor: memoryview) -> bool:
     )
 
 
-def _fields(content: memoryview) -> Iterator[Field]:
-    """Field numbers and values of one message; values are integers or the bytes of what is inside."""
+def _fields(content: memoryview, skip: re.Pattern[bytes] | None = None) -> Iterator[Field]:
+    """Field numbers and values of one message; values are integers or the bytes of what is inside.
+
+    Fields that `skip` matches are left out.
+    """
     position = 0
     while position < len(content):
+        if skip is not None and (left_out := skip.match(content, position)):
+            position = left_out.end()
+            continue
         key, position = _varint(content, position)
         number, wire = key >> 3, key & 7
         if wire == _VARINT:
