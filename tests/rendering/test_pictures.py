@@ -84,6 +84,10 @@ class TestOverlay:
         out = ~scene.map.mask
         assert out.any()
         assert np.array_equal(over[out], hatch(*out.shape)[out])
+        # Nor in the map itself, nor counted in its legend.
+        rightly = dataclasses.replace(wrongly, labels=np.where(scene.map.mask, wrongly.labels, 0).astype(np.uint8))
+        rgb = synthetic_rgb(scene.cube)
+        assert np.array_equal(map_picture(wrongly, rgb), map_picture(rightly, rgb))
 
     def test_unclassified_valid_pixels_show_the_picture(self, scene: Scene) -> None:
         rgb = synthetic_rgb(scene.cube)

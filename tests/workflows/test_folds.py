@@ -14,6 +14,7 @@ import pytest
 
 from gliomap.bundles import open_bundle
 from gliomap.errors import OutputExistsError, RunError, StudyError, UsageError
+from gliomap.learning import FourLayerNet, PatchSource
 from gliomap.phantom import make_phantom
 from gliomap.preprocessing import PreprocessingConfig
 from gliomap.sensors import get_sensor, resized
@@ -402,6 +403,22 @@ class TestSanity:
         assert oracle.points[0].balanced_accuracy.mean > 0.9
         assert set(oracle.points[0].patients) == set(ALL)
         assert (lopo / "sanity" / "oracle.json").exists()
+
+    def test_shuffled_labels_are_all_that_a_network_sees(self, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A second training on all patients would read their true labels."""
+        run = train(
+            study, model="fourlayer", test_patients=["ID0003"], overrides={"epochs": 2, "min_epochs": 1, "patience": 1}
+        )
+        seen: list[np.ndarray] = []
+        learn = FourLayerNet.fit
+
+        def watched(self: FourLayerNet, training: PatchSource, *rest: object, **options: object) -> object:
+            seen.append(training.labels)
+            return learn(self, training, *rest, **options)
+
+        monkeypatch.setattr(FourLayerNet, "fit", watched)
+        measure_sanity(run, "shuffle-labels")
+        assert len(seen) == 1
 
     def test_the_learning_curve_ends_with_all_training_patients(self, lopo: Path) -> None:
         record = measure_sanity(lopo, "learning-curve")

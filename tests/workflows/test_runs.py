@@ -46,6 +46,13 @@ def test_a_damaged_record_is_refused(run, change, told):
         open_run(run)
 
 
+def test_a_folder_that_still_has_its_running_name_is_not_finished(run):
+    """Its record is done a moment before its name is: what reads it then would take a folder that moves."""
+    running = run.rename(run.with_name(f"running_{run.name}"))
+    with pytest.raises(RunError, match="is not finished"):
+        open_run(running)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"null"])
 def test_a_record_that_is_no_json_is_refused(run, content):
     (run / "run.json").write_bytes(content)
