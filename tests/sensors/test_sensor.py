@@ -43,6 +43,9 @@ def test_without_correction_channels_are_sorted_by_wavelength() -> None:
     assert np.array_equal(sensor.band_matrix() @ [10, 11, 12, 13], [11, 13, 10, 12])
     assert sensor.uncorrected() is sensor
     assert sensor.correction_after_division
+    corrected = replace(sensor, correction=SpectralCorrection(np.eye(4) * 0.5))
+    assert np.array_equal(corrected.uncorrected().band_matrix(), sensor.band_matrix())
+    assert corrected.uncorrected().band_of_position == sensor.band_of_position
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,10 @@ class TestSharedSplits:
             train(study, model="lda", split=lopo / "splits.json")
         assert not (study / "runs").exists()
 
+    def test_a_file_of_another_protocol_than_the_one_asked_for_is_refused(self, lopo: Path, study: Path) -> None:
+        with pytest.raises(UsageError, match=r"protocol pooled: is not that of .*splits\.json, lopo"):
+            plan_protocol(study, {"model": "lda", "split": lopo / "splits.json", "protocol": "pooled"})
+
     def test_a_single_split_gives_a_single_run(self, study: Path) -> None:
         first = train(study, model="lda", test_patients=["ID0003"])
         plan = plan_protocol(study, {"model": "lda", "split": first / "split.json"})

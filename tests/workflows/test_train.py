@@ -116,6 +116,16 @@ def test_cubes_that_are_not_normalised_as_said_are_told_once_and_recorded(study,
     assert told in open_bundle(run.path / "bundle").card
 
 
+def test_settings_that_a_model_does_not_heed_are_said(study):
+    asked = {"overrides": {"epochs": 3, "learning_rate": 0.1}, "test_patients": ["ID0003"]}
+    told = "model lda is fitted in one step: epochs, learning rate change nothing"
+    assert told in plan_training(study, {"model": "lda", **asked}).hints
+    assert not any("one step" in hint for hint in plan_training(study, {"model": "conv2d", **asked}).hints)
+    assert not any(
+        "one step" in hint for hint in plan_training(study, {**asked, "model": "lda", "overrides": {}}).hints
+    )
+
+
 def test_validation_is_by_patient_and_said(study):
     run = open_run(train(study, test_patients=["ID0003"], overrides=QUICK))
     split = run.split()

@@ -27,6 +27,9 @@ __all__ = ["Ground", "TrainingPlan", "files_fingerprint", "lay_ground", "plan_tr
 
 logger = logging.getLogger(__name__)
 
+_OF_EPOCHS = {"epochs", "batch_size", "learning_rate"}
+"""Settings that only models trained over epochs heed."""
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingPlan:
@@ -116,7 +119,7 @@ class Ground:
 
     def plan(self, split: Split, hints: Sequence[str] = ()) -> TrainingPlan:
         """The training of one split."""
-        found = (*hints, *_single_class(split, self.labelled, self.classes), *_doubled(split))
+        found = (*hints, *self._unheeded(), *_single_class(split, self.labelled, self.classes), *_doubled(split))
         return TrainingPlan(
             self.study,
             self.sensor,
@@ -129,6 +132,13 @@ class Ground:
             self.ignored,
             found,
         )
+
+    def _unheeded(self) -> list[str]:
+        """Settings of epochs that were asked for, of a model that has none."""
+        named = sorted(set(self.asked.get("overrides", {})) & _OF_EPOCHS)
+        if self.kind.iterative or not named:
+            return []
+        return [f"model {self.kind.name} is fitted in one step: {', '.join(named).replace('_', ' ')} change nothing"]
 
 
 def lay_ground(study_path: str | Path, asked: TrainingOptions, track: Track = silent) -> Ground:
