@@ -76,8 +76,6 @@ def build_flags(folder: Path) -> list[str]:
     """Flags of `deploy docker` that carry this machine's way to the package index into the build."""
     settings = {"index-url": os.environ.get("PIP_INDEX_URL"), "timeout": os.environ.get("PIP_DEFAULT_TIMEOUT")}
     certificates = os.environ.get("PIP_CERT")
-    if certificates is not None:
-        settings["cert"] = "/run/secrets/ca.pem"
     config = folder / "pip.conf"
     config.write_text("[global]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items() if value))
     trusted = [] if certificates is None else ["--ca", certificates]

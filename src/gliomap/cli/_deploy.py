@@ -71,7 +71,7 @@ def docker(
         Path | None, typer.Option("--pip-config", metavar="FILE", help="pip.conf for the time of the build.")
     ] = None,
     certificates: Annotated[
-        Path | None, typer.Option("--ca", metavar="PEM", help="Authorities, in the build at /run/secrets/ca.pem.")
+        Path | None, typer.Option("--ca", metavar="PEM", help="Authorities that pip trusts in the build.")
     ] = None,
     build_option: Annotated[
         list[str] | None, typer.Option("--build-option", metavar="OPTION", help="For the tool's build, as it is.")
