@@ -62,7 +62,12 @@ def test_learning_curves_need_epochs() -> None:
 def test_a_map_keeps_its_colours_in_the_page(palette: str) -> None:
     record, shown = evaluation(), picture()
     panels = capture_panels("ID0001C01", record.captures["ID0001C01"], shown, THESIS_CLASSES, palette)
-    assert [panel.title for panel in panels.panels] == ["Synthetic RGB", "Ground truth", "Map", "Confidence"]
+    assert [panel.title for panel in panels.panels] == [
+        "Synthetic RGB (false colour)",
+        "Ground truth",
+        "Map",
+        "Confidence",
+    ]
     _, _, content = panels.panels[2].source.partition("base64,")
     drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"))
     assert drawn.shape == (*SHAPE, 3)

@@ -76,7 +76,7 @@ def capture_panels(
     sure = picture.confidence[~empty]
     height, width = picture.labels.shape
     panels = (
-        Panel("Synthetic RGB", _photograph(picture.rgb), f"False-colour picture of capture {capture}"),
+        Panel("Synthetic RGB (false colour)", _photograph(picture.rgb), f"False-colour picture of capture {capture}"),
         Panel(
             "Ground truth",
             _drawing(labels_on_picture(picture.truth, classes, picture.rgb, palette)),
