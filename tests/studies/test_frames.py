@@ -231,6 +231,14 @@ def cropped_study(study: Study, crop: Crop, *, keep: str) -> Study:
     return open_study(study.root)
 
 
+def test_a_map_that_fits_everywhere_has_no_place(raw_study: Study, small_sensor: MosaicSensor) -> None:
+    frames = (np.full(small_sensor.frame_shape, level, np.uint16) for level in (300, 600, 30))
+    write_capture_files(raw_study.root, "ID0001C01", frames=tuple(frames))
+    study = cropped_study(raw_study, Crop(row=3, column=5, height=7, width=6), keep="cube")
+    with pytest.raises(StudyError, match="no place clearly fits"):
+        find_crop(study, "ID0001C01")
+
+
 @pytest.mark.parametrize("keep", ["cube", "dataset"])
 def test_the_place_of_a_hand_cropped_map_is_found(raw_study: Study, keep: str) -> None:
     crop = Crop(row=3, column=5, height=7, width=6)
