@@ -127,8 +127,9 @@ def test_a_file_that_a_document_names_and_is_not_there_is_refused(alone: Path) -
 def test_a_sweep_has_a_trial_for_each_fold_and_none_for_one(alone: Path, tmp_path: Path) -> None:
     from gliomap.deploy.azure import fold_names
     from gliomap.errors import UsageError
+    from gliomap.studies import Folds, Split
 
-    del alone, tmp_path
+    del alone
     none = {"split": None, "final": True}
     assert fold_names("holdout", 5, 13, **none) == ()
     assert fold_names("pooled", 5, 13, **none) == ()
@@ -137,6 +138,12 @@ def test_a_sweep_has_a_trial_for_each_fold_and_none_for_one(alone: Path, tmp_pat
     assert len(fold_names("double-cv", 5, 0, **none)) == 25
     with pytest.raises(UsageError, match="--patients"):
         fold_names("lopo", 5, 0, **none)
+    patients = {"ID0001C01": "ID0001", "ID0002C01": "ID0002"}
+    split = Split("lopo", ("ID0001C01",), (), ("ID0002C01",), 0, False, patients, {})
+    Folds("lopo", {"ID0002": split, "again": split}).save(tmp_path / "folds.json")
+    assert fold_names("holdout", 5, 0, split=tmp_path / "folds.json", final=True) == ("1", "2", "final")
+    with pytest.raises(UsageError, match="protocol pooled: is not that of"):
+        fold_names("pooled", 5, 0, split=tmp_path / "folds.json", final=True)
 
 
 @pytest.mark.parametrize(("kind", "extras"), [("train", {"train", "track"}), ("score", {"serve"})])

@@ -113,6 +113,7 @@ def test_what_cannot_work_is_refused_before_anything_is_submitted(azure: Azure, 
         (("study", "--protocol", "lucky"), "is not known"),
         (("study", "--name", "a b"), "no name for a job"),
         (("study", "--protocol", "lopo", "--test-patient", "ID0001"), "says itself who trains and tests"),
+        (("study", "--protocol", "lopo", "--validation-patient", "ID0001"), "says itself who trains and tests"),
         (("elsewhere",), "is not there"),
     ):
         assert told in azure("train", *words, "--compute", "cpu", "-o", "run", code=2)["fault"], words

@@ -32,7 +32,7 @@ __all__ = ["STUDY", "TRAINING", "TrainJob", "check_training", "fold_names", "job
 _SCHEMA = "https://azuremlschemas.azureedge.net/latest"
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 _MOST_HOURS = 24
-_HOLDING_OUT = ("test_patient", "test_capture", "train_capture", "allow_same_patient")
+_HOLDING_OUT = ("test_patient", "test_capture", "train_capture", "validation_patient", "allow_same_patient")
 STUDY, TRAINING = "gliomap-study", "gliomap-training"
 """Tags of a job: what it trains on, and the fingerprint of the whole training."""
 METRIC = "validation_accuracy"
@@ -142,10 +142,14 @@ def fold_names(protocol: str, folds: int, patients: int, *, split: Path | None, 
     Raises
     ------
     UsageError
-        `lopo` where the number of patients is not known.
+        `lopo` where the number of patients is not known; a file of another protocol.
     """
     if split is not None:
         given = Folds.load(split)
+        if protocol not in ("holdout", given.protocol):
+            raise UsageError(
+                f"protocol {protocol}", f"is not that of {split}, {given.protocol}", "Leave out one of the two."
+            )
         protocol, count = given.protocol, len(given.splits)
     else:
         count = {"kfold-patient": folds, "double-cv": folds * folds, "lopo": patients}.get(protocol, 1)
