@@ -6,9 +6,11 @@ import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gliomap.cli import run as command
+from gliomap.errors import RunError
 from gliomap.studies import StudySettings, write_study_toml
 from gliomap.workflows import draw_folds, evaluate, open_run, report, reported_run, train
 from workflows.conftest import write_study
@@ -63,3 +65,26 @@ def test_a_phantom_is_told_by_its_study_and_not_by_its_name(tmp_path: Path) -> N
     assert "synthetic patient" not in told["phantom limb"]
     assert "trained on 1 synthetic patient and tested on 1 synthetic patient" in told["glioma"]
     assert "The patients are synthetic." in told["glioma"]
+
+
+def test_a_damaged_map_is_named_and_never_drawn(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "study", ("ID0001C01", "ID0002C01"))
+    run = train(study, model="lda")
+    evaluate(run)
+    path = run / "evaluation" / "maps" / "ID0002C01.npz"
+    with np.load(path) as kept:
+        whole = dict(kept)
+
+    def refused(**changes: object) -> str:
+        np.savez(path, **{name: array for name, array in (whole | changes).items() if array is not None})
+        with pytest.raises(RunError, match=r"ID0002C01\.npz.*Evaluate the run again") as caught:
+            reported_run(run)
+        return caught.value.fault
+
+    assert "is no map" in refused(truth=None)
+    assert "do not fit" in refused(rgb=whole["rgb"][1:])
+    assert "another kind than the 5 classes" in refused(labels=np.full_like(whole["labels"], 6))
+    assert "no number" in refused(confidence=np.full_like(whole["confidence"], np.nan))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(RunError, match="is no map"):
+        reported_run(run)
