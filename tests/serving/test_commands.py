@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -14,8 +15,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import tifffile
 
 from gliomap.engine import Engine
+from gliomap.serving._tiff import tiff_bytes
 from serving.servers import COMMAND, GUARDED, KEY, RunningServer, Scene
 
 
@@ -136,6 +139,11 @@ class TestWatch:
             wait_for(folder / "frame1_result.json", watching)
             (folder / "frame2.tif").write_bytes(scene.files["raw"])
             wait_for(folder / "frame2_result.json", watching)
+            # A camera that writes into the same file again: the old map must not be taken for the new frame's.
+            glare = tifffile.imread(io.BytesIO(scene.files["raw"]))
+            glare[:, : glare.shape[1] // 2] = 1023
+            (folder / "frame2.tif").write_bytes(tiff_bytes(glare))
+            wait_for(folder / "frame2_labels.npy", watching, lambda path: not np.load(path)[:, :3].any())
         finally:
             watching.send_signal(signal.SIGINT)
             printed, told = watching.communicate(timeout=30)
@@ -158,9 +166,14 @@ class TestWatch:
         assert (folder / "before_map.png").stat().st_mtime_ns == state, "frames that have a map are left alone"
 
 
-def wait_for(path: Path, process: subprocess.Popen[str], seconds: float = 60) -> None:
+def wait_for(
+    path: Path,
+    process: subprocess.Popen[str],
+    holds: Callable[[Path], bool] = lambda _: True,
+    seconds: float = 60,
+) -> None:
     until = time.monotonic() + seconds
-    while not path.exists():
+    while not (path.exists() and holds(path)):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until, f"no {path.name}"
         time.sleep(0.05)

@@ -88,6 +88,8 @@ def watch(
 ) -> Iterator[Scored]:
     """Send each frame that appears in a folder, until the caller ends; frames that have a result are left alone.
 
+    A file that is written anew is a new frame: its map takes the place of the one before.
+
     A frame counts as written when its size and time stay the same from one look to the next. Looking again and again
     works on network drives too, where nobody tells of new files.
 
@@ -102,15 +104,16 @@ def watch(
         The service cannot be reached.
     """
     seen: dict[Path, tuple[int, int]] = {}
-    done: set[Path] = set()
+    done: dict[Path, tuple[int, int]] = {}
     while True:
         began = time.monotonic()
         for path, state in _frames(folder):
-            if path in done or seen.get(path) != state:
+            if done.get(path) == state or seen.get(path) != state:
                 seen[path] = state
                 continue
-            done.add(path)
-            if not (out / f"{path.stem}_{RESULT}").exists():
+            anew = path in done
+            done[path] = state
+            if anew or not _has_map(path, state, out):
                 yield _score(client, path, references, out, patient, palette)
         time.sleep(max(0.0, _PERIOD_S - (time.monotonic() - began)))
 
@@ -123,6 +126,14 @@ def _frames(folder: Path) -> Iterator[tuple[Path, tuple[int, int]]]:
             except FileNotFoundError:
                 continue  # taken away between listing and looking
             yield path, (state.st_size, state.st_mtime_ns)
+
+
+def _has_map(path: Path, state: tuple[int, int], out: Path) -> bool:
+    """Whether an earlier watch has made the map of this very frame: its result is no older than the frame."""
+    try:
+        return (out / f"{path.stem}_{RESULT}").stat().st_mtime_ns >= state[1]
+    except FileNotFoundError:
+        return False
 
 
 def _score(client: Client, path: Path, references: str, out: Path, patient: str | None, palette: str) -> Scored:
