@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -203,6 +204,19 @@ class TestVerify:
         path = case_path(archive.folder, archive.record(CASE))
         path.unlink()
         assert "its file is gone" in reader(archive).verify().faults[0]
+
+    def test_a_case_that_was_made_anew_with_fitting_hashes_is_not_the_one_of_the_log(self, archive: Archive) -> None:
+        """Whoever can write files can make a case that is whole in itself; the log knows which one was answered."""
+        path = case_path(archive.folder, archive.record(CASE))
+        with zipfile.ZipFile(path) as kept:
+            files = {name: kept.read(name) for name in kept.namelist()}
+        files["case.json"] = files["case.json"].replace(b'"camera"', b'"nobody"')
+        with zipfile.ZipFile(path, "w") as forged:
+            for name, content in files.items():
+                forged.writestr(name, content)
+        assert reader(archive).case(reader(archive).ids()[0]).record.client == "nobody"
+        (fault,) = reader(archive).verify().faults
+        assert "is not the file that the audit log names" in fault
 
     def test_a_case_that_was_put_in_the_place_of_another(self, archive: Archive) -> None:
         first = archive.record(CASE)
