@@ -187,6 +187,14 @@ def test_a_cube_that_is_not_what_its_frames_give_is_warned_of(
     assert [finding.thing for finding in told] == ([] if fault == "nothing" else [str(study.files("ID0001C01").cube)])
 
 
+def test_a_cropped_cube_without_map_and_crop_cannot_be_held_against_its_frames(raw_study: Study) -> None:
+    study = cropped_study(raw_study, Crop(row=3, column=5, height=7, width=6), keep="cube")
+    study.files("ID0001C01").map.unlink()
+    check = check_study(open_study(study.root))
+    assert check.rows[0].cube_shape == (7, 6, 25)
+    assert not any("frames give" in finding.message for finding in check.findings)
+
+
 def test_cubes_of_two_kinds_are_not_mixed(raw_study: Study) -> None:
     study = with_settings(raw_study)
     write_cube(study.root, "ID0002C01", study.cube("ID0002C01"))

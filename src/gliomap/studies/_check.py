@@ -23,7 +23,7 @@ _ORDER = {"error": 0, "warning": 1, "note": 2}
 def check_study(study: Study, classes: ClassSet = THESIS_CLASSES, *, track: Track = silent) -> StudyCheck:
     """Check a study and describe its captures; a file that cannot be read is a finding, and the check goes on.
 
-    Every file is read once, one capture in memory at a time.
+    Every file is read, one capture in memory at a time.
 
     Raises
     ------

@@ -229,6 +229,8 @@ class CaptureCheck:
             made = self.study.cube_from_frames(self.capture_id)
         except GlioMapError:
             return  # without its crop there is nothing to compare
+        if made.mask.shape != cube.mask.shape:
+            return  # nor where no map asks for one
         both = made.mask & cube.mask
         apart = np.abs(made.data[both] - cube.data[both]).max(axis=-1)
         share = float(np.mean(apart > FRAMES_TOLERANCE * brightness(made.data[both]))) if both.any() else 0.0
