@@ -159,13 +159,14 @@ def is_normalised(spectra: _Float32, kind: Normalisation) -> bool:
     spectra
         (N, bands) float32, finite.
     kind
-        As for `normalise`. Not all can be told: for 'none' the answer is always True, and spectra of 'snv' have an RMS of
-        1 too, as those of 'brightness'.
+        As for `normalise`. For 'none' the answer is always True.
     """
     if kind == "none" or not len(spectra):
         return True
     change = np.abs(normalise(spectra, kind) - spectra).max(axis=-1)
-    return bool(np.mean(change > _CHANGED * brightness(spectra)) <= _STRAY)
+    unchanged = bool(np.mean(change > _CHANGED * brightness(spectra)) <= _STRAY)
+    # Spectra of 'snv' have an RMS of 1 too; but their mean is 0, and no tissue's is.
+    return unchanged and not (kind == "brightness" and is_normalised(spectra, "snv"))
 
 
 def normalised(data: _Float32, kind: Normalisation, min_brightness: float) -> tuple[_Float32, npt.NDArray[np.bool_]]:
