@@ -304,7 +304,7 @@ def _measured_on(evaluation: EvaluationRecord, run: Run) -> str:
         return f"{told}; each by a model that was not trained on its patient"
     if evaluation.same_patient:
         return f"{told}; {', '.join(evaluation.same_patient)} also trained, so these figures overstate"
-    return f"{told}, of patients who did not train"
+    return f"{told}, of {'a patient' if len(evaluation.patients) == 1 else 'patients'} who did not train"
 
 
 def _refuse(out: Path, *, overwrite: bool) -> None:
