@@ -1,20 +1,26 @@
-"""The thesis's procedure on the same frame."""
+"""The thesis's procedure and the engines on the same frame, in turn: a shared machine is slow and fast by the minute."""
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.machine import THREADS
+from benchmarks.machine import PAUSE_S, THREADS
 from benchmarks.thesis_procedure import thesis_map
 from gliomap.bundles import Bundle
-from gliomap.engine import Engine
+from gliomap.engine import BackendName, Engine
 from gliomap.learning import TissueModel
 from gliomap.phantom import RenderedPatient
 from gliomap.preprocessing import References
 from gliomap.sensors import MosaicSensor
+
+ROUNDS, WARM, BLOCK = 4, 10, 40
+"""Of the procedure; frames of each engine before each round: first ones that do not count, then those that do."""
+BACKENDS: tuple[BackendName, ...] = ("onnxruntime", "openvino")
 
 
 def test_thesis_procedure(
@@ -26,10 +32,23 @@ def test_thesis_procedure(
     sensor: MosaicSensor,
 ) -> None:
     torch.set_num_threads(THREADS)
+    engines = {name: Engine(bundle, backend=name, threads=THREADS) for name in BACKENDS}
+    seconds: dict[str, list[float]] = defaultdict(list)
+
+    def frames() -> None:
+        for name, engine in engines.items():
+            time.sleep(PAUSE_S)
+            found = [engine.classify_frame(frame.raw, references).timings["total"] for _ in range(WARM + BLOCK)]
+            seconds[name] += found[WARM:]
+        time.sleep(PAUSE_S)
+
     labels = benchmark.pedantic(
-        lambda: thesis_map(frame.raw, frame.white, frame.dark, sensor, model.predict_proba), rounds=2
+        lambda: thesis_map(frame.raw, frame.white, frame.dark, sensor, model.predict_proba),
+        setup=frames,
+        rounds=ROUNDS,
     )
-    found = Engine(bundle).classify_frame(frame.raw, references)
+    benchmark.extra_info["frame_s"] = {name: float(np.median(found)) for name, found in seconds.items()}
+    found = engines["onnxruntime"].classify_frame(frame.raw, references)
     # It classified saturated pixels too, and their light reaches 3 pixels far in a 7×7 window.
     near = np.zeros_like(found.mask)
     for row, column in zip(*np.nonzero(~found.mask), strict=True):
