@@ -37,7 +37,7 @@ def report(measured: Mapping[str, Record]) -> tuple[str, bool]:
         f"Measured {datetime.now(UTC):%Y-%m-%d} by `make bench` on {describe()}.",
         f"One phantom frame of 1088×2048 pixels (cube 217×409×25), references prepared, {THREADS} threads; medians. "
         "The limit is 2.1 GFLOP at the rate of a 1024×1024×1024 float32 matrix product in NumPy, measured in turn "
-        "with each engine.",
+        "with each engine; the lowest of these counts.",
         rows_table(rows),
         "## Where the time goes",
         _stages(measured),
@@ -52,13 +52,15 @@ def rows_table(rows: Sequence[Row]) -> str:
 
 def _engines(measured: Mapping[str, Record]) -> list[Row]:
     rows: list[Row] = []
+    # Where neighbours slow the machine down beside one of them, its limit is still what it was beside another.
+    limit = min((measured[name]["extra_info"]["limit_s"] for name in ENGINES if name in measured), default=0.0)
     for name, (title, most, _) in ENGINES.items():
         if name not in measured:
             continue
         extra, seconds = measured[name]["extra_info"], measured[name]["stats"]["median"]
-        ratio = seconds / extra["limit_s"]
+        ratio = seconds / limit
         rows.append((f"frame → map, {title}", f"{seconds * 1e3:.1f} ms", "", None))
-        told = f"{ratio:.2f} (limit {extra['limit_s'] * 1e3:.1f} ms)"
+        told = f"{ratio:.2f} (limit {limit * 1e3:.1f} ms)"
         rows.append(("as a multiple of the limit", told, f"≤ {most}" if most else "", ratio <= most if most else None))
         if most is None:
             rows.append(("labels equal to float32", f"{extra['agreement']:.4%}", "", None))
