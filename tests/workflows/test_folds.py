@@ -284,16 +284,22 @@ class TestGathered:
             run_plan(plan, out=tmp_path / "run", trained=parts)
 
 
+def train_two_folds(study: Path) -> None:
+    """Leave one patient out, interrupted before the third fold."""
+
+    def stopping(items: Iterable[object], description: str, *_: object) -> Iterator[object]:
+        for number, item in enumerate(items):
+            if description == "training folds" and number == 2:
+                raise KeyboardInterrupt
+            yield item
+
+    with pytest.raises(KeyboardInterrupt):
+        train(study, model="lda", protocol="lopo", track=stopping)
+
+
 class TestInterrupted:
     def test_finished_folds_are_not_trained_again(self, study: Path) -> None:
-        def stopping(items: Iterable[object], description: str, *_: object) -> Iterator[object]:
-            for number, item in enumerate(items):
-                if description == "training folds" and number == 2:
-                    raise KeyboardInterrupt
-                yield item
-
-        with pytest.raises(KeyboardInterrupt):
-            train(study, model="lda", protocol="lopo", track=stopping)
+        train_two_folds(study)
         running = study / "runs" / "running_lda_lopo_1"
         assert {path.name for path in (running / "folds").iterdir()} == {"ID0001", "ID0002"}
         before = {path: path.stat().st_mtime_ns for path in running.rglob("model.safetensors")}
@@ -308,15 +314,7 @@ class TestInterrupted:
 
     def test_a_fold_that_lies_under_the_name_of_another_is_refused(self, study: Path) -> None:
         """Its model would be tested on patients that it was trained on."""
-
-        def stopping(items: Iterable[object], description: str, *_: object) -> Iterator[object]:
-            for number, item in enumerate(items):
-                if description == "training folds" and number == 2:
-                    raise KeyboardInterrupt
-                yield item
-
-        with pytest.raises(KeyboardInterrupt):
-            train(study, model="lda", protocol="lopo", track=stopping)
+        train_two_folds(study)
         folds = study / "runs" / "running_lda_lopo_1" / "folds"
         (folds / "ID0001").rename(folds / "ID0003")
         with pytest.raises(RunError, match="ID0003: is another split than this training's"):

@@ -24,6 +24,7 @@ from gliomap.studies._holdout import make_holdout
 from gliomap.studies._layout import CaptureFiles, capture_files
 from gliomap.studies._mat import list_mat, read_mat, write_mat
 from gliomap.studies._mat5 import MatVariable
+from gliomap.studies._open import is_study, open_study
 from gliomap.studies._pixel_parts import PixelParts
 from gliomap.studies._prepared import chain_of, read_prepared
 from gliomap.studies._protocols import deal_patients, make_folds
@@ -36,7 +37,7 @@ from gliomap.studies._settings import (
     write_study_toml,
 )
 from gliomap.studies._split import Split
-from gliomap.studies._study import SensorLike, Study, is_study, open_study
+from gliomap.studies._study import SensorLike, Study
 from gliomap.studies._write import (
     write_capture_files,
     write_cube,

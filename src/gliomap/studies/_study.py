@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,68 +24,15 @@ from gliomap.studies._arrays import (
     read_dataset,
     read_reference_pixels,
 )
-from gliomap.studies._layout import (
-    FOLDERS,
-    CaptureFiles,
-    capture_files,
-    capture_of_file,
-    other_endings,
-    patient_in,
-)
+from gliomap.studies._layout import CaptureFiles, capture_files, patient_in
 from gliomap.studies._prepared import chain_of, read_chain, read_prepared
-from gliomap.studies._settings import CaptureSettings, Crop, StudySettings, read_study_toml
+from gliomap.studies._settings import CaptureSettings, Crop, StudySettings
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 
-__all__ = ["SensorLike", "Study", "is_study", "open_study"]
+__all__ = ["SensorLike", "Study"]
 
 SensorLike = str | Path | MosaicSensor
 """A sensor, its name in the registry, or a path to its description."""
-
-
-def is_study(path: Path) -> bool:
-    """Whether a folder has any of a study's own folders."""
-    return any((path / name).is_dir() for name in FOLDERS)
-
-
-def open_study(path: str | Path) -> Study:
-    """Open a study folder; reads study.toml and the names of files, nothing else.
-
-    Raises
-    ------
-    StudyError
-        No such folder, no capture in it, frames that differ by their ending only, or a study.toml that cannot be used.
-    """
-    root = Path(path)
-    if not root.is_dir():
-        fault = "is not a folder" if root.exists() else "is not there"
-        raise StudyError(root, fault, "Give the study folder, or make one with `gliomap phantom DIR`.")
-    settings = read_study_toml(root)
-    found = {
-        file: capture
-        for folder in FOLDERS
-        if (root / folder).is_dir()
-        for file in sorted((root / folder).iterdir())
-        if (capture := capture_of_file(file)) is not None
-    }
-    if not found:
-        raise StudyError(
-            root,
-            f"holds no capture: nothing in {', '.join(f'{folder}/' for folder in FOLDERS)} is named like one",
-            _study_nearby(root)
-            or "Name files as in tif/ID0018C09.tif or GroundTruthMaps/SNAPgtID0018C09_cropped_Pre-processed.mat.",
-        )
-    return Study(root, settings, tuple(sorted(set(found.values()))), other_endings(found))
-
-
-def _study_nearby(root: Path) -> str | None:
-    """What to give instead, where the study is a folder in this one, or this is a folder of it."""
-    if root.resolve().name in FOLDERS:
-        return f"Give the study folder itself: {root.parent if root.name else root.resolve().parent}."
-    with suppress(PermissionError):
-        inside = sorted(folder for folder in root.iterdir() if folder.is_dir() and is_study(folder))
-        if inside:
-            return f"Give a study in it: {', '.join(map(str, inside[:5]))}."
-    return None
 
 
 @dataclass(frozen=True, eq=False)
