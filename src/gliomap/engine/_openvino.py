@@ -17,7 +17,7 @@ __all__ = ["load"]
 
 
 def load(content: bytes, origin: object, threads: int | None, precision: Precision) -> Runner:
-    """A compiled model as a function; every calling thread has its own request."""
+    """A graph as a function: in strips where it is the thesis's network on frames, else as a whole."""
     core = openvino.Core()
     threads = default_threads() if threads is None else threads
     try:
@@ -29,6 +29,7 @@ def load(content: bytes, origin: object, threads: int | None, precision: Precisi
 
 
 def _load_whole(core: Any, content: bytes, threads: int, precision: Precision) -> Runner:
+    """One compiled model; every calling thread has its own request."""
     settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
     if precision == "f32":
         # Otherwise it takes bfloat16 or float16 where the processor has them, and labels change.
