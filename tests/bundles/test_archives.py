@@ -18,7 +18,7 @@ ARCHIVES = sorted((Path(__file__).parent / "archives").glob("*.zip"))
 
 
 def test_there_is_one_of_each_version() -> None:
-    assert [path.name for path in ARCHIVES] == ["format-1.zip"]
+    assert [path.name for path in ARCHIVES] == ["format-1.zip", "format-2.zip"]
 
 
 @pytest.mark.parametrize("path", ARCHIVES, ids=lambda path: path.stem)

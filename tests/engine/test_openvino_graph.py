@@ -11,16 +11,19 @@ import openvino
 import pytest
 
 from bundles.makers import linear_network, small_bundle, small_sensor, window_network
-from gliomap.engine._openvino_graph import reshape_for_openvino
+from gliomap.bundles import Bundle
+from gliomap.engine._openvino_graph import read_whole, reshape_for_openvino
+from gliomap.engine._rows import free_rows
 from gliomap.learning._graph_scene import frame_scene
 from gliomap.preprocessing import PreprocessingConfig, prepare_references
 
 NETWORKS = {"window": window_network(), "linear": linear_network()}
 
 
-def read(graph: bytes | None) -> Any:
-    assert graph is not None
-    return openvino.Core().read_model(graph)
+def read(bundle: Bundle) -> Any:
+    assert bundle.frame_graph is not None
+    assert bundle.sensor is not None
+    return read_whole(openvino.Core(), bundle.frame_graph, free_rows(bundle.manifest, bundle.sensor))
 
 
 def kernels(model: Any, stage: str) -> list[list[int]]:
@@ -47,7 +50,7 @@ def test_the_same_numbers(tmp_path: Path, network: str, normalisation: Any, afte
     scene = frame_scene(sensor)
     ready = prepare_references(scene.white, scene.dark, sensor, config)
     inputs = {"raw": scene.raw, "dark": ready.dark.copy(), "gain": ready.gain.copy(), "scale": ready.scale.copy()}
-    as_it_came, reshaped = read(bundle.frame_graph), read(bundle.frame_graph)
+    as_it_came, reshaped = read(bundle), read(bundle)
     reshape_for_openvino(reshaped)
     expected, found = results(as_it_came, inputs), results(reshaped, inputs)
     np.testing.assert_array_equal(found["labels"], expected["labels"])
@@ -57,7 +60,7 @@ def test_the_same_numbers(tmp_path: Path, network: str, normalisation: Any, afte
 
 def test_bands_are_not_filled_up_and_tiles_are_read_by_rows(tmp_path: Path) -> None:
     sensor = small_sensor()
-    model = read(small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor).frame_graph)
+    model = read(small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor))
     bands, (rows, columns) = sensor.n_bands, sensor.pattern
     assert kernels(model, "tiles/")[0][1:] == [1, rows, columns]
     assert kernels(model, "tiles/")[0][0] > bands
@@ -70,7 +73,8 @@ def test_bands_are_not_filled_up_and_tiles_are_read_by_rows(tmp_path: Path) -> N
 
 
 def test_a_cube_graph_stays_as_it_is(tmp_path: Path) -> None:
-    model = read(small_bundle(tmp_path / "bundle", network=window_network(), sensor=small_sensor()).cube_graph)
+    bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=small_sensor())
+    model = openvino.Core().read_model(bundle.cube_graph)
     before = [node.get_friendly_name() for node in model.get_ordered_ops()]
     reshape_for_openvino(model)
     assert [node.get_friendly_name() for node in model.get_ordered_ops()] == before

@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 from openvino import opset13 as operators
 
 from bundles.makers import linear_network, small_bundle, small_sensor, window_network
+from gliomap.bundles import Bundle
 from gliomap.engine import BackendName, Engine, TissueMap
+from gliomap.engine._openvino_graph import read_whole
 from gliomap.engine._openvino_strips import load_strips
 from gliomap.engine._openvino_window import find_window
 from gliomap.engine._openvino_winograd import MARGIN, ROWS, dilated_convolution, interleaved
+from gliomap.engine._rows import FrameRows, free_rows
 from gliomap.learning._graph_scene import FrameScene, frame_scene
 
 
@@ -25,9 +28,14 @@ def compiled(outputs: list[Any], inputs: list[Any]) -> Any:
     return openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 
-def read(graph: bytes | None) -> Any:
-    assert graph is not None
-    return openvino.Core().read_model(graph)
+def read(bundle: Bundle) -> Any:
+    assert bundle.frame_graph is not None
+    return read_whole(openvino.Core(), bundle.frame_graph, rows_of(bundle))
+
+
+def rows_of(bundle: Bundle) -> FrameRows | None:
+    assert bundle.sensor is not None
+    return free_rows(bundle.manifest, bundle.sensor)
 
 
 def classified(
@@ -118,20 +126,20 @@ def test_nothing_stays_of_the_frame_before(tmp_path: Path) -> None:
 def test_the_window_network_is_known_and_no_other(tmp_path: Path) -> None:
     sensor = small_sensor(tiles=(50, 13))
     bundle = small_bundle(tmp_path / "window", network=window_network(), sensor=sensor)
-    window = find_window(read(bundle.frame_graph))
+    window = find_window(read(bundle))
     assert window is not None
     assert (window.padding, window.reach, window.top, window.tile_rows) == (3, 2, 1, 2)
     assert window.head_kernel.shape == (5, 8, 1, 1)
-    assert find_window(read(bundle.cube_graph)) is None
+    assert find_window(openvino.Core().read_model(bundle.cube_graph)) is None
     linear = small_bundle(tmp_path / "linear", network=linear_network(), sensor=sensor)
-    assert find_window(read(linear.frame_graph)) is None
+    assert find_window(read(linear)) is None
 
 
 def test_a_frame_too_low_for_strips_is_run_whole(tmp_path: Path) -> None:
     sensor = small_sensor(tiles=(2, 13))
     bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
     assert bundle.frame_graph is not None
-    assert load_strips(openvino.Core(), bundle.frame_graph, 2) is None
+    assert load_strips(openvino.Core(), bundle.frame_graph, 2, rows_of(bundle)) is None
     scene = frame_scene(sensor)
     expected, _ = classified(tmp_path, "onnxruntime", scene, 2)
     found, _ = classified(tmp_path, "openvino", scene, 2)

@@ -3,7 +3,9 @@
 from gliomap.bundles._bundle import ML_DOMAIN, ML_OPSET, Bundle, copy_bundle, open_bundle, verify_bundle, write_bundle
 from gliomap.bundles._card import GROUP
 from gliomap.bundles._manifest import (
+    CUBE_ROWS,
     FORMAT_VERSION,
+    FRAME_ROWS,
     INTENDED_USE,
     Backend,
     FileRecord,
@@ -19,7 +21,9 @@ from gliomap.bundles._manifest import (
 )
 
 __all__ = [
+    "CUBE_ROWS",
     "FORMAT_VERSION",
+    "FRAME_ROWS",
     "GROUP",
     "INTENDED_USE",
     "ML_DOMAIN",

@@ -1,7 +1,7 @@
-"""The manifest: what a bundle says about itself, format version 1.
+"""The manifest: what a bundle says about itself, format version 2.
 
-Old bundles open for ever. A change that a reader of version 1 would misread takes version 2, and the
-reader of version 1 stays.
+Old bundles open for ever. A change that a reader of this version would misread takes the next one, and the
+reader of this version stays. In version 1 the rows of the frame graph were fixed; in version 2 they are free.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from gliomap.taxonomy import ClassSet
 
 __all__ = [
     "CUBE_GRAPH",
+    "CUBE_ROWS",
     "FORMAT_VERSION",
     "FRAME_GRAPH",
+    "FRAME_ROWS",
     "INTENDED_USE",
     "Backend",
     "FileRecord",
@@ -38,9 +40,11 @@ __all__ = [
     "parse_manifest",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CUBE_GRAPH, FRAME_GRAPH = "cube.onnx", "frame.onnx"
 OPSET = 18
+FRAME_ROWS, CUBE_ROWS = "frame_rows", "rows"
+"""Words of the frame graph's free dimensions: some rows of the frame, and the rows of tiles in them."""
 
 INTENDED_USE = (
     "Research on hyperspectral images of the exposed brain. Not a medical device: not for diagnosis, not for deciding "
@@ -225,7 +229,7 @@ class Measured(_Part):
 class Manifest(_Part):
     """What a bundle says about itself. See docs/reference for each field."""
 
-    format_version: Literal[1] = 1
+    format_version: Literal[1, 2] = 2
     name: Annotated[str, Field(min_length=1, max_length=200)]
     created_at: datetime
     gliomap: str
@@ -262,7 +266,7 @@ class Manifest(_Part):
             chain = chain_sensor(self.sensor.build(), self.preprocessing)
             if chain.n_bands != bands:
                 raise ValueError(f"sensor {chain.name!r} gives {chain.n_bands} bands, the model takes {bands}")
-            if self.graphs["frame"] != frame_graph_record(chain, classes):
+            if self.graphs["frame"] != frame_graph_record(chain, classes, fixed_rows=self.format_version == 1):
                 raise ValueError("inputs or outputs of the frame graph are not those of this format")
         return self
 
@@ -281,9 +285,15 @@ def cube_graph_record(n_bands: int, n_classes: int) -> GraphRecord:
     )
 
 
-def frame_graph_record(chain: MosaicSensor, n_classes: int) -> GraphRecord:
-    """Inputs and outputs of the frame graph for a sensor as the chain sees it."""
-    frame, (height, width) = chain.frame_shape, chain.cube_shape
+def frame_graph_record(chain: MosaicSensor, n_classes: int, *, fixed_rows: bool = False) -> GraphRecord:
+    """Inputs and outputs of the frame graph for a sensor as the chain sees it.
+
+    Its rows are free, so that a frame can be classified in strips; `fixed_rows` as format version 1 had them.
+    """
+    (frame_rows, frame_columns), (rows, width) = chain.frame_shape, chain.cube_shape
+    high: _Dimension = frame_rows if fixed_rows else FRAME_ROWS
+    height: _Dimension = rows if fixed_rows else CUBE_ROWS
+    frame = (high, frame_columns)
     return GraphRecord(
         inputs=(
             TensorRecord(name="raw", dtype="uint16", shape=frame),

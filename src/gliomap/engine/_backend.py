@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
+from gliomap.engine._rows import FrameRows
 from gliomap.errors import BundleError, MissingExtraError, UsageError
 
 __all__ = ["BACKENDS", "PRECISIONS", "BackendName", "Outputs", "Precision", "Runner", "backend_version", "load_graph"]
@@ -43,7 +44,12 @@ class Runner(Protocol):
 
 
 def load_graph(
-    content: bytes, origin: object, backend: BackendName, threads: int | None, precision: Precision
+    content: bytes,
+    origin: object,
+    backend: BackendName,
+    threads: int | None,
+    precision: Precision,
+    rows: FrameRows | None = None,
 ) -> Runner:
     """Load a graph.
 
@@ -57,6 +63,8 @@ def load_graph(
         'reduced' lets OpenVINO compute in less than float32 where the processor can.
     threads
         None leaves it to the backend: one per core.
+    rows
+        Of a frame graph whose rows are free.
 
     Raises
     ------
@@ -72,11 +80,11 @@ def load_graph(
         if find_spec("openvino") is None:
             raise MissingExtraError("backend 'openvino'", "openvino")
         openvino = importlib.import_module("gliomap.engine._openvino")
-        runner: Runner = openvino.load(content, origin, threads, precision)
+        runner: Runner = openvino.load(content, origin, threads, precision, rows)
         return runner
     from gliomap.engine._onnxruntime import load
 
-    return load(content, origin, threads)
+    return load(content, origin, threads, rows)
 
 
 def backend_version(backend: BackendName) -> str:

@@ -19,6 +19,7 @@ from gliomap.captures import Exposures, check_references
 from gliomap.engine._backend import BackendName, Outputs, Precision, Runner, load_graph
 from gliomap.engine._map import TissueMap
 from gliomap.engine._references import DatedReferences, require_references, why_blank
+from gliomap.engine._rows import free_rows
 from gliomap.errors import BundleError, CubeError, ReferenceFrameError, UsageError
 from gliomap.preprocessing import HyperCube, Reason, References, prepare_references, raw_reasons
 from gliomap.sensors import MosaicSensor
@@ -253,9 +254,11 @@ class Engine:
     def _runner(self, kind: str) -> Runner:
         with self._lock:
             if kind not in self._runners:
-                content = self.bundle.cube_graph if kind == "cube" else self.bundle.frame_graph or b""
+                content, rows = self.bundle.cube_graph, None
+                if kind == "frame":
+                    content, rows = self.bundle.frame_graph or b"", free_rows(self.manifest, self.sensor)
                 origin = self.bundle.path / f"{kind}.onnx"
-                self._runners[kind] = load_graph(content, origin, self.backend, self.threads, self.precision)
+                self._runners[kind] = load_graph(content, origin, self.backend, self.threads, self.precision, rows)
             return self._runners[kind]
 
     def _require(self, references: References) -> None:

@@ -9,26 +9,27 @@ import numpy as np
 import openvino
 
 from gliomap.engine._backend import Inputs, Outputs, Precision, Runner, default_threads, unreadable
-from gliomap.engine._openvino_graph import reshape_for_openvino
+from gliomap.engine._openvino_graph import read_whole, reshape_for_openvino
 from gliomap.engine._openvino_strips import load_strips
 from gliomap.engine._openvino_tensor import shared_tensor
+from gliomap.engine._rows import FrameRows
 
 __all__ = ["load"]
 
 
-def load(content: bytes, origin: object, threads: int | None, precision: Precision) -> Runner:
+def load(content: bytes, origin: object, threads: int | None, precision: Precision, rows: FrameRows | None) -> Runner:
     """A graph as a function: in strips where it is the thesis's network on frames, else as a whole."""
     core = openvino.Core()
     threads = default_threads() if threads is None else threads
     try:
         # Winograd's sums are exact enough in float32 only.
-        in_strips = load_strips(core, content, threads) if precision == "f32" else None
-        return in_strips or _load_whole(core, content, threads, precision)
+        in_strips = load_strips(core, content, threads, rows) if precision == "f32" else None
+        return in_strips or _load_whole(core, content, threads, precision, rows)
     except RuntimeError as error:
         raise unreadable(origin, "openvino", error) from error
 
 
-def _load_whole(core: Any, content: bytes, threads: int, precision: Precision) -> Runner:
+def _load_whole(core: Any, content: bytes, threads: int, precision: Precision, rows: FrameRows | None) -> Runner:
     """One compiled model; every calling thread has its own request."""
     settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
     if precision == "f32":
@@ -36,7 +37,7 @@ def _load_whole(core: Any, content: bytes, threads: int, precision: Precision) -
         settings["INFERENCE_PRECISION_HINT"] = "f32"
     else:
         settings["EXECUTION_MODE_HINT"] = "PERFORMANCE"
-    model = core.read_model(content)
+    model = read_whole(core, content, rows)
     reshape_for_openvino(model)
     compiled = core.compile_model(model, "CPU", settings)
     names = [node.get_any_name() for node in compiled.inputs]

@@ -11,9 +11,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import openvino
 from openvino import opset13 as operators
 
-__all__ = ["reshape_for_openvino"]
+from gliomap.engine._rows import FrameRows
+
+__all__ = ["read_whole", "reshape_for_openvino"]
+
+
+def read_whole(core: Any, content: bytes, rows: FrameRows | None) -> Any:
+    """Read a graph; its free rows, where it has such, are set to those of a whole frame."""
+    model = core.read_model(content)
+    if rows is not None:
+        shapes = {}
+        for one in model.inputs:
+            *bands, _, columns = one.get_partial_shape()
+            shapes[one] = openvino.PartialShape([*bands, rows.cube if bands else rows.frame, columns])
+        model.reshape(shapes)
+    return model
 
 
 def reshape_for_openvino(model: Any) -> None:
