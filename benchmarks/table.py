@@ -131,7 +131,7 @@ def _stages(measured: Mapping[str, Record]) -> str:
         stages = graph["extra_info"]["stages_s"]
         ordered = [*TITLES, *sorted(set(stages) - set(TITLES))]
         rows += [
-            ("inside the graph, ONNX Runtime", TITLES.get(stage, stage), f"{stages[stage] * 1e3:.2f}")
+            ("one strip alone, ONNX Runtime", TITLES.get(stage, stage), f"{stages[stage] * 1e3:.2f}")
             for stage in ordered
             if stage in stages
         ]
