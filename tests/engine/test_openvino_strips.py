@@ -64,8 +64,8 @@ def test_winograd_is_the_direct_convolution(groups: int, columns: int, channels:
     bias = generator.normal(0, 0.1, outputs).astype(np.float32)
 
     given_features = operators.parameter(list(features.shape), np.float32)
-    parts = dilated_convolution(given_features, kernel, bias)
-    found = compiled([interleaved(parts).output(0)], [given_features])(features)[0]
+    planes = dilated_convolution(given_features, kernel, bias)
+    found = compiled([interleaved(planes).output(0)], [given_features])(features)[0]
 
     given_features = operators.parameter(list(features.shape), np.float32)
     turned = operators.transpose(given_features, operators.constant(np.array([0, 3, 1, 2])))

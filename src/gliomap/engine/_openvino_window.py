@@ -153,9 +153,8 @@ def outputs_model(model: Any, rows: int) -> Any:
     _, channels, _, columns = window.pool.get_output_shape(0)
     features = operators.parameter([1, rows + MARGIN, columns, channels], np.float32)
     valid = operators.parameter([1, rows, window.valid.get_shape()[2]], np.bool_)
-    parts = dilated_convolution(features, _constant(window.dilated.input_value(1)), window.bias)
-    planes = [_head(part, window) for part in parts]
-    window.logits.output(0).replace(interleaved(planes).output(0))
+    planes = dilated_convolution(features, _constant(window.dilated.input_value(1)), window.bias)
+    window.logits.output(0).replace(interleaved(_head(planes, window)).output(0))
     window.valid.replace(valid.output(0))
     outputs = [model.output(name).get_node().input_value(0) for name in ("labels", "confidence", "probabilities")]
     return _inferred(openvino.Model(outputs, [features, valid]))
@@ -173,10 +172,9 @@ def _known_window(model: Any) -> Window:
     return window
 
 
-def _head(part: Any, window: Window) -> Any:
-    # Constants of its own for each part: OpenVINO takes up into a convolution only what nobody else reads.
+def _head(planes: Any, window: Window) -> Any:
     kernel, bias = operators.constant(window.head_kernel), operators.constant(window.head_bias.reshape(1, -1, 1, 1))
-    return operators.add(operators.convolution(part, kernel, [1, 1], [0, 0], [0, 0], [1, 1]), bias)
+    return operators.add(operators.convolution(planes, kernel, [1, 1], [0, 0], [0, 0], [1, 1]), bias)
 
 
 def _nodes(model: Any, stage: str, kind: str) -> list[Any]:

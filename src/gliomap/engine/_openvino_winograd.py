@@ -8,7 +8,6 @@ direct ones by rounding alone, about 1e-6.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,8 +38,8 @@ _KERNEL = np.array(
 _Float32 = npt.NDArray[np.float32]
 
 
-def dilated_convolution(features: Any, kernel: _Float32, bias: _Float32) -> list[Any]:
-    """ReLU of a 3×3 convolution of dilation 2, in four parts of every fourth pair of rows.
+def dilated_convolution(features: Any, kernel: _Float32, bias: _Float32) -> Any:
+    """ReLU of a 3×3 convolution of dilation 2.
 
     Parameters
     ----------
@@ -53,33 +52,37 @@ def dilated_convolution(features: Any, kernel: _Float32, bias: _Float32) -> list
 
     Returns
     -------
-    list of nodes
-        Four of (1, out, rows / 4, columns); `interleaved` puts rows back into order.
+    node
+        (4, out, rows / 4, columns): four planes of every fourth pair of rows; `interleaved` puts rows back into order.
     """
-    products = [_product(rows, weights, kernel) for rows, weights in zip(_inputs(features), _KERNEL, strict=True)]
+    # What a single sum reads would be taken up into it, which splits the sums below: those are halved and read twice.
+    factors = np.array([0.5, 1, 1, 1, 1, 0.5])
+    weights = _KERNEL * factors[:, np.newaxis]
+    products = [_product(rows, taps, kernel) for rows, taps in zip(_inputs(features), weights, strict=True)]
     # This product is in all four outputs with factor 1, and so the bias is.
     products[1] = operators.add(products[1], _constant(bias.reshape(1, -1, 1, 1)))
     first, one, two, three, four, last = products
-    # Of the points ±1 and ±2 of the interpolation. Differences are taken from sums: OpenVINO then makes fewer passes.
+    first, last = operators.add(first, first), operators.add(last, last)
+    # Of the points ±1 and ±2 of the interpolation.
     near, far = operators.add(one, two), operators.add(three, four)
-    near_odd, far_odd = operators.subtract(near, _times(two, 2)), operators.subtract(far, _times(four, 2))
+    near_odd, far_odd = operators.subtract(one, two), operators.subtract(three, four)
     outputs = [
-        operators.add(first, operators.add(near, far)),
+        operators.add(operators.add(near, far), first),
         operators.add(near_odd, _times(far_odd, 2)),
         operators.add(near, _times(far, 4)),
-        operators.add(last, operators.add(near_odd, _times(far_odd, 8))),
+        operators.add(operators.add(near_odd, _times(far_odd, 8)), last),
     ]
-    return [operators.relu(one) for one in outputs]
+    return operators.concat([operators.relu(one) for one in outputs], 0)
 
 
-def interleaved(parts: Sequence[Any]) -> Any:
-    """Four planes (1, channels, rows / 4, columns) as one of (channels, rows, columns), rows in their order."""
-    _, channels, rows, columns = parts[0].get_output_shape(0)
-    pairs = [
-        operators.reshape(part, _integers(channels, rows // _DILATION, 1, _DILATION * columns), special_zero=False)
-        for part in parts
-    ]
-    return operators.reshape(operators.concat(pairs, 2), _integers(channels, _TILE * rows, columns), special_zero=False)
+def interleaved(planes: Any) -> Any:
+    """Planes (4, channels, rows / 4, columns) as one of (channels, rows, columns), rows in their order."""
+    _, channels, rows, columns = planes.get_output_shape(0)
+    pairs = operators.reshape(
+        planes, _integers(_TILE, channels, rows // _DILATION, _DILATION * columns), special_zero=False
+    )
+    ordered = operators.transpose(pairs, _integers(1, 2, 0, 3))
+    return operators.reshape(ordered, _integers(channels, _TILE * rows, columns), special_zero=False)
 
 
 def _inputs(features: Any) -> list[Any]:
@@ -93,22 +96,25 @@ def _inputs(features: Any) -> list[Any]:
         operators.slice(pairs, *map(_integers, (first, first + _TILE * (groups - 1) + 1, _TILE, 0)))
         for first in range(_TILE + 2)
     )
-    odd, far_odd = operators.subtract(d3, _times(d1, 4)), _times(operators.subtract(d3, d1), 2)
-    near = operators.add(operators.subtract(d4, _times(d2, 4)), odd)
-    far = operators.add(operators.subtract(d4, d2), far_odd)
+    even, odd = operators.subtract(d4, _times(d2, 4)), operators.subtract(d3, _times(d1, 4))
+    far_even, far_odd = operators.subtract(d4, d2), _times(operators.subtract(d3, d1), 2)
     sums = [
+        operators.add(even, odd),
+        operators.subtract(even, odd),
+        operators.add(far_even, far_odd),
+        operators.subtract(far_even, far_odd),
         operators.add(operators.subtract(_times(d0, 4), _times(d2, 5)), d4),
-        near,
-        operators.subtract(near, _times(odd, 2)),
-        far,
-        operators.subtract(far, _times(far_odd, 2)),
         operators.add(operators.subtract(_times(d1, 4), _times(d3, 5)), d5),
     ]
+    # Side by side and taken apart again, which moves nothing: OpenVINO makes fewer passes where all sums come before
+    # the first product.
+    parts = operators.split(operators.concat(sums, 0), operators.constant(np.int64(0)), len(sums)).outputs()
     shape = _integers(1, _DILATION * groups, columns, channels)
     # Channels lie innermost, as OpenVINO's convolutions have them: the turned view costs nothing.
-    return [
-        operators.transpose(operators.reshape(one, shape, special_zero=False), _integers(0, 3, 1, 2)) for one in sums
-    ]
+    near, near_less, far, far_less, first, last = (
+        operators.transpose(operators.reshape(one, shape, special_zero=False), _integers(0, 3, 1, 2)) for one in parts
+    )
+    return [first, near, near_less, far, far_less, last]
 
 
 def _product(rows: Any, weights: npt.NDArray[np.float64], kernel: _Float32) -> Any:
