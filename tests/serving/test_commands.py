@@ -236,6 +236,13 @@ class TestBench:
         assert "maps/s" in printed
         assert "label map as PNG" in printed
 
+    def test_what_was_measured_is_told_where_the_next_is_refused(self, server: RunningServer) -> None:
+        """A service takes 4 streams, unless told otherwise."""
+        words = ["--kind", "labels,stream", "--seconds", "0.2", "--clients", "5"]
+        done = run("bench", "serve", server.url, *words, "--json", code=2)
+        assert [one["kind"] for one in json.loads(done.stdout)["measured"]] == ["labels"]
+        assert "streams" in done.stderr
+
     def test_what_the_service_does_now(self, server: RunningServer, scene: Scene) -> None:
         words = [COMMAND, "bench", "serve", server.url, "--live", "--every", "1", "--count", "1", "--json"]
         looking = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)

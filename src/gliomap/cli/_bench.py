@@ -100,7 +100,15 @@ def _measure(
         for kind, at_once in ui.track(list(itertools.product(kinds, numbers)), "measuring"):
             found.append(measure(client, kind, frames, references=name, clients=at_once, seconds=seconds))
     finally:
+        # Also where a later measurement failed or was interrupted: these took their time.
+        if found:
+            _report(ui, client, model, found)
         client.delete_references(name)
+
+
+def _report(ui: Ui, client: Client, model: ModelAnswer, found: list[Measured]) -> None:
+    from gliomap.serving import KINDS
+
     if ui.as_json:
         ui.result({"url": client.url, "model": model.name, "backend": model.backend, "measured": [*map(_told, found)]})
         return
@@ -110,7 +118,7 @@ def _measure(
         title=f"{model.name} on {model.backend}; times in ms, at the client",
         numbers=" rrrrrrrrr",
     )
-    ui.text(*(f"{kind}: {KINDS[kind]}" for kind in kinds))
+    ui.text(*(f"{kind}: {KINDS[kind]}" for kind in dict.fromkeys(one.kind for one in found)))
     failed = sum(one.failed for one in found)
     if failed:
         ui.text(f"{failed} answers were faults: see the service's log.")
