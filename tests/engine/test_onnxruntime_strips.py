@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import subprocess
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,7 +17,10 @@ import pytest
 from bundles.makers import linear_network, small_bundle, small_sensor, window_network
 from gliomap.engine import Engine, TissueMap
 from gliomap.engine import _onnxruntime as backend
+from gliomap.engine import _onnxruntime_strips as strips
+from gliomap.learning import LabelledCube, PatchSource, TrainingConfig, build_model
 from gliomap.learning._graph_scene import FrameScene, frame_scene
+from gliomap.learning.export import BundleInfo, export_bundle
 
 TALL = (150, 13)
 NETWORKS = {"window": window_network(), "linear": linear_network()}
@@ -44,7 +52,7 @@ def test_every_chain_and_active_area(
     for threads in (2, 3, 4):
         engine = Engine(bundle, threads=threads)
         assert_same(classified(engine, scene), expected)
-        assert isinstance(engine._runner("frame"), backend._InStrips)
+        assert isinstance(engine._runner("frame"), strips.InStrips)
 
 
 @pytest.mark.parametrize("height", [96, 97, 101, 144, 149])
@@ -97,7 +105,7 @@ def test_a_fault_in_a_strip_reaches_the_caller(tmp_path: Path, monkeypatch: pyte
     engine = Engine(small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor), threads=2)
     scene = frame_scene(sensor)
     expected = classified(engine, scene)
-    classify = backend._InStrips._classify
+    classify = strips.InStrips._classify
 
     def failing(self: Any, inputs: Any, strip: Any, *rest: Any) -> None:
         classify(self, inputs, strip, *rest)
@@ -105,7 +113,126 @@ def test_a_fault_in_a_strip_reaches_the_caller(tmp_path: Path, monkeypatch: pyte
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(backend._InStrips, "_classify", failing)
+        patch.setattr(strips.InStrips, "_classify", failing)
         with pytest.raises(KeyboardInterrupt):
             classified(engine, scene)
     assert_same(classified(engine, scene), expected)
+
+
+def test_threads_beyond_the_strips_help_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session has as many threads as it is told, the caller among them, whoever else runs it."""
+    sensor = small_sensor(tiles=TALL)
+    bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
+    asked: list[int] = []
+    session = backend._session
+
+    def noted(content: bytes, threads: int, sizes: Any) -> Any:
+        asked.append(threads)
+        return session(content, threads, sizes)
+
+    monkeypatch.setattr(backend, "_session", noted)
+    for threads in (1, 2, 3, 5, 8):
+        Engine(bundle, threads=threads)._runner("frame")
+    assert asked == [1, 1, 1, 3, 6]
+
+
+def test_an_interrupt_waits_for_the_other_strips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They still read the arrays of the caller, who may fill them anew."""
+    sensor = small_sensor(tiles=TALL)
+    engine = Engine(small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor), threads=2)
+    under_way, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(self: Any, _inputs: Any, strip: Any, *_rest: Any) -> None:
+        if strip is self._strips[0]:
+            under_way.wait(10)
+            threading.Timer(0.2, go_on.set).start()
+            raise KeyboardInterrupt
+        under_way.set()
+        go_on.wait(10)
+        ended.set()
+
+    monkeypatch.setattr(strips.InStrips, "_classify", slow)
+    with pytest.raises(KeyboardInterrupt):
+        classified(engine, frame_scene(sensor))
+    assert ended.is_set()
+
+
+def test_scales_of_some_references_are_kept_and_none_of_references_that_are_gone(tmp_path: Path) -> None:
+    sensor = small_sensor(tiles=TALL)
+    engine = Engine(small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor), threads=2)
+    scenes = [frame_scene(sensor, seed) for seed in range(6)]
+    pairs = [engine.prepare(one.white, one.dark) for one in scenes]
+    runner = engine._runner("frame")
+    assert isinstance(runner, strips.InStrips)
+    first, second = (runner._strips_of(pair.scale) for pair in pairs[:2])
+    assert runner._strips_of(pairs[0].scale) is first
+    assert runner._strips_of(pairs[1].scale) is second
+    for pair in pairs:
+        engine.classify_frame(scenes[0].raw, pair)
+    assert len(runner._scales) == 4
+    del pair
+    pairs.clear()
+    gc.collect()
+    assert all(kept() is None for kept, _ in runner._scales)
+    last = engine.prepare(scenes[0].white, scenes[0].dark)
+    engine.classify_frame(scenes[0].raw, last)
+    assert len(runner._scales) == 1
+
+
+def test_a_model_of_single_spectra(tmp_path: Path) -> None:
+    """Its graph goes through rows in a loop, and through trees."""
+    sensor = small_sensor(tiles=(70, 9))
+    scene, generator = frame_scene(sensor), np.random.default_rng(0)
+    labels = generator.integers(1, 6, sensor.cube_shape).astype(np.uint8)
+    spectra = generator.random((*sensor.cube_shape, 4), np.float32) + np.float32(0.3) * labels[..., np.newaxis]
+    forest = build_model("forest", 4, 5)
+    forest.fit(PatchSource([LabelledCube("ID0001C01", "ID0001", spectra, labels)], 1), None, TrainingConfig())
+    bundle = export_bundle(forest, tmp_path / "bundle", BundleInfo("forest", sensor=sensor))
+    expected = classified(Engine(bundle, threads=1), scene)
+    for threads in (2, 4):
+        engine = Engine(bundle, threads=threads)
+        assert_same(classified(engine, scene), expected)
+        assert isinstance(engine._runner("frame"), strips.InStrips)
+
+
+AFTERWARDS = {
+    "in a forked process": """
+import os
+child = os.fork()
+if not child:
+    classify()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+""",
+    "when the main thread has ended": """
+import threading, time
+def later():
+    threading.main_thread().join()
+    time.sleep(0.2)
+    classify()
+threading.Thread(target=later).start()
+""",
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("when", AFTERWARDS)
+def test_helpers_that_are_gone_are_not_waited_for(tmp_path: Path, when: str) -> None:
+    sensor = small_sensor(tiles=TALL)
+    small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
+    scene = frame_scene(sensor)
+    np.savez(tmp_path / "scene.npz", raw=scene.raw, white=scene.white, dark=scene.dark)
+    script = f"""
+import sys
+import numpy as np
+from gliomap.engine import Engine
+engine, scene = Engine.open({str(tmp_path / "bundle")!r}, threads=2), np.load({str(tmp_path / "scene.npz")!r})
+raw, references = scene["raw"], engine.prepare(scene["white"], scene["dark"])
+first = engine.classify_frame(raw, references)
+def classify():
+    assert (engine.classify_frame(raw, references).labels == first.labels).all()
+    print("classified", flush=True)
+{AFTERWARDS[when]}
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "classified\n", "")

@@ -290,10 +290,11 @@ def frame_graph_record(chain: MosaicSensor, n_classes: int, *, fixed_rows: bool 
 
     Its rows are free, so that a frame can be classified in strips; `fixed_rows` as format version 1 had them.
     """
-    (frame_rows, frame_columns), (rows, width) = chain.frame_shape, chain.cube_shape
-    high: _Dimension = frame_rows if fixed_rows else FRAME_ROWS
-    height: _Dimension = rows if fixed_rows else CUBE_ROWS
-    frame = (high, frame_columns)
+    frame: tuple[_Dimension, _Dimension] = chain.frame_shape
+    height: _Dimension
+    height, width = chain.cube_shape
+    if not fixed_rows:
+        frame, height = (FRAME_ROWS, frame[1]), CUBE_ROWS
     return GraphRecord(
         inputs=(
             TensorRecord(name="raw", dtype="uint16", shape=frame),

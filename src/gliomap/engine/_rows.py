@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from gliomap.bundles import CUBE_ROWS, FRAME_ROWS, Manifest
@@ -10,7 +11,7 @@ from gliomap.sensors import MosaicSensor
 __all__ = ["FrameRows", "Strip", "free_rows"]
 
 _LEAST_ROWS = 16
-"""Of a strip; and as many times the reach, so that at most an eighth is computed for both neighbours."""
+"""A strip has so many rows at least, and so many times the reach: neighbours then compute at most an eighth twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +59,15 @@ class FrameRows:
         return slice(strip.first * self.tile, self.top + strip.last * self.tile)
 
     def strips(self, threads: int) -> tuple[Strip, ...]:
-        """As many strips as threads can share evenly; one where strips would be too low."""
-        most = self.cube // max(_LEAST_ROWS, _LEAST_ROWS * self.reach)
-        count = max(number for number in range(1, threads + 1) if threads % number == 0 and number <= max(1, most))
-        taken = -(-self.cube // count)
-        height = min(self.cube, taken + self.reach * min(2, count - 1))
-        strips = []
-        for first in range(0, self.cube, taken):
-            start = min(max(0, first - self.reach), self.cube - height)
-            strips.append(Strip(start, start + height, first, min(first + taken, self.cube)))
-        return tuple(strips)
+        """A strip for each thread; fewer where strips would be too low."""
+        count = max(1, min(threads, self.cube // (_LEAST_ROWS * max(1, self.reach))))
+        bounds = [self.cube * number // count for number in range(count + 1)]
+        taken = list(itertools.pairwise(bounds))
+        # An edge of the frame on one side needs no margin: of two strips, each has one.
+        margins = self.reach * min(2, count - 1)
+        height = min(self.cube, max(last - first for first, last in taken) + margins)
+        starts = [min(max(0, first - self.reach), self.cube - height) for first, _ in taken]
+        return tuple(Strip(start, start + height, *rows) for start, rows in zip(starts, taken, strict=True))
 
 
 def free_rows(manifest: Manifest, sensor: MosaicSensor) -> FrameRows | None:

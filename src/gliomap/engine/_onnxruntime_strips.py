@@ -1,0 +1,99 @@
+"""A frame under ONNX Runtime in strips of rows, all at once, each on a thread of its own.
+
+A thread that takes a strip from the raw frame to the map waits for no other, and reads what lies in its own core's
+caches. Threads that share each operation wait for the slower one some thirty times a frame, and read what the other
+core has written.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.engine._backend import Inputs, Outputs
+from gliomap.engine._rows import FrameRows, Strip
+
+__all__ = ["InStrips"]
+
+_NAMES = list(Outputs._fields)
+_KEPT = 4
+"""Pairs of references whose scale is kept in strips."""
+
+_Array = npt.NDArray[np.generic]
+
+
+class InStrips:
+    """A frame graph on strips of one height: the first on the calling thread. May be called from several at once."""
+
+    def __init__(self, session: Any, rows: FrameRows, strips: tuple[Strip, ...]) -> None:
+        self._session, self._rows, self._strips = session, rows, strips
+        self._classes = session.get_outputs()[-1].shape[0]
+        self._helpers = _Helpers(len(strips) - 1)
+        self._scales: list[tuple[weakref.ref[_Array], list[_Array]]] = []
+
+    def __call__(self, inputs: Inputs) -> Outputs:
+        shape = self._rows.cube, inputs["scale"].shape[-1]
+        outputs = Outputs(
+            np.empty(shape, np.uint8), np.empty(shape, np.float32), np.empty((self._classes, *shape), np.float32)
+        )
+        own, *others = zip(self._strips, self._strips_of(inputs["scale"]), strict=True)
+        started: list[Future[None]] = []
+        try:
+            for one in others:
+                started.append(self._helpers.start(self._classify, inputs, *one, outputs))
+            self._classify(inputs, *own, outputs)
+        finally:
+            # After an interrupt as well: they read the caller's arrays.
+            wait(started)
+        for done in started:
+            done.result()
+        return outputs
+
+    def _classify(self, inputs: Inputs, strip: Strip, scale: _Array, outputs: Outputs) -> None:
+        rows = self._rows.of_frame(strip)
+        given = {name: inputs[name][rows] for name in ("raw", "dark", "gain")}
+        labels, confidence, probabilities = self._session.run(_NAMES, {**given, "scale": scale})
+        here = slice(strip.taken_first, strip.taken_last)
+        there = slice(strip.taken_first - strip.first, strip.taken_last - strip.first)
+        outputs.labels[here] = labels[there]
+        outputs.confidence[here] = confidence[there]
+        outputs.probabilities[:, here] = probabilities[:, there]
+
+    def _strips_of(self, scale: _Array) -> list[_Array]:
+        """Rows of (bands, h, w) are not contiguous: copied, once for all frames of the same references."""
+        known = [one for one in self._scales if one[0]() is not None]
+        for kept, parts in known:
+            if kept() is scale:
+                return parts
+        parts = [np.ascontiguousarray(scale[:, strip.first : strip.last]) for strip in self._strips]
+        self._scales = [(weakref.ref(scale), parts), *known[: _KEPT - 1]]
+        return parts
+
+
+class _Helpers:
+    """Threads that take over calls: also in a process that was forked from the one in which they began."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._renew()
+
+    def start(self, function: Callable[..., None], *arguments: Any) -> Future[None]:
+        if self._process != os.getpid():
+            self._renew()
+        try:
+            return self._pool.submit(function, *arguments)
+        except RuntimeError:
+            # The interpreter is ending and lets no thread begin; the one that calls still has to finish.
+            done: Future[None] = Future()
+            function(*arguments)
+            done.set_result(None)
+            return done
+
+    def _renew(self) -> None:
+        self._process, self._pool = os.getpid(), ThreadPoolExecutor(self._count, "gliomap-strip")
