@@ -16,6 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from benchmarks.__main__ import AS_IN_THE_IMAGE
 from gliomap import __version__
 from gliomap.bundles import copy_bundle, open_bundle
 from gliomap.deploy import BASE_IMAGE
@@ -26,6 +27,12 @@ from support import PROJECT
 
 LOCK = (PROJECT / DOCKERFILE.parent / "requirements.txt").read_text(encoding="utf-8")
 PINS = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", LOCK, re.M))
+
+
+def test_benchmarks_run_with_the_memory_that_the_image_has() -> None:
+    (name, value), *others = AS_IN_THE_IMAGE.items()
+    assert not others
+    assert f" {name}={value}\n" in (PROJECT / DOCKERFILE).read_text(encoding="utf-8")
 
 
 def test_the_wheel_is_whole_and_always_the_same(tmp_path: Path) -> None:
