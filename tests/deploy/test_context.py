@@ -13,10 +13,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from benchmarks.__main__ import AS_IN_THE_IMAGE
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from benchmarks.__main__ import AS_IN_THE_IMAGE
 from gliomap import __version__
 from gliomap.bundles import copy_bundle, open_bundle
 from gliomap.deploy import BASE_IMAGE
