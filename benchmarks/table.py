@@ -37,8 +37,8 @@ def report(measured: Mapping[str, Record]) -> tuple[str, bool]:
         f"Measured {datetime.now(UTC):%Y-%m-%d} by `make bench` on {describe()}.",
         f"One phantom frame of 1088×2048 pixels (cube 217×409×25), references prepared, {THREADS} threads; medians. "
         "The limit is 2.1 GFLOP at the rate of a 1024×1024×1024 float32 matrix product in NumPy, measured in turn "
-        "with each engine; the lowest of these counts. Memory in huge pages, as the image has it "
-        "(`GLIBC_TUNABLES=glibc.malloc.hugetlb=1`); without, ONNX Runtime takes 4 % longer.",
+        "with each engine; the lowest of these counts. Memory in huge pages, as in the image "
+        "(`GLIBC_TUNABLES=glibc.malloc.hugetlb=1`).",
         rows_table(rows),
         "## Where the time goes",
         _stages(measured),

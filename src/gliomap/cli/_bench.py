@@ -94,16 +94,17 @@ def _measure(
     model = client.model()
     frames = _frames(model, files)
     name = f"bench-{uuid.uuid4().hex[:12]}"
-    client.put_references(name, frames.white, frames.dark)
     found: list[Measured] = []
-    try:
-        for kind, at_once in ui.track(list(itertools.product(kinds, numbers)), "measuring"):
-            found.append(measure(client, kind, frames, references=name, clients=at_once, seconds=seconds))
-    finally:
-        # Also where a later measurement failed or was interrupted: these took their time.
-        if found:
-            _report(ui, client, model, found)
-        client.delete_references(name)
+    with contextlib.ExitStack() as ending:
+        client.put_references(name, frames.white, frames.dark)
+        ending.callback(client.delete_references, name)
+        try:
+            for kind, at_once in ui.track(list(itertools.product(kinds, numbers)), "measuring"):
+                found.append(measure(client, kind, frames, references=name, clients=at_once, seconds=seconds))
+        finally:
+            # Also where a later measurement failed or was interrupted: these took their time.
+            if found:
+                _report(ui, client, model, found)
 
 
 def _report(ui: Ui, client: Client, model: ModelAnswer, found: list[Measured]) -> None:
