@@ -12,6 +12,10 @@ __all__ = ["field_faults"]
 
 def field_faults(error: ValidationError, most: int = 1) -> str:
     """The first `most` faults, each with the place of its field, and how many more there are."""
-    faults = [f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}" for fault in error.errors()]
+    # pydantic names the type of what a check of ours raised.
+    faults = [
+        f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg'].removeprefix('Value error, ')}"
+        for fault in error.errors()
+    ]
     more = f"; and {len(faults) - most} more" if len(faults) > most else ""
     return "; ".join(faults[:most]) + more

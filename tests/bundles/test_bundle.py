@@ -141,6 +141,7 @@ def test_a_newer_format_is_refused_as_such(bundle: Bundle) -> None:
     ("change", "fault"),
     [
         (lambda table: table.update(format_version="1"), "format version"),
+        (lambda table: table.update(format_version=1), "file: inputs or outputs of the frame graph"),
         (lambda table: table.update(surprise=1), "surprise"),
         (lambda table: table.pop("classes"), "classes"),
         (lambda table: table["graphs"].pop("cube"), "cube"),
