@@ -12,7 +12,7 @@ import pytest
 
 from bundles.makers import linear_network, small_bundle, small_sensor, window_network
 from gliomap.bundles import Bundle
-from gliomap.engine._openvino_graph import read_whole, reshape_for_openvino
+from gliomap.engine._openvino_graph import multiply_sums, read_whole, reshape_for_openvino
 from gliomap.engine._rows import free_rows
 from gliomap.learning._graph_scene import frame_scene
 from gliomap.preprocessing import PreprocessingConfig, prepare_references
@@ -50,12 +50,16 @@ def test_the_same_numbers(tmp_path: Path, network: str, normalisation: Any, afte
     scene = frame_scene(sensor)
     ready = prepare_references(scene.white, scene.dark, sensor, config)
     inputs = {"raw": scene.raw, "dark": ready.dark.copy(), "gain": ready.gain.copy(), "scale": ready.scale.copy()}
-    as_it_came, reshaped = read(bundle), read(bundle)
+    as_it_came, reshaped, multiplied = read(bundle), read(bundle), read(bundle)
     reshape_for_openvino(reshaped)
-    expected, found = results(as_it_came, inputs), results(reshaped, inputs)
-    np.testing.assert_array_equal(found["labels"], expected["labels"])
-    np.testing.assert_array_equal(found["confidence"] > 0, expected["confidence"] > 0)
-    np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=1e-5)
+    reshape_for_openvino(multiplied)
+    multiply_sums(multiplied)
+    expected = results(as_it_came, inputs)
+    for model in (reshaped, multiplied):
+        found = results(model, inputs)
+        np.testing.assert_array_equal(found["labels"], expected["labels"])
+        np.testing.assert_array_equal(found["confidence"] > 0, expected["confidence"] > 0)
+        np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=1e-5)
 
 
 def test_bands_are_not_filled_up_and_tiles_are_read_by_rows(tmp_path: Path) -> None:
@@ -70,6 +74,8 @@ def test_bands_are_not_filled_up_and_tiles_are_read_by_rows(tmp_path: Path) -> N
     assert kernels(model, "normalise/") == [[1, bands, 1, 1]]
     assert spread == 2
     assert kernels(model, "network/")[0][1] == bands
+    multiply_sums(model)
+    assert kernels(model, "normalise/") == []
 
 
 def test_a_cube_graph_stays_as_it_is(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from openvino import opset13 as operators
 from bundles.makers import linear_network, small_bundle, small_sensor, window_network
 from gliomap.bundles import Bundle
 from gliomap.engine import BackendName, Engine, TissueMap
-from gliomap.engine._openvino_graph import read_whole
+from gliomap.engine._openvino_graph import product_per_pixel, read_whole
 from gliomap.engine._openvino_strips import load_strips
 from gliomap.engine._openvino_window import find_window
 from gliomap.engine._openvino_winograd import MARGIN, ROWS, dilated_convolution, interleaved
@@ -65,7 +65,8 @@ def test_winograd_is_the_direct_convolution(groups: int, columns: int, channels:
 
     given_features = operators.parameter(list(features.shape), np.float32)
     planes = dilated_convolution(given_features, kernel, bias)
-    found = compiled([interleaved(planes).output(0)], [given_features])(features)[0]
+    values = product_per_pixel(planes, np.eye(outputs, dtype=np.float32))
+    found = compiled([interleaved(values, rows, columns).output(0)], [given_features])(features)[0]
 
     given_features = operators.parameter(list(features.shape), np.float32)
     turned = operators.transpose(given_features, operators.constant(np.array([0, 3, 1, 2])))
@@ -129,7 +130,7 @@ def test_the_window_network_is_known_and_no_other(tmp_path: Path) -> None:
     window = find_window(read(bundle))
     assert window is not None
     assert (window.padding, window.reach, window.top, window.tile_rows) == (3, 2, 1, 2)
-    assert window.head_kernel.shape == (5, 8, 1, 1)
+    assert window.head_kernel.shape == (5, 8)
     assert find_window(openvino.Core().read_model(bundle.cube_graph)) is None
     linear = small_bundle(tmp_path / "linear", network=linear_network(), sensor=sensor)
     assert find_window(read(linear)) is None

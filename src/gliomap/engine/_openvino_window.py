@@ -15,7 +15,7 @@ import numpy.typing as npt
 import openvino
 from openvino import opset13 as operators
 
-from gliomap.engine._openvino_graph import reshape_for_openvino
+from gliomap.engine._openvino_graph import multiply_sums, product_per_pixel, reshape_for_openvino
 from gliomap.engine._openvino_winograd import MARGIN, dilated_convolution, interleaved
 
 __all__ = ["Window", "features_model", "find_window", "outputs_model"]
@@ -35,7 +35,7 @@ class Window:
     valid
         Which tiles are valid: output of a node, bool (1, h, w).
     head_kernel, bias, head_bias
-        Weights of the 1×1 convolution, and what is added to both convolutions.
+        Weights (classes, channels) of the 1×1 convolution, and what is added to both convolutions.
     crop
         The node that cuts out the active area; None where tiles begin at the frame's corner.
     tile_rows
@@ -94,7 +94,7 @@ def find_window(model: Any) -> Window | None:
         dilated,
         logits,
         valid=chosen[0].input_value(0),
-        head_kernel=_constant(head.input_value(1)),
+        head_kernel=_constant(head.input_value(1))[:, :, 0, 0],
         bias=_constant(add.input_value(1)).ravel(),
         head_bias=_constant(head_add.input_value(1)).ravel(),
         crop=next(iter(_nodes(model, "calibrate", "Slice")), None),
@@ -127,6 +127,7 @@ def features_model(model: Any, rows: int, padding: int = 0) -> Any:
     if window.crop is not None:
         _set_rows(window.crop, 0, height)
     reshape_for_openvino(_inferred(model))
+    multiply_sums(model)
     entry, side = window.entry, window.entry.get_attributes()["pads_begin"][1]
     padded = operators.convolution(*entry.input_values(), [1, 1], [padding, side], [padding, side], [1, 1])
     entry.output(0).replace(padded.output(0))
@@ -154,7 +155,10 @@ def outputs_model(model: Any, rows: int) -> Any:
     features = operators.parameter([1, rows + MARGIN, columns, channels], np.float32)
     valid = operators.parameter([1, rows, window.valid.get_shape()[2]], np.bool_)
     planes = dilated_convolution(features, _constant(window.dilated.input_value(1)), window.bias)
-    window.logits.output(0).replace(interleaved(_head(planes, window)).output(0))
+    logits = operators.add(
+        product_per_pixel(planes, window.head_kernel), operators.constant(window.head_bias.reshape(-1, 1))
+    )
+    window.logits.output(0).replace(interleaved(logits, rows, valid.get_output_shape(0)[2]).output(0))
     window.valid.replace(valid.output(0))
     outputs = [model.output(name).get_node().input_value(0) for name in ("labels", "confidence", "probabilities")]
     return _inferred(openvino.Model(outputs, [features, valid]))
@@ -170,11 +174,6 @@ def _known_window(model: Any) -> Window:
     if window is None:
         raise ValueError("not a frame graph with a window network")
     return window
-
-
-def _head(planes: Any, window: Window) -> Any:
-    kernel, bias = operators.constant(window.head_kernel), operators.constant(window.head_bias.reshape(1, -1, 1, 1))
-    return operators.add(operators.convolution(planes, kernel, [1, 1], [0, 0], [0, 0], [1, 1]), bias)
 
 
 def _nodes(model: Any, stage: str, kind: str) -> list[Any]:

@@ -75,14 +75,12 @@ def dilated_convolution(features: Any, kernel: _Float32, bias: _Float32) -> Any:
     return operators.concat([operators.relu(one) for one in outputs], 0)
 
 
-def interleaved(planes: Any) -> Any:
-    """Planes (4, channels, rows / 4, columns) as one of (channels, rows, columns), rows in their order."""
-    _, channels, rows, columns = planes.get_output_shape(0)
-    pairs = operators.reshape(
-        planes, _integers(_TILE, channels, rows // _DILATION, _DILATION * columns), special_zero=False
-    )
-    ordered = operators.transpose(pairs, _integers(1, 2, 0, 3))
-    return operators.reshape(ordered, _integers(channels, _TILE * rows, columns), special_zero=False)
+def interleaved(planes: Any, rows: int, columns: int) -> Any:
+    """Values (channels, 4 · rows / 4 · columns), plane by plane, as (channels, rows, columns), rows in their order."""
+    channels, _ = planes.get_output_shape(0)
+    pairs = operators.reshape(planes, _integers(channels, _TILE, rows // ROWS, _DILATION * columns), special_zero=False)
+    ordered = operators.transpose(pairs, _integers(0, 2, 1, 3))
+    return operators.reshape(ordered, _integers(channels, rows, columns), special_zero=False)
 
 
 def _inputs(features: Any) -> list[Any]:
