@@ -147,6 +147,10 @@ def test_uncorrected_channels_take_the_peaks_of_the_responses() -> None:
     plain = sensor.uncorrected()
     assert plain.wavelengths_nm.tolist() == [500, 600, 700, 800]
     assert plain.n_bands == 4
+    # Each wavelength names the position that peaks there, also where several positions feed one band.
+    assert np.array_equal(plain.band_matrix() @ peaks, plain.wavelengths_nm)
+    swapped = replace(sensor, responses=Responses(grid, values[[2, 3, 0, 1]]))
+    assert np.array_equal(swapped.uncorrected().band_matrix() @ peaks[[2, 3, 0, 1]], plain.wavelengths_nm)
     with pytest.raises(SensorError, match="no known wavelengths"):
         replace(sensor, responses=None).uncorrected()
 

@@ -268,8 +268,11 @@ class MosaicSensor:
             return self
         order = np.argsort(self.band_of_position, kind="stable")
         if self.responses is not None:
+            peaks = self.responses.peaks_nm()
+            # Positions that feed the same band stand in the order of their own peaks.
+            order = np.lexsort([peaks, np.array(self.band_of_position)])
             # Sorted once more: a measured peak may lie a sample off the band that it feeds.
-            waves, nominal = np.sort(self.responses.peaks_nm()), self.wavelengths_nominal
+            waves, nominal = np.sort(peaks), self.wavelengths_nominal
         elif self.n_bands == self.n_positions:
             waves, nominal = self.wavelengths_nm, True
         else:
