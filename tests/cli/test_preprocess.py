@@ -109,7 +109,7 @@ def test_normalisation_and_correction_are_options(gliomap: Run, files: Files) ->
     )
     assert result.code == 0
     cube = load_npz(out)
-    assert cube.units == "reflectance"
+    assert cube.units == "reflectance, not spectrally corrected"
     assert 0 < float(cube.data.min()) < float(cube.data.max()) < 1
 
 

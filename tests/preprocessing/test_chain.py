@@ -103,7 +103,7 @@ def test_without_correction_bands_are_sorted_positions(sensor: MosaicSensor) -> 
         place = pixel(sensor, 1, 2, position)
         expected = (float(raw[place]) - dark[place]) / (float(white[place]) - dark[place])
         assert cube.data[1, 2, band] == pytest.approx(expected, rel=1e-5)
-    assert cube.units == "reflectance"
+    assert cube.units == "reflectance, not spectrally corrected"
 
 
 class TestMasks:

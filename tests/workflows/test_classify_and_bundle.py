@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,10 +138,13 @@ def test_a_study_without_frames_is_classified_by_its_cube(bundle: Path, copy: Pa
     assert (by_cube.tissue.labels == by_frame.tissue.labels).mean() > 0.999
 
 
-def test_a_cube_of_other_units_is_classified_with_a_warning(bundle: Path, study: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", [{"normalisation": "snv"}, {"spectral_correction": False}])
+def test_a_cube_of_another_chain_is_classified_with_a_warning(
+    bundle: Path, study: Path, tmp_path: Path, other: dict[str, Any]
+) -> None:
     capture = open_study(study).capture(CAPTURE)
     path = tmp_path / "cube.npz"
-    save_npz(preprocess_capture(capture, replace(open_study(study).preprocessing, normalisation="snv")), path)
+    save_npz(preprocess_capture(capture, replace(open_study(study).preprocessing, **other)), path)
     assert "trained on" in classify(bundle, CubeFile(path)).result.warnings[0]
     assert load_npz(path).n_bands == 25
 

@@ -54,7 +54,8 @@ class PreprocessingConfig:
     @property
     def units(self) -> str:
         """What the values of a cube are after this chain."""
-        return _UNITS[self.normalisation]
+        plain = _UNITS[self.normalisation]
+        return plain if self.spectral_correction else f"{plain}, not spectrally corrected"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as written into study.toml and manifests."""

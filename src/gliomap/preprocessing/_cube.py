@@ -32,7 +32,7 @@ class Reason(IntFlag):
         """What a person reads."""
         return {
             Reason.SATURATED: "saturated",
-            Reason.DARK: "white − dark under 2 % of full scale",
+            Reason.DARK: "too little light: white − dark",
             Reason.ZERO_BRIGHTNESS: "zero brightness",
             Reason.OUTSIDE: "outside the active area",
             Reason.DEFECTIVE: "defective sensor pixel",
