@@ -19,7 +19,7 @@ from gliomap.engine._openvino_graph import product_per_pixel, read_whole
 from gliomap.engine._openvino_strips import load_strips
 from gliomap.engine._openvino_window import find_window
 from gliomap.engine._openvino_winograd import MARGIN, ROWS, dilated_convolution, interleaved
-from gliomap.engine._rows import FrameRows, free_rows
+from gliomap.engine._rows import free_rows
 from gliomap.learning._graph_scene import FrameScene, frame_scene
 
 
@@ -30,12 +30,8 @@ def compiled(outputs: list[Any], inputs: list[Any]) -> Any:
 
 def read(bundle: Bundle) -> Any:
     assert bundle.frame_graph is not None
-    return read_whole(openvino.Core(), bundle.frame_graph, rows_of(bundle))
-
-
-def rows_of(bundle: Bundle) -> FrameRows | None:
     assert bundle.sensor is not None
-    return free_rows(bundle.manifest, bundle.sensor)
+    return read_whole(openvino.Core(), bundle.frame_graph, free_rows(bundle.manifest, bundle.sensor))
 
 
 def classified(
@@ -139,8 +135,7 @@ def test_the_window_network_is_known_and_no_other(tmp_path: Path) -> None:
 def test_a_frame_too_low_for_strips_is_run_whole(tmp_path: Path) -> None:
     sensor = small_sensor(tiles=(2, 13))
     bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
-    assert bundle.frame_graph is not None
-    assert load_strips(openvino.Core(), bundle.frame_graph, 2, rows_of(bundle)) is None
+    assert load_strips(openvino.Core(), read(bundle), 2) is None
     scene = frame_scene(sensor)
     expected, _ = classified(tmp_path, "onnxruntime", scene, 2)
     found, _ = classified(tmp_path, "openvino", scene, 2)

@@ -22,14 +22,15 @@ def load(content: bytes, origin: object, threads: int | None, precision: Precisi
     core = openvino.Core()
     threads = default_threads() if threads is None else threads
     try:
+        model = read_whole(core, content, rows)
         # Winograd's sums are exact enough in float32 only.
-        in_strips = load_strips(core, content, threads, rows) if precision == "f32" else None
-        return in_strips or _load_whole(core, content, threads, precision, rows)
+        in_strips = load_strips(core, model, threads) if precision == "f32" else None
+        return in_strips or _load_whole(core, model, threads, precision)
     except RuntimeError as error:
         raise unreadable(origin, "openvino", error) from error
 
 
-def _load_whole(core: Any, content: bytes, threads: int, precision: Precision, rows: FrameRows | None) -> Runner:
+def _load_whole(core: Any, model: Any, threads: int, precision: Precision) -> Runner:
     """One compiled model; every calling thread has its own request."""
     settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
     if precision == "f32":
@@ -37,7 +38,6 @@ def _load_whole(core: Any, content: bytes, threads: int, precision: Precision, r
         settings["INFERENCE_PRECISION_HINT"] = "f32"
     else:
         settings["EXECUTION_MODE_HINT"] = "PERFORMANCE"
-    model = read_whole(core, content, rows)
     reshape_for_openvino(model)
     compiled = core.compile_model(model, "CPU", settings)
     names = [node.get_any_name() for node in compiled.inputs]

@@ -17,11 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap.engine._backend import Inputs, Outputs, Runner
-from gliomap.engine._openvino_graph import read_whole
 from gliomap.engine._openvino_tensor import shared_tensor
 from gliomap.engine._openvino_window import Window, features_model, find_window, outputs_model
 from gliomap.engine._openvino_winograd import MARGIN, ROWS
-from gliomap.engine._rows import FrameRows
 
 __all__ = ["load_strips"]
 
@@ -87,9 +85,11 @@ class _Models:
     outputs: Any
 
 
-def load_strips(core: Any, content: bytes, threads: int, rows: FrameRows | None) -> Runner | None:
-    """A frame graph as a function that computes `threads` strips at once; None where it has no window network."""
-    model = read_whole(core, content, rows)
+def load_strips(core: Any, model: Any, threads: int) -> Runner | None:
+    """A frame graph as a function that computes `threads` strips at once; None where it has no window network.
+
+    The model stays as it is: what strips go through is made of copies.
+    """
     window = find_window(model)
     if window is None or model.output("labels").get_shape()[0] <= window.reach:
         return None
@@ -97,7 +97,7 @@ def load_strips(core: Any, content: bytes, threads: int, rows: FrameRows | None)
 
     def compiled(streams: int, build: Callable[..., Any], *arguments: int) -> Any:
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": streams, "NUM_STREAMS": streams}
-        return core.compile_model(build(read_whole(core, content, rows), *arguments), "CPU", settings)
+        return core.compile_model(build(model.clone(), *arguments), "CPU", settings)
 
     models = _Models(
         compiled(threads, features_model, plan.rows + window.reach),
