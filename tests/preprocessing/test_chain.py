@@ -23,6 +23,7 @@ from gliomap.preprocessing import (
     preprocess,
     preprocess_capture,
     raw_reasons,
+    reflectance,
 )
 from gliomap.sensors import ActiveArea, MosaicSensor, SpectralCorrection, get_sensor, resized
 
@@ -61,7 +62,7 @@ def pixel(sensor: MosaicSensor, row: int, column: int, position: int = 0) -> tup
 
 
 def by_hand(raw: UInt16, white: UInt16, dark: UInt16, sensor: MosaicSensor, row: int, column: int) -> np.ndarray:
-    """The spectrum of one tile in float64, straight from DESIGN's words."""
+    """The spectrum of one tile in float64, straight from the definition."""
     places = [pixel(sensor, row, column, position) for position in range(25)]
     values = [np.array([frame[place] for place in places], float) for frame in (raw, white, dark)]
     matrix = sensor.band_matrix()
@@ -73,7 +74,7 @@ def by_hand(raw: UInt16, white: UInt16, dark: UInt16, sensor: MosaicSensor, row:
 
 
 @SENSORS
-def test_every_pixel_is_what_the_words_say(sensor: MosaicSensor) -> None:
+def test_every_pixel_is_what_the_definition_says(sensor: MosaicSensor) -> None:
     raw, white, dark = scene(sensor)
     cube = preprocess(raw, prepare_references(white, dark, sensor))
     assert cube.data.shape == (3, 4, 25)
@@ -83,6 +84,15 @@ def test_every_pixel_is_what_the_words_say(sensor: MosaicSensor) -> None:
     for row in range(3):
         for column in range(4):
             assert np.allclose(cube.data[row, column], by_hand(raw, white, dark, sensor, row, column), atol=2e-4)
+
+
+@SENSORS
+def test_reflectance_is_the_cube_before_normalisation(sensor: MosaicSensor) -> None:
+    raw, white, dark = scene(sensor)
+    plain = reflectance(raw, prepare_references(white, dark, sensor))
+    assert plain.units == "reflectance"
+    spectrum = plain.data[1, 2] / np.sqrt(np.mean(plain.data[1, 2] ** 2))
+    assert np.allclose(spectrum, by_hand(raw, white, dark, sensor, 1, 2), atol=2e-4)
 
 
 def test_the_order_of_the_correction_matters() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from gliomap.engine._map import TissueMap
-from gliomap.preprocessing import Reason
+from gliomap.preprocessing import reason_counts
 
 __all__ = ["ClassShare", "class_shares", "invalid_counts"]
 
@@ -58,10 +58,4 @@ def class_shares(tissue: TissueMap, palette: str = "classic") -> tuple[ClassShar
 
 def invalid_counts(tissue: TissueMap) -> dict[str, int]:
     """Reason → pixels that are not classified for it; one pixel can have several reasons."""
-    if not tissue.reasons.any():
-        return {}
-    return {
-        reason.name.lower(): count
-        for reason in Reason
-        if reason.name and (count := int(np.count_nonzero(tissue.reasons & reason)))
-    }
+    return reason_counts(tissue.reasons)

@@ -1,8 +1,8 @@
 """From a raw mosaic to a cube of spectra: small pure functions, composed by a frozen configuration."""
 
-from gliomap.preprocessing._chain import preprocess, preprocess_capture
+from gliomap.preprocessing._chain import preprocess, preprocess_capture, reflectance
 from gliomap.preprocessing._config import Normalisation, PreprocessingConfig
-from gliomap.preprocessing._cube import HyperCube, Reason
+from gliomap.preprocessing._cube import HyperCube, Reason, reason_counts
 from gliomap.preprocessing._helicoid import decimate, drop_bands, helicoid_chain, minmax, moving_average
 from gliomap.preprocessing._npz import load_npz, save_npz
 from gliomap.preprocessing._references import References, chain_sensor, prepare_references, raw_reasons
@@ -40,5 +40,7 @@ __all__ = [
     "preprocess",
     "preprocess_capture",
     "raw_reasons",
+    "reason_counts",
+    "reflectance",
     "save_npz",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,7 +13,7 @@ from gliomap.preprocessing._cube import HyperCube, Reason
 from gliomap.preprocessing._references import References, prepare_references, raw_reasons
 from gliomap.preprocessing._steps import correct_spectra, mosaic_to_cube, normalised
 
-__all__ = ["preprocess", "preprocess_capture"]
+__all__ = ["preprocess", "preprocess_capture", "reflectance"]
 
 
 def preprocess(raw: npt.NDArray[np.uint16], references: References) -> HyperCube:
@@ -47,6 +49,18 @@ def preprocess(raw: npt.NDArray[np.uint16], references: References) -> HyperCube
     data, bright = normalised(spectra, config.normalisation, config.min_brightness)
     reasons = np.where(bright | (reasons != 0), reasons, np.uint8(Reason.ZERO_BRIGHTNESS))
     return HyperCube(data, chain.wavelengths_nm, config.units, reasons == 0, reasons)
+
+
+def reflectance(raw: npt.NDArray[np.uint16], references: References) -> HyperCube:
+    """The cube before normalisation: it shows light and shade, which normalised brightness has lost.
+
+    Raises
+    ------
+    CaptureError
+        As `preprocess`.
+    """
+    plain = replace(references.config, normalisation="none")
+    return preprocess(raw, replace(references, config=plain))
 
 
 def preprocess_capture(capture: Capture, config: PreprocessingConfig | None = None) -> HyperCube:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from gliomap.errors import CubeError
 
-__all__ = ["HyperCube", "Reason"]
+__all__ = ["HyperCube", "Reason", "reason_counts"]
 
 
 class Reason(IntFlag):
@@ -37,6 +37,14 @@ class Reason(IntFlag):
             Reason.OUTSIDE: "outside the active area",
             Reason.DEFECTIVE: "defective sensor pixel",
         }[self]
+
+
+def reason_counts(reasons: npt.NDArray[np.uint8]) -> dict[str, int]:
+    """Reason, by its lower-case name → pixels that have it, of those that occur; one pixel can have several."""
+    if not reasons.any():
+        return {}
+    counts = {reason.name.lower(): int(np.count_nonzero(reasons & reason)) for reason in Reason if reason.name}
+    return {name: count for name, count in counts.items() if count}
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +142,5 @@ class HyperCube:
         return HyperCube(data, self.wavelengths_nm, self.units, mask, reasons)
 
     def invalid_counts(self) -> dict[str, int]:
-        """Number of pixels for each reason, by its lower-case name; only those that occur."""
-        counts = {reason.name.lower(): int(np.count_nonzero(self.reasons & reason)) for reason in Reason if reason.name}
-        return {name: count for name, count in counts.items() if count}
+        """As `reason_counts`."""
+        return reason_counts(self.reasons)

@@ -19,7 +19,7 @@ from gliomap import __version__
 from gliomap.captures import Frame
 from gliomap.engine import DatedReferences, TissueMap, class_shares, invalid_counts
 from gliomap.errors import UsageError
-from gliomap.preprocessing import HyperCube, preprocess
+from gliomap.preprocessing import HyperCube, reflectance
 from gliomap.serving._answers import MEDIA_TYPES, Answer, AnswerForm, base64_png, packed, render
 from gliomap.serving._bodies import FrameBytes, frames_of
 from gliomap.serving._json import dump_json
@@ -108,8 +108,7 @@ class Mapped:
 
     def cube(self) -> HyperCube:
         """The frame before normalisation, which shows light and shade."""
-        plain = replace(self.references.config, normalisation="none")
-        return preprocess(self.raw.data, replace(self.references, config=plain))
+        return reflectance(self.raw.data, self.references)
 
 
 class Service:

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from gliomap import __version__
 from gliomap._files import atomic_folder, refuse_existing, write_json
-from gliomap.engine import BackendName, DatedReferences, Engine, Precision, TissueMap, class_shares, invalid_counts
+from gliomap.engine import BackendName, Engine, Precision, TissueMap, class_shares, invalid_counts
 from gliomap.errors import UsageError
-from gliomap.preprocessing import HyperCube, preprocess
+from gliomap.preprocessing import reflectance
 from gliomap.rendering import Picture, map_picture, overlay_picture, save_png, synthetic_rgb
 from gliomap.sensors import MosaicSensor
 from gliomap.workflows._inputs import Loaded, Source, load_input
@@ -171,7 +171,7 @@ def _classified(engine: Engine, loaded: Loaded, asked: ClassifyOptions) -> tuple
             "the age of the references is unknown: raw, white or dark have no DateTime. Old references make wrong maps"
         )
     tissue = engine.classify_frame(capture.raw, references, taken_at=capture.taken_at)
-    return tissue, synthetic_rgb(_reflectance(capture.raw, references)), warnings
+    return tissue, synthetic_rgb(reflectance(capture.raw, references)), warnings
 
 
 def _how_reduced(engine: Engine) -> str:
@@ -186,12 +186,6 @@ def _how_reduced(engine: Engine) -> str:
         "reduced precision: how many labels differ from the model's own was not measured for this bundle"
         " (gliomap bundle create --reduced-precision)"
     )
-
-
-def _reflectance(raw: npt.NDArray[np.uint16], references: DatedReferences) -> HyperCube:
-    """The cube before normalisation: it shows light and shade, which normalised brightness has lost."""
-    plain = replace(references.config, normalisation="none")
-    return preprocess(raw, replace(references, config=plain))
 
 
 def _result(
