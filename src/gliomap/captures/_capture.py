@@ -122,7 +122,7 @@ def read_capture(
         coarse = f"has 8 bits for a sensor of {sensor.bit_depth}: spectra are coarser"
         findings = (*findings, Finding("warning", paths[0].name, coarse))
     for finding in findings:
-        if finding.severity == "warning":
+        if finding.severity != "error":
             _log.warning(str(finding))
         elif strict:
             kind = CaptureError if finding.thing == str(paths[0]) else ReferenceFrameError

@@ -12,7 +12,7 @@ from gliomap.captures._exposures import Exposures, plan_darks
 from gliomap.errors import CaptureError, ReferenceFrameError
 from gliomap.sensors import MosaicSensor
 
-__all__ = ["Finding", "check_references", "inspect_raw", "inspect_references", "require_frame"]
+__all__ = ["Finding", "Severity", "check_references", "inspect_raw", "inspect_references", "require_frame"]
 
 _UInt16 = npt.NDArray[np.uint16]
 
@@ -26,11 +26,26 @@ DARK_BRIGHT_WARN = 0.25
 CLIPPED_WARN = 0.01
 
 
+Severity = Literal["note", "warning", "error"]
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something about a capture that a person should know: 'warning' (usable) or 'error' (not usable)."""
+    """One thing that a check found.
 
-    severity: Literal["warning", "error"]
+    Attributes
+    ----------
+    severity
+        'note' is as it may be; 'warning' works but should be known; 'error' will not work.
+    thing
+        The frame, file, capture, patient or class.
+    message
+        What about it, with numbers.
+    remedy
+        What to do; empty for most notes.
+    """
+
+    severity: Severity
     thing: str
     message: str
     remedy: str = ""

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from gliomap.captures import Exposures, Frame, inspect_references
+from gliomap.captures import Exposures, Frame, check_references
 from gliomap.engine import DatedReferences, Engine
-from gliomap.errors import ReferenceFrameError, RequestError
+from gliomap.errors import RequestError
 
 __all__ = ["ReferencePair", "ReferenceStore", "check_id", "pair_of_frames"]
 
@@ -172,16 +172,13 @@ def pair_of_frames(
         White and dark are swapped, without light, saturated, or no dark fits the exposures.
     """
     white_dark = frames.get("white_dark")
-    findings = inspect_references(
+    findings = check_references(
         frames["white"].data,
         frames["dark"].data,
         engine.sensor,
         white_dark=None if white_dark is None else white_dark.data,
         exposures=exposures,
     )
-    for finding in findings:
-        if finding.severity == "error":
-            raise ReferenceFrameError(finding.thing, finding.message, finding.remedy)
     pair = ReferencePair(
         name=name,
         white=frames["white"],

@@ -161,8 +161,7 @@ class CaptureCheck:
         if capture is None:
             return False
         self.raw = capture.raw
-        for finding in capture.findings:
-            self._add(finding.severity, finding.thing, finding.message, finding.remedy)
+        self.findings += capture.findings
         return all(finding.severity != "error" for finding in capture.findings)
 
     def _frames_without_sensor(self) -> None:

@@ -6,31 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from gliomap.captures import Finding, Severity
+
 __all__ = ["CaptureRow", "Finding", "Severity", "StudyCheck"]
-
-Severity = Literal["note", "warning", "error"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that a check found.
-
-    Attributes
-    ----------
-    severity
-        'note' is as it may be; 'warning' works but should be known; 'error' will not work.
-    thing
-        The file, capture, patient or class.
-    message
-        What about it, with numbers.
-    remedy
-        What to do; empty for most notes.
-    """
-
-    severity: Severity
-    thing: str
-    message: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True)
