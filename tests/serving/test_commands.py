@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from gliomap.captures import tiff_bytes
 from gliomap.engine import Engine
-from gliomap.serving._tiff import tiff_bytes
 from serving.servers import COMMAND, GUARDED, KEY, RunningServer, Scene
 
 

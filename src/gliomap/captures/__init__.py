@@ -4,6 +4,7 @@ from gliomap.captures._capture import Capture, inspect_capture, read_capture, re
 from gliomap.captures._checks import Finding, Severity, check_references, inspect_raw, inspect_references, require_frame
 from gliomap.captures._exposures import DarkPlan, Exposures, plan_darks
 from gliomap.captures._frames import Frame, frames_of_arrays, parse_frames, read_frame, read_frames, write_frame
+from gliomap.captures._tiff import tiff_bytes
 
 __all__ = [
     "Capture",
@@ -24,5 +25,6 @@ __all__ = [
     "read_frames",
     "reference_age",
     "require_frame",
+    "tiff_bytes",
     "write_frame",
 ]

@@ -1,4 +1,4 @@
-"""Reading one frame from a TIFF file that nobody vouches for.
+"""Reading one frame from a TIFF file that nobody vouches for, and writing one.
 
 The whole (size-limited) file is read first and parsed in memory, so that no count or size which a broken header
 declares can make the parser allocate more than the file holds. Pixels are allocated only after the declared shape,
@@ -27,7 +27,7 @@ from gliomap.errors import CaptureError
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
-__all__ = ["RawImage", "parse_tiff", "read_tiff", "write_tiff"]
+__all__ = ["RawImage", "parse_tiff", "read_tiff", "tiff_bytes", "write_tiff"]
 
 _MAX_FILE_BYTES = 512 * 2**20
 _MAX_PIXELS = 2**27
@@ -112,14 +112,23 @@ def parse_tiff(content: bytes, path: Path, expected: tuple[int, int] | None = No
 
 
 def write_tiff(path: Path, data: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], taken_at: datetime | None) -> None:
-    """Write an uncompressed greyscale TIFF, atomically; the same input gives the same bytes."""
+    """Write an uncompressed greyscale TIFF, atomically."""
+    # Through memory: NumPy's own writing to a file tells a full disk without saying so.
+    content = tiff_bytes(data, taken_at)
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def tiff_bytes(data: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], taken_at: datetime | None = None) -> bytes:
+    """An uncompressed greyscale TIFF of (rows, columns); the same input gives the same bytes.
+
+    It holds the numbers and, if given, when they were taken, but nothing about who made them where.
+    """
     from tifffile import imwrite
 
-    # Through memory: NumPy's own writing to a file tells a full disk without saying so.
     buffer = io.BytesIO()
     imwrite(buffer, data, photometric="minisblack", metadata=None, datetime=taken_at, software="GlioMap")
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    return buffer.getvalue()
 
 
 def _content(path: Path) -> bytes:

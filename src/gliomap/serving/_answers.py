@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from gliomap.captures import tiff_bytes
 from gliomap.engine import TissueMap
 from gliomap.errors import RequestError
 from gliomap.preprocessing import HyperCube
 from gliomap.rendering import Picture, map_picture, overlay_picture, synthetic_rgb
-from gliomap.serving._tiff import tiff_bytes
+from gliomap.taxonomy import palette_names
 
 __all__ = ["FORMS", "Answer", "AnswerForm", "chosen_form", "labels_png", "packed", "png", "render"]
 
@@ -71,6 +72,20 @@ def chosen_form(accept: str, picture: str | None) -> AnswerForm:
                     return next(form for form in forms if form == picture)
                 return forms[0]
     raise RequestError("Accept", f"is {accept[:80]!r}", f"Ask for one of: {', '.join(FORMS)}.", status=406)
+
+
+def check_palette(palette: str) -> None:
+    """Refuse colours that there are not.
+
+    Raises
+    ------
+    RequestError
+        400.
+    """
+    if palette not in palette_names():
+        raise RequestError(
+            "palette", f"is {palette[:40]!r}", f"Choose one of: {', '.join(palette_names())}.", status=400
+        )
 
 
 def _preferred(accept: str) -> list[str]:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import httpx
 import numpy as np
 import numpy.typing as npt
-import orjson
 
 from gliomap.errors import UsageError
 from gliomap.serving._client import Client
 from gliomap.serving._exchange import Asked, frame_request, refused
+from gliomap.serving._json import dump_json
 from gliomap.serving._synthetic import BenchFrames
 
 __all__ = ["KINDS", "Measured", "measure"]
@@ -183,10 +183,10 @@ def _request(kind: str, frames: BenchFrames, references: str) -> Asked:
         return frame_request(frames.raw, references, accepts[kind], picture=picture)
     if kind == "thesis":
         lists = {"raw_image": frames.raw, "white_ref": frames.white, "black_ref": frames.dark}
-        content = orjson.dumps({**lists, "patch_size": 7, "batch_size": 16}, option=orjson.OPT_SERIALIZE_NUMPY)
+        content = dump_json({**lists, "patch_size": 7, "batch_size": 16})
         return Asked("POST", "/score", {"content": content, "headers": {"Content-Type": "application/json"}})
     raw = {"name": "raw", "shape": list(frames.raw.shape), "datatype": "UINT16"}
-    head = orjson.dumps(
+    head = dump_json(
         {
             "inputs": [{**raw, "parameters": {"binary_data_size": frames.raw.nbytes}}],
             "outputs": [{"name": "labels", "parameters": {"binary_data": True}}],

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from fastapi import APIRouter, Response
 from fastapi import Path as PathParameter
 
+from gliomap.captures import tiff_bytes
 from gliomap.serving._access import Caller, Serving, problems
 from gliomap.serving._json import dump_json
 from gliomap.serving._synthetic import BenchFrames, synthetic_frames
-from gliomap.serving._tiff import tiff_bytes
 
 __all__ = ["EXAMPLES", "example_of", "router"]
 

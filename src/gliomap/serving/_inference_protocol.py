@@ -37,8 +37,8 @@ LENGTH_HEADER = "inference-header-content-length"
 _DTYPES: Mapping[str, str] = {
     "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
 }  # fmt: skip
-_OUTPUTS = ("labels", "confidence", "probabilities")
-_OUTPUT_TYPES = {"labels": "UINT8", "confidence": "FP32", "probabilities": "FP32"}
+OutputName = Literal["labels", "confidence", "probabilities"]
+_OUTPUT_TYPES: Mapping[OutputName, str] = {"labels": "UINT8", "confidence": "FP32", "probabilities": "FP32"}
 _SEE = "GET /v2/models/NAME tells inputs and outputs."
 
 Name = Annotated[str, PathParameter(description="As GET /v1/model tells it, or 'gliomap'.", examples=["gliomap"])]
@@ -63,7 +63,7 @@ class InferInput(_Part):
 class InferOutput(_Part):
     """One output that is asked for."""
 
-    name: Literal["labels", "confidence", "probabilities"]
+    name: OutputName
     parameters: dict[str, Any] = {}
 
 
@@ -316,7 +316,7 @@ def _listed(one: InferInput, dtype: str) -> npt.NDArray[np.generic]:
 
 
 def _answer(asked: InferRequest, mapped: Mapped, name: str) -> tuple[bytes, int | None]:
-    wanted = asked.outputs or [InferOutput(name=kind) for kind in _OUTPUTS]  # type: ignore[arg-type]
+    wanted = asked.outputs or [InferOutput(name=kind) for kind in _OUTPUT_TYPES]
     everywhere = asked.parameters.get("binary_data_output", False) is True
     outputs: list[dict[str, Any]] = []
     tail: list[bytes] = []

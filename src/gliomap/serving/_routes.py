@@ -17,7 +17,7 @@ from fastapi import Path as PathParameter
 from gliomap.captures import Exposures
 from gliomap.errors import RequestError, UsageError
 from gliomap.serving._access import Admin, Caller, Serving, body_limits, going_down, placed, problems, request_id
-from gliomap.serving._answers import FORMS, chosen_form
+from gliomap.serving._answers import FORMS, check_palette, chosen_form
 from gliomap.serving._bodies import ROLES, FrameBytes, media_type, read_body, read_form, shape_of
 from gliomap.serving._examples import example_of
 from gliomap.serving._metrics import CONTENT_TYPE
@@ -25,7 +25,6 @@ from gliomap.serving._model import ServedModel
 from gliomap.serving._references import ReferencePair, check_id, pair_of_frames
 from gliomap.serving._schemas import ClassifyAnswer, Health, ModelAnswer, ReferencesAnswer
 from gliomap.serving._service import Ask
-from gliomap.taxonomy import palette_names
 
 __all__ = ["router"]
 
@@ -213,10 +212,7 @@ async def classify(
     """
     begun = time.perf_counter()
     form = chosen_form(accept, picture)
-    if palette not in palette_names():
-        raise RequestError(
-            "palette", f"is {palette[:40]!r}", f"Choose one of: {', '.join(palette_names())}.", status=400
-        )
+    check_palette(palette)
     if references is not None:
         service.references.get(references)
     async with placed(request, service):

@@ -14,13 +14,12 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from gliomap.errors import GlioMapError, RequestError
 from gliomap.serving._access import going_down, request_id, socket_access
-from gliomap.serving._answers import labels_png
+from gliomap.serving._answers import check_palette, labels_png
 from gliomap.serving._bodies import FrameBytes
 from gliomap.serving._problems import problem_of, problem_response
 from gliomap.serving._reply import pack_reply
 from gliomap.serving._schemas import StreamReply
 from gliomap.serving._service import Ask, Service
-from gliomap.taxonomy import palette_names
 
 __all__ = ["router"]
 
@@ -101,8 +100,7 @@ class _Stream:
             mapped.timings["encode"] = time.perf_counter() - begun
             case = self.service.record(ask, mapped, body)
         except (GlioMapError, OSError) as error:
-            problem = problem_of(error, ask.request_id).model_dump(mode="json", exclude_none=True)
-            return pack_reply(StreamReply(**counts, shape=None, encoding="none", problem=problem), b"")
+            return _without_map(counts, error, ask.request_id)
         self.service.metrics.classified("stream", tissue, mapped.timings)
         head = StreamReply(
             **counts,
@@ -115,6 +113,12 @@ class _Stream:
             case=case,
         )
         return pack_reply(head, body)
+
+
+def _without_map(counts: dict[str, Any], error: BaseException, request_id: str) -> bytes:
+    """The reply to a frame that cannot be classified."""
+    problem = problem_of(error, request_id).model_dump(mode="json", exclude_none=True)
+    return pack_reply(StreamReply(**counts, shape=None, encoding="none", problem=problem), b"")
 
 
 @router.websocket("/v1/stream")
@@ -156,10 +160,7 @@ def _open(socket: WebSocket, references: str, encoding: str, palette: str, patie
     service.references.get(references)
     if encoding not in ("labels", "png"):
         raise RequestError("encoding", f"is {encoding[:40]!r}", "Choose 'labels' or 'png'.", status=400)
-    if palette not in palette_names():
-        raise RequestError(
-            "palette", f"is {palette[:40]!r}", f"Choose one of: {', '.join(palette_names())}.", status=400
-        )
+    check_palette(palette)
     if service.open_streams >= service.settings.max_streams:
         raise RequestError(
             "streams",
@@ -201,9 +202,8 @@ async def _answer(socket: WebSocket, newest: _Newest, opened: _Stream) -> None:
         try:
             message = await opened.service.workers.run(work)
         except RequestError as error:
-            problem = problem_of(error, opened.request_id).model_dump(mode="json", exclude_none=True)
-            counts: dict[str, Any] = {"sequence": sequence, "dropped": dropped, "dropped_total": newest.dropped_total}
-            message = pack_reply(StreamReply(**counts, shape=None, encoding="none", problem=problem), b"")
+            counts = {"sequence": sequence, "dropped": dropped, "dropped_total": newest.dropped_total}
+            message = _without_map(counts, error, opened.request_id)
         if opened.service.draining:
             await socket.send_bytes(message)
             await socket.close(1012, "the service is going down")

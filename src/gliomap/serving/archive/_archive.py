@@ -15,7 +15,7 @@ from pathlib import Path
 from gliomap._files import write_json
 from gliomap.errors import ArchiveError, ArchiveFullError
 from gliomap.serving.archive._audit import AuditLog
-from gliomap.serving.archive._case import SUFFIX, Case, case_path, new_case_id, pack_case, read_case
+from gliomap.serving.archive._case import CASES, SUFFIX, Case, case_path, new_case_id, pack_case, read_case
 from gliomap.serving.archive._index import CaseRow, Index
 from gliomap.serving.archive._pseudonym import Pseudonyms
 
@@ -23,7 +23,7 @@ __all__ = ["AUDIT", "MARK", "Archive", "case_files"]
 
 logger = logging.getLogger(__name__)
 
-AUDIT, MARK, LOCK, CASES = "audit.jsonl", "archive.json", "lock", "cases"
+AUDIT, MARK, LOCK = "audit.jsonl", "archive.json", "lock"
 _NEW = ".new-"
 
 

@@ -17,14 +17,16 @@ import numpy.typing as npt
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gliomap.captures import tiff_bytes
 from gliomap.errors import ArchiveError
-from gliomap.serving._tiff import tiff_bytes
 
 __all__ = ["Case", "CaseRecord", "KeptCase", "case_path", "check_case_id", "new_case_id", "pack_case", "read_case"]
 
 RECORD, LABELS, RAW = "case.json", "labels.png", "raw.tif"
+CASES = "cases"
+"""The folder in an archive that holds them."""
 SUFFIX = ".case.zip"
-_ID = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T[0-9]{12}-[0-9a-f]{8}")
+_ID = re.compile(r"[0-9]{8}T[0-9]{12}-[0-9a-f]{8}")
 _MOST_BYTES = 1 << 30
 _REMEDY = "Restore it from a copy; `gliomap archive verify` tells which cases are whole."
 
@@ -136,7 +138,7 @@ def check_case_id(case: str) -> str:
 
 def case_path(folder: Path, case: str) -> Path:
     """Where a case lies."""
-    return folder / "cases" / f"{case[:4]}-{case[4:6]}-{case[6:8]}" / f"{case}{SUFFIX}"
+    return folder / CASES / f"{case[:4]}-{case[4:6]}-{case[6:8]}" / f"{case}{SUFFIX}"
 
 
 def pack_case(case: Case, name: str, patient: str | None) -> tuple[bytes, CaseRecord, str]:

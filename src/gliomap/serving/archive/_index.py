@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gliomap.errors import ArchiveError
-from gliomap.serving.archive._case import CaseRecord
+from gliomap.serving.archive._case import RAW, CaseRecord
 
 __all__ = ["CaseRow", "Index"]
 
@@ -71,7 +71,7 @@ class CaseRow:
             references_id=record.references,
             answer=record.answer,
             record=digest,
-            has_raw="raw.tif" in record.files,
+            has_raw=RAW in record.files,
         )
 
 
