@@ -7,8 +7,9 @@ import base64
 import io
 import json
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -20,7 +21,7 @@ from PIL import Image
 from websockets.sync.client import connect
 
 from gliomap.engine import Engine
-from gliomap.errors import RequestError
+from gliomap.errors import CaptureError, RequestError
 from gliomap.serving import AsyncClient, Client
 from gliomap.serving._reply import unpack_reply
 from gliomap.serving._thesis import thesis_picture
@@ -65,6 +66,36 @@ def test_plain_numbers_with_their_shape(client: Client, scene: Scene, expected: 
 def test_a_frame_with_references_of_its_own(client: Client, scene: Scene, expected: Labels) -> None:
     found = client.classify(scene.raw, references=(scene.white, scene.dark))
     np.testing.assert_array_equal(found.labels, expected)
+
+
+@pytest.mark.parametrize("change", [np.transpose, np.float32, np.int32], ids=["turned", "float", "signed"])
+def test_numbers_that_are_no_frame_are_not_sent(
+    client: Client, scene: Scene, change: Callable[[npt.NDArray[np.uint16]], npt.NDArray[Any]]
+) -> None:
+    # Each has as many bytes, or would be cut to as many, and gave a map of other numbers.
+    wrong = change(scene.raw)
+    with pytest.raises((CaptureError, RequestError), match="shape"):
+        client.classify(wrong, references="or-1")
+    with pytest.raises((CaptureError, RequestError), match=r"pixels|shape"):
+        client.classify(wrong, references=(scene.white, scene.dark))
+    with pytest.raises(CaptureError, match="shape"):
+        list(client.stream([wrong], references="or-1"))
+
+
+def test_asyncio_tells_what_is_no_frame(server: RunningServer, client: Client, scene: Scene) -> None:
+    del client
+
+    async def frames() -> AsyncIterator[npt.NDArray[np.uint16]]:
+        yield scene.raw
+        yield scene.raw.T
+
+    async def ask() -> None:
+        async with AsyncClient(server.url) as one:
+            async for reply, _ in one.stream(frames(), references="or-1"):
+                assert reply.problem is None
+
+    with pytest.raises(CaptureError, match="shape"):
+        asyncio.run(asyncio.wait_for(ask(), 30))
 
 
 def test_json(client: Client, scene: Scene, expected: Labels) -> None:

@@ -191,6 +191,27 @@ def test_requests_that_contradict_themselves(
     assert answer.json()["remedy"]
 
 
+def test_references_are_named_or_brought_along(client: httpx.Client, scene: Scene) -> None:
+    answer = client.post("/v1/classify?references=fuzz", files=scene.files)
+    assert answer.status_code == 400
+    assert "white and dark of its own" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "image/png"])
+def test_a_frame_that_is_a_reference_is_refused(client: httpx.Client, scene: Scene, accept: str) -> None:
+    answer = client.post("/v1/classify?references=fuzz", content=scene.files["white"], headers={"Accept": accept})
+    assert answer.status_code == 422
+    assert "the same picture as a reference" in answer.json()["detail"]
+
+
+def test_a_frame_that_is_too_bright_for_its_references_is_told_of(client: httpx.Client, scene: Scene) -> None:
+    bright = scene.raw.copy()
+    bright[: len(bright) // 3] = np.minimum(scene.white[: len(bright) // 3] + 50, 1000)
+    answer = client.post("/v1/classify?references=fuzz", content=tiff(bright))
+    assert answer.status_code == 200
+    assert any("brighter than the white" in one for one in answer.json()["warnings"])
+
+
 class TestReferences:
     def put(self, client: httpx.Client, name: str = "x", query: str = "", **files: bytes) -> httpx.Response:
         return client.put(f"/v1/references/{name}?{query}", files=files)

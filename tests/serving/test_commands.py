@@ -102,6 +102,7 @@ class TestScore:
             (["http://127.0.0.1:1", "--tls-ca", "nothing.pem"], 2, "cannot be used"),
             (["http://127.0.0.1:1", "--key", "nothing"], 2, "no file with a key"),
             (["http://127.0.0.1:1", "--watch", "."], 2, "needs one of"),
+            (["http://127.0.0.1:1", "--references", "kept"], 2, "gives others"),
         ],
     )
     def test_what_cannot_be(self, frames: dict[str, Path], words: list[str], code: int, fault: str) -> None:
@@ -144,6 +145,9 @@ class TestWatch:
             glare[:, : glare.shape[1] // 2] = 1023
             (folder / "frame2.tif").write_bytes(tiff_bytes(glare))
             wait_for(folder / "frame2_labels.npy", watching, lambda path: not np.load(path)[:, :3].any())
+            # And where the new frame has no map, the old one goes.
+            (folder / "frame2.tif").write_bytes(b"II*\x00junk")
+            wait_for(folder, watching, lambda path: not list(path.glob("frame2_*")))
         finally:
             watching.send_signal(signal.SIGINT)
             printed, told = watching.communicate(timeout=30)

@@ -136,7 +136,7 @@ def inspect_raw(
     require_frame(raw, sensor, "raw frame")
     image, bright, black = (sensor.active(frame) for frame in (raw, white, dark))
     findings = []
-    saturated = float(np.mean(image >= sensor.saturation))
+    saturated = _share(image >= sensor.saturation)
     if saturated > RAW_SATURATED_WARN:
         findings.append(
             Finding(
@@ -147,8 +147,9 @@ def inspect_raw(
             )
         )
     ratio = 1.0 if exposures is None else exposures.raw_ms / exposures.white_ms
-    below = float(np.mean(image < black))
-    above = float(np.mean(image.astype(np.float32) > bright.astype(np.float32) * np.float32(max(ratio, 1.0))))
+    # As whole numbers where nothing is scaled: a service does this for each frame.
+    limit = bright if ratio <= 1 else bright.astype(np.float32) * np.float32(ratio)
+    below, above = _share(image < black), _share(image > limit)
     if below + above > OUTSIDE_WARN:
         findings.append(
             Finding(
@@ -158,11 +159,16 @@ def inspect_raw(
                 "Check that raw, white and dark belong together and are not swapped.",
             )
         )
-    if np.array_equal(image, bright) or np.array_equal(image, black):
+    # The first row tells nearly always.
+    if any(np.array_equal(image[0], other[0]) and np.array_equal(image, other) for other in (bright, black)):
         findings.append(
             Finding("error", "raw frame", "is the same picture as a reference", "Give the raw frame of the scene.")
         )
     return tuple(findings)
+
+
+def _share(flags: npt.NDArray[np.bool_]) -> float:
+    return np.count_nonzero(flags) / flags.size
 
 
 def _light_findings(bright: _UInt16, black: _UInt16, sensor: MosaicSensor) -> list[Finding]:

@@ -65,6 +65,12 @@ def score(
     if (raw is None) == (watch is None):
         raise UsageError("score", "needs one of --raw and --watch", "Give the frame, or the folder of frames.")
     if references is not None:
+        if any(own is not None for own in (white, dark, white_dark)):
+            raise UsageError(
+                "score",
+                "names references that the service has, and gives others",
+                "Give --white and --dark, or --references ID.",
+            )
         kept: References = references
     elif white is not None and dark is not None:
         kept = white, dark

@@ -149,9 +149,10 @@ class Client:
         except (InvalidStatus, OSError) as error:
             raise not_opened(url, error) from error
         with socket:
+            model = self.model()
             sent = replied = 0
             for frame in frames:
-                socket.send(frame_message(frame))
+                socket.send(frame_message(frame, model))
                 sent += 1
                 while sent - replied >= in_flight:
                     reply, body = unpack_reply(binary(socket.recv()))
@@ -262,15 +263,18 @@ class AsyncClient:
         except (InvalidStatus, OSError) as error:
             raise not_opened(url, error) from error
         async with opened as socket:
+            model = await self.model()
             sent = replied = 0
 
             async def send() -> None:
                 nonlocal sent
-                async for frame in frames:
-                    await socket.send(frame_message(frame))
-                    sent += 1
-                if replied == sent:
-                    await socket.close()
+                try:
+                    async for frame in frames:
+                        await socket.send(frame_message(frame, model))
+                        sent += 1
+                finally:
+                    if replied == sent:
+                        await socket.close()
 
             sender = asyncio.create_task(send())
             try:
@@ -283,6 +287,8 @@ class AsyncClient:
                         sender.result()
                         if replied == sent:
                             break
+                if sender.done():
+                    sender.result()
             finally:
                 sender.cancel()
 

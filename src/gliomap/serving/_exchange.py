@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from websockets.exceptions import InvalidStatus
 
-from gliomap.errors import MachineError, RequestError
+from gliomap.captures import tiff_bytes
+from gliomap.errors import CaptureError, MachineError, RequestError
+from gliomap.serving._schemas import ModelAnswer
 
 __all__ = [
     "Asked",
@@ -116,21 +118,48 @@ def pair_request(
 
 
 def _files(frames: Mapping[str, FrameLike | None]) -> dict[str, tuple[str, bytes]]:
-    return {role: (f"{role}.tif", frame_content(one)[0]) for role, one in frames.items() if one is not None}
+    """Numbers as TIFF files too: parts of a form have no place for their shape."""
+    return {
+        role: (f"{role}.tif", tiff_bytes(_as_sent(one)) if isinstance(one, np.ndarray) else frame_content(one)[0])
+        for role, one in frames.items()
+        if one is not None
+    }
 
 
 def frame_content(frame: FrameLike) -> tuple[bytes, str, tuple[int, int] | None]:
     """Bytes, media type and, for numbers, shape."""
     if isinstance(frame, np.ndarray):
-        return frame.astype("<u2", copy=False).tobytes(), "application/octet-stream", (frame.shape[0], frame.shape[1])
+        return _as_sent(frame).tobytes(), "application/octet-stream", (frame.shape[0], frame.shape[1])
     return (frame if isinstance(frame, bytes) else Path(frame).read_bytes()), "image/tiff", None
 
 
-def frame_message(frame: FrameLike) -> bytes | memoryview:
-    """A frame as a message of a stream; numbers are not copied for it."""
+def frame_message(frame: FrameLike, model: ModelAnswer) -> bytes | memoryview:
+    """A frame as a message of a stream; numbers are not copied for it.
+
+    Raises
+    ------
+    CaptureError
+        Numbers of another shape than the model's camera gives: a message has no place for it.
+    """
     if isinstance(frame, np.ndarray):
-        return np.ascontiguousarray(frame, "<u2").data.cast("B")
+        shape = tuple(model.manifest["sensor"]["frame_shape"])
+        if frame.shape != shape:
+            raise CaptureError("frame", f"has shape {frame.shape}, the camera's is {shape}", "Send the whole frame.")
+        return np.ascontiguousarray(_as_sent(frame)).data.cast("B")
     return frame_content(frame)[0]
+
+
+def _as_sent(frame: npt.NDArray[np.generic]) -> npt.NDArray[np.uint16]:
+    """Numbers in the byte order of messages.
+
+    Raises
+    ------
+    CaptureError
+        They are not uint16 (rows, columns): turned into them they would be others.
+    """
+    if frame.dtype.kind != "u" or frame.dtype.itemsize != 2 or frame.ndim != 2:
+        raise CaptureError("frame", f"is {frame.dtype} of shape {frame.shape}", "Send uint16 (rows, columns).")
+    return frame.astype("<u2", copy=False)
 
 
 def map_of(answer: httpx.Response) -> RemoteMap:

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap import __version__
-from gliomap.captures import Frame
+from gliomap.captures import Frame, inspect_raw
 from gliomap.engine import DatedReferences, TissueMap, class_shares, invalid_counts
-from gliomap.errors import UsageError
+from gliomap.errors import CaptureError, UsageError
 from gliomap.preprocessing import HyperCube, reflectance
+from gliomap.sensors import MosaicSensor
 from gliomap.serving._answers import MEDIA_TYPES, Answer, AnswerForm, base64_png, packed, render
 from gliomap.serving._bodies import FrameBytes, frames_of
 from gliomap.serving._json import dump_json
@@ -169,7 +170,7 @@ class Service:
         begun = time.perf_counter()
         model = self.model
         timings = {**ask.spent, "queue": begun - ask.started}
-        pair = None if ask.references is None else self.references.get(ask.references)
+        pair = None if ask.references is None else self._kept_pair(ask.references, ask.frames)
         frames = frames_of(ask.frames, model.engine.sensor, msb_aligned=None if pair is None else pair.msb_aligned)
         if "raw" not in frames:
             raise UsageError("request", "has no raw frame", "Send it as 'raw'.")
@@ -179,6 +180,8 @@ class Service:
         if pair is None:
             pair = self._pair_of_request(frames, model)
         raw = frames["raw"]
+        # A stream has no time for it, and no place in its replies.
+        notes = () if ask.kind == "stream" else _raw_notes(raw, pair, model.engine.sensor)
         # Two clocks must not be mixed: the camera's where both times are known, else this machine's.
         by_camera = raw.taken_at is not None and pair.camera_time is not None
         references = pair.prepared(model.engine, camera_clock=by_camera)
@@ -187,7 +190,7 @@ class Service:
         taken_at = raw.taken_at if by_camera else ask.received_at
         tissue = model.engine.classify_frame(raw.data, references, taken_at=taken_at)
         timings |= {stage: seconds for stage, seconds in tissue.timings.items() if stage != "total"}
-        notes = (*_frame_notes(raw), *filter(None, [model.engine.bundle.caution]))
+        notes = (*notes, *_frame_notes(raw), *filter(None, [model.engine.bundle.caution]))
         return Mapped(tissue, model, raw, references, (*pair.warnings, *notes), timings, {**pair.hashes, **hashes})
 
     def answer(self, ask: Ask, form: AnswerForm) -> Answer:
@@ -287,6 +290,16 @@ class Service:
         if self.archive is not None:
             self.archive.close()
 
+    def _kept_pair(self, name: str, sent: Mapping[str, Sent]) -> ReferencePair:
+        own = [role for role in sent if role != "raw"]
+        if own:
+            raise UsageError(
+                "request",
+                f"names references {name!r} and brings {' and '.join(own)} of its own",
+                "Do one of both: which of them made the map would not be seen.",
+            )
+        return self.references.get(name)
+
     def _pair_of_request(self, frames: Mapping[str, Frame], model: ServedModel) -> ReferencePair:
         missing = [role for role in ("white", "dark") if role not in frames]
         if missing:
@@ -318,6 +331,15 @@ def _origin(ask: Ask, mapped: Mapped) -> str:
     references = "its own references" if ask.references is None else f"references {ask.references}"
     moment = "frame of unknown time" if taken_at is None else f"frame of {taken_at:%Y-%m-%d %H:%M:%S}"
     return f"{mapped.model.engine.bundle.caption} · {references} · {moment}"
+
+
+def _raw_notes(raw: Frame, pair: ReferencePair, sensor: MosaicSensor) -> tuple[str, ...]:
+    """What is conspicuous in a frame beside its references; one that cannot belong to them is refused, as from a file."""
+    findings = inspect_raw(raw.data, pair.white.data, pair.dark.data, sensor, pair.exposures)
+    for finding in findings:
+        if finding.severity == "error":
+            raise CaptureError(finding.thing, finding.message, finding.remedy)
+    return tuple(f"{finding.thing}: {finding.message}" for finding in findings)
 
 
 def _frame_notes(raw: Frame) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gliomap._files import atomic_file
-from gliomap.errors import RequestError
+from gliomap.errors import MachineError, RequestError
 from gliomap.serving._client import Client
 from gliomap.serving._exchange import FrameLike, References
 
@@ -140,8 +140,11 @@ def _score(client: Client, path: Path, references: str, out: Path, patient: str 
     """One frame; what is wrong with it alone does not end the watch."""
     try:
         result = score_frame(client, path, references, out, prefix=f"{path.stem}_", patient=patient, palette=palette)
-    except RequestError as error:
-        if error.status in (401, 403, 404):
+    except (RequestError, MachineError) as error:
+        # The map of an earlier frame of this name must not be taken for this one's.
+        for name in FILES:
+            (out / f"{path.stem}_{name}").unlink(missing_ok=True)
+        if isinstance(error, MachineError) or error.status in (401, 403, 404):
             raise
         return Scored(path, None, str(error))
     return Scored(path, result, None)
