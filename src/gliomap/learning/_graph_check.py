@@ -14,6 +14,7 @@ from gliomap._progress import Track
 from gliomap.bundles import Backend, Bundle
 from gliomap.engine import BackendName, Engine, Precision, TissueMap, backend_version
 from gliomap.errors import ExportMismatchError
+from gliomap.learning._calibration import softmax
 from gliomap.learning._graph_scene import FrameScene, cube_scene, frame_scene
 from gliomap.learning._layers import DenseNetwork
 from gliomap.learning._model import BATCH, TissueModel
@@ -122,7 +123,7 @@ def _model_itself(model: TissueModel | DenseNetwork, cube: HyperCube, track: Tra
         network = model
 
         def predict(patches: _Float32) -> _Float32:
-            return _softmax(network.valid_logits(patches.transpose(0, 2, 3, 1))[:, 0, 0])
+            return softmax(network.valid_logits(patches.transpose(0, 2, 3, 1))[:, 0, 0])
     else:
         predict = model.predict_proba
     source = PatchSource.every_pixel(cube, model.window)
@@ -204,9 +205,3 @@ def _milliseconds(run: Callable[[], TissueMap]) -> float:
         run()
         times.append(time.perf_counter() - start)
     return round(float(np.median(times)) * 1e3, 3)
-
-
-def _softmax(logits: _Float32) -> _Float32:
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    result: _Float32 = powers / powers.sum(axis=-1, keepdims=True)
-    return result

@@ -114,6 +114,18 @@ def predict_map(model: TissueModel, cube: HyperCube, *, batch_size: int = BATCH,
     return result
 
 
+def check_sizes(name: str, n_bands: int, n_classes: int) -> None:
+    """Refuse sizes that make no classifier.
+
+    Raises
+    ------
+    ModelError
+        Fewer than one band or two classes.
+    """
+    if n_bands < 1 or n_classes < 2:
+        raise ModelError(name, f"{n_bands} bands and {n_classes} classes make no classifier", "Give at least 1 and 2.")
+
+
 def check_patches(patches: Floats, n_bands: int, window: int) -> None:
     """Refuse patches that are not (N, B, w, w).
 

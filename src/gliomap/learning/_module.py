@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from gliomap.errors import ModelError
+from gliomap.learning._model import check_sizes
 
 __all__ = ["PatchModule"]
 
@@ -27,9 +27,6 @@ class PatchModule(nn.Module):
 
     def __init__(self, n_bands: int, n_classes: int) -> None:
         super().__init__()
-        if n_bands < 1 or n_classes < 2:
-            raise ModelError(
-                self.name, f"{n_bands} bands and {n_classes} classes make no classifier", "Give at least 1 and 2."
-            )
+        check_sizes(self.name, n_bands, n_classes)
         self.n_bands = n_bands
         self.n_classes = n_classes

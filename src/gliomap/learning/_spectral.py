@@ -18,7 +18,7 @@ from gliomap.learning._calibration import softmax, temperature_of
 from gliomap.learning._config import TrainingConfig
 from gliomap.learning._history import History, Observer, no_observer
 from gliomap.learning._layers import DenseNetwork
-from gliomap.learning._model import Floats, Tensors, check_finite, check_labels, check_patches
+from gliomap.learning._model import Floats, Tensors, check_finite, check_labels, check_patches, check_sizes
 from gliomap.learning._one_step import one_step
 from gliomap.learning._patches import PatchSource
 from gliomap.learning._spectral_graph import SpectralGraph
@@ -105,10 +105,7 @@ class SpectralModel(ABC):
     """Tensor → letters of its axes; B are bands, C classes, and a letter is the same size wherever it stands."""
 
     def __init__(self, n_bands: int = 25, n_classes: int = 5) -> None:
-        if n_bands < 1 or n_classes < 2:
-            raise ModelError(
-                self.name, f"{n_bands} bands and {n_classes} classes make no classifier", "Give at least 1 and 2."
-            )
+        check_sizes(self.name, n_bands, n_classes)
         self.n_bands = n_bands
         self.n_classes = n_classes
         self._fitted: dict[str, Floats] | None = None
