@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from gliomap._fields import field_faults
 from gliomap.errors import SensorError
 from gliomap.sensors._correction import ResponseModel, correction_matrix_from_responses, modelled_responses
-from gliomap.sensors._sensor import NAME_PATTERN, ActiveArea, MosaicSensor, Responses, SpectralCorrection
+from gliomap.sensors._sensor import (
+    NAME_PATTERN,
+    ActiveArea,
+    MosaicSensor,
+    Responses,
+    SpectralCorrection,
+    bands_by_peak,
+)
 
 __all__ = ["build_sensor"]
 
@@ -163,22 +171,16 @@ class _Description(_Model):
             source=self.source,
         )
 
-    def _bands(self, responses: Responses | None) -> tuple[np.ndarray[Any, np.dtype[np.float64]], tuple[int, ...]]:
+    def _bands(self, responses: Responses | None) -> tuple[npt.NDArray[np.float64], tuple[int, ...]]:
         """Wavelengths and band order; what the file leaves out comes from the peaks of the responses."""
         given, order = self.wavelengths_nm, self.band_of_position
         if responses is None:
             return np.array(given, np.float64), order or ()
         peaks = np.array(self.response_model.peaks_nm) if self.response_model else responses.peaks_nm()
         waves = np.sort(peaks) if given is None else np.array(given, np.float64)
-        if order is None:
-            rank = np.argsort(np.argsort(peaks, kind="stable"))
-            nearest = np.abs(peaks[:, None] - waves).argmin(axis=1) if waves.size else rank
-            order = tuple(int(band) for band in (rank if waves.size == peaks.size else nearest))
-        return waves, order
+        return waves, bands_by_peak(peaks, waves) if order is None else order
 
-    def _correction(
-        self, responses: Responses | None, waves: np.ndarray[Any, np.dtype[np.float64]]
-    ) -> SpectralCorrection | None:
+    def _correction(self, responses: Responses | None, waves: npt.NDArray[np.float64]) -> SpectralCorrection | None:
         given = self.correction
         if given is None:
             return None

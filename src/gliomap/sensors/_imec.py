@@ -16,7 +16,14 @@ import numpy.typing as npt
 
 from gliomap.errors import SensorError
 from gliomap.sensors._read import read_limited
-from gliomap.sensors._sensor import ROW_SUM_TOLERANCE, ActiveArea, MosaicSensor, Responses, SpectralCorrection
+from gliomap.sensors._sensor import (
+    ROW_SUM_TOLERANCE,
+    ActiveArea,
+    MosaicSensor,
+    Responses,
+    SpectralCorrection,
+    bands_by_peak,
+)
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -108,7 +115,7 @@ class _Calibration:
             saturation=2**bits - 1,
             wavelengths_nm=waves,
             wavelengths_nominal=False,
-            band_of_position=_bands(peaks, waves),
+            band_of_position=bands_by_peak(peaks, waves),
             correction=correction,
             responses=responses,
             source=f"Calibration file {self.file}, delivered with the camera.{note}",
@@ -203,13 +210,6 @@ class _Calibration:
         order = np.argsort(waves, kind="stable")
         after = bool(np.abs(matrix.sum(axis=1) - 1).max() <= ROW_SUM_TOLERANCE)
         return waves[order], SpectralCorrection(matrix[order], bandpass, after)
-
-
-def _bands(peaks: _Array, waves: _Array) -> tuple[int, ...]:
-    """Band that each position feeds: by rank of its peak, or the nearest where there are fewer or more bands."""
-    if waves.size == peaks.size:
-        return tuple(int(rank) for rank in np.argsort(np.argsort(peaks, kind="stable")))
-    return tuple(int(band) for band in np.abs(peaks[:, None] - waves).argmin(axis=1))
 
 
 def _choose(choice: int | None, names: list[str]) -> int:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gliomap.errors import SensorError
 
-__all__ = ["ActiveArea", "MosaicSensor", "Responses", "SpectralCorrection", "resized"]
+__all__ = ["ActiveArea", "MosaicSensor", "Responses", "SpectralCorrection", "bands_by_peak", "resized"]
 
 ROW_SUM_TOLERANCE = 1e-4
 """Correction after the division is allowed only where each row sums to 1 within this."""
@@ -307,6 +307,16 @@ class MosaicSensor:
 
     def _fault(self, fault: str) -> SensorError:
         return SensorError(f"sensor {self.name!r}", fault, "Correct its description; see `gliomap sensor show`.")
+
+
+def bands_by_peak(peaks_nm: npt.NDArray[np.float64], wavelengths_nm: npt.NDArray[np.float64]) -> tuple[int, ...]:
+    """Band that each position feeds: by rank of its peak, or the nearest where there are fewer or more bands."""
+    # To no bands at all nothing is near; the sensor itself refuses them.
+    if wavelengths_nm.size in (0, peaks_nm.size):
+        bands = np.argsort(np.argsort(peaks_nm, kind="stable"))
+    else:
+        bands = np.abs(peaks_nm[:, None] - wavelengths_nm).argmin(axis=1)
+    return tuple(int(band) for band in bands)
 
 
 def resized(sensor: MosaicSensor, tiles_high: int, tiles_wide: int) -> MosaicSensor:
