@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gliomap.bundles._card import model_card
-from gliomap.bundles._container import CARD, HASH, MANIFEST, read_files, write_files
-from gliomap.bundles._manifest import CUBE_GRAPH, FRAME_GRAPH, FileRecord, GraphRecord, Manifest, parse_manifest
+from gliomap.bundles._container import CARD, CUBE_GRAPH, FRAME_GRAPH, FRESH, HASH, MANIFEST, read_files, write_files
+from gliomap.bundles._manifest import FileRecord, GraphRecord, Manifest, parse_manifest
 from gliomap.bundles._onnx_header import read_graph_header
 from gliomap.errors import BundleError
 from gliomap.preprocessing import chain_sensor
@@ -18,8 +18,6 @@ __all__ = ["ML_DOMAIN", "ML_OPSET", "Bundle", "copy_bundle", "open_bundle", "ver
 
 ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 1
 """ONNX's operators for trees; a graph without trees does not import them."""
-
-_FRESH = "Take a fresh copy of the bundle, or export it again."
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +114,7 @@ def _checked(path: Path, files: dict[str, bytes]) -> Bundle:
     content = files[MANIFEST]
     identity = hashlib.sha256(content).hexdigest()
     if files[HASH] != hash_file(identity):
-        raise BundleError(path, f"{MANIFEST} or {HASH} is damaged: the hash differs", _FRESH)
+        raise BundleError(path, f"{MANIFEST} or {HASH} is damaged: the hash differs", FRESH)
     manifest = parse_manifest(content, path / MANIFEST)
     _check_files(path, manifest, files)
     for kind, record in manifest.graphs.items():
@@ -124,7 +122,7 @@ def _checked(path: Path, files: dict[str, bytes]) -> Bundle:
     try:
         card = files[CARD].decode("utf-8")
     except UnicodeDecodeError as error:
-        raise BundleError(path / CARD, "is not UTF-8 text", _FRESH) from error
+        raise BundleError(path / CARD, "is not UTF-8 text", FRESH) from error
     return Bundle(path, manifest, identity, files[CUBE_GRAPH], files.get(FRAME_GRAPH), card)
 
 
@@ -172,12 +170,12 @@ def hash_file(identity: str) -> bytes:
 def _check_files(path: Path, manifest: Manifest, files: dict[str, bytes]) -> None:
     wanted = {CARD, *(f"{kind}.onnx" for kind in manifest.graphs)}
     if set(manifest.files) != wanted:
-        raise BundleError(path / MANIFEST, f"names files {sorted(manifest.files)}, wanted {sorted(wanted)}", _FRESH)
+        raise BundleError(path / MANIFEST, f"names files {sorted(manifest.files)}, wanted {sorted(wanted)}", FRESH)
     for name, record in manifest.files.items():
         if name not in files:
-            raise BundleError(path, f"lacks {name}, which its manifest names", _FRESH)
+            raise BundleError(path, f"lacks {name}, which its manifest names", FRESH)
         if len(files[name]) != record.bytes or hashlib.sha256(files[name]).hexdigest() != record.sha256:
-            raise BundleError(path, f"{name} is damaged: {len(files[name])} bytes, its hash differs", _FRESH)
+            raise BundleError(path, f"{name} is damaged: {len(files[name])} bytes, its hash differs", FRESH)
     extra = sorted(set(files) - set(manifest.files) - {MANIFEST, HASH})
     if extra:
         raise BundleError(path, f"holds {', '.join(extra)}, which its manifest does not name", "Remove it.")
@@ -187,17 +185,17 @@ def _check_graph(origin: Path, record: GraphRecord, content: bytes) -> None:
     """Refuse a graph whose interface is not what the manifest says."""
     header = read_graph_header(content, origin)
     if header.external:
-        raise BundleError(origin, "points at weights in other files", _FRESH)
+        raise BundleError(origin, "points at weights in other files", FRESH)
     # Further domains are fused or vendor operators.
     known = {"": record.opset, "ai.onnx": record.opset, ML_DOMAIN: ML_OPSET}
     strange = any(version != known.get(domain) for domain, version in header.opsets.items())
     if strange or not {"", "ai.onnx"} & set(header.opsets):
-        raise BundleError(origin, f"uses operator sets {header.opsets}, wanted {record.opset}", _FRESH)
+        raise BundleError(origin, f"uses operator sets {header.opsets}, wanted {record.opset}", FRESH)
     for what, wanted, found in (("input", record.inputs, header.inputs), ("output", record.outputs, header.outputs)):
         expected = [(tensor.name, tensor.dtype, tensor.shape) for tensor in wanted]
         given = [(tensor.name, tensor.dtype, tensor.shape) for tensor in found]
         if expected != given:
-            raise BundleError(origin, f"its {what}s are {given}, the manifest says {expected}", _FRESH)
+            raise BundleError(origin, f"its {what}s are {given}, the manifest says {expected}", FRESH)
 
 
 def _check_sensor(bundle: Bundle, sensor: MosaicSensor) -> None:

@@ -11,14 +11,16 @@ from pathlib import Path
 from gliomap._files import atomic_file, atomic_folder, refuse_existing
 from gliomap.errors import BundleError, machine_error
 
-__all__ = ["CARD", "HASH", "MANIFEST", "read_files", "write_files"]
+__all__ = ["CARD", "CUBE_GRAPH", "FRAME_GRAPH", "FRESH", "HASH", "MANIFEST", "read_files", "write_files"]
 
 MANIFEST, HASH, CARD = "manifest.json", "manifest.sha256", "card.md"
+CUBE_GRAPH, FRAME_GRAPH = "cube.onnx", "frame.onnx"
 
-_LIMITS = {MANIFEST: 8 * 2**20, HASH: 1024, CARD: 8 * 2**20, "cube.onnx": 512 * 2**20, "frame.onnx": 512 * 2**20}
+_LIMITS = {MANIFEST: 8 * 2**20, HASH: 1024, CARD: 8 * 2**20, CUBE_GRAPH: 512 * 2**20, FRAME_GRAPH: 512 * 2**20}
 """The only names a bundle can hold, and the most bytes of each."""
 
-_FRESH = "Take a fresh copy of the bundle, or export it again."
+FRESH = "Take a fresh copy of the bundle, or export it again."
+"""The remedy for whatever is damaged."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time in every archive: the same files give the same bytes."""
 
@@ -89,19 +91,19 @@ def _read_archive(path: Path) -> dict[str, bytes]:
                     continue
                 limit = _limit(path, name)
                 if name in files:
-                    raise BundleError(path, f"holds {name} twice", _FRESH)
+                    raise BundleError(path, f"holds {name} twice", FRESH)
                 if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
-                    raise BundleError(path, f"its {name} is no plain file", _FRESH)
+                    raise BundleError(path, f"its {name} is no plain file", FRESH)
                 with archive.open(entry) as stream:
                     # Reading stops at the limit, whatever size the archive claims.
                     files[name] = _within(path, name, stream.read(limit + 1))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise BundleError(path, f"is not a readable .zip ({error})", _FRESH) from error
+        raise BundleError(path, f"is not a readable .zip ({error})", FRESH) from error
     except OSError as error:
         # The machine's own faults pass; a garbled archive can send the reader to impossible places.
         if machine_error(error) is not None:
             raise
-        raise BundleError(path, f"is not a readable .zip ({error})", _FRESH) from error
+        raise BundleError(path, f"is not a readable .zip ({error})", FRESH) from error
     _require(path, HASH, files)
     return files
 
@@ -121,7 +123,7 @@ def _limit(path: Path, name: str) -> int:
 
 def _within(path: Path, name: str, content: bytes) -> bytes:
     if len(content) > _LIMITS[name]:
-        raise BundleError(path, f"its {name} is larger than {_LIMITS[name]} bytes", _FRESH)
+        raise BundleError(path, f"its {name} is larger than {_LIMITS[name]} bytes", FRESH)
     return content
 
 

@@ -14,16 +14,15 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, ValidationError, model_validator
 
 from gliomap._fields import field_faults
+from gliomap.bundles._container import FRESH
 from gliomap.errors import BundleError, GlioMapError
 from gliomap.preprocessing import PreprocessingConfig, chain_sensor
 from gliomap.sensors import ActiveArea, MosaicSensor, SpectralCorrection
 from gliomap.taxonomy import ClassSet
 
 __all__ = [
-    "CUBE_GRAPH",
     "CUBE_ROWS",
     "FORMAT_VERSION",
-    "FRAME_GRAPH",
     "FRAME_ROWS",
     "INTENDED_USE",
     "Backend",
@@ -41,7 +40,6 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 2
-CUBE_GRAPH, FRAME_GRAPH = "cube.onnx", "frame.onnx"
 OPSET = 18
 FRAME_ROWS, CUBE_ROWS = "frame_rows", "rows"
 """Words of the frame graph's free dimensions: some rows of the frame, and the rows of tiles in them."""
@@ -144,7 +142,7 @@ class SensorInfo(_Part):
         correction = None
         if self.correction is not None:
             if len({len(row) for row in self.correction}) != 1:
-                raise BundleError("manifest", "rows of the sensor's matrix differ in length", _REMEDY)
+                raise BundleError("manifest", "rows of the sensor's matrix differ in length", FRESH)
             matrix = np.array(self.correction, np.float64)
             correction = SpectralCorrection(matrix, self.bandpass or "unknown", self.correction_after_division)
         sensor = MosaicSensor(
@@ -164,7 +162,7 @@ class SensorInfo(_Part):
             source=self.source,
         )
         if sensor.fingerprint() != self.fingerprint:
-            raise BundleError("manifest", f"sensor {self.name!r} does not have the fingerprint it names", _REMEDY)
+            raise BundleError("manifest", f"sensor {self.name!r} does not have the fingerprint it names", FRESH)
         return sensor
 
 
@@ -317,10 +315,10 @@ def parse_manifest(content: bytes, origin: object) -> Manifest:
     try:
         table: Any = json.loads(content.decode("utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise BundleError(origin, f"is not JSON ({error})", _REMEDY) from error
+        raise BundleError(origin, f"is not JSON ({error})", FRESH) from error
     version = table.get("format_version") if isinstance(table, dict) else None
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise BundleError(origin, f"has format version {version!r}", _REMEDY)
+        raise BundleError(origin, f"has format version {version!r}", FRESH)
     if version > FORMAT_VERSION:
         raise BundleError(
             origin, f"has format version {version}, this GlioMap reads up to {FORMAT_VERSION}", "Update GlioMap."
@@ -328,9 +326,9 @@ def parse_manifest(content: bytes, origin: object) -> Manifest:
     try:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
-        raise BundleError(origin, field_faults(error, 3), _REMEDY) from error
+        raise BundleError(origin, field_faults(error, 3), FRESH) from error
     except GlioMapError as error:
-        raise BundleError(origin, f"{error.thing} {error.fault}", _REMEDY) from error
+        raise BundleError(origin, f"{error.thing} {error.fault}", FRESH) from error
 
 
 def _outputs(height: _Dimension, width: _Dimension, n_classes: int) -> tuple[TensorRecord, ...]:
@@ -339,6 +337,3 @@ def _outputs(height: _Dimension, width: _Dimension, n_classes: int) -> tuple[Ten
         TensorRecord(name="confidence", dtype="float32", shape=(height, width)),
         TensorRecord(name="probabilities", dtype="float32", shape=(n_classes, height, width)),
     )
-
-
-_REMEDY = "Take a fresh copy of the bundle, or export it again."

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gliomap.bundles._container import FRESH
 from gliomap.errors import BundleError
 
 __all__ = ["GraphHeader", "TensorHeader", "read_graph_header"]
@@ -54,9 +55,7 @@ def read_graph_header(content: bytes, origin: object) -> GraphHeader:
     try:
         return _model(memoryview(content))
     except (ValueError, IndexError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleError(
-            origin, f"is not an ONNX graph ({error})", "Take a fresh copy of the bundle, or export it again."
-        ) from error
+        raise BundleError(origin, f"is not an ONNX graph ({error})", FRESH) from error
 
 
 def _model(content: memoryview) -> GraphHeader:
