@@ -36,7 +36,7 @@ from gliomap.studies._settings import (
     read_study_toml,
     write_study_toml,
 )
-from gliomap.studies._split import Split
+from gliomap.studies._split import ROLES, Split
 from gliomap.studies._study import SensorLike, Study
 from gliomap.studies._write import (
     write_capture_files,
@@ -49,6 +49,7 @@ from gliomap.studies._write import (
 
 __all__ = [
     "PROTOCOLS",
+    "ROLES",
     "CaptureFiles",
     "CaptureRow",
     "CaptureSettings",

@@ -23,9 +23,10 @@ from gliomap.studies._layout import written_name
 from gliomap.studies._pixel_parts import PixelParts
 from gliomap.studies._study import SensorLike, Study
 
-__all__ = ["Split", "SplitFile", "hash_sources", "listed"]
+__all__ = ["ROLES", "Split", "SplitFile", "hash_sources", "listed"]
 
 ROLES = ("train", "validation", "test")
+"""What captures, patients or pixels of a split can be for."""
 _MAX_BYTES = 64 << 20
 
 

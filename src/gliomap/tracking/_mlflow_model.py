@@ -5,9 +5,7 @@ The model is code of GlioMap and data of the bundle; nothing of it is a pickle.
 
 from __future__ import annotations
 
-import shutil
 import sys
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,14 +32,9 @@ def write_mlflow_model(bundle: Bundle, folder: Path) -> None:
     load_mlflow()
     from mlflow.models import Model
 
-    target = folder / BUNDLE_FOLDER
-    if bundle.path.is_dir():
-        shutil.copytree(bundle.path, target)
-    else:
-        target.mkdir()
-        with zipfile.ZipFile(bundle.path) as archive:
-            for name in ("manifest.json", "manifest.sha256", *bundle.manifest.files):
-                (target / name).write_bytes(archive.read(name))
+    from gliomap.bundles import copy_bundle
+
+    copy_bundle(bundle.path, folder / BUNDLE_FOLDER)
     python = ".".join(map(str, sys.version_info[:3]))
     environment = f"python: '{python}'\ndependencies:\n- -r requirements.txt\n"
     (folder / "python_env.yaml").write_text(environment, encoding="utf-8")

@@ -14,7 +14,6 @@ __all__ = [
     "RECORD",
     "REFIT_CHECKPOINT",
     "REPORT",
-    "ROLES",
     "RUNNING",
     "RUNS",
     "SPLIT",
@@ -28,7 +27,6 @@ RUNNING = "running_"
 CHECKPOINT = "checkpoint.safetensors"
 REFIT_CHECKPOINT = "checkpoint-refit.safetensors"
 RUNS = "runs"
-ROLES = ("train", "validation", "test")
 RECORD, SPLIT, HISTORY, MODEL, LOCK = "run.json", "split.json", "history.json", "model.safetensors", ".lock"
 SPLITS, FOLDS = "splits.json", "folds"
 EVALUATION, METRICS, SUMMARY = "evaluation", "metrics.json", "summary.json"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gliomap._files import write_json
-from gliomap.errors import RunError, TrackingError
+from gliomap.errors import TrackingError
 from gliomap.tracking._content import RUN_TAG, RunContent, read_content, settled
 from gliomap.tracking._journal import Epoch, milliseconds
 from gliomap.tracking._mlflow import client_of, in_our_words
@@ -147,8 +147,9 @@ class Sender:
         content = read_content(folder)
         held = self._held(folder, content)
         digest = f"{content.digest()} {stopped and not content.done}"
-        changed = again or held is None or held.digest != digest
-        if changed:
+        changed = False
+        if again or held is None or held.digest != digest:
+            changed = True
             client = client_of(self._store)
             # Only after a success is it taken for granted that the run is still there.
             told = self._told.pop(content.record.identity, None)
@@ -161,8 +162,6 @@ class Sender:
                 self._told[content.record.identity] = told
             finally:
                 self._remember(folder, content, held)
-        if held is None:
-            raise RunError(folder, "was not sent", "Send it again: gliomap runs sync.")
         folds = [self._send(fold, held.run_id, again=again, stopped=stopped) for fold in content.folds]
         return Sent(held.run_id, changed or any(fold.changed for fold in folds))
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from gliomap.engine import Engine, TissueMap
 from gliomap.errors import CubeError
-from gliomap.preprocessing import HyperCube
+from gliomap.preprocessing import HyperCube, Reason
 
 __all__ = ["BundleModel"]
 
@@ -58,7 +58,7 @@ class BundleModel:
         # A spectrum of nothing but zeros is how a cube marks what is invalid.
         mask = np.any(data != 0, axis=2)
         units = self._engine.manifest.preprocessing.units
-        return HyperCube(data, None, units, mask, np.where(mask, 0, 4).astype(np.uint8))
+        return HyperCube(data, None, units, mask, np.where(mask, 0, Reason.ZERO_BRIGHTNESS).astype(np.uint8))
 
 
 def _load_pyfunc(path: str) -> BundleModel:

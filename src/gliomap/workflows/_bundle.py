@@ -13,9 +13,9 @@ from gliomap.learning import load_model
 from gliomap.learning.export import BundleInfo, export_bundle
 from gliomap.preprocessing import PreprocessingConfig
 from gliomap.sensors import MosaicSensor, get_sensor
-from gliomap.studies import SensorLike
+from gliomap.studies import ROLES, SensorLike
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
-from gliomap.tracking import BUNDLE, EVALUATION, METRICS, ROLES, Run, Store, mirrored, open_run, whole_run
+from gliomap.tracking import BUNDLE, EVALUATION, METRICS, Run, Store, mirrored, open_run, whole_run
 from gliomap.workflows._evaluation_record import patient_intervals
 from gliomap.workflows._folds_plan import FINAL
 

@@ -17,9 +17,8 @@ from gliomap.errors import UsageError
 from gliomap.learning import ModelKind, TrainingConfig, model_kind
 from gliomap.learning import preset as preset_named
 from gliomap.sensors import MosaicSensor
-from gliomap.studies import Split, Study, make_holdout, open_study
+from gliomap.studies import ROLES, Split, Study, make_holdout, open_study
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
-from gliomap.tracking import ROLES
 from gliomap.workflows._options import TrainingOptions
 from gliomap.workflows._validation import with_validation
 

@@ -15,8 +15,8 @@ from gliomap.errors import GlioMapError
 from gliomap.evaluation import EvaluationRecord
 from gliomap.evaluation.report import Fact
 from gliomap.learning import MODELS, PRESETS, TrainingConfig
-from gliomap.studies import Folds
-from gliomap.tracking import BUNDLE, ROLES, SPLITS, Run
+from gliomap.studies import ROLES, Folds
+from gliomap.tracking import BUNDLE, SPLITS, Run
 
 __all__ = ["commands", "environment_facts", "model_description", "model_facts", "study_facts", "time_facts"]
 

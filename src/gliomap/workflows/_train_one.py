@@ -17,11 +17,11 @@ from gliomap.learning import (
     no_observer,
     save_model,
 )
+from gliomap.studies import ROLES
 from gliomap.tracking import (
     CHECKPOINT,
     MODEL,
     RECORD,
-    ROLES,
     RUNS,
     SAID_NOTHING,
     SPLIT,
