@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import gliomap.workflows as workflows
 from gliomap.bundles import open_bundle
 from gliomap.errors import BundleError, CubeError, ModelError, OutputExistsError, RunError, SensorError, UsageError
 from gliomap.phantom import make_phantom
@@ -60,12 +59,6 @@ def copy(study: Path, tmp_path: Path) -> Path:
 def frames(study: Path) -> FrameFiles:
     files = capture_files(study, CAPTURE)
     return FrameFiles(files.raw, files.white, files.dark)
-
-
-def test_every_public_name_is_found_and_no_other() -> None:
-    assert all(getattr(workflows, name) is not None for name in workflows.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'trainn'"):
-        getattr(workflows, "train" + "n")
 
 
 def test_a_frame_in_memory(bundle: Path, study: Path) -> None:

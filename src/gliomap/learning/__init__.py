@@ -5,9 +5,9 @@ Importing this room loads neither torch nor scikit-learn; what needs them import
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from gliomap._lazy import lazy
 from gliomap.learning._config import PRESETS, TrainingConfig, preset
 from gliomap.learning._forest import RandomForest
 from gliomap.learning._history import EpochRecord, History, Observer, no_observer
@@ -77,12 +77,6 @@ __all__ = [
     "save_model",
 ]
 
-_LAZY = {"Conv2DNet": "gliomap.learning._networks", "FourLayerNet": "gliomap.learning._networks"}
-"""What pulls in torch: found on first use (PEP 562)."""
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        if name not in _LAZY:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(_LAZY[name]), name)
+    # They pull in torch.
+    __getattr__ = lazy(__name__, {"._networks": ("Conv2DNet", "FourLayerNet")})

@@ -5,8 +5,9 @@ Modules are loaded when something of theirs is first used: a client needs no ser
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from gliomap._lazy import lazy
 
 if TYPE_CHECKING:
     from gliomap.serving._app import create_app
@@ -49,24 +50,20 @@ __all__ = [
     "watch",
 ]
 
-_NAMES = {
-    "_app": ("create_app",),
-    "_bench": ("KINDS", "Measured", "measure"),
-    "_synthetic": ("BenchFrames", "synthetic_frames"),
-    "_client": ("AsyncClient", "Client"),
-    "_exchange": ("FrameLike", "References", "RemoteMap"),
-    "_keys": ("KEYS_VARIABLE", "Key", "read_keys"),
-    "_server": ("run",),
-    "_service": ("Service",),
-    "_top": ("Activity", "Rate", "follow"),
-    "_watch": ("Scored", "score_frame", "watch"),
-    "_settings": ("ArchiveSettings", "ServiceSettings", "TlsSettings"),
-}
-_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        if name not in _MODULE_OF:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    __getattr__ = lazy(
+        __name__,
+        {
+            "._app": ("create_app",),
+            "._bench": ("KINDS", "Measured", "measure"),
+            "._client": ("AsyncClient", "Client"),
+            "._exchange": ("FrameLike", "References", "RemoteMap"),
+            "._keys": ("KEYS_VARIABLE", "Key", "read_keys"),
+            "._server": ("run",),
+            "._service": ("Service",),
+            "._settings": ("ArchiveSettings", "ServiceSettings", "TlsSettings"),
+            "._synthetic": ("BenchFrames", "synthetic_frames"),
+            "._top": ("Activity", "Rate", "follow"),
+            "._watch": ("Scored", "score_frame", "watch"),
+        },
+    )

@@ -5,8 +5,9 @@ Each part is imported when it is first used: a list of runs loads no model, and 
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from gliomap._lazy import lazy
 
 if TYPE_CHECKING:
     from gliomap.tracking._folder import finish_folder, is_held, lock_folder
@@ -133,98 +134,94 @@ __all__ = [
     "write_record",
 ]
 
-_HOME = {
-    "_folder": (
-        "finish_folder",
-        "is_held",
-        "lock_folder",
-    ),
-    "_journal": (
-        "Journal",
-        "write_history",
-    ),
-    "_mirror": (
-        "Mirror",
-        "mirrored",
-    ),
-    "_names": (
-        "BUNDLE",
-        "CHECKPOINT",
-        "EVALUATION",
-        "FOLDS",
-        "HISTORY",
-        "METRICS",
-        "MODEL",
-        "RECORD",
-        "REFIT_CHECKPOINT",
-        "REPORT",
-        "RUNNING",
-        "RUNS",
-        "SPLIT",
-        "SPLITS",
-        "SUMMARY",
-    ),
-    "_record": (
-        "COMMIT_VARIABLE",
-        "Environment",
-        "ModelRecord",
-        "RunRecord",
-        "SensorRecord",
-        "StudyRecord",
-        "TrainingTimes",
-        "environment",
-        "read_record",
-        "write_record",
-    ),
-    "_registry": (
-        "Promotion",
-        "fetch_bundle",
-        "list_models",
-        "model_name",
-        "promote",
-        "register_bundle",
-        "register_run",
-        "show_version",
-    ),
-    "_run": (
-        "Run",
-        "is_tracked",
-        "open_run",
-        "study_folder",
-        "whole_run",
-    ),
-    "_store": (
-        "NO_TRACKING",
-        "SAID_NONE",
-        "SAID_NOTHING",
-        "Store",
-        "Tracking",
-        "find_store",
-        "nearest_store",
-        "store_of_run",
-        "store_of_study",
-    ),
-    "_sync": (
-        "Sender",
-        "Sent",
-    ),
-    "_table": (
-        "RunRow",
-        "THESIS_COLUMNS",
-        "find_runs",
-        "read_row",
-        "thesis_csv",
-    ),
-    "_versions": (
-        "ModelReference",
-        "RegisteredVersion",
-    ),
-}
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        if name not in _MODULE_OF:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    __getattr__ = lazy(
+        __name__,
+        {
+            "._folder": (
+                "finish_folder",
+                "is_held",
+                "lock_folder",
+            ),
+            "._journal": (
+                "Journal",
+                "write_history",
+            ),
+            "._mirror": (
+                "Mirror",
+                "mirrored",
+            ),
+            "._names": (
+                "BUNDLE",
+                "CHECKPOINT",
+                "EVALUATION",
+                "FOLDS",
+                "HISTORY",
+                "METRICS",
+                "MODEL",
+                "RECORD",
+                "REFIT_CHECKPOINT",
+                "REPORT",
+                "RUNNING",
+                "RUNS",
+                "SPLIT",
+                "SPLITS",
+                "SUMMARY",
+            ),
+            "._record": (
+                "COMMIT_VARIABLE",
+                "Environment",
+                "ModelRecord",
+                "RunRecord",
+                "SensorRecord",
+                "StudyRecord",
+                "TrainingTimes",
+                "environment",
+                "read_record",
+                "write_record",
+            ),
+            "._registry": (
+                "Promotion",
+                "fetch_bundle",
+                "list_models",
+                "model_name",
+                "promote",
+                "register_bundle",
+                "register_run",
+                "show_version",
+            ),
+            "._run": (
+                "Run",
+                "is_tracked",
+                "open_run",
+                "study_folder",
+                "whole_run",
+            ),
+            "._store": (
+                "NO_TRACKING",
+                "SAID_NONE",
+                "SAID_NOTHING",
+                "Store",
+                "Tracking",
+                "find_store",
+                "nearest_store",
+                "store_of_run",
+                "store_of_study",
+            ),
+            "._sync": (
+                "Sender",
+                "Sent",
+            ),
+            "._table": (
+                "RunRow",
+                "THESIS_COLUMNS",
+                "find_runs",
+                "read_row",
+                "thesis_csv",
+            ),
+            "._versions": (
+                "ModelReference",
+                "RegisteredVersion",
+            ),
+        },
+    )

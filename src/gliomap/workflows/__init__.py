@@ -5,8 +5,9 @@ Each is imported when it is first used, so that classifying a frame loads nothin
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from gliomap._lazy import lazy
 
 if TYPE_CHECKING:
     from gliomap.tracking import Run, RunRecord, open_run
@@ -64,29 +65,24 @@ __all__ = [
     "train",
 ]
 
-_HOME = {
-    "_bundle": ("bundle_from_weights", "make_bundle"),
-    "_classify": ("DEFAULT_REFERENCE_AGE", "Classification", "ClassifyOptions", "classify"),
-    "_demo": ("Demo", "demo"),
-    "_evaluate": ("Evaluated", "evaluate"),
-    "_folds_plan": ("FoldsPlan", "draw_folds", "plan_folds", "plan_protocol"),
-    "_inputs": ("CubeFile", "FrameFiles", "Source", "StudyCapture"),
-    "_options": ("TrainingOptions",),
-    "_plan": ("TrainingPlan", "plan_training"),
-    "_report": ("Reported", "report", "reported_run"),
-    "_result": ("BundleOrigin", "ClassificationResult", "InputRecord"),
-    "_sanity": ("SANITY", "measure_sanity"),
-    "_train": ("run_plan", "train"),
-    "_train_folds": ("run_folds",),
-    "_train_one": ("run_training",),
-}
-_MODULE_OF = {name: f"{__name__}.{module}" for module, names in _HOME.items() for name in names} | dict.fromkeys(
-    ("Run", "RunRecord", "open_run"), "gliomap.tracking"
-)
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        if name not in _MODULE_OF:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(_MODULE_OF[name]), name)
+    __getattr__ = lazy(
+        __name__,
+        {
+            "._bundle": ("bundle_from_weights", "make_bundle"),
+            "._classify": ("DEFAULT_REFERENCE_AGE", "Classification", "ClassifyOptions", "classify"),
+            "._demo": ("Demo", "demo"),
+            "._evaluate": ("Evaluated", "evaluate"),
+            "._folds_plan": ("FoldsPlan", "draw_folds", "plan_folds", "plan_protocol"),
+            "._inputs": ("CubeFile", "FrameFiles", "Source", "StudyCapture"),
+            "._options": ("TrainingOptions",),
+            "._plan": ("TrainingPlan", "plan_training"),
+            "._report": ("Reported", "report", "reported_run"),
+            "._result": ("BundleOrigin", "ClassificationResult", "InputRecord"),
+            "._sanity": ("SANITY", "measure_sanity"),
+            "._train": ("run_plan", "train"),
+            "._train_folds": ("run_folds",),
+            "._train_one": ("run_training",),
+            "gliomap.tracking": ("Run", "RunRecord", "open_run"),
+        },
+    )

@@ -5,8 +5,9 @@ Modules are loaded when something of theirs is first used: a dry run needs no co
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from gliomap._lazy import lazy
 
 if TYPE_CHECKING:
     from gliomap.deploy.azure._assets import (
@@ -92,40 +93,36 @@ __all__ = [
     "workspace_document",
 ]
 
-_NAMES = {
-    "_assets": (
-        "DEFAULT_DATASTORE",
-        "Asset",
-        "asset_document",
-        "check_name",
-        "create_assets",
-        "download_asset",
-        "find_asset",
-        "list_assets",
-        "upload_document",
-    ),
-    "_check": ("Checked", "check_workspace", "workspace_document"),
-    "_client": ("Connection", "connect"),
-    "_computes": ("cluster_document",),
-    "_deploy": ("Deployed", "deploy_bundle", "deployment_log", "planned_documents", "undeploy"),
-    "_documents": ("Document", "as_yaml"),
-    "_endpoints": ("EndpointPlan", "deployment_document", "endpoint_document"),
-    "_faults": ("azure_faults",),
-    "_follow": ("follow_job", "job_logs"),
-    "_jobs": ("TrainJob", "check_training", "fold_names", "job_name", "training_documents"),
-    "_metrics": ("fetch_runs",),
-    "_models": ("as_reference", "find_model", "local_model", "model_document", "register_bundle"),
-    "_score": ("Scored", "score_in_azure"),
-    "_settings": ("CLOUDS", "AzureSettings", "find_settings"),
-    "_storage": ("Transfer", "download_files", "upload_files"),
-    "_study": ("PARTS", "study_files", "upload_study"),
-    "_train": ("Trained", "train_in_azure"),
-}
-_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        if name not in _MODULE_OF:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    __getattr__ = lazy(
+        __name__,
+        {
+            "._assets": (
+                "DEFAULT_DATASTORE",
+                "Asset",
+                "asset_document",
+                "check_name",
+                "create_assets",
+                "download_asset",
+                "find_asset",
+                "list_assets",
+                "upload_document",
+            ),
+            "._check": ("Checked", "check_workspace", "workspace_document"),
+            "._client": ("Connection", "connect"),
+            "._computes": ("cluster_document",),
+            "._deploy": ("Deployed", "deploy_bundle", "deployment_log", "planned_documents", "undeploy"),
+            "._documents": ("Document", "as_yaml"),
+            "._endpoints": ("EndpointPlan", "deployment_document", "endpoint_document"),
+            "._faults": ("azure_faults",),
+            "._follow": ("follow_job", "job_logs"),
+            "._jobs": ("TrainJob", "check_training", "fold_names", "job_name", "training_documents"),
+            "._metrics": ("fetch_runs",),
+            "._models": ("as_reference", "find_model", "local_model", "model_document", "register_bundle"),
+            "._score": ("Scored", "score_in_azure"),
+            "._settings": ("CLOUDS", "AzureSettings", "find_settings"),
+            "._storage": ("Transfer", "download_files", "upload_files"),
+            "._study": ("PARTS", "study_files", "upload_study"),
+            "._train": ("Trained", "train_in_azure"),
+        },
+    )

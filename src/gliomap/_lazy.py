@@ -1,0 +1,28 @@
+"""Packages whose modules are loaded when something of theirs is first used (PEP 562)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+
+__all__ = ["lazy"]
+
+
+def lazy(package: str, names: Mapping[str, Sequence[str]]) -> Callable[[str], object]:
+    """The `__getattr__` of a package.
+
+    Parameters
+    ----------
+    package
+        Its `__name__`.
+    names
+        Module, with a dot in front where it is the package's own → names that come from it.
+    """
+    modules = {name: module for module, found in names.items() for name in found}
+
+    def find(name: str) -> object:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(modules[name], package), name)
+
+    return find
