@@ -20,7 +20,7 @@ from PIL import Image
 from cli.scenes import formula_frames
 from gliomap.captures import read_frame, write_frame
 from gliomap.sensors import get_sensor, resized, write_sensor_toml
-from gliomap.studies import capture_files, read_mat, write_mat
+from gliomap.studies import capture_files, open_study, read_mat, write_mat
 from gliomap.workflows import ClassificationResult
 from support import shared
 
@@ -270,6 +270,7 @@ class TestClassify:
         result = gliomap("classify", made, "--study", study, "--capture", "ID0001C01")
         assert result.code == 0
         assert "add -o DIR" in result.out
+        assert result.out.startswith("{}×{} pixels".format(*open_study(study).codes("ID0001C01").shape))
         assert sorted(study.rglob("*")) == before
 
     def test_the_safe_palette_is_used(self, gliomap: Run, made: Path, study: Path) -> None:

@@ -177,6 +177,24 @@ def test_a_table_holds_every_cell(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, out.splitlines())) <= 80
 
 
+def test_a_narrow_terminal_breaks_no_number(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    row = ("ID0003C01", "217×409×25", "0.959", "1,061")
+    call(lambda ui: ui.table(["tested on", "cube", "accuracy", "pixels"], [row], numbers="  rr"))
+    out = capsys.readouterr().out
+    assert out.splitlines()[-2].split() == list(row)
+
+
+def test_letters_that_the_reader_lacks_do_not_end_the_work(installed: Run, small_study: Path, tmp_path: Path) -> None:
+    told = installed("study", "check", small_study, PYTHONIOENCODING="ascii")
+    assert (told.code, "ID0001C01" in told.out) == (0, True)
+    folder = tmp_path / "Ärzte"
+    told = installed("phantom", folder, "--dry-run", "--json", PYTHONIOENCODING="ascii")
+    assert json.loads(told.out)["folder"] == str(folder)
+
+
 def test_json_refuses_what_is_not_json() -> None:
     with pytest.raises(ValueError, match="JSON"):
         call(lambda ui: ui.result({"x": float("nan")}))

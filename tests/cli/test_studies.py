@@ -77,6 +77,7 @@ class TestPhantom:
         result = gliomap("phantom", tmp_path / "made", *flags)
         assert result.code == 2
         assert flags[0] in result.err
+        assert "Value error" not in result.err
         assert not (tmp_path / "made").exists()
 
 

@@ -197,6 +197,7 @@ class TestArchive:
         assert len(as_json("archive", "list", folder, "--most", 1)) == 1
         assert as_json("archive", "list", folder, "--since", "2999-01-01") == []
         assert names[1] in run("archive", "list", folder).stdout.replace("\n", "")
+        assert run("archive", "list", folder, "--most", 1).stdout.startswith("1 case ")
         shown = as_json("archive", "show", folder, names[0])
         assert shown["references"] == "or-1"
         assert shown["result"]["classified"] == np.count_nonzero(expected)

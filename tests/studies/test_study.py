@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,17 @@ def test_captures_are_grouped_by_patient(prepared_study: StudyMaker) -> None:
     assert study.name == "study"
     assert not study.has_raw("ID0001C01")
     assert study.has_dataset("ID0001C01")
+
+
+def test_a_path_that_no_run_could_record_is_refused(prepared_study: StudyMaker) -> None:
+    root = prepared_study().root
+    elsewhere = root.with_name(os.fsdecode(b"Universit\xe4t"))  # as a server of Latin-1 names it
+    try:
+        root.rename(elsewhere)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    with pytest.raises(StudyError, match="not UTF-8"):
+        open_study(elsewhere)
 
 
 def test_an_alias_makes_two_identifiers_one_patient(prepared_study: StudyMaker) -> None:

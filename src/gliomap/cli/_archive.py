@@ -10,7 +10,7 @@ import typer
 
 from gliomap.cli._app import app
 from gliomap.cli._map_table import tell_map
-from gliomap.cli._ui import Ui
+from gliomap.cli._ui import Ui, counted
 from gliomap.cli._verb import group, verb
 from gliomap.errors import ArchiveError, MissingExtraError, UsageError
 
@@ -57,7 +57,7 @@ def list_cases(
     ui.table(
         ["case (begins with its time, UTC)", "kind", "client", "patient", "frame"],
         [(row.id, row.kind, row.client, row.patient, "kept" if row.has_raw else "") for row in rows],
-        title=f"{len(rows)} cases",
+        title=counted(len(rows), "case"),
     )
 
 
@@ -118,7 +118,7 @@ def export(
     if ui.as_json:
         ui.result({"folder": str(out), "cases": [path.name for path in folders]})
         return
-    ui.text(f"{len(folders)} cases: {out}")
+    ui.text(f"{counted(len(folders), 'case')}: {out}")
 
 
 @verb(

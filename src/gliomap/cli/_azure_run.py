@@ -14,7 +14,7 @@ import typer
 
 from gliomap.cli._azure_options import DryRun, Where, azure_verb, show_documents, tell_command
 from gliomap.cli._train import train as local_train
-from gliomap.cli._ui import Ui
+from gliomap.cli._ui import Ui, counted
 
 if TYPE_CHECKING:
     from gliomap.deploy.azure import TrainJob
@@ -224,4 +224,4 @@ def metrics(
     elif csv is None:
         ui.text(table.replace("\r\n", "\n").rstrip("\n"))
     else:
-        ui.text(f"Table of {len(rows)} runs: {csv}")
+        ui.text(f"Table of {counted(len(rows), 'run')}: {csv}")

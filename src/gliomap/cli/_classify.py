@@ -173,7 +173,7 @@ def _tell(ui: Ui, done: Classification) -> None:
         ui.result({"folder": folder, **result.model_dump(mode="json")})
         return
     height, width = result.shape
-    title = f"{width}×{height} pixels in {result.timings_ms['total']:.0f} ms"
+    title = f"{height}×{width} pixels in {result.timings_ms['total']:.0f} ms"
     tell_map(ui, result.model_dump(mode="json"), title=title)
     if done.folder is None:
         ui.text("Nothing was written: add -o DIR to keep map and numbers.")

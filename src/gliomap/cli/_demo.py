@@ -73,7 +73,7 @@ def _tell(ui: Ui, made: Demo) -> None:
     ui.text(
         "",
         f"Patient {made.patient}, whom the network never saw: {summary}",
-        f"The raw frame became a map of {width}×{height} pixels in {frame_ms:.0f} ms.",
+        f"The raw frame became a map of {height}×{width} pixels in {frame_ms:.0f} ms.",
         "",
     )
     pictures = {

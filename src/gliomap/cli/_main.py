@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol, cast
@@ -86,13 +87,18 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Run the command line of this process."""
     arguments = sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):
+        # A file or a pipe may lack a letter (Latin-1), and a name may have bytes that are none: no reason to end the work.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     sys.excepthook = fault_hook(as_json="--json" in arguments, verbose="--verbose" in arguments)
     sys.exit(run(arguments))
 
 
 def _report_usage(error: _UsageFault, arguments: Sequence[str]) -> int:
     command = error.ctx.command_path if error.ctx is not None else "gliomap"
-    fault, asks, guess = error.format_message().partition(" Did you mean ")
+    # typer lets pydantic read values, which names the type of what a check raised.
+    fault, asks, guess = error.format_message().replace(": Value error, ", ": ").partition(" Did you mean ")
     remedy = f"{asks.lstrip()}{guess} See: {command} --help".lstrip()
     known = UsageError(command, fault[:1].lower() + fault[1:].rstrip("."), remedy)
     return report(known, as_json="--json" in arguments, verbose=False)

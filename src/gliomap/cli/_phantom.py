@@ -9,7 +9,7 @@ import typer
 
 from gliomap.cli._app import app
 from gliomap.cli._options import Difficulty, SensorName
-from gliomap.cli._ui import Ui
+from gliomap.cli._ui import Ui, counted
 from gliomap.cli._verb import verb
 
 
@@ -58,7 +58,7 @@ def phantom(
     if ui.as_json:
         ui.result({**plan, "sensor": sensor, "dry_run": dry_run})
         return
-    told = f"{patients} synthetic patient{'' if patients == 1 else 's'}, {difficulty.value}, seed {seed}"
+    told = f"{counted(patients, 'synthetic patient')}, {difficulty.value}, seed {seed}"
     if dry_run:
         ui.text(f"Would make {told}, in {folder}")
         return

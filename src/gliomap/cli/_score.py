@@ -125,7 +125,7 @@ def _once(
     height, width = result["shape"]
     for warning in result["warnings"]:
         ui.warn(warning)
-    tell_map(ui, result, title=f"{width}×{height} pixels")
+    tell_map(ui, result, title=f"{height}×{width} pixels")
     ui.text("Nothing was written: add -o DIR to keep map and numbers." if out is None else f"Map: {out / 'map.png'}")
     ui.text(f"{result['notice']}. 'Not found' is not 'absent': a map cannot rule tumour out.")
 

@@ -11,7 +11,7 @@ from gliomap.cli._app import app
 from gliomap.cli._options import PaletteChoice, PaletteName, SensorName
 from gliomap.cli._train_options import FoldCount
 from gliomap.cli._train_tables import describe_folds, table_of_folds
-from gliomap.cli._ui import Ui
+from gliomap.cli._ui import Ui, counted
 from gliomap.cli._verb import group, verb
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _print_check(ui: Ui, outcome: StudyCheck) -> None:
         more = f" and {len(things) - _NAMED} more" if len(things) > _NAMED else ""
         ui.text(f"{severity}: {', '.join(things[:_NAMED])}{more}: {told}")
     counts = {severity: len(outcome.of(severity)) for severity in ("error", "warning", "note")}
-    verdict = ", ".join(f"{count} {severity}{'' if count == 1 else 's'}" for severity, count in counts.items() if count)
+    verdict = ", ".join(counted(count, severity) for severity, count in counts.items() if count)
     ui.text(f"{'Sound' if outcome.ok else 'Not sound'}: {verdict or 'nothing to remark'}.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gliomap.cli._ui import Ui
+from gliomap.cli._ui import Ui, counted
 
 if TYPE_CHECKING:
     from gliomap.studies import Folds, Split
@@ -142,7 +142,7 @@ def tell_folds_run(ui: Ui, plan: FoldsPlan, run: Run) -> None:
     kept = "no model is kept for use" if record.kept is None else f"for use: {record.kept}"
     many = len(plan.plans)
     ui.text(
-        f"Trained {record.model.name}: {many} fold{'' if many == 1 else 's'}, {record.seconds:.0f} s; {kept}",
+        f"Trained {record.model.name}: {counted(many, 'fold')}, {record.seconds:.0f} s; {kept}",
         *record.notes,
         f"Run: {run.path}",
         f"Next: gliomap evaluate {run.path}",

@@ -17,7 +17,10 @@ from gliomap._progress import Track, silent
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Ui"]
+__all__ = ["Ui", "counted"]
+
+_UNBROKEN = 24
+"""Longest word of a table that stays in one piece, however narrow the terminal."""
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -78,7 +81,12 @@ class Ui:
 
     def result(self, content: Mapping[str, Any] | Sequence[Any]) -> None:
         """Print JSON on stdout; the caller does so only with --json."""
-        _write_line(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False))
+        text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
+        try:
+            text.encode(sys.stdout.encoding or "utf-8")
+        except UnicodeEncodeError:
+            text = json.dumps(content, indent=2, allow_nan=False)
+        _write_line(text)
 
     def text(self, *lines: str) -> None:
         """Print lines on stdout as they are; paths are never broken."""
@@ -88,7 +96,10 @@ class Ui:
     def table(
         self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None, numbers: str = ""
     ) -> None:
-        """Print a table on stdout; `numbers` holds one letter per column, 'r' where it is set flush right."""
+        """Print a table on stdout; `numbers` holds one letter per column, 'r' where it is set flush right.
+
+        A number that is broken over two lines reads as another one. Where the terminal is too narrow, lines are longer than it.
+        """
         from rich import box
         from rich.table import Table
         from rich.text import Text
@@ -101,12 +112,18 @@ class Ui:
             pad_edge=False,
             collapse_padding=True,
         )
+        cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
         for index, column in enumerate(columns):
             right = numbers[index : index + 1] == "r"
-            table.add_column(column, justify="right" if right else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-        self.out.print(table)
+            longest = max(
+                len(word) for text in (column, *(row[index] for row in cells)) for word in text.split() or [""]
+            )
+            table.add_column(
+                column, justify="right" if right else "left", overflow="fold", min_width=min(longest, _UNBROKEN)
+            )
+        for row in cells:
+            table.add_row(*map(Text, row))
+        self.out.print(table, crop=False)
 
     def facts(self, rows: Sequence[tuple[str, object]]) -> None:
         """Print names and values on stdout, one pair a line; rows without a value are left out."""
@@ -156,6 +173,11 @@ class _Notes(logging.Handler):
         """Write one record."""
         prefix = f"{record.levelname.lower()}: " if record.levelno != logging.INFO else ""
         self._ui.errors.print(prefix + record.getMessage(), soft_wrap=True)
+
+
+def counted(number: int, thing: str) -> str:
+    """'1 case', '2 cases'."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _console(stream: IO[str]) -> Console:

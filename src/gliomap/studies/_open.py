@@ -24,12 +24,20 @@ def open_study(path: str | Path) -> Study:
     Raises
     ------
     StudyError
-        No such folder, no capture in it, frames that differ by their ending only, or a study.toml that cannot be used.
+        No such folder, no capture in it, frames that differ by their ending only, or a study.toml that cannot be
+        used; or a path that is not UTF-8.
     """
     root = Path(path)
     if not root.is_dir():
         fault = "is not a folder" if root.exists() else "is not there"
         raise StudyError(root, fault, "Give the study folder, or make one with `gliomap phantom DIR`.")
+    try:
+        str(root.resolve()).encode()
+    except UnicodeEncodeError as error:
+        # Runs record where their study is, as UTF-8: they could not be read again.
+        raise StudyError(
+            root, "has letters in its path that are not UTF-8", "Rename the folder that has them."
+        ) from error
     settings = read_study_toml(root)
     found = {
         file: capture
