@@ -11,8 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from evaluation.report.scenes import evaluation
 from gliomap.errors import MissingExtraError, SensorError, UsageError
-from gliomap.evaluation import Metrics, confusion_figure, learning_curves, metrics, plot_responses
+from gliomap.evaluation import Metrics, confusion_figure, learning_curves, metrics, plot_responses, runs_figure
 from gliomap.learning import EpochRecord, History
 from gliomap.sensors import get_sensor
 from gliomap.taxonomy import THESIS_CLASSES
@@ -166,3 +167,10 @@ class TestAllFigures:
         with pytest.raises(OSError, match="No space"):
             confusion_figure(result, THESIS_CLASSES, tmp_path / "a.png")
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_whose_figures_overstate_is_marked_beside_its_name(tmp_path: Path, words: list[str]) -> None:
+    runs = {"honest": evaluation(), "mixed": evaluation(protocol="pooled")}
+    runs_figure(runs, tmp_path / "runs.png")
+    assert {"honest", "mixed\n(overstates)"} <= set(words)
+    assert any("4 in all" in word for word in words)

@@ -197,6 +197,8 @@ class TestWithoutAServer:
         done = gliomap("runs", "show", study / "runs" / "net")
         for stage in ("loading arguments", "preparing train data", "training", "predicting", "generating maps"):
             assert stage in done.out
+        assert "epochs, the best" in done.out
+        assert "epochs" not in gliomap("runs", "show", study / "runs" / "folds" / "folds" / "ID0001").out
 
     def test_a_picture_and_a_table_are_not_replaced_unasked(self, study: Path, tmp_path: Path) -> None:
         for words, out in (

@@ -54,6 +54,15 @@ def test_its_commands_make_the_same_run_again(
     assert (elsewhere / "first" / "report.html").is_file()
 
 
+@pytest.mark.parametrize(("patients", "stops"), [(2, False), (3, True)])
+def test_early_stopping_is_told_only_where_somebody_validated(tmp_path: Path, patients: int, stops: bool) -> None:
+    study = write_study(tmp_path / "study", tuple(f"ID000{number}C01" for number in range(1, patients + 1)))
+    run = train(study, model="fourlayer", overrides={"epochs": 2}, out=tmp_path / "run")
+    evaluate(run)
+    training = dict(reported_run(run).model)["Training"]
+    assert ("at most 2 epochs" in training, "validation patients" in training) == (stops, stops)
+
+
 def test_a_phantom_is_told_by_its_study_and_not_by_its_name(tmp_path: Path) -> None:
     told = {}
     for name, synthetic in (("phantom limb", None), ("glioma", True)):

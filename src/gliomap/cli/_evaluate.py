@@ -97,8 +97,7 @@ def _evaluate(
     content = {"folder": str(done.folder), **done.record.model_dump(mode="json")}
     if ui.as_json:
         return content
-    for line in filter(None, (done.record.warning, *done.record.duplicates)):
-        ui.text(f"Mind: {line}")
+    ui.text(*(f"Mind: {caution}" for caution in done.record.cautions))
     for table in record_tables(done.record):
         ui.table(table.columns, table.rows, title=table.title, numbers=table.numbers)
     pictures = [*(name for one in done.record.captures.values() for name in one.pictures), *done.record.pictures]

@@ -10,7 +10,7 @@ import typer
 
 from gliomap.cli._app import app
 from gliomap.cli._options import TrackingUri
-from gliomap.cli._ui import Ui
+from gliomap.cli._ui import Ui, counted
 from gliomap.cli._verb import group, verb
 from gliomap.errors import RunError, UsageError
 
@@ -63,7 +63,7 @@ def list_runs(
         for row in rows
     ]
     columns = ["run", "model", "protocol", "tested", "OACC", "sens.", "spec.", "started"]
-    ui.table(columns, cells, title=f"{len(rows)} run{'' if len(rows) == 1 else 's'}", numbers="    rrr ")
+    ui.table(columns, cells, title=counted(len(rows), "run"), numbers="    rrr ")
     ui.text("OACC overall accuracy; sens., spec.: sensitivity and specificity for tumour.")
 
 
@@ -86,7 +86,8 @@ def show(ui: Ui, run: Annotated[Path, typer.Argument(metavar="RUN", help="A run 
         }
         ui.result({**_described(row), "intervals": mean, "record": record.model_dump(mode="json")})
         return
-    trained = f"{record.epochs} epochs, the best {record.best_epoch}" if record.epochs else ""
+    # A model that is fitted in one step counts as one.
+    trained = f"{record.epochs} epochs, the best {record.best_epoch}" if record.epochs > 1 else ""
     ui.facts(
         [
             ("Run", record.name),
@@ -146,7 +147,8 @@ def compare(
     if ui.as_json:
         ui.result({"picture": str(out), "runs": [_described(row) for row in rows]})
         return
-    ui.text(f"Picture of {len(rows)} runs: {out}")
+    ui.text(*(f"Mind: {name}: {caution}" for name, record in found.items() for caution in record.cautions))
+    ui.text(f"Picture of {counted(len(rows), 'run')}: {out}")
 
 
 @verb(
@@ -181,7 +183,7 @@ def export(
     elif csv is None:
         ui.text(text.replace("\r\n", "\n").rstrip("\n"))
     else:
-        ui.text(f"Table of {len(rows)} runs: {csv}")
+        ui.text(f"Table of {counted(len(rows), 'run')}: {csv}")
 
 
 @verb(
@@ -236,7 +238,7 @@ def sync(
         ui.result({"runs": sent, "damaged": damaged, "left_out": left_out})
     else:
         changed = sum(one["changed"] for one in sent)
-        ui.text(f"Sent {changed} run{'' if changed == 1 else 's'}; {len(sent) - changed} needed nothing.")
+        ui.text(f"Sent {counted(changed, 'run')}; {len(sent) - changed} needed nothing.")
         ui.text(*(f"Left out, trained with --tracking none (name it to send it): {run}" for run in left_out))
     if damaged:
         raise RunError(", ".join(damaged), "could not be sent", "See the warnings; all others are sent.")

@@ -108,6 +108,16 @@ class EvaluationRecord(BaseModel):
     pictures: tuple[str, ...] = Field(description="Of all captures together: confusion matrix, learning curves.")
     notice: str = DISCLAIMER
 
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Why the figures overstate, in sentences; empty where nothing that was tested, or lay beside it, was trained on."""
+        said = [] if self.warning is None else [self.warning]
+        if self.same_patient:
+            said.append(f"In training and test: {', '.join(self.same_patient)}. Figures of these patients overstate.")
+        if self.duplicates:
+            said.append(f"In training and test under two names: {'; '.join(self.duplicates)}. These figures overstate.")
+        return tuple(said)
+
     def save(self, path: Path) -> None:
         """Write as JSON, atomically."""
         write_json(path, self.model_dump(mode="json"))

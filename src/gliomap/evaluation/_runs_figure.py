@@ -25,7 +25,7 @@ _LONGEST = 28
 
 
 def runs_figure(runs: Mapping[str, EvaluationRecord], path: Path) -> None:
-    """Draw evaluated runs below one another into a PNG.
+    """Draw evaluated runs below one another into a PNG; one whose figures overstate says so beside its name.
 
     Parameters
     ----------
@@ -46,12 +46,12 @@ def runs_figure(runs: Mapping[str, EvaluationRecord], path: Path) -> None:
             "comparison", "there is no evaluated run to draw", "Evaluate runs first: gliomap evaluate RUN."
         )
     patients = sorted({patient for one in runs.values() for patient in one.patients})
-    subtitle = f"each dot one of {len(patients)} test patients; bar: mean over patients; line: its 95 % interval"
+    subtitle = f"each dot a test patient, {len(patients)} in all; bar: mean over patients; line: its 95 % interval"
     figure = new_figure(11.5, 1.55 + 0.42 * len(runs), "Runs compared", subtitle)
     panels = figure.subplots(1, len(_PANELS), sharey=True, squeeze=False)[0]
     for axes, (title, figure_of) in zip(panels, _PANELS.items(), strict=True):
         _panel(axes, title, runs, figure_of)
-    panels[0].set_yticks(range(len(runs)), [_short(name) for name in runs], fontsize=8, color=INK)
+    panels[0].set_yticks(range(len(runs)), [_label(*run) for run in runs.items()], fontsize=8, color=INK)
     panels[0].set_ylim(len(runs) - 0.5, -0.5)
     save_figure(figure, path)
 
@@ -99,5 +99,6 @@ _PANELS: Mapping[str, Callable[[Metrics, EvaluationRecord], float | None]] = {
 }
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 9]}…{name[-8:]}"
+def _label(name: str, record: EvaluationRecord) -> str:
+    short = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 9]}…{name[-8:]}"
+    return f"{short}\n(overstates)" if record.cautions else short

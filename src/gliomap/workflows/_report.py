@@ -143,7 +143,7 @@ def reported_run(run_folder: str | Path) -> ReportedRun:
         study_fingerprint=run.record.study.fingerprint,
         synthetic=run.record.study.synthetic,
         study=study_facts(run),
-        model=model_facts(run),
+        model=model_facts(run, evaluation),
         times=time_facts(run, evaluation),
         environment=environment_facts(run, evaluation),
         labelled={} if run.record.folds else run.record.labelled,

@@ -57,7 +57,7 @@ def study_facts(run: Run) -> tuple[Fact, ...]:
     )
 
 
-def model_facts(run: Run) -> tuple[Fact, ...]:
+def model_facts(run: Run, evaluation: EvaluationRecord) -> tuple[Fact, ...]:
     """What was trained, on what, with which settings."""
     record = run.record
     chain, model = record.preprocessing, record.model
@@ -78,11 +78,15 @@ def model_facts(run: Run) -> tuple[Fact, ...]:
     ]
     if not fitted:
         config = record.training
+        stops = config.patience is not None and (
+            not evaluation.folds or any(fold.validated for fold in evaluation.folds)
+        )
         facts.append(
             (
                 "Training",
-                f"preset '{config.preset}': {'at most ' if config.patience else ''}{config.epochs} epochs in batches of"
-                f" {config.batch_size}, Adam at {config.learning_rate:g} ({config.schedule}), {_stopping(config)}",
+                f"preset '{config.preset}': {'at most ' if stops else ''}{config.epochs} epochs in batches of"
+                f" {config.batch_size}, Adam at {config.learning_rate:g} ({config.schedule}),"
+                f" {_stopping(config) if stops else 'to the end'}",
             )
         )
     facts.append(("Kept for use", _kept(run)))
@@ -179,8 +183,6 @@ def _frame_times(run: Run) -> tuple[Fact, ...]:
 
 
 def _stopping(config: TrainingConfig) -> str:
-    if config.patience is None:
-        return "to the end"
     again = ", then afresh on all its patients" if config.refit else ""
     return f"stopped after {config.patience} epochs without gain on the validation patients{again}"
 

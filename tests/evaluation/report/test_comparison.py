@@ -39,6 +39,8 @@ def test_what_is_unlike_is_said() -> None:
     part = compare_runs([reported(), reported(other, study_fingerprint="8" * 64)])
     told = " ".join(part.warnings)
     assert "overstate" in told
+    both = evaluation(run="both").model_copy(update={"same_patient": ("ID0002",)})
+    assert "In training and test: ID0002. " in " ".join(compare_runs([reported(), reported(both)]).warnings)
     assert "did not divide the patients in the same way" in told
     assert "not made on the same files" in told
     assert "left out: ID0003, ID0004, ID0009" in part.pairs[0].words[0]

@@ -95,7 +95,7 @@ def _refuse(first: EvaluationRecord, other: EvaluationRecord) -> None:
 
 def _warnings(runs: Sequence[ReportedRun]) -> tuple[str, ...]:
     """What makes the runs unlike in more than the model."""
-    lines = [f"{run.title}: {run.evaluation.warning}" for run in runs if run.evaluation.warning is not None]
+    lines = [f"{run.title}: {caution}" for run in runs for caution in run.evaluation.cautions]
     if len({_division(run.evaluation) for run in runs}) > 1:
         lines.append(
             "The runs did not divide the patients in the same way, so a difference need not come from the models."
@@ -149,8 +149,8 @@ def _compared(first: ReportedRun, other: ReportedRun, name: str) -> Compared:
     left = sorted((set(first.evaluation.patients) | set(other.evaluation.patients)) - set(common))
     words = [f"Tested by one of the two only, and left out: {', '.join(left)}."] if left else []
     table = PageTable(
-        f"{other.title} minus {first.title}, over {len(common)} patients that both were tested on: above 0 the former is"
-        " better.",
+        f"{other.title} minus {first.title}, over {'the patient' if len(common) == 1 else f'{len(common)} patients'} that"
+        " both were tested on: above 0 the former is better.",
         ("", "First", "Second", "Difference", "Better in", "p"),
         rows,
     )

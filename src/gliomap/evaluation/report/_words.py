@@ -39,13 +39,8 @@ def limits(reported: ReportedRun) -> tuple[str, ...]:
         lines.append(
             "The patients are synthetic. The figures show that the procedure works, not how well it does on people."
         )
-    if record.warning is not None:
-        lines.append(record.warning)
-    if record.same_patient:
-        lines.append(f"In training and test: {', '.join(record.same_patient)}. Figures of these patients overstate.")
-    if record.duplicates:
-        lines.append(f"In training and test under two names: {'; '.join(record.duplicates)}. These figures overstate.")
     lines += [
+        *record.cautions,
         f"{_many(len(record.patients), 'patient')} of one study before one camera. Other hospitals, lamps, cameras and"
         " tumours were not tested.",
         "Only labelled pixels are counted. They were chosen where the tissue was clear, so the figures say little about"
