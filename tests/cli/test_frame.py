@@ -187,6 +187,16 @@ def test_a_narrow_terminal_breaks_no_number(
     assert out.splitlines()[-2].split() == list(row)
 
 
+def test_facts_break_neither_paths_nor_hashes(capsys: pytest.CaptureFixture[str]) -> None:
+    whole, sentence = "/data/" + "a" * 150, "Ranges given for this camera are 655-975. " * 5
+    call(lambda ui: ui.facts([("Folder", whole), ("Empty", ""), ("Source", sentence)]))
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == f"Folder  {whole}"
+    assert " ".join(line[8:] for line in rest) == sentence.rstrip()
+    assert [line[:8].rstrip() for line in rest] == ["Source", *[""] * (len(rest) - 1)]
+    assert max(map(len, rest)) <= 80
+
+
 def test_letters_that_the_reader_lacks_do_not_end_the_work(installed: Run, small_study: Path, tmp_path: Path) -> None:
     told = installed("study", "check", small_study, PYTHONIOENCODING="ascii")
     assert (told.code, "ID0001C01" in told.out) == (0, True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from textwrap import TextWrapper
 from typing import IO, TYPE_CHECKING, Any
 
 from gliomap._progress import Track, silent
@@ -126,15 +127,16 @@ class Ui:
         self.out.print(table, crop=False)
 
     def facts(self, rows: Sequence[tuple[str, object]]) -> None:
-        """Print names and values on stdout, one pair a line; rows without a value are left out."""
-        from rich.table import Table
-        from rich.text import Text
+        """Print names and values on stdout, one pair a line; rows without a value are left out.
 
-        table = Table.grid(padding=(0, 2))
-        for name, value in rows:
-            if value not in (None, ""):
-                table.add_row(Text(name), Text(str(value), overflow="fold"))
-        self.out.print(table)
+        Long values go on below themselves; a path or a hash stays in one piece.
+        """
+        told = {name: str(value) for name, value in rows if value not in (None, "")}
+        indent = max(map(len, told), default=0) + 2
+        wrapped = TextWrapper(max(self.out.width - indent, _UNBROKEN), break_long_words=False, break_on_hyphens=False)
+        for name, value in told.items():
+            first, *more = wrapped.wrap(value) or [""]
+            self.text(f"{name:{indent}}{first}", *(" " * indent + line for line in more))
 
     @contextmanager
     def session(self) -> Iterator[None]:
