@@ -100,6 +100,16 @@ def test_a_bundle_that_is_not_there_or_damaged(
     assert only_asked(podman)
 
 
+@pytest.mark.parametrize("verb", ["docker", "local", "kubernetes"])
+def test_a_bundle_that_no_service_could_serve(gliomap: Run, podman: Path, tmp_path: Path, verb: str) -> None:
+    cubes_only = small_bundle(tmp_path / "cubes-only").path
+    flags = ["--image", "lab/gliomap:1", "-o", tmp_path / "made"] if verb == "kubernetes" else ["--dry-run"]
+    told = gliomap("deploy", verb, cubes_only, *flags)
+    assert (told.code, "has no frame.onnx" in told.err) == (2, True)
+    assert not (tmp_path / "made").exists()
+    assert not podman.exists() or only_asked(podman)
+
+
 @pytest.mark.parametrize("verb", ["docker", "local"])
 def test_no_tool(gliomap: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -97,6 +97,12 @@ def local_paths(content: Any) -> list[Path]:
     return [path for one in content for path in local_paths(one)] if isinstance(content, list) else []
 
 
+def test_a_bundle_that_no_endpoint_could_serve(alone: Path, gliomap: Run) -> None:
+    cubes_only = small_bundle(alone / "cubes-only").path
+    told = gliomap("azure", "deploy", cubes_only, "--endpoint", "brain", "--dry-run")
+    assert (told.code, "has no frame.onnx" in told.err) == (2, True)
+
+
 def test_every_verb_has_a_dry_run() -> None:
     verbs = {name.removeprefix("azure ") for name in EXAMPLES if name.startswith("azure ")}
     assert verbs <= {name if name.startswith("dataset") else name.split()[0] for name in VERBS}

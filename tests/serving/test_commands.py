@@ -90,6 +90,7 @@ class TestScore:
         (tmp_path / "key").write_text(f"{KEY}\n")
         refused = run("score", server.url, *own(frames), code=2)
         assert "key: is missing" in refused.stderr
+        assert "take --key FILE" in refused.stderr
         run("score", server.url, *own(frames), "--key", tmp_path / "key")
         run("score", server.url, *own(frames), env={"GLIOMAP_KEY": KEY})
 

@@ -64,6 +64,21 @@ class Bundle:
         told = f"bundle {self.manifest.name} ({self.identity[:12]})"
         return told if self.caution is None else f"{told}, trained on synthetic patients"
 
+    def require_frames(self) -> None:
+        """Refuse to serve a bundle that takes cubes only: cameras send frames.
+
+        Raises
+        ------
+        BundleError
+            It has no frame graph.
+        """
+        if self.frame_graph is None:
+            raise BundleError(
+                self.path,
+                f"has no frame.onnx ({self.manifest.no_frame}), and a service takes frames",
+                "Make a bundle with --sensor.",
+            )
+
     @property
     def has_trees(self) -> bool:
         """Whether its graphs have operators of `ML_DOMAIN`, which not every backend knows."""

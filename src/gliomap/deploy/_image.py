@@ -90,11 +90,12 @@ def plan_image(request: ImageRequest, tool: ContainerTool) -> tuple[list[str], B
     Raises
     ------
     BundleError
-        The bundle is damaged.
+        The bundle is damaged, or takes no frames.
     UsageError
         A name of an image, or a file, that cannot be.
     """
     bundle = open_bundle(request.bundle)
+    bundle.require_frames()
     return _command(request, bundle, tool, Path("CONTEXT"), "WHEEL"), bundle
 
 
@@ -104,7 +105,7 @@ def build_image(request: ImageRequest, tool: ContainerTool) -> BuiltImage:
     Raises
     ------
     BundleError
-        The bundle is damaged.
+        The bundle is damaged, or takes no frames.
     UsageError
         A name of an image, or a file, that cannot be.
     MachineError

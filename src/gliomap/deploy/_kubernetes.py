@@ -23,13 +23,15 @@ def render_kubernetes(request: ClusterRequest, bundle: Path, out: Path, *, overw
     Raises
     ------
     BundleError
-        The bundle is damaged.
+        The bundle is damaged, or takes no frames.
     OutputExistsError
         `out` is there and `overwrite` is False.
     MissingExtraError
         PyYAML is not installed.
     """
-    identity = open_bundle(bundle).identity
+    opened = open_bundle(bundle)
+    opened.require_frames()
+    identity = opened.identity
     files = {name: _yaml(manifest, identity) for name, manifest in manifests(request, identity).items()}
     with atomic_folder(out, overwrite=overwrite) as folder:
         for name, text in files.items():

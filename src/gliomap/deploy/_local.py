@@ -101,6 +101,7 @@ def plan_local(request: LocalRequest, tool: ContainerTool) -> list[str]:
         As of `run_local`.
     """
     bundle = open_bundle(request.bundle)
+    bundle.require_frames()
     _keys(request)
     image = _image(request, bundle)
     mounted = tool.succeeds("image", "inspect", image) and not _label(image, tool)
@@ -113,13 +114,14 @@ def run_local(request: LocalRequest, tool: ContainerTool) -> LocalContainer:
     Raises
     ------
     BundleError
-        The bundle is damaged, or the image holds another one.
+        The bundle is damaged or takes no frames, or the image holds another one.
     UsageError
         A name, limit or key that cannot be, or a container of that name.
     MachineError
         The port is taken, or the container does not become ready; with the end of its log.
     """
     bundle = open_bundle(request.bundle)
+    bundle.require_frames()
     keys, made = _keys(request)
     image = _image(request, bundle)
     if tool.succeeds("container", "inspect", request.name):

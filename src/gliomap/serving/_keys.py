@@ -98,7 +98,8 @@ def find_client(keys: Sequence[Key], headers: Mapping[str, str], certificate: st
         raise RequestError(
             "key",
             "is missing" if not given else "is not known",
-            "Send 'Authorization: Bearer KEY' or 'X-API-Key: KEY' with a key of this service.",
+            "Send 'Authorization: Bearer KEY' or 'X-API-Key: KEY' with a key of this service; `gliomap score` and `gliomap"
+            " bench serve` take --key FILE.",
             status=401,
             headers={"WWW-Authenticate": "Bearer"},
         )

@@ -58,12 +58,7 @@ def load_model(
         The backend does not run it.
     """
     engine = Engine.open(path, backend=backend, threads=threads, max_reference_age=max_reference_age)
-    if engine.bundle.sensor is None:
-        raise BundleError(
-            path,
-            f"has no frame.onnx ({engine.manifest.no_frame}), and a service takes frames",
-            "Make a bundle with --sensor.",
-        )
+    engine.bundle.require_frames()
     engine.load()
     _try_out(engine)
     model = ServedModel(engine, version, datetime.now(UTC))

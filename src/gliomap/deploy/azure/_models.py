@@ -95,12 +95,16 @@ def find_model(connection: Connection, reference: str) -> str:
 
 
 def local_model(reference: str) -> Bundle | None:
-    """The bundle that a reference means on this machine; None where there is no such path.
+    """The bundle to be served that a reference means on this machine; None where there is no such path.
 
     Raises
     ------
     BundleError
-        It is none, or damaged.
+        It is none, damaged, or takes no frames.
     """
     path = Path(reference)
-    return open_bundle(path) if path.exists() else None
+    if not path.exists():
+        return None
+    bundle = open_bundle(path)
+    bundle.require_frames()
+    return bundle
