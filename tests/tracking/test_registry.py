@@ -10,9 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bundles.makers import small_bundle, small_sensor
 from gliomap.bundles import open_bundle
 from gliomap.engine import Engine
-from gliomap.errors import BundleError, CubeError, RunError, TrackingError, UsageError
+from gliomap.errors import (
+    BundleError,
+    CaptureError,
+    CubeError,
+    ReferenceFrameError,
+    RunError,
+    TrackingError,
+    UsageError,
+)
 from gliomap.studies import open_study
 from gliomap.tracking import (
     ModelReference,
@@ -28,7 +37,9 @@ from gliomap.tracking import (
     show_version,
     store_of_study,
 )
+from gliomap.tracking.pyfunc import BundleModel
 from gliomap.workflows import make_bundle, train
+from serving.servers import make_scene
 
 NAME = "FourLayerNet_ID0003C01_noCV"
 
@@ -244,6 +255,16 @@ class TestPyfunc:
     def test_half_of_a_frame_is_refused(self, loaded: Any) -> None:
         with pytest.raises(CubeError, match="lacks white, dark"):
             loaded.predict({"raw": np.zeros((2, 2), np.uint16)})
+
+    def test_frames_that_do_not_belong_together_are_refused(self, tmp_path: Path) -> None:
+        scene = make_scene(small_sensor())
+        model = BundleModel(str(small_bundle(tmp_path / "bundle", sensor=small_sensor()).path))
+        frames = {"raw": scene.raw, "white": scene.white, "dark": scene.dark}
+        assert model.predict(frames)["labels"].any()
+        with pytest.raises(ReferenceFrameError, match="look swapped"):
+            model.predict(frames | {"white": scene.dark, "dark": scene.white})
+        with pytest.raises(CaptureError, match="same picture"):
+            model.predict(frames | {"raw": scene.white})
 
     def test_its_metadata_tell_the_bundle(self, loaded: Any, net: Path) -> None:
         assert loaded.metadata.metadata["bundle_identity"] == open_bundle(net / "bundle").identity

@@ -1,7 +1,15 @@
 """Captures: raw, white and dark frames of a mosaic sensor, read from TIFF files and checked."""
 
 from gliomap.captures._capture import Capture, inspect_capture, read_capture, reference_age
-from gliomap.captures._checks import Finding, Severity, check_references, inspect_raw, inspect_references, require_frame
+from gliomap.captures._checks import (
+    Finding,
+    Severity,
+    check_raw,
+    check_references,
+    inspect_raw,
+    inspect_references,
+    require_frame,
+)
 from gliomap.captures._exposures import DarkPlan, Exposures, plan_darks
 from gliomap.captures._frames import Frame, frames_of_arrays, parse_frames, read_frame, read_frames, write_frame
 from gliomap.captures._tiff import tiff_bytes
@@ -13,6 +21,7 @@ __all__ = [
     "Finding",
     "Frame",
     "Severity",
+    "check_raw",
     "check_references",
     "frames_of_arrays",
     "inspect_capture",

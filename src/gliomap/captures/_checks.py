@@ -12,7 +12,7 @@ from gliomap.captures._exposures import Exposures, plan_darks
 from gliomap.errors import CaptureError, ReferenceFrameError
 from gliomap.sensors import MosaicSensor
 
-__all__ = ["Finding", "Severity", "check_references", "inspect_raw", "inspect_references", "require_frame"]
+__all__ = ["Finding", "Severity", "check_raw", "check_references", "inspect_raw", "inspect_references", "require_frame"]
 
 _UInt16 = npt.NDArray[np.uint16]
 
@@ -102,6 +102,24 @@ def check_references(
     for finding in findings:
         if finding.severity == "error":
             raise ReferenceFrameError(finding.thing, finding.message, finding.remedy)
+    return findings
+
+
+def check_raw(
+    raw: _UInt16, white: _UInt16, dark: _UInt16, sensor: MosaicSensor, exposures: Exposures | None = None
+) -> tuple[Finding, ...]:
+    """Like `inspect_raw`, and a frame that cannot belong to its references is refused.
+
+    Raises
+    ------
+    CaptureError
+        A frame of another shape or type; half of it saturated, darker than the dark or brighter than the white; the
+        same picture as one of them.
+    """
+    findings = inspect_raw(raw, white, dark, sensor, exposures)
+    for finding in findings:
+        if finding.severity == "error":
+            raise CaptureError(finding.thing, finding.message, finding.remedy)
     return findings
 
 

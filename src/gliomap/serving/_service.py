@@ -16,11 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap import __version__
-from gliomap.captures import Frame, inspect_raw
+from gliomap.captures import Finding, Frame, check_raw
 from gliomap.engine import DatedReferences, TissueMap, class_shares, invalid_counts
-from gliomap.errors import CaptureError, UsageError
+from gliomap.errors import UsageError
 from gliomap.preprocessing import HyperCube, reflectance
-from gliomap.sensors import MosaicSensor
 from gliomap.serving._answers import MEDIA_TYPES, Answer, AnswerForm, base64_png, packed, render
 from gliomap.serving._bodies import FrameBytes, frames_of
 from gliomap.serving._json import dump_json
@@ -181,7 +180,9 @@ class Service:
             pair = self._pair_of_request(frames, model)
         raw = frames["raw"]
         # A stream has no time for it, and no place in its replies.
-        notes = () if ask.kind == "stream" else _raw_notes(raw, pair, model.engine.sensor)
+        findings: tuple[Finding, ...] = ()
+        if ask.kind != "stream":
+            findings = check_raw(raw.data, pair.white.data, pair.dark.data, model.engine.sensor, pair.exposures)
         # Two clocks must not be mixed: the camera's where both times are known, else this machine's.
         by_camera = raw.taken_at is not None and pair.camera_time is not None
         references = pair.prepared(model.engine, camera_clock=by_camera)
@@ -190,7 +191,8 @@ class Service:
         taken_at = raw.taken_at if by_camera else ask.received_at
         tissue = model.engine.classify_frame(raw.data, references, taken_at=taken_at)
         timings |= {stage: seconds for stage, seconds in tissue.timings.items() if stage != "total"}
-        notes = (*notes, *_frame_notes(raw), *filter(None, [model.engine.bundle.caution]))
+        notes = [f"{finding.thing}: {finding.message}" for finding in findings]
+        notes += [*_frame_notes(raw), *filter(None, [model.engine.bundle.caution])]
         return Mapped(tissue, model, raw, references, (*pair.warnings, *notes), timings, {**pair.hashes, **hashes})
 
     def answer(self, ask: Ask, form: AnswerForm) -> Answer:
@@ -331,15 +333,6 @@ def _origin(ask: Ask, mapped: Mapped) -> str:
     references = "its own references" if ask.references is None else f"references {ask.references}"
     moment = "frame of unknown time" if taken_at is None else f"frame of {taken_at:%Y-%m-%d %H:%M:%S}"
     return f"{mapped.model.engine.bundle.caption} · {references} · {moment}"
-
-
-def _raw_notes(raw: Frame, pair: ReferencePair, sensor: MosaicSensor) -> tuple[str, ...]:
-    """What is conspicuous in a frame beside its references; one that cannot belong to them is refused, as from a file."""
-    findings = inspect_raw(raw.data, pair.white.data, pair.dark.data, sensor, pair.exposures)
-    for finding in findings:
-        if finding.severity == "error":
-            raise CaptureError(finding.thing, finding.message, finding.remedy)
-    return tuple(f"{finding.thing}: {finding.message}" for finding in findings)
 
 
 def _frame_notes(raw: Frame) -> tuple[str, ...]:

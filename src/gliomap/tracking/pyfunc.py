@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gliomap.captures import check_raw, check_references
 from gliomap.engine import Engine, TissueMap
 from gliomap.errors import CubeError
 from gliomap.preprocessing import HyperCube, Reason
@@ -37,6 +38,8 @@ class BundleModel:
         ------
         CubeError
             An input of another shape, or with values that are not finite.
+        CaptureError, ReferenceFrameError
+            Frames that cannot be used, or that do not belong together.
         """
         del params
         tissue = self._classify(model_input)
@@ -48,6 +51,9 @@ class BundleModel:
             if missing:
                 raise CubeError("input", f"lacks {', '.join(missing)}", "Give raw, white and dark frames, or a cube.")
             raw, white, dark = (np.asarray(given[name]) for name in FRAMES)
+            # An answer without labels has no place for why.
+            check_references(white, dark, self._engine.sensor)
+            check_raw(raw, white, dark, self._engine.sensor)
             return self._engine.classify_frame(raw, self._engine.prepare(white, dark))
         return self._engine.classify_cube(self._cube(np.asarray(given, np.float32)))
 
