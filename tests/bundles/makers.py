@@ -95,10 +95,11 @@ def small_bundle(
     network: DenseNetwork | None = None,
     sensor: MosaicSensor | None = None,
     normalisation: Normalisation = "brightness",
+    min_brightness: float = 1e-6,
 ) -> Bundle:
     """Write a bundle; a folder, or an archive where the name ends in .zip."""
     network = linear_network() if network is None else network
-    config = PreprocessingConfig(normalisation=normalisation)
+    config = PreprocessingConfig(normalisation=normalisation, min_brightness=min_brightness)
     graphs = build_graphs(network, sensor, config)
     return write_bundle(path, small_manifest(graphs, network, sensor, config), graphs.cube, graphs.frame)
 

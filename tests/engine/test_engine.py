@@ -143,6 +143,26 @@ def test_a_zero_spectrum_of_a_cube_is_not_classified(bundle: Bundle) -> None:
     assert not found.probabilities[2, 1].any()
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_shadow_that_holds_noise_alone_is_not_classified_under_a_floor(
+    tmp_path: Path, scene: FrameScene, backend: BackendName
+) -> None:
+    raw = scene.raw.copy()
+    rows = slice(0, 20)
+    raw[rows] = scene.dark[rows] + np.random.default_rng(0).integers(0, 2, scene.dark[rows].shape, np.uint16)
+    found = {}
+    for floor in (1e-6, 0.02):
+        bundle = small_bundle(
+            tmp_path / f"{floor}", network=window_network(), sensor=small_sensor(), min_brightness=floor
+        )
+        engine = Engine(bundle, backend=backend, threads=1)
+        found[floor] = engine.classify_frame(raw, engine.prepare(scene.white, scene.dark))
+    shadow = found[1e-6].mask & ~found[0.02].mask
+    assert np.count_nonzero(shadow[:3]) > 10, "what the thesis's floor lets through"
+    assert not found[0.02].labels[:3].any()
+    assert (found[0.02].reasons[shadow] == Reason.ZERO_BRIGHTNESS).all()
+
+
 def test_a_spectrum_beyond_all_reckoning_gives_no_nan(bundle: Bundle) -> None:
     data = np.ones((4, 4, 4), np.float32)
     data[2, 1] = 3e38
