@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from gliomap.evaluation._intervals import Interval, interval_over_patients
 
@@ -73,7 +74,7 @@ def compare_over_patients(
     )
 
 
-def _signed_rank(moved: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+def _signed_rank(moved: npt.NDArray[np.float64]) -> float:
     from scipy.stats import wilcoxon
 
     return float(wilcoxon(moved).pvalue)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from gliomap._progress import Track, silent
 from gliomap.errors import GlioMapError
+from gliomap.evaluation._tables import counted
 from gliomap.rendering import (
     Panel,
     Picture,
@@ -83,12 +84,8 @@ def contact_sheet(
     ]
     legend = draw_legend(rows, ("pixels", "patients"), notes, width=400, size=18)
     title = f"Study {study.name}"
-    subtitle = f"{_count(len(study.patients), 'synthetic patient' if study.settings.synthetic else 'patient')}, {_count(len(ids), 'capture')}"
+    subtitle = f"{counted(len(study.patients), 'synthetic patient' if study.settings.synthetic else 'patient')}, {counted(len(ids), 'capture')}"
     save_png(arrange([entry.panel for entry in entries], legend, title=title, subtitle=subtitle, size=18), path)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def picture_of(study: Study, capture: str, sensor: SensorLike | None = None) -> Picture:

@@ -14,6 +14,7 @@ __all__ = [
     "Table",
     "class_table",
     "confusion_table",
+    "counted",
     "decimal",
     "interval_text",
     "overall_table",
@@ -51,11 +52,16 @@ def decimal(value: float | None, places: int = 3) -> str:
     return NOT_DEFINED if value is None else f"{value:.{places}f}"
 
 
+def counted(count: int, thing: str) -> str:
+    """'1 patient', '2 patients'."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
 def interval_text(interval: Interval | None, places: int = 3) -> str:
     """'0.712 (0.640–0.790, 9 patients, t)'; below six patients the values themselves instead of an interval."""
     if interval is None:
         return NOT_DEFINED
-    mean, people = decimal(interval.mean, places), f"{interval.patients} patient{'s' if interval.patients > 1 else ''}"
+    mean, people = decimal(interval.mean, places), counted(interval.patients, "patient")
     if interval.low is None or interval.high is None:
         values = ", ".join(decimal(value, places) for value in interval.values)
         return f"{mean} ({people}: {values})" if interval.patients > 1 else f"{mean} ({people})"

@@ -33,7 +33,6 @@ from gliomap.workflows._test_pictures import PREDICTIONS
 SIGNED = ("MCC", "Cohen's kappa")
 """Figures that can be negative."""
 
-SHARE = (0.0, 1.0)
 
 __all__ = ["CaptureFinding", "evaluation_record", "fold_record", "merged", "patient_intervals"]
 
@@ -180,6 +179,6 @@ def patient_intervals(patients: Sequence[Metrics], classes: ClassSet) -> dict[st
     for index in tumour_indices(classes):
         values[f"{classes.names[index - 1]} sensitivity"] = [found.classes[index - 1].sensitivity for found in patients]
     return {
-        name: interval_over_patients(found, bounds=(-1, 1) if name in SIGNED else SHARE)
+        name: interval_over_patients(found, bounds=(-1, 1)) if name in SIGNED else interval_over_patients(found)
         for name, found in values.items()
     }

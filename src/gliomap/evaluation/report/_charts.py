@@ -14,7 +14,7 @@ from gliomap.evaluation._record import EvaluationRecord
 from gliomap.evaluation._sanity import SanityPoint, SanityRecord
 from gliomap.evaluation._tables import decimal
 from gliomap.evaluation.report._svg import WIDTH, Chart, canvas, chart, plain_axes
-from gliomap.evaluation.report._tables import METRICS, over_patients, tumour_metrics
+from gliomap.evaluation.report._tables import over_patients, patient_metrics
 from gliomap.learning import EpochRecord, History
 
 if TYPE_CHECKING:
@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["curves_chart", "patients_chart", "strip_chart"]
 
-_STRIP = ("Overall accuracy", "Balanced accuracy", "Macro F1", "Matthews correlation")
-
 
 def strip_chart(record: EvaluationRecord, name: str) -> Chart:
     """Every patient as a dot, figure by figure, with the mean and its interval below."""
-    chosen = {figure: METRICS[figure] for figure in _STRIP} | tumour_metrics(record.classes)
+    chosen = patient_metrics(record.classes)
     figure = canvas(WIDTH, 0.46 * len(chosen) + 0.7)
     axes = figure.subplots()
     lowest, told = 0.0, []

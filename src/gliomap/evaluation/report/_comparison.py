@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gliomap.errors import UsageError
 from gliomap.evaluation._canvas import INK, TRAINING, VALIDATION
 from gliomap.evaluation._comparison import LEAST_PAIRS, Comparison, compare_over_patients
 from gliomap.evaluation._intervals import SHARE, interval_over_patients
-from gliomap.evaluation._metrics import Metrics
 from gliomap.evaluation._record import EvaluationRecord
 from gliomap.evaluation._tables import NOT_DEFINED
 from gliomap.evaluation.report._content import ReportedRun
 from gliomap.evaluation.report._svg import WIDTH, Chart, canvas, chart, plain_axes
 from gliomap.evaluation.report._tables import (
-    METRICS,
     SIGNED,
     Cell,
     PageTable,
     interval_cell,
     over_patients,
-    tumour_metrics,
+    patient_metrics,
 )
 
 __all__ = ["Compared", "ComparisonPart", "compare_runs"]
 
-_FIGURES = ("Overall accuracy", "Balanced accuracy", "Macro F1", "Matthews correlation")
 _NARROW = ("Matthews correlation", "Tumour precision")
 """Left out of the overview: the page is too narrow."""
 _DRAWN = 3
@@ -112,13 +109,11 @@ def _division(record: EvaluationRecord) -> tuple[object, ...]:
     return tuple(sorted((one.tested, tuple(sorted({*one.trained, *one.validated}))) for one in record.folds))
 
 
-def _figures(record: EvaluationRecord) -> Mapping[str, Callable[[Metrics], float | None]]:
-    return {name: METRICS[name] for name in _FIGURES} | tumour_metrics(record.classes)
-
-
 def _overview(runs: Sequence[ReportedRun]) -> PageTable:
     """Runs beside each other, each over all of its own patients."""
-    figures = {name: figure for name, figure in _figures(runs[0].evaluation).items() if name not in _NARROW}
+    figures = {
+        name: figure for name, figure in patient_metrics(runs[0].evaluation.classes).items() if name not in _NARROW
+    }
     rows = [
         (
             Cell(run.title),
@@ -137,7 +132,7 @@ def _overview(runs: Sequence[ReportedRun]) -> PageTable:
 
 def _compared(first: ReportedRun, other: ReportedRun, name: str) -> Compared:
     common = sorted(set(first.evaluation.patients) & set(other.evaluation.patients))
-    figures = _figures(first.evaluation)
+    figures = patient_metrics(first.evaluation.classes)
     values = {
         label: tuple(
             {patient: figure(run.evaluation.patients[patient]) for patient in common} for run in (first, other)

@@ -15,7 +15,7 @@ from gliomap.evaluation.report._charts import curves_chart, strip_chart
 from gliomap.evaluation.report._comparison import compare_runs
 from gliomap.evaluation.report._content import ReportedRun
 from gliomap.evaluation.report._distance import distance_tables
-from gliomap.evaluation.report._pictures import capture_panels, confidence_ramp, swatches
+from gliomap.evaluation.report._pictures import capture_panels, confidence_ramp, css_colour, swatches
 from gliomap.evaluation.report._probabilities import operating_part, reliability_chart
 from gliomap.evaluation.report._sanity import sanity_part
 from gliomap.evaluation.report._tables import (
@@ -28,7 +28,7 @@ from gliomap.evaluation.report._tables import (
     overall,
     patients,
 )
-from gliomap.evaluation.report._words import few_patients, interval_rule, limits, summary
+from gliomap.evaluation.report._words import INTERVAL_RULE, few_patients, limits, summary
 from gliomap.rendering import DISCLAIMER
 from gliomap.studies import PROTOCOLS
 
@@ -128,7 +128,7 @@ def _style() -> str:
 
 def _shade(share: float) -> str:
     """White to a dark blue, as CSS writes it."""
-    return "#" + "".join(f"{round(255 + (end - 255) * share):02x}" for end in (16, 62, 110))
+    return css_colour(round(255 + (end - 255) * share) for end in (16, 62, 110))
 
 
 def _chapter(run: ReportedRun, anchor: str, palette: str) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _chapter(run: ReportedRun, anchor: str, palette: str) -> dict[str, Any]:
         "notes": run.notes,
         "labelled": labelled_pixels(run),
         "folds": folds(record),
-        "interval_rule": interval_rule,
+        "interval_rule": INTERVAL_RULE,
         "few": few_patients(record),
         "overall": overall(record),
         "class_pooled": class_pooled(record),
@@ -192,5 +192,5 @@ def _gradient() -> str:
     import numpy as np
 
     colours = confidence_ramp(np.linspace(0, 1, 6))
-    stops = ", ".join("#" + "".join(f"{int(value):02x}" for value in colour) for colour in colours)
+    stops = ", ".join(css_colour(colour) for colour in colours)
     return f"linear-gradient(to right, {stops})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,10 +96,12 @@ def capture_panels(
 def swatches(classes: ClassSet, palette: str) -> tuple[Swatch, ...]:
     """The colours of the classes."""
     colours = classes.colours(palette)
-    return tuple(
-        Swatch(tissue.name, "#" + "".join(f"{int(value):02x}" for value in colours[tissue.index]))
-        for tissue in classes.classes
-    )
+    return tuple(Swatch(tissue.name, css_colour(colours[tissue.index])) for tissue in classes.classes)
+
+
+def css_colour(rgb: Iterable[int]) -> str:
+    """Red, green and blue, 0…255, as CSS writes them."""
+    return "#" + "".join(f"{int(value):02x}" for value in rgb)
 
 
 def confidence_ramp(values: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from gliomap.evaluation._intervals import Interval, interval_over_patients
 from gliomap.evaluation._sanity import INSTRUMENTS, SanityPoint, SanityRecord
-from gliomap.evaluation._tables import decimal, tumour_indices
+from gliomap.evaluation._tables import counted, decimal, tumour_indices
 from gliomap.evaluation.report._charts import patients_chart
 from gliomap.evaluation.report._content import ReportedRun
 from gliomap.evaluation.report._tables import Cell, PageTable, interval_cell
@@ -65,8 +65,7 @@ def _table(run: ReportedRun) -> PageTable:
 
 def _name(record: SanityRecord, point: SanityPoint) -> str:
     if record.name == "learning-curve":
-        count = point.training_patients or 0
-        return f"Trained on {count} patient{'' if count == 1 else 's'}"
+        return f"Trained on {counted(point.training_patients or 0, 'patient')}"
     return _NAMES[record.name].capitalize()
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gliomap.evaluation._intervals import SHARE, Interval, interval_over_patients
 from gliomap.evaluation._metrics import ClassMetrics, Metrics
 from gliomap.evaluation._record import EvaluationRecord
-from gliomap.evaluation._tables import NOT_DEFINED, decimal, tumour_indices
+from gliomap.evaluation._tables import NOT_DEFINED, counted, decimal, tumour_indices
 from gliomap.evaluation.report._content import ReportedRun
 from gliomap.taxonomy import ClassSet
 
@@ -26,6 +26,7 @@ __all__ = [
     "labelled_pixels",
     "over_patients",
     "overall",
+    "patient_metrics",
     "patients",
     "tumour_metrics",
 ]
@@ -45,6 +46,9 @@ METRICS: Mapping[str, Callable[[Metrics], float | None]] = {
     "Expected calibration error": lambda found: found.calibration_error,
 }
 """Figures of a classification as a whole, as the report names them."""
+
+_SHOWN = ("Overall accuracy", "Balanced accuracy", "Macro F1", "Matthews correlation")
+"""Of these, what is shown of every patient."""
 
 SIGNED = ("Cohen's kappa", "Matthews correlation")
 """Figures that can be negative."""
@@ -154,10 +158,7 @@ def class_intervals(record: EvaluationRecord) -> PageTable:
 
 def patients(record: EvaluationRecord) -> PageTable:
     """One row per test patient."""
-    chosen = {
-        name: METRICS[name] for name in ("Overall accuracy", "Balanced accuracy", "Macro F1", "Matthews correlation")
-    }
-    named = {**chosen, **tumour_metrics(record.classes)}
+    named = patient_metrics(record.classes)
     captures: dict[str, int] = {}
     for one in record.captures.values():
         captures[one.patient] = captures.get(one.patient, 0) + 1
@@ -261,15 +262,19 @@ def false_tumour(record: EvaluationRecord) -> PageTable | None:
         for capture, one in record.captures.items()
         if (found := one.false_tumour) is not None
     )
-    return (
-        rows
-        and PageTable(
-            "Captures in which nobody labelled tumour: pixels that were marked as tumour all the same. Those with another"
-            " label are surely wrong; of the rest of the frame nobody knows.",
-            ("Capture", "Patient", "Labelled pixels marked", "Pixels of the frame marked"),
-            rows,
-        )
-    ) or None
+    if not rows:
+        return None
+    return PageTable(
+        "Captures in which nobody labelled tumour: pixels that were marked as tumour all the same. Those with another"
+        " label are surely wrong; of the rest of the frame nobody knows.",
+        ("Capture", "Patient", "Labelled pixels marked", "Pixels of the frame marked"),
+        rows,
+    )
+
+
+def patient_metrics(classes: ClassSet) -> dict[str, Callable[[Metrics], float | None]]:
+    """The few figures that are shown patient by patient and run by run."""
+    return {name: METRICS[name] for name in _SHOWN} | tumour_metrics(classes)
 
 
 def tumour_metrics(classes: ClassSet) -> dict[str, Callable[[Metrics], float | None]]:
@@ -290,7 +295,7 @@ def _people(names: Sequence[str], everybody: Collection[str]) -> Cell:
         text = f"all but {', '.join(others)}" if others else "all"
     else:
         text = ", ".join(names)
-    return Cell(text, f"{len(names)} patient{'' if len(names) == 1 else 's'}")
+    return Cell(text, counted(len(names), "patient"))
 
 
 def _of_class(index: int, figure: Callable[[ClassMetrics], float | None]) -> Callable[[Metrics], float | None]:

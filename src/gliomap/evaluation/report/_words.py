@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from gliomap.evaluation._intervals import LEAST_INTERVAL, Interval, interval_over_patients
 from gliomap.evaluation._record import EvaluationRecord
-from gliomap.evaluation._tables import tumour_indices
+from gliomap.evaluation._tables import counted, tumour_indices
 from gliomap.evaluation.report._content import ReportedRun
 
-__all__ = ["few_patients", "interval_rule", "limits", "summary"]
+__all__ = ["INTERVAL_RULE", "few_patients", "limits", "summary"]
 
-interval_rule = (
+INTERVAL_RULE = (
     "Intervals are 95 % intervals of the mean over patients: a bootstrap of the patients (bias-corrected and accelerated) from"
     " 20 patients on, Student's t for"
     " 6 to 19, and below 6 no interval at all, only the patients' values. Pixels are never the unit: those of one patient"
@@ -41,7 +41,7 @@ def limits(reported: ReportedRun) -> tuple[str, ...]:
         )
     lines += [
         *record.cautions,
-        f"{_many(len(record.patients), 'patient')} of one study before one camera. Other hospitals, lamps, cameras and"
+        f"{counted(len(record.patients), 'patient')} of one study before one camera. Other hospitals, lamps, cameras and"
         " tumours were not tested.",
         "Only labelled pixels are counted. They were chosen where the tissue was clear, so the figures say little about"
         " borders, blood, glare and unlabelled tissue.",
@@ -57,7 +57,7 @@ def limits(reported: ReportedRun) -> tuple[str, ...]:
 def _who(reported: ReportedRun) -> str:
     record = reported.evaluation
     kind = "synthetic patient" if reported.synthetic else "patient"
-    tested = _many(len(record.patients), kind)
+    tested = counted(len(record.patients), kind)
     if record.warning is not None:
         return (
             f"{reported.description} was trained and tested on pixels of the same {tested}. Nobody who was tested was new"
@@ -65,12 +65,12 @@ def _who(reported: ReportedRun) -> str:
         )
     if len(record.folds) == 1:
         fold = record.folds[0]
-        told = f"{reported.description} was trained on {_many(len(fold.trained), kind)} and tested on {tested}"
+        told = f"{reported.description} was trained on {counted(len(fold.trained), kind)} and tested on {tested}"
         if record.same_patient:
             return f"{told} ({', '.join(fold.tested)}), some of whom also trained, so the figures overstate."
         return f"{told} ({', '.join(fold.tested)}) who had no part in the training."
     sizes = sorted({len(fold.trained) for fold in record.folds})
-    on = _many(sizes[0], kind) if len(sizes) == 1 else f"{sizes[0]} to {_many(sizes[-1], kind)}"
+    on = counted(sizes[0], kind) if len(sizes) == 1 else f"{sizes[0]} to {counted(sizes[-1], kind)}"
     each = "the one left out" if record.protocol == "lopo" else "those left out"
     return (
         f"{reported.description} was trained {len(record.folds)} times, each time on {on}, and tested on {each}: each"
@@ -135,10 +135,6 @@ def _between(interval: Interval) -> str:
     if interval.low is None or interval.high is None:
         return ""
     return f" (95 % interval {_per_cent(interval.low)} to {_per_cent(interval.high)})"
-
-
-def _many(count: int, thing: str) -> str:
-    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def _per_cent(value: float) -> str:
