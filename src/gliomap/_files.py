@@ -7,7 +7,9 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Collection, Iterator
+import stat
+import zipfile
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,12 @@ __all__ = [
     "sha256_of",
     "write_json",
     "write_text",
+    "write_zip",
 ]
+
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The time of every entry of an archive, the earliest that there is."""
 
 
 def refuse_existing(path: Path, *, overwrite: bool, mark: str | None = None) -> None:
@@ -131,6 +138,16 @@ def write_json(path: Path, content: Any) -> None:
     NaN and infinity are refused (ValueError): they are not JSON.
     """
     write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_zip(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write a .zip of plain files, in their order, atomically; the same files give the same bytes at any time."""
+    with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = (stat.S_IFREG | 0o644) << 16
+            archive.writestr(entry, content)
 
 
 def sha256_of(path: Path) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import stat
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from gliomap._files import atomic_file, atomic_folder, put_in_place, sha256_of, write_json
+from gliomap._files import atomic_file, atomic_folder, put_in_place, sha256_of, write_json, write_zip
 from gliomap.errors import OutputExistsError, UsageError
 
 
@@ -169,3 +170,15 @@ def test_json_is_sorted_ends_with_a_newline_and_refuses_nan(tmp_path: Path) -> N
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_an_archive_of_the_same_files_has_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"b.txt": b"2" * 1000, "a/c.txt": b""}
+    write_zip(tmp_path / "one.zip", files)
+    monkeypatch.setattr("time.time", lambda: 2e9)
+    write_zip(tmp_path / "two.zip", files)
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == files
+        assert archive.namelist() == list(files)
+    assert (tmp_path / "one.zip").stat().st_size < 1000

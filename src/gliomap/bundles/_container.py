@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from gliomap._files import atomic_file, atomic_folder, refuse_existing
+from gliomap._files import atomic_file, atomic_folder, refuse_existing, write_zip
 from gliomap.errors import BundleError, machine_error
 
 __all__ = ["CARD", "CUBE_GRAPH", "FRAME_GRAPH", "FRESH", "HASH", "MANIFEST", "read_files", "write_files"]
@@ -21,8 +21,6 @@ _LIMITS = {MANIFEST: 8 * 2**20, HASH: 1024, CARD: 8 * 2**20, CUBE_GRAPH: 512 * 2
 
 FRESH = "Take a fresh copy of the bundle, or export it again."
 """The remedy for whatever is damaged."""
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The time in every archive: the same files give the same bytes."""
 
 
 def read_files(path: Path) -> dict[str, bytes]:
@@ -55,12 +53,7 @@ def write_files(path: Path, files: Mapping[str, bytes], *, overwrite: bool) -> N
                     temporary.write_bytes(content)
         return
     refuse_existing(path, overwrite=overwrite)
-    with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in sorted(files.items()):
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = (stat.S_IFREG | 0o644) << 16
-            archive.writestr(entry, content)
+    write_zip(path, dict(sorted(files.items())))
 
 
 def _read_folder(path: Path) -> dict[str, bytes]:

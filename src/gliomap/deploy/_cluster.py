@@ -9,9 +9,8 @@ from typing import Literal
 from gliomap.deploy._names import ImageName, check_dns_label
 from gliomap.errors import UsageError
 
-__all__ = ["CLIENT_LABEL", "INSIDE_PORT", "ClusterRequest", "ScaleOn", "common_labels", "pod_labels"]
+__all__ = ["CLIENT_LABEL", "ClusterRequest", "ScaleOn", "common_labels", "pod_labels"]
 
-INSIDE_PORT = 8000
 CLIENT_LABEL = {"gliomap.org/client": "true"}
 """Pods with this label may send frames."""
 

@@ -17,6 +17,9 @@ from gliomap.errors import UsageError
 __all__ = ["BASE_IMAGE", "IDENTITY_LABEL", "BuiltImage", "ImageRequest", "build_image", "image_labels", "plan_image"]
 
 BASE_IMAGE = "docker.io/library/python:3.11-slim-bookworm"
+INSIDE_PORT = 8000
+"""On which the service listens in its container."""
+
 IDENTITY_LABEL = "org.gliomap.bundle.identity"
 _VERSION_LABEL = "org.opencontainers.image.version"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gliomap.bundles import Bundle, open_bundle
 from gliomap.deploy._answers import answers, served_identity
-from gliomap.deploy._image import IDENTITY_LABEL, ImageRequest, build_image, default_tag
+from gliomap.deploy._image import IDENTITY_LABEL, INSIDE_PORT, ImageRequest, build_image, default_tag
 from gliomap.deploy._names import ImageName, check_container_name
 from gliomap.deploy._tool import ContainerTool
 from gliomap.errors import BundleError, MachineError, UsageError
@@ -23,7 +23,6 @@ __all__ = ["LocalContainer", "LocalRequest", "plan_local", "run_local", "stop_co
 
 logger = logging.getLogger(__name__)
 
-INSIDE_PORT = 8000
 GRACE_S = 40
 """Longer than the service itself takes to end in an orderly way."""
 _MEMORY = re.compile(r"[1-9][0-9]*[mg]")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gliomap.deploy._cluster import CLIENT_LABEL, INSIDE_PORT, ClusterRequest, common_labels, pod_labels
+from gliomap.deploy._cluster import CLIENT_LABEL, ClusterRequest, common_labels, pod_labels
+from gliomap.deploy._image import INSIDE_PORT
 from gliomap.deploy._pod import ANNOTATION, pod_metadata, pod_spec
 
 __all__ = ["manifests"]

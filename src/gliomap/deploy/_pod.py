@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gliomap.deploy._cluster import INSIDE_PORT, ClusterRequest, pod_labels
+from gliomap.deploy._cluster import ClusterRequest, pod_labels
+from gliomap.deploy._image import INSIDE_PORT
 
 __all__ = ["ANNOTATION", "pod_metadata", "pod_spec"]
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import stat
-import zipfile
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import gliomap
+from gliomap._files import write_zip
 
 __all__ = ["write_wheel"]
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The time of every entry: the same installation gives the same bytes, and builders find their caches."""
 _WHEEL = "Wheel-Version: 1.0\nGenerator: gliomap\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
@@ -30,12 +27,8 @@ def write_wheel(folder: Path) -> Path:
     record = f"{stem}.dist-info/RECORD"
     rows = [f"{name},sha256={_digest(content)},{len(content)}\n" for name, content in sorted(files.items())]
     path = folder / f"{stem}-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in (*sorted(files.items()), (record, "".join([*rows, f"{record},,\n"]).encode())):
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = (stat.S_IFREG | 0o644) << 16
-            archive.writestr(entry, content)
+    # The same installation gives the same bytes, and builders find their caches.
+    write_zip(path, dict(sorted(files.items())) | {record: "".join([*rows, f"{record},,\n"]).encode()})
     return path
 
 

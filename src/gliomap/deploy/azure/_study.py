@@ -35,7 +35,6 @@ FOLDER_OF_PART: Mapping[str, str] = {
     "datasets": "datasets",
 }
 
-_LAYOUT = ("tif", "preProcessedImages", "GroundTruthMaps", "datasets")
 _SUFFIXES = (".tif", ".tiff", ".mat")
 
 
@@ -87,7 +86,7 @@ def study_files(study: Study) -> dict[str, Path]:
     """The files of a study that go, by their name below its folder: its layout, its study.toml, its sensor's file."""
     files = {
         f"{folder}/{path.name}": path
-        for folder in _LAYOUT
+        for folder in FOLDER_OF_PART.values()
         for path in sorted((study.root / folder).glob("*"))
         if path.is_file() and path.suffix.lower() in _SUFFIXES
     }
@@ -95,10 +94,9 @@ def study_files(study: Study) -> dict[str, Path]:
         beside = study.root / name
         if name and beside.is_file():
             files[name] = beside
-    for name, path in files.items():
+    for path in files.values():
         if not path.resolve().is_relative_to(study.root.resolve()):
             raise StudyError(path, "lies outside the study", "Copy it into the study's folder.")
-        del name
     return files
 
 
