@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gliomap.cli._azure_options import DryRun, Where, azure_verb, show_documents, tell_command
-from gliomap.cli._map_table import tell_map
+from gliomap.cli._map_table import tell_map, tell_written
 from gliomap.cli._options import DarkFrame, WhiteDarkFrame, WhiteFrame
 from gliomap.cli._ui import Ui
 from gliomap.errors import UsageError
@@ -196,5 +196,4 @@ def score(
         numbers=" r",
     )
     ui.text(f"{done.sent / 1e6:.1f} MB there, {done.received / 1e6:.1f} MB back")
-    ui.text("Nothing was written: add -o DIR to keep map and numbers." if out is None else f"Map: {out / 'map.png'}")
-    ui.text(f"{done.result['notice']}. 'Not found' is not 'absent': a map cannot rule tumour out.")
+    tell_written(ui, done.result["notice"], *([] if out is None else [f"Map: {out / 'map.png'}"]))

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from gliomap.cli._azure_options import DryRun, Where, azure_verb, show_documents, tell_command
+from gliomap.cli._runs import tell_thesis_table
 from gliomap.cli._train import train as local_train
-from gliomap.cli._ui import Ui, counted
+from gliomap.cli._ui import Ui
 
 if TYPE_CHECKING:
     from gliomap.deploy.azure import TrainJob
@@ -202,9 +203,9 @@ def metrics(
     The same table as `gliomap runs export` writes, read from the run folders
     that the jobs left in the workspace's storage.
     """
-    from gliomap._files import refuse_existing, write_text
+    from gliomap._files import refuse_existing
     from gliomap.deploy.azure import fetch_runs
-    from gliomap.tracking import THESIS_COLUMNS, read_row, thesis_csv
+    from gliomap.tracking import read_row
 
     if dry_run:
         tell_command(ui, "az ml job list --max-results 1000")
@@ -216,12 +217,4 @@ def metrics(
         where.connected() as connection,
     ):
         rows = [read_row(path) for path in fetch_runs(connection, experiment, Path(scratch), track=ui.track)]
-        table = thesis_csv(rows, by_fold=folds)
-    if csv is not None:
-        write_text(csv, table)
-    if ui.as_json:
-        ui.result({"csv": None if csv is None else str(csv), "columns": list(THESIS_COLUMNS), "runs": len(rows)})
-    elif csv is None:
-        ui.text(table.replace("\r\n", "\n").rstrip("\n"))
-    else:
-        ui.text(f"Table of {counted(len(rows), 'run')}: {csv}")
+        tell_thesis_table(ui, rows, csv, by_fold=folds)

@@ -22,8 +22,7 @@ from gliomap.errors import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from gliomap.serving import Activity, BenchFrames, Client, Measured, Rate
-    from gliomap.serving._schemas import ModelAnswer
+    from gliomap.serving import Activity, BenchFrames, Client, Measured, ModelAnswer, Rate
 
 bench_app = group(app, "bench", "How fast something is, measured for real.")
 

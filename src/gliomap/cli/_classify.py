@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gliomap.cli._app import app
-from gliomap.cli._map_table import tell_map
+from gliomap.cli._map_table import tell_map, tell_written
 from gliomap.cli._models import bundle_path
 from gliomap.cli._options import (
     Backend,
@@ -167,16 +167,12 @@ def _source(
 
 
 def _tell(ui: Ui, done: Classification) -> None:
-    result = done.result
+    result, folder, files = done.result, done.folder, done.result.files
     if ui.as_json:
-        folder = None if done.folder is None else str(done.folder)
-        ui.result({"folder": folder, **result.model_dump(mode="json")})
+        ui.result({"folder": None if folder is None else str(folder), **result.model_dump(mode="json")})
         return
     height, width = result.shape
     title = f"{height}×{width} pixels in {result.timings_ms['total']:.0f} ms"
     tell_map(ui, result.model_dump(mode="json"), title=title)
-    if done.folder is None:
-        ui.text("Nothing was written: add -o DIR to keep map and numbers.")
-    else:
-        ui.text(f"Map: {done.folder / result.files['map']}", f"Overlay: {done.folder / result.files['overlay']}")
-    ui.text(f"{result.notice}. 'Not found' is not 'absent': a map cannot rule tumour out.")
+    written = [] if folder is None else [f"Map: {folder / files['map']}", f"Overlay: {folder / files['overlay']}"]
+    tell_written(ui, result.notice, *written)

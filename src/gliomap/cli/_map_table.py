@@ -7,7 +7,7 @@ from typing import Any
 
 from gliomap.cli._ui import Ui
 
-__all__ = ["tell_map"]
+__all__ = ["tell_map", "tell_written"]
 
 
 def tell_map(ui: Ui, result: Mapping[str, Any], *, title: str | None = None) -> None:
@@ -36,3 +36,9 @@ def tell_map(ui: Ui, result: Mapping[str, Any], *, title: str | None = None) -> 
     elif result["invalid"]:
         listed = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in result["invalid"].items())
         ui.text(f"Not classified because: {listed}")
+
+
+def tell_written(ui: Ui, notice: str, *written: str) -> None:
+    """Where map and numbers are, and what no map says."""
+    ui.text(*(written or ("Nothing was written: add -o DIR to keep map and numbers.",)))
+    ui.text(f"{notice}. 'Not found' is not 'absent': a map cannot rule tumour out.")

@@ -169,13 +169,19 @@ def export(
     Experiment, patients who tested, overall accuracy, accuracy, sensitivity and
     specificity for tumour, the six times, and then rows Mean, Std and Std error.
     """
-    from gliomap._files import refuse_existing, write_text
-    from gliomap.tracking import THESIS_COLUMNS, thesis_csv
+    from gliomap._files import refuse_existing
 
     if csv is not None:
         refuse_existing(csv, overwrite=ui.overwrite)
-    rows = _rows(ui, places)
-    text = thesis_csv(rows, by_fold=folds)
+    tell_thesis_table(ui, _rows(ui, places), csv, by_fold=folds)
+
+
+def tell_thesis_table(ui: Ui, rows: list[RunRow], csv: Path | None, *, by_fold: bool) -> None:
+    """Write the table into a file, or print it."""
+    from gliomap._files import write_text
+    from gliomap.tracking import THESIS_COLUMNS, thesis_csv
+
+    text = thesis_csv(rows, by_fold=by_fold)
     if csv is not None:
         write_text(csv, text)
     if ui.as_json:

@@ -12,7 +12,7 @@ import typer
 
 from gliomap._files import atomic_folder
 from gliomap.cli._app import app
-from gliomap.cli._map_table import tell_map
+from gliomap.cli._map_table import tell_map, tell_written
 from gliomap.cli._options import DarkFrame, PaletteChoice, PaletteName, RawFrame, WhiteDarkFrame, WhiteFrame
 from gliomap.cli._service import Authority, Certificate, CertificateKey, KeyFile, Url, connect
 from gliomap.cli._ui import Ui
@@ -126,8 +126,7 @@ def _once(
     for warning in result["warnings"]:
         ui.warn(warning)
     tell_map(ui, result, title=f"{height}×{width} pixels")
-    ui.text("Nothing was written: add -o DIR to keep map and numbers." if out is None else f"Map: {out / 'map.png'}")
-    ui.text(f"{result['notice']}. 'Not found' is not 'absent': a map cannot rule tumour out.")
+    tell_written(ui, result["notice"], *([] if out is None else [f"Map: {out / 'map.png'}"]))
 
 
 def _watch(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gliomap.serving._client import AsyncClient, Client
     from gliomap.serving._exchange import FrameLike, References, RemoteMap
     from gliomap.serving._keys import KEYS_VARIABLE, Key, read_keys
+    from gliomap.serving._schemas import ModelAnswer
     from gliomap.serving._server import run
     from gliomap.serving._service import Service
     from gliomap.serving._settings import ArchiveSettings, ServiceSettings, TlsSettings
@@ -33,6 +34,7 @@ __all__ = [
     "FrameLike",
     "Key",
     "Measured",
+    "ModelAnswer",
     "Rate",
     "References",
     "RemoteMap",
@@ -59,6 +61,7 @@ if not TYPE_CHECKING:
             "._client": ("AsyncClient", "Client"),
             "._exchange": ("FrameLike", "References", "RemoteMap"),
             "._keys": ("KEYS_VARIABLE", "Key", "read_keys"),
+            "._schemas": ("ModelAnswer",),
             "._server": ("run",),
             "._service": ("Service",),
             "._settings": ("ArchiveSettings", "ServiceSettings", "TlsSettings"),
