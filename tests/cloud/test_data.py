@@ -59,6 +59,15 @@ def test_frames_go_along_whatever_their_ending(small_study: Path, tmp_path: Path
     assert {name for name in study_files(open_study(study)) if name.startswith("tif/")} == expected
 
 
+@pytest.mark.parametrize("named", ["camera.toml", "camera.xml", "camera.xml#1"])
+def test_the_description_of_its_camera_goes_along(small_study: Path, tmp_path: Path, named: str) -> None:
+    study = shutil.copytree(small_study, tmp_path / "study")
+    file, _, _ = named.partition("#")
+    (study / file).write_text("a camera")
+    (study / "study.toml").write_text(f'sensor = "{named}"')
+    assert {name for name in study_files(open_study(study)) if "/" not in name} == {"study.toml", file}
+
+
 def test_all_of_it_again_sends_and_makes_nothing(azure: Azure, room: Room, small_study: Path, tmp_path: Path) -> None:
     azure("upload", small_study)
     first = azure("dataset", "create", "study")

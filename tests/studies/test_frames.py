@@ -11,7 +11,7 @@ import pytest
 from gliomap.captures import write_frame
 from gliomap.errors import CaptureError, OutputExistsError, StudyError
 from gliomap.preprocessing import PreprocessingConfig, prepare_references, preprocess
-from gliomap.sensors import MosaicSensor, write_sensor_toml
+from gliomap.sensors import MosaicSensor, get_sensor, write_sensor_toml
 from gliomap.studies import (
     CaptureSettings,
     Crop,
@@ -27,6 +27,7 @@ from gliomap.studies import (
     write_cube,
     write_study_toml,
 )
+from sensors.makers import second_shape
 from studies.makers import make_codes, make_cube, make_frames
 
 CAPTURES = ("ID0001C01", "ID0002C01")
@@ -64,6 +65,20 @@ def test_frames_need_a_sensor_from_the_call_or_from_study_toml(raw_study: Study,
     ):
         np.testing.assert_array_equal(cube.data, expected.data)
         np.testing.assert_array_equal(cube.wavelengths_nm, small_sensor.wavelengths_nm)
+
+
+def test_one_matrix_of_a_calibration_is_found_beside_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "study"
+    root.mkdir()
+    (root / "camera.xml").write_text(second_shape(), encoding="utf-8")
+    sensor = get_sensor(f"{root / 'camera.xml'}#0")
+    write_capture_files(root, "ID0001C01", frames=make_frames(sensor, 0), codes=make_codes(4, 5, 0))
+    monkeypatch.chdir(tmp_path)
+    fill_preprocessed(open_study(root), "study/camera.xml#0")
+    monkeypatch.chdir("/")
+    study = open_study(root)
+    assert study.settings.sensor == "camera.xml#0"
+    assert study.sensor().fingerprint() == sensor.fingerprint()
 
 
 def test_study_toml_rules_preprocessing_and_exposures(raw_study: Study) -> None:

@@ -14,7 +14,9 @@ from gliomap.sensors._imec import read_imec_xml
 from gliomap.sensors._sensor import NAME_PATTERN, MosaicSensor
 from gliomap.sensors._toml import read_sensor_toml, sensor_from_text, write_sensor_toml
 
-__all__ = ["get_sensor", "import_sensor", "list_sensors", "user_registry"]
+__all__ = ["get_sensor", "import_sensor", "list_sensors", "sensor_file", "user_registry"]
+
+_CALIBRATION = re.compile(r"(.+\.xml)(?:#(\d{1,4}))?", re.IGNORECASE | re.DOTALL)
 
 
 def user_registry() -> Path:
@@ -59,7 +61,7 @@ def get_sensor(name_or_path: str | Path) -> MosaicSensor:
     own = user_registry() / f"{text}.toml"
     if path.name == text and own.is_file():
         return read_sensor_toml(own)
-    calibration = re.fullmatch(r"(.+\.xml)(?:#(\d{1,4}))?", text, re.IGNORECASE | re.DOTALL)
+    calibration = _CALIBRATION.fullmatch(text)
     if calibration:
         file, choice = calibration.groups()
         return read_imec_xml(file, correction=None if choice is None else int(choice))
@@ -70,6 +72,13 @@ def get_sensor(name_or_path: str | Path) -> MosaicSensor:
         "is neither a known name nor a .toml or .xml file",
         f"Known names: {', '.join(list_sensors())}. A calibration file is added with `gliomap sensor import`.",
     )
+
+
+def sensor_file(name_or_path: str | Path) -> Path | None:
+    """The file that is named, as `get_sensor` takes one, without the #K behind it; None for a name of the registry."""
+    calibration = _CALIBRATION.fullmatch(str(name_or_path))
+    path = Path(calibration[1] if calibration else name_or_path)
+    return path if calibration or path.suffix.lower() == ".toml" else None
 
 
 def import_sensor(sensor: MosaicSensor, *, overwrite: bool = False) -> Path:

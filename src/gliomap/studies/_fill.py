@@ -11,6 +11,7 @@ from gliomap._files import write_text
 from gliomap._progress import Track, silent
 from gliomap.errors import OutputExistsError, StudyError
 from gliomap.preprocessing import PreprocessingConfig
+from gliomap.sensors import sensor_file
 from gliomap.studies._layout import SETTINGS_FILE
 from gliomap.studies._prepared import chain_of
 from gliomap.studies._settings import StudySettings, parse_study_toml, write_study_toml
@@ -176,10 +177,9 @@ def _contradiction(study: Study, fault: str) -> StudyError:
 
 def _sensor_entry(root: Path, sensor: str | Path) -> str:
     """How study.toml names the sensor: a registry name as it is, a file relative to the study where it lies in it."""
-    path = Path(sensor)
-    if path.suffix.lower() not in {".toml", ".xml"}:
+    if sensor_file(sensor) is None:
         return str(sensor)
-    absolute = path.resolve()
+    absolute = Path(sensor).resolve()
     base = root.resolve()
     return absolute.relative_to(base).as_posix() if absolute.is_relative_to(base) else absolute.as_posix()
 

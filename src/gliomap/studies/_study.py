@@ -14,7 +14,7 @@ import numpy.typing as npt
 from gliomap.captures import Capture, Exposures, read_capture
 from gliomap.errors import StudyError, TaxonomyError
 from gliomap.preprocessing import HyperCube, PreprocessingConfig, preprocess_capture
-from gliomap.sensors import MosaicSensor, get_sensor
+from gliomap.sensors import MosaicSensor, get_sensor, sensor_file
 from gliomap.studies._arrays import (
     ClassMap,
     LabelledSpectra,
@@ -326,8 +326,7 @@ class Study:
                 "names no sensor",
                 'Add --sensor NAME, or write sensor = "NAME" into its study.toml (`gliomap sensor list` shows names).',
             )
-        beside = self.root / named
-        return get_sensor(beside if beside.suffix.lower() in {".toml", ".xml"} else named)
+        return get_sensor(named if sensor_file(named) is None else self.root / named)
 
     def _sensor_agrees(self, override: SensorLike | None) -> bool:
         """Whether prepared cubes are of the sensor that is asked for, as far as study.toml tells."""

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gliomap._progress import Track, silent
 from gliomap.deploy.azure._storage import HASH, Transfer, remote_files, upload_files
 from gliomap.errors import AzureError, StudyError
+from gliomap.sensors import sensor_file
 from gliomap.studies import Study
 
 __all__ = ["PARTS", "Inventory", "read_inventory", "study_files", "upload_study"]
@@ -90,10 +91,9 @@ def study_files(study: Study) -> dict[str, Path]:
         for path in sorted((study.root / folder).glob("*"))
         if path.is_file() and path.suffix.lower() in _SUFFIXES
     }
-    for name in ("study.toml", study.settings.sensor or ""):
-        beside = study.root / name
-        if name and beside.is_file():
-            files[name] = beside
+    for named in (Path("study.toml"), sensor_file(study.settings.sensor or "")):
+        if named is not None and (beside := study.root / named).is_file():
+            files[named.as_posix()] = beside
     for path in files.values():
         if not path.resolve().is_relative_to(study.root.resolve()):
             raise StudyError(path, "lies outside the study", "Copy it into the study's folder.")
