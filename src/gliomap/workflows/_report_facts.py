@@ -6,7 +6,7 @@ import math
 import platform
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gliomap import __version__
@@ -19,6 +19,9 @@ from gliomap.studies import ROLES, Folds
 from gliomap.tracking import BUNDLE, SPLITS, Run
 
 __all__ = ["commands", "environment_facts", "model_description", "model_facts", "study_facts", "time_facts"]
+
+_LINE = 80
+"""Characters of a command that stand on one line of the report, where a word allows it."""
 
 _FLAGS = {"epochs": "--epochs", "batch_size": "--batch-size", "learning_rate": "--learning-rate"}
 """Settings that the command line offers over a preset."""
@@ -136,7 +139,17 @@ def commands(run: Run) -> tuple[str, ...]:
         words += ["--hidden", str(record.model.hidden)]
     words += ["--seed", str(record.training.seed), "-o", record.name]
     name = shlex.quote(record.name)
-    return (f"{shlex.join(words)} \\", f"  && gliomap evaluate {name} && gliomap report {name}")
+    return (*_lines(words), f"  && gliomap evaluate {name} && gliomap report {name}")
+
+
+def _lines(words: Sequence[str]) -> list[str]:
+    """A command on lines that go on, so that no page has to break it within an option."""
+    lines = [""]
+    for word in map(shlex.quote, words):
+        if len(lines[-1]) + len(word) > _LINE:
+            lines.append("   ")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return [f"{line} \\" for line in lines]
 
 
 def _division(run: Run, folds: Folds) -> list[str]:
