@@ -341,6 +341,12 @@ class TestInterrupted:
         for patient in ALL:
             weights = [(run / "folds" / patient / "model.safetensors").read_bytes() for run in (straight, resumed)]
             assert weights[0] == weights[1]
+        whole, parts = open_run(resumed), [open_run(resumed).fold(patient) for patient in ALL]
+        assert whole.record.seconds >= round(sum(one.record.seconds for one in parts), 3)
+        # Worked out once for all of them: 0 seconds in each would be a wrong figure.
+        assert [one.record.times.loading_arguments for one in (whole, *parts) if one.record.times][1:] == [None] * 4
+        assert whole.record.times is not None
+        assert whole.record.times.loading_arguments is not None
 
     def test_nothing_trained_leaves_nothing(self, study: Path) -> None:
         def stopping(items: Iterable[object], description: str, *_: object) -> Iterator[object]:

@@ -103,6 +103,10 @@ def test_ctrl_c_during_the_second_training_on_all_patients(study):
     assert [r.train_loss for r in open_run(folder).history().refit] == [
         r.train_loss for r in open_run(expected).history().refit
     ]
+    history, record = open_run(folder).history(), open_run(folder).record
+    epochs = sum(epoch.seconds for epoch in (*history.epochs, *history.refit))
+    assert record.times.training >= round(epochs, 3), "the epochs of the process that was stopped are among them"
+    assert record.seconds >= record.times.training
     assert sorted(path.name for path in folder.iterdir()) == [
         "epochs.jsonl",
         "history.json",

@@ -183,7 +183,9 @@ def _training_times(record: RunRecord) -> dict[str, tuple[float, int]]:
     if record.times is None or record.finished_at is None:
         return {}
     at = milliseconds(record.finished_at)
-    return {f"seconds.{stage}": (seconds, at) for stage, seconds in record.times.model_dump().items()}
+    return {
+        f"seconds.{stage}": (seconds, at) for stage, seconds in record.times.model_dump().items() if seconds is not None
+    }
 
 
 def _measured(folder: Path) -> dict[str, tuple[float, int]]:

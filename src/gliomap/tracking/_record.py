@@ -72,10 +72,10 @@ class TrainingTimes(_Record):
     """Seconds that the stages of a training took, as the thesis measured them; over all folds together.
 
     `loading_arguments` is working out what to train on whom: options, study, labels, split. `preparing_train_data`
-    reads cubes, `training` fits and saves the model.
+    reads cubes, `training` fits and saves the model. What is worked out for all folds at once is None in each of them.
     """
 
-    loading_arguments: float
+    loading_arguments: float | None
     preparing_train_data: float
     training: float
 
@@ -123,7 +123,7 @@ class RunRecord(_Record):
     epochs, best_epoch, stopped
         Epochs done with validation, the best of them, and why training ended.
     seconds
-        Wall time of the process that finished it, reading included.
+        Wall time, reading included; of a training that was resumed at least that of all its epochs and folds.
     times
         Its stages; null in runs of before they were measured.
     folds

@@ -45,7 +45,7 @@ class TrainingPlan:
     hints
         Choices that were made by default, for people.
     seconds
-        That working it out took.
+        That working it out took; None for one of several folds, which are worked out together.
     """
 
     study: Study
@@ -58,7 +58,7 @@ class TrainingPlan:
     labelled: Mapping[str, npt.NDArray[np.int64]]
     ignored: Mapping[str, Mapping[int, int]]
     hints: tuple[str, ...]
-    seconds: float = 0.0
+    seconds: float | None = None
 
     def counts(self, role: str) -> dict[str, int]:
         """Class name → labelled pixels in the maps of 'train', 'validation' or 'test'."""

@@ -94,12 +94,15 @@ def run_training(
             with watch("training"), Journal(folder, observer) as journal:
                 model, history = fit_plan(plan, data, folder=folder, observer=journal, track=track)
                 save_model(model, folder / MODEL)
+            # Of a training that was resumed, earlier processes have trained some of the epochs.
+            epochs = sum(one.seconds for one in (*history.epochs, *history.refit))
             times = TrainingTimes(
-                loading_arguments=round(plan.seconds, 3),
+                loading_arguments=None if plan.seconds is None else round(plan.seconds, 3),
                 preparing_train_data=watch["preparing"],
-                training=watch["training"],
+                training=round(max(watch["training"], epochs), 3),
             )
-            _write_result(folder, history, record, time.monotonic() - started, times)
+            seconds = max(time.monotonic() - started, watch["preparing"] + epochs)
+            _write_result(folder, history, record, seconds, times)
         except BaseException:
             _leave(folder)
             raise
