@@ -122,6 +122,7 @@ def test_a_file_without_bit_depth_says_what_is_assumed(tmp_path: Path) -> None:
         ("<pattern_width>2", "<pattern_width>3", "each of the 6 mosaic positions"),
         ('index="3"', 'index="2"', "each of the 4 mosaic positions"),
         ('index="3"', 'index="x"', "each of the 4 mosaic positions"),
+        ('<band index="3"', '<band index="3"></band><band index="3"', "each of the 4 mosaic positions once"),
         ("1.1000000e+00", "one", "no number"),
         ("1.1000000e+00", "nan", "not finite"),
         ("1.1000000e+00,", "", "holds 3 numbers where 4"),

@@ -149,10 +149,11 @@ class _Calibration:
     def _responses(self, positions: int) -> tuple[Responses | None, _Array]:
         """Responses by mosaic position, and the wavelength at which each peaks."""
         by_position: dict[int, Element] = {}
-        for order, band in enumerate(self.zone.findall("bands/band")):
+        found = self.zone.findall("bands/band")
+        for order, band in enumerate(found):
             label = band.get("pattern_position_index", band.get("index", str(order)))
             by_position[int(label) if label.isdecimal() and len(label) < 6 else -1] = band
-        if sorted(by_position) != list(range(positions)):
+        if sorted(by_position) != list(range(positions)) or len(found) != positions:
             raise SensorError("bands", f"do not name each of the {positions} mosaic positions once", _REMEDY)
         bands = [by_position[position] for position in range(positions)]
         curves = [_first(band, "response_composition/data", "response_composition", "response") for band in bands]
