@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gliomap.captures import read_frame, read_frames, write_frame
+from gliomap.captures import parse_frames, read_frame, read_frames, tiff_bytes, write_frame
 from gliomap.errors import CaptureError, GlioMapError
 from gliomap.sensors import get_sensor, resized
 
@@ -244,6 +244,15 @@ class TestBits:
         assert np.array_equal(both[1].data, dark)
         told = read_frame(tmp_path / "dark.tif", SENSOR, msb_aligned=True)
         assert np.array_equal(told.data, dark)
+
+    def test_numbers_share_it_with_the_files_that_came_along(self) -> None:
+        raw, dark = frame(), frame(low=3, high=14)
+        sent = parse_frames({"raw": tiff_bytes(raw << 6), "dark": dark << 6}, SENSOR)
+        assert np.array_equal(sent["raw"].data, raw)
+        assert np.array_equal(sent["dark"].data, dark)
+        assert parse_frames({}, SENSOR) == {}
+        with pytest.raises(CaptureError, match="differ in bit depth"):
+            parse_frames({"raw": tiff_bytes((raw >> 2).astype(np.uint8)), "dark": dark}, SENSOR)
 
     def test_mixed_alignment_is_refused(self, tmp_path: Path) -> None:
         write_frame(tmp_path / "raw.tif", frame() << 6)

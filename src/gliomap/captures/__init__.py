@@ -11,7 +11,7 @@ from gliomap.captures._checks import (
     require_frame,
 )
 from gliomap.captures._exposures import DarkPlan, Exposures, plan_darks
-from gliomap.captures._frames import Frame, frames_of_arrays, parse_frames, read_frame, read_frames, write_frame
+from gliomap.captures._frames import Frame, parse_frames, read_frame, read_frames, write_frame
 from gliomap.captures._tiff import tiff_bytes
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "Severity",
     "check_raw",
     "check_references",
-    "frames_of_arrays",
     "inspect_capture",
     "inspect_raw",
     "inspect_references",

@@ -15,7 +15,7 @@ from gliomap.captures._tiff import RawImage, parse_tiff, read_tiff, write_tiff
 from gliomap.errors import CaptureError
 from gliomap.sensors import MosaicSensor
 
-__all__ = ["Frame", "frames_of_arrays", "parse_frames", "read_frame", "read_frames", "write_frame"]
+__all__ = ["Frame", "parse_frames", "read_frame", "read_frames", "write_frame"]
 
 _CONTAINER_BITS = 16
 
@@ -84,42 +84,28 @@ def read_frames(
 
 
 def parse_frames(
-    contents: Mapping[str, bytes], sensor: MosaicSensor, *, msb_aligned: bool | None = None
+    contents: Mapping[str, bytes | npt.NDArray[np.uint16]], sensor: MosaicSensor, *, msb_aligned: bool | None = None
 ) -> dict[str, Frame]:
-    """Parse frames that came as the bytes of TIFF files, as `read_frames` reads files.
+    """Take frames that came as the bytes of TIFF files or as plain numbers, together, as `read_frames` reads files.
 
     Parameters
     ----------
     contents
-        What messages call it ('raw', 'white', …) → the bytes of a TIFF file.
+        What messages call it ('raw', 'white', …) → the bytes of a TIFF file, or uint16 numbers.
 
     Raises
     ------
     CaptureError
         As of `read_frame`.
     """
-    names = [Path(name) for name in contents]
-    images = [
-        parse_tiff(content, name, sensor.frame_shape) for name, content in zip(names, contents.values(), strict=True)
-    ]
-    return dict(zip(contents, _frames(names, images, sensor, msb_aligned), strict=True))
-
-
-def frames_of_arrays(
-    arrays: Mapping[str, npt.NDArray[np.uint16]], sensor: MosaicSensor, *, msb_aligned: bool | None = None
-) -> dict[str, Frame]:
-    """Take frames that came as plain numbers; shape, alignment and bit depth are checked as those of files.
-
-    Raises
-    ------
-    CaptureError
-        A frame of another shape, or values that do not fit the sensor's bits.
-    """
-    for name, array in arrays.items():
-        require_frame(array, sensor, name)
-    names = [Path(name) for name in arrays]
-    images = [RawImage(array, None) for array in arrays.values()]
-    return dict(zip(arrays, _frames(names, images, sensor, msb_aligned), strict=True))
+    images = []
+    for name, content in contents.items():
+        if isinstance(content, bytes):
+            images.append(parse_tiff(content, Path(name), sensor.frame_shape))
+        else:
+            require_frame(content, sensor, name)
+            images.append(RawImage(content, None))
+    return dict(zip(contents, _frames([Path(name) for name in contents], images, sensor, msb_aligned), strict=True))
 
 
 def _frames(
@@ -168,7 +154,7 @@ def write_frame(
 def _aligned(paths: list[Path], images: list[RawImage], sensor: MosaicSensor) -> bool:
     """Whether these frames are MSB-aligned; one clear case decides for all."""
     highest = [int(image.data.max()) for image in images]
-    if sensor.bit_depth == _CONTAINER_BITS or max(highest) < 2**sensor.bit_depth:
+    if sensor.bit_depth == _CONTAINER_BITS or max(highest, default=0) < 2**sensor.bit_depth:
         return False
     step = 1 << (_CONTAINER_BITS - sensor.bit_depth)
     for path, image, top in zip(paths, images, highest, strict=True):

@@ -16,7 +16,7 @@ from fastapi import Request
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from gliomap.captures import Frame, frames_of_arrays, parse_frames
+from gliomap.captures import Frame, parse_frames
 from gliomap.errors import CaptureError, RequestError
 from gliomap.sensors import MosaicSensor
 
@@ -162,13 +162,11 @@ def frames_of(
     CaptureError
         A frame that is no frame of this sensor.
     """
-    files = {
-        name: bytes(one.content) for name, one in sent.items() if isinstance(one, FrameBytes) and one.kind == "tiff"
+    contents = {
+        name: bytes(one.content) if isinstance(one, FrameBytes) and one.kind == "tiff" else _numbers(name, one, sensor)
+        for name, one in sent.items()
     }
-    arrays = {name: _numbers(name, one, sensor) for name, one in sent.items() if name not in files}
-    parsed = parse_frames(files, sensor, msb_aligned=msb_aligned) if files else {}
-    taken = frames_of_arrays(arrays, sensor, msb_aligned=msb_aligned) if arrays else {}
-    return parsed | taken
+    return parse_frames(contents, sensor, msb_aligned=msb_aligned)
 
 
 def _numbers(name: str, sent: FrameBytes | npt.NDArray[np.generic], sensor: MosaicSensor) -> npt.NDArray[np.uint16]:
