@@ -33,11 +33,13 @@ def test_the_numbers_count_what_happened(server: RunningServer, scene: Scene) ->
     with server.client() as client:
         before = count(client.metrics(), 'gliomap_maps_total{kind="classify",outcome="map"}')
         client.classify(scene.raw, references=(scene.white, scene.dark))
+        client.put_references("theatre-7", scene.white, scene.dark)
         after = client.metrics()
     assert count(after, 'gliomap_maps_total{kind="classify",outcome="map"}') == before + 1
     assert count(after, 'gliomap_stage_seconds_count{stage="graph"}') >= 1
     assert count(after, "process_resident_memory_bytes") > 1e7
-    assert "/v1/references/{id}" in after or "/v1/references/" not in after, "paths with ids are no labels"
+    assert 'route="/v1/references/{id}"' in after
+    assert "theatre-7" not in after, "ids that clients choose are no labels"
 
 
 def count(text: str, name: str) -> float:

@@ -166,7 +166,7 @@ def test_a_registered_model_is_used_by_its_name(study: Path, store: Store, tmp_p
     listed = json.loads(gliomap("models", "list", *where, "--json").out)["models"]
     assert [(one["uri"], one["aliases"]) for one in listed] == [(f"models:/{NAME}/1", ["champion"])]
     shown = gliomap("models", "show", model, *where)
-    assert "Research software" in shown.out or "not a medical device" in shown.out
+    assert "**Research software, not a medical device.**" in shown.out
     assert gliomap("bundle", "verify", model, *where).code == 0
     missing = gliomap("classify", f"models:/{NAME}/7", "--study", study, "--capture", "ID0003C01")
     assert missing.code == 2
