@@ -160,6 +160,19 @@ class TestRaw:
         with pytest.raises(CaptureError, match=r"100\.0% brighter than the white"):
             read_capture(**stored(tmp_path, frames), sensor=SENSOR)
 
+    @pytest.mark.parametrize("exposures", [None, Exposures(20, 10, 20)])
+    def test_shadows_are_told_of(self, frames: Frames, exposures: Exposures | None) -> None:
+        light = frames["white"].astype(int) - frames["dark"]
+        # Of the white's light, in the frame's own exposure.
+        lit = np.rint(frames["dark"] + light * 0.3 * (1 if exposures is None else 2)).astype(np.uint16)
+        for share, told in ((0.005, False), (0.025, True)):
+            raw = lit.copy()
+            raw.reshape(-1)[: int(share * raw.size)] = frames["dark"].reshape(-1)[: int(share * raw.size)] + 1
+            capture = Capture(raw, frames["white"], frames["dark"], SENSOR, exposures=exposures)
+            found = [one.message for one in inspect_capture(capture) if one.thing == "raw frame"]
+            assert all("of its pixels have hardly any light, under 2% of the white's" in one for one in found)
+            assert len(found) == told
+
     def test_a_longer_exposure_may_exceed_the_white(self, frames: Frames) -> None:
         raw = np.minimum(frames["raw"].astype(int) * 3, 1022).astype(np.uint16)
         frames["white"] = (frames["white"] // 2).astype(np.uint16)

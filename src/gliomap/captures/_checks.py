@@ -24,6 +24,8 @@ RAW_SATURATED_WARN, RAW_SATURATED_REFUSE = 0.01, 0.5
 OUTSIDE_WARN, OUTSIDE_REFUSE = 0.1, 0.5
 DARK_BRIGHT_WARN = 0.25
 CLIPPED_WARN = 0.01
+SHADOW, SHADOW_WARN = 0.02, 0.01
+"""Under this share of the white's light a spectrum is mostly noise (docs/explanation/preprocessing.md, 'Shadows')."""
 
 
 Severity = Literal["note", "warning", "error"]
@@ -175,6 +177,19 @@ def inspect_raw(
                 "raw frame",
                 f"{below:.1%} of its pixels are darker than the dark reference and {above:.1%} brighter than the white",
                 "Check that raw, white and dark belong together and are not swapped.",
+            )
+        )
+    # In whole numbers too, so the share is rounded to one part of so many.
+    parts = np.uint16(max(1, round(1 / (SHADOW * ratio))))
+    dim = _share(image < black + (np.maximum(bright, black) - black) // parts)
+    if dim > SHADOW_WARN:
+        findings.append(
+            Finding(
+                "warning",
+                "raw frame",
+                f"{dim:.1%} of its pixels have hardly any light, under {SHADOW:.0%} of the white's: noise, which is classified"
+                " unless the bundle's min_brightness masks it",
+                "A map says nothing in shadows. Light them, or set min_brightness in study.toml.",
             )
         )
     # The first row tells nearly always.
