@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gliomap._text import counted
 from gliomap.cli._app import app
 from gliomap.cli._map_table import tell_map
-from gliomap.cli._ui import Ui, counted
+from gliomap.cli._ui import Ui
 from gliomap.cli._verb import group, verb
 from gliomap.errors import ArchiveError, MissingExtraError, UsageError
 

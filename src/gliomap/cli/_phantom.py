@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from gliomap._text import counted
 from gliomap.cli._app import app
 from gliomap.cli._options import Difficulty, SensorName
-from gliomap.cli._ui import Ui, counted
+from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
 
 

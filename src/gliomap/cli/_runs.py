@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gliomap._text import counted
 from gliomap.cli._app import app
 from gliomap.cli._options import TrackingUri
-from gliomap.cli._ui import Ui, counted
+from gliomap.cli._ui import Ui
 from gliomap.cli._verb import group, verb
 from gliomap.errors import RunError, UsageError
 

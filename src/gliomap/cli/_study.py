@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gliomap._text import counted
 from gliomap.cli._app import app
 from gliomap.cli._options import PaletteChoice, PaletteName, SensorName
 from gliomap.cli._train_options import FoldCount
 from gliomap.cli._train_tables import describe_folds, table_of_folds
-from gliomap.cli._ui import Ui, counted
+from gliomap.cli._ui import Ui
 from gliomap.cli._verb import group, verb
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gliomap.cli._ui import Ui, counted
+from gliomap._text import counted
+from gliomap.cli._ui import Ui
 
 if TYPE_CHECKING:
     from gliomap.studies import Folds, Split

@@ -18,7 +18,7 @@ from gliomap._progress import Track, silent
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Ui", "counted"]
+__all__ = ["Ui"]
 
 _UNBROKEN = 24
 """Longest word of a table that stays in one piece, however narrow the terminal."""
@@ -175,11 +175,6 @@ class _Notes(logging.Handler):
         """Write one record."""
         prefix = f"{record.levelname.lower()}: " if record.levelno != logging.INFO else ""
         self._ui.errors.print(prefix + record.getMessage(), soft_wrap=True)
-
-
-def counted(number: int, thing: str) -> str:
-    """'1 case', '2 cases'."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _console(stream: IO[str]) -> Console:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap._progress import Track, silent
+from gliomap._text import counted
 from gliomap.errors import GlioMapError
-from gliomap.evaluation._tables import counted
 from gliomap.rendering import (
     Panel,
     Picture,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gliomap._text import counted
 from gliomap.evaluation._intervals import Interval
 from gliomap.evaluation._metrics import Metrics
 from gliomap.taxonomy import CODES, ClassSet
@@ -14,7 +15,6 @@ __all__ = [
     "Table",
     "class_table",
     "confusion_table",
-    "counted",
     "decimal",
     "interval_text",
     "overall_table",
@@ -50,11 +50,6 @@ class Table:
 def decimal(value: float | None, places: int = 3) -> str:
     """A share for people; 'not defined' for None."""
     return NOT_DEFINED if value is None else f"{value:.{places}f}"
-
-
-def counted(count: int, thing: str) -> str:
-    """'1 patient', '2 patients'."""
-    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def interval_text(interval: Interval | None, places: int = 3) -> str:

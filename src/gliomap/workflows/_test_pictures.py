@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gliomap._files import atomic_file
+from gliomap._text import counted
 from gliomap.evaluation import (
     Judged,
     Metrics,
@@ -92,7 +93,7 @@ def draw_curves(fold: FoldTest, tested: str, folder: Path, version: int) -> tupl
     title, split = fold.run.record.model.title, fold.split
     name = picture_name(picture_stem(title, tested, fold.run.record.protocol), version, "curves")
     who = ", ".join(
-        f"{_patients(len(patients))} {doing}"
+        f"{counted(len(patients), 'patient')} {doing}"
         for doing, patients in (
             ("trained", split.patients_of("train")),
             ("validated", split.patients_of("validation")),
@@ -110,11 +111,7 @@ def together(captures: Sequence[str]) -> str:
 
 
 def _trained_on(fold: FoldTest, patient: str) -> str:
-    told = f"trained on {_patients(len(fold.learned))}"
+    told = f"trained on {counted(len(fold.learned), 'patient')}"
     if patient in fold.overlapping:
         return f"{told}, {patient} among them: these figures overstate"
     return f"{told}, without {patient}"
-
-
-def _patients(count: int) -> str:
-    return f"{count} patient{'s' if count != 1 else ''}"

@@ -13,6 +13,7 @@ import numpy as np
 
 from gliomap._files import atomic_folder, refuse_existing
 from gliomap._progress import Track, silent
+from gliomap._text import counted
 from gliomap.errors import RunError
 from gliomap.learning import Observer, PatchSource, no_observer, predict
 from gliomap.tracking import (
@@ -107,7 +108,7 @@ def run_folds(
         final = folder.with_name(record.name) if out is None else out
         finish_folder(folder, final, overwrite=overwrite)
         mirror.finish(final)
-    logger.info("%s: %d fold%s", final, len(plan.plans), "" if len(plan.plans) == 1 else "s")
+    logger.info("%s: %s", final, counted(len(plan.plans), "fold"))
     return final
 
 

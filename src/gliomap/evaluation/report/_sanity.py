@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from gliomap._text import counted
 from gliomap.evaluation._intervals import Interval, interval_over_patients
 from gliomap.evaluation._sanity import INSTRUMENTS, SanityPoint, SanityRecord
-from gliomap.evaluation._tables import counted, decimal, tumour_indices
+from gliomap.evaluation._tables import decimal, tumour_indices
 from gliomap.evaluation.report._charts import patients_chart
 from gliomap.evaluation.report._content import ReportedRun
 from gliomap.evaluation.report._tables import Cell, PageTable, interval_cell

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from gliomap._text import counted
 from gliomap.evaluation._intervals import SHARE, Interval, interval_over_patients
 from gliomap.evaluation._metrics import ClassMetrics, Metrics
 from gliomap.evaluation._record import EvaluationRecord
-from gliomap.evaluation._tables import NOT_DEFINED, counted, decimal, tumour_indices
+from gliomap.evaluation._tables import NOT_DEFINED, decimal, tumour_indices
 from gliomap.evaluation.report._content import ReportedRun
 from gliomap.taxonomy import ClassSet
 

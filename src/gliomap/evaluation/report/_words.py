@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from gliomap._text import counted
 from gliomap.evaluation._intervals import LEAST_INTERVAL, Interval, interval_over_patients
 from gliomap.evaluation._record import EvaluationRecord
-from gliomap.evaluation._tables import counted, tumour_indices
+from gliomap.evaluation._tables import tumour_indices
 from gliomap.evaluation.report._content import ReportedRun
 
 __all__ = ["INTERVAL_RULE", "few_patients", "limits", "summary"]
