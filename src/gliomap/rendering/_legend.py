@@ -21,7 +21,9 @@ DISCLAIMER = "Research software - not a medical device"
 NOT_FOUND = "not found"
 QUIET = (NOT_FOUND, "none", "no map")
 NOTE_ABSENT = "'Not found' is not 'absent': this map cannot rule any tissue out."
-NOTE_FORCED = "Every classified pixel gets one of these classes, also where something else lies (drape, gauze, bone, shadow)."
+NOTE_FORCED = (
+    "Every classified pixel gets one of these classes, also where something else lies (drape, gauze, bone, shadow)."
+)
 NOTE_UNCOLOURED = "A pixel without colour or hatching was not classified either."
 NOTE_CONFIDENCE = "The paler the colour, the less confident the model."
 
