@@ -1,6 +1,7 @@
 """Tracking: the run folder is the truth; MLflow mirrors it, while a run is trained or later.
 
-Each part is imported when it is first used: a list of runs loads no model, and nothing loads MLflow before it is needed.
+Each part but the names of files is imported when it is first used: a list of runs loads no model, and nothing loads MLflow
+before it is needed.
 """
 
 from __future__ import annotations
@@ -8,28 +9,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gliomap._lazy import lazy
+from gliomap.tracking._names import (
+    BUNDLE,
+    CHECKPOINT,
+    EVALUATION,
+    FOLDS,
+    HISTORY,
+    METRICS,
+    MODEL,
+    RECORD,
+    REFIT_CHECKPOINT,
+    REPORT,
+    RUNNING,
+    RUNS,
+    SPLIT,
+    SPLITS,
+    SUMMARY,
+)
 
 if TYPE_CHECKING:
     from gliomap.tracking._folder import finish_folder, is_held, lock_folder
     from gliomap.tracking._journal import Journal, write_history
     from gliomap.tracking._mirror import Mirror, mirrored
-    from gliomap.tracking._names import (
-        BUNDLE,
-        CHECKPOINT,
-        EVALUATION,
-        FOLDS,
-        HISTORY,
-        METRICS,
-        MODEL,
-        RECORD,
-        REFIT_CHECKPOINT,
-        REPORT,
-        RUNNING,
-        RUNS,
-        SPLIT,
-        SPLITS,
-        SUMMARY,
-    )
     from gliomap.tracking._record import (
         COMMIT_VARIABLE,
         Environment,
@@ -138,36 +139,9 @@ if not TYPE_CHECKING:
     __getattr__ = lazy(
         __name__,
         {
-            "._folder": (
-                "finish_folder",
-                "is_held",
-                "lock_folder",
-            ),
-            "._journal": (
-                "Journal",
-                "write_history",
-            ),
-            "._mirror": (
-                "Mirror",
-                "mirrored",
-            ),
-            "._names": (
-                "BUNDLE",
-                "CHECKPOINT",
-                "EVALUATION",
-                "FOLDS",
-                "HISTORY",
-                "METRICS",
-                "MODEL",
-                "RECORD",
-                "REFIT_CHECKPOINT",
-                "REPORT",
-                "RUNNING",
-                "RUNS",
-                "SPLIT",
-                "SPLITS",
-                "SUMMARY",
-            ),
+            "._folder": ("finish_folder", "is_held", "lock_folder"),
+            "._journal": ("Journal", "write_history"),
+            "._mirror": ("Mirror", "mirrored"),
             "._record": (
                 "COMMIT_VARIABLE",
                 "Environment",
@@ -190,13 +164,7 @@ if not TYPE_CHECKING:
                 "register_run",
                 "show_version",
             ),
-            "._run": (
-                "Run",
-                "is_tracked",
-                "open_run",
-                "study_folder",
-                "whole_run",
-            ),
+            "._run": ("Run", "is_tracked", "open_run", "study_folder", "whole_run"),
             "._store": (
                 "NO_TRACKING",
                 "SAID_NONE",
@@ -208,20 +176,8 @@ if not TYPE_CHECKING:
                 "store_of_run",
                 "store_of_study",
             ),
-            "._sync": (
-                "Sender",
-                "Sent",
-            ),
-            "._table": (
-                "RunRow",
-                "THESIS_COLUMNS",
-                "find_runs",
-                "read_row",
-                "thesis_csv",
-            ),
-            "._versions": (
-                "ModelReference",
-                "RegisteredVersion",
-            ),
+            "._sync": ("Sender", "Sent"),
+            "._table": ("RunRow", "THESIS_COLUMNS", "find_runs", "read_row", "thesis_csv"),
+            "._versions": ("ModelReference", "RegisteredVersion"),
         },
     )
