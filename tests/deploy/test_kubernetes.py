@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from deploy.containers import needed
+from docs.pages import named, sections
 from gliomap import __version__
 from gliomap.bundles import open_bundle
 from gliomap.deploy import ClusterRequest, ImageName, render_kubernetes
@@ -221,6 +222,11 @@ def test_the_folder_holds_what_its_kustomization_lists(request_: ClusterRequest,
         assert yaml.safe_load(text) == manifests(request_, identity)[name]
         assert not [line for line in text.splitlines() if "&id" in line or "*id" in line], "anchors puzzle readers"
     assert not any("kind: Secret\n" in text for text in texts.values())
+
+
+def test_the_page_tells_every_file_of_a_folder() -> None:
+    told = {named(row[0])[0] for row in sections("how-to/deploy-kubernetes.md")["What is in the folder"].rows()}
+    assert told == {name for request in REQUESTS.values() for name in manifests(request, IDENTITY)}
 
 
 def test_kubectl_builds_the_folder(request_: ClusterRequest, bundle: Path, tmp_path: Path) -> None:

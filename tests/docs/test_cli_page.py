@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import inspect
 import re
 import typing
+import warnings
 from collections.abc import Iterator
 from enum import EnumType
 from pathlib import PurePath
@@ -16,9 +19,14 @@ from typer.main import get_command
 from docs.pages import named, page, sections
 from gliomap.cli._main import app
 from gliomap.errors import EXIT_CODES
+from gliomap.serving._schemas import ClassifyAnswer
+from gliomap.serving.archive import CaseRow, Verified
+from gliomap.tracking._mlflow import _SETTINGS as SET_FOR_MLFLOW
+from support import PROJECT
 
 PAGE = sections("reference/cli.md")
 SHARED = "Options of every verb"
+AZURE = "Options of every verb of azure"
 
 
 def verbs(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -76,6 +84,10 @@ def _within(annotation: Any) -> Iterator[Any]:
         yield from _within(inner)
 
 
+def _fields(kind: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(kind)}
+
+
 SHARED_OPTIONS = {"--json", "--quiet", "-q", "--threads", "--verbose"}
 
 
@@ -85,9 +97,18 @@ def test_the_page_has_a_section_for_each_verb_and_no_other() -> None:
     assert sorted(re.findall(r"^### (.+)$", parts[1], re.M)) == sorted(VERBS)
 
 
+def test_the_readme_lists_every_verb_and_no_other() -> None:
+    listed = re.findall(r"^\| `gliomap ([\w ·-]+)` \|", (PROJECT / "README.md").read_text(encoding="utf-8"), re.M)
+    told = {
+        " ".join([*words[:-1], last]) for words in (entry.split() for entry in listed) for last in words[-1].split("·")
+    }
+    assert told == {re.sub("^azure dataset .*", "azure dataset", verb) for verb in VERBS}
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_options_of_a_verb_stand_in_its_table(verb: str) -> None:
-    assert set(told_options(verb)) == set(options(VERBS[verb])) - SHARED_OPTIONS - {"--overwrite"}
+    told_once = SHARED_OPTIONS | {"--overwrite"} | (set(told_options(AZURE)) if verb.startswith("azure ") else set())
+    assert set(told_options(verb)) == set(options(VERBS[verb])) - told_once
     overwrites = "--overwrite" in options(VERBS[verb])
     assert overwrites == ("`--overwrite`" in PAGE[verb].text), f"{verb}: say what --overwrite replaces, if it has it"
 
@@ -96,6 +117,7 @@ def test_the_options_of_a_verb_stand_in_its_table(verb: str) -> None:
 def test_defaults_and_choices_are_those_of_the_verb(verb: str) -> None:
     for spelling, row in told_options(verb).items():
         parameter = options(VERBS[verb])[spelling]
+        assert not parameter.required or "required" in row[2], f"{verb} {spelling} is required"
         default = parameter.default
         if default is None or default is False:
             assert row[1] == "", f"{verb} {spelling} has no default"
@@ -123,6 +145,14 @@ def test_the_options_of_every_verb_are_told_once() -> None:
     assert set(told_options(SHARED)) == SHARED_OPTIONS | {"--overwrite", "-h", "--help"}
 
 
+def test_the_options_of_azure_are_told_once() -> None:
+    told = told_options(AZURE)
+    of_azure = {verb: options(command) for verb, command in VERBS.items() if verb.startswith("azure ")}
+    assert set(told) == set.intersection(*map(set, of_azure.values())) - SHARED_OPTIONS
+    for choice in choices("azure check")["cloud"]:
+        assert f"`{choice}`" in told["--cloud"][2]
+
+
 def test_the_options_without_a_verb_are_told() -> None:
     assert set(told_options("Without a verb")) == set(options(ROOT)) | {"-h", "--help"}
 
@@ -130,3 +160,47 @@ def test_the_options_without_a_verb_are_told() -> None:
 def test_the_exit_codes_are_those_of_the_errors() -> None:
     told = {int(named(row[0])[0]) for row in PAGE["Exit codes"].rows()}
     assert told == {0, 1, *(code for _, code in EXIT_CODES)}
+
+
+def told_json(verb: str) -> set[str]:
+    """Keys that the page names for the JSON of a verb, without those that stand below them."""
+    (told,) = re.findall(r"^JSON: (.+?[.;])$", PAGE[verb].text.replace("; with", ";\nwith"), re.M | re.S)
+    return set(named(re.sub(r"\([^()]*(\([^()]*\))?[^()]*\)", "", told)))
+
+
+def test_the_json_of_a_service_and_its_archive_has_the_keys_of_the_page() -> None:
+    assert told_json("score") == {"folder", *ClassifyAnswer.model_fields} - {"labels_png"}
+    assert told_json("archive list") == _fields(CaseRow)
+    assert told_json("archive verify") == _fields(Verified)
+
+
+def test_the_json_of_azure_has_the_keys_of_the_page() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # azure-ai-ml's own
+        from gliomap.deploy.azure import Asset, Checked, Deployed, Scored, Trained, Transfer
+
+    assert told_json("azure check") == _fields(Checked)
+    assert told_json("azure dataset create") == _fields(Asset)
+    assert told_json("azure deploy") == _fields(Deployed)
+    assert told_json("azure download") == {"name", "version", "folder"} | _fields(Transfer)
+    assert told_json("azure score") == {"folder"} | _fields(Scored)
+    assert told_json("azure train") == _fields(Trained)
+    assert told_json("azure upload") == {"folder", "fingerprint"} | _fields(Transfer)
+
+
+OF_LIBRARIES = {"AZURE_CLIENT_ID", "AZURE_TENANT_ID", "COLUMNS", "MLFLOW_TRACKING_USERNAME"}
+"""Variables that only libraries read."""
+
+
+def test_the_environment_variables_are_those_that_the_code_reads() -> None:
+    ours = {
+        node.value
+        for source in (PROJECT / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.fullmatch(r"(GLIOMAP|XDG|OTEL|ORT|MLFLOW|AZURE|AZUREML)_[A-Z_]+", node.value)
+    }
+    assert {name for row in PAGE["Environment variables"].rows() for name in named(row[0])} == (
+        ours - set(SET_FOR_MLFLOW) | OF_LIBRARIES
+    )

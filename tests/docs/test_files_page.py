@@ -22,6 +22,8 @@ from gliomap.learning import PRESETS, History, TrainingConfig
 from gliomap.preprocessing import HyperCube, PreprocessingConfig, Reason, save_npz
 from gliomap.sensors import get_sensor, read_sensor_toml
 from gliomap.sensors._description import _Description as SensorDescription
+from gliomap.serving.archive import CaseRecord
+from gliomap.serving.archive._audit import AuditEntry
 from gliomap.studies import Folds, Split, StudySettings, chain_of, list_mat, read_study_toml, write_capture_files
 from gliomap.taxonomy import CODES, THESIS_CLASSES, ClassSet
 from gliomap.workflows import RunRecord
@@ -45,6 +47,8 @@ MODELS: dict[str, type] = {
     "Sanity instruments": SanityRecord,
     "manifest.json": Manifest,
     "result.json": ClassificationResult,
+    "case.json": CaseRecord,
+    "audit.jsonl": AuditEntry,
 }
 """Heading → what stands in the file, field by field."""
 

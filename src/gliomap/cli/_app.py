@@ -17,7 +17,7 @@ Research software, not a medical device.
 
 \b
 Start with:
-  gliomap demo            the whole job on a phantom study, in a few minutes
+  gliomap demo            the whole job on a phantom study, in a minute or two
   gliomap VERB --help     what a verb does, with examples
 """
 

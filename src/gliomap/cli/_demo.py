@@ -31,7 +31,7 @@ def demo(
     ),
     seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Of patients and training.")] = 0,
 ) -> None:
-    """Do the whole job on a phantom study, in a few minutes.
+    """Do the whole job on a phantom study, in a minute or two.
 
     Makes six synthetic patients, trains the thesis's network on five of them,
     evaluates it on the sixth, writes a bundle, and classifies the sixth patient's

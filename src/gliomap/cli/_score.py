@@ -95,7 +95,7 @@ def _put(ui: Ui, client: Client, references: References, white_dark: Path | None
         return
     name = f"score-{uuid.uuid4().hex[:12]}"
     for warning in client.put_references(name, *references, white_dark=white_dark).warnings:
-        ui.say(f"warning: {warning}")
+        ui.warn(warning)
     try:
         yield name
     finally:

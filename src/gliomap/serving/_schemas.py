@@ -56,7 +56,7 @@ class ClassifyAnswer(_Part):
     invalid: dict[str, int] = Field(description="Reason → pixels; one pixel can have several reasons.")
     blanked: str | None = Field(description="Why nothing was classified; null where the map stands.")
     warnings: tuple[str, ...] = Field(description="What a reader of the map must know.")
-    timings_ms: dict[str, float] = Field(description="Stage → milliseconds; stages as in docs/serving.md.")
+    timings_ms: dict[str, float] = Field(description="Stage → milliseconds; stages as in docs/reference/service.md.")
     labels_png: str | None = Field(
         default=None, description="Base64 of a palette PNG whose indices are the labels; only in JSON answers."
     )

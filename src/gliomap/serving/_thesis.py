@@ -66,8 +66,8 @@ _BODY: dict[str, Any] = {
 async def score(request: Request, service: Serving, caller: Caller) -> Response:
     """Frames as nested lists in, a JSON string that contains JSON out.
 
-    Its `classification_map` is a picture of 576×768×4 as nested lists; its times are seconds. The new endpoint,
-    /v1/classify, takes a seventh of the bytes and a fourteenth of the time.
+    Its `classification_map` is a picture of 576×768×4 as nested lists; its times are seconds. /v1/classify takes a
+    seventh of the bytes and less than a tenth of the time.
     """
     async with placed(request, service, large=True):
         content = await read_body(request, body_limits(service, json=True))
