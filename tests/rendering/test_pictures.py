@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from gliomap.rendering import (
     synthetic_rgb,
     upscale,
 )
+from gliomap.rendering._layout import WARNING_PAPER
 from gliomap.rendering._text import fit, line_height, plain, text_width, wrap
 from gliomap.taxonomy import THESIS_CLASSES
 from rendering.scene import Scene, make_scene
@@ -94,7 +96,7 @@ class TestOverlay:
         over = overlay(rgb, dataclasses.replace(scene.map, labels=np.zeros_like(scene.map.labels)))
         assert np.array_equal(over[scene.map.mask], rgb[scene.map.mask])
 
-    def test_confidence_makes_paler_but_never_invisible(self, scene: Scene) -> None:
+    def test_doubt_lets_the_picture_through_but_hides_no_class(self, scene: Scene) -> None:
         mask = np.ones_like(scene.map.mask)
         tumour = dataclasses.replace(
             scene.map,
@@ -220,12 +222,12 @@ class TestLegend:
         assert rows[3].cells[0] == "none"
         assert all(len(row.cells) == 3 for row in rows)
 
-    def test_paler_is_explained_where_it_is_drawn(self, scene: Scene, drawn: list[str]) -> None:
+    def test_doubt_is_explained_where_it_is_drawn(self, scene: Scene, drawn: list[str]) -> None:
         overlay_picture(scene.map, synthetic_rgb(scene.cube), by_confidence=True)
-        assert any("less confident" in line for line in drawn)
+        assert "less confident" in " ".join(drawn)
         drawn.clear()
         overlay_picture(scene.map, synthetic_rgb(scene.cube))
-        assert not any("less confident" in line for line in drawn)
+        assert "less confident" not in " ".join(drawn)
 
     def test_uncoloured_pixels_of_an_overlay_are_explained(self, scene: Scene, drawn: list[str]) -> None:
         some = dataclasses.replace(scene.map, labels=np.zeros_like(scene.map.labels))
@@ -255,6 +257,29 @@ class TestPictures:
         assert "held out" in drawn
         assert DISCLAIMER in drawn
 
+    @pytest.mark.parametrize("draw", [map_picture, overlay_picture])
+    def test_warnings_stand_under_the_title_and_nothing_is_cut(
+        self, scene: Scene, drawn: list[str], draw: Callable[..., np.ndarray]
+    ) -> None:
+        rgb, warnings = synthetic_rgb(scene.cube), ("hardly any light " * 30, "of unknown age")
+        calm = draw(scene.map, rgb, title="ID0018C09", scale=2)
+        assert not _bar(calm).any()
+        drawn.clear()
+        warned = draw(scene.map, rgb, title="ID0018C09", scale=2, warnings=warnings)
+        words = " ".join(line.strip() for line in drawn)
+        assert f"Warning: {warnings[0].strip()} Warning: {warnings[1]}" in words
+        bar = np.flatnonzero(_bar(warned).any(axis=1))
+        assert warned.shape[0] > calm.shape[0]
+        assert warned.shape[1] == calm.shape[1]
+        # The rest is the picture without it, moved down.
+        assert np.array_equal(warned[bar[-1] + 1 :][-100:], calm[-100:])
+        assert (warned[bar] < 200).any(), "words on the bar"
+
+    def test_no_class_has_the_colour_of_a_warning(self) -> None:
+        for palette in ("classic", "safe"):
+            for colour in THESIS_CLASSES.colours(palette)[1:]:
+                assert np.abs(colour.astype(int) - WARNING_PAPER).max() > 60
+
     def test_sizes_that_differ_are_refused(self, scene: Scene) -> None:
         with pytest.raises(UsageError):
             map_picture(scene.map, np.zeros((10, 10, 3), np.uint8))
@@ -276,6 +301,11 @@ class TestPictures:
     @pytest.mark.parametrize(("shape", "scale"), [((217, 409), 2), ((40, 72), 8), ((2000, 3000), 1), ((240, 200), 2)])
     def test_the_scale_fits_a_screen(self, shape: tuple[int, int], scale: int) -> None:
         assert fitting_scale(*shape) == scale
+
+
+def _bar(picture: np.ndarray) -> np.ndarray:
+    """Where a picture has the paper of warnings."""
+    return np.asarray((picture == WARNING_PAPER).all(axis=2))
 
 
 class TestSavingPng:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bundles.makers import small_bundle, small_sensor
 from gliomap.bundles import Training, write_bundle
@@ -54,6 +56,24 @@ def test_model_references_and_time_stand_under_the_title(service: Service, scene
     dated = {"raw": FrameBytes(tiff(scene.raw, datetime(2026, 3, 4, 12, 5)), "tiff")}
     service.answer(replace(ask(scene), frames={**ask(scene).frames, **dated}), "map")
     assert "frame of 2026-03-04 12:05:00" in " ".join(drawn)
+
+
+def test_a_shadow_is_told_of_in_every_form_and_on_the_pictures(
+    service: Service, scene: Scene, drawn: list[str]
+) -> None:
+    dim = scene.raw.copy()
+    dim[: len(dim) // 4] = scene.dark[: len(dim) // 4] + 1
+    dark = replace(ask(scene), frames={**ask(scene).frames, "raw": FrameBytes(tiff(dim), "tiff")})
+    for form in ("json", "labels", "map", "overlay", "npz", "tiff", "zip"):
+        drawn.clear()
+        answer = service.answer(dark, form)
+        assert "of its pixels have hardly any light" in answer.headers["GlioMap-Warnings"]
+        assert "hardly any light" not in service.answer(ask(scene), form).headers["GlioMap-Warnings"]
+        pictures = {"map": 1, "overlay": 1, "zip": 2}.get(form, 0)
+        assert " ".join(drawn).count("hardly any light") == pictures
+        if form == "labels":
+            with Image.open(io.BytesIO(answer.body)) as image:
+                assert (image.mode, image.size[::-1]) == ("P", service.classify(dark).tissue.labels.shape)
 
 
 def test_the_same_frame_gives_the_same_picture_later(service: Service, scene: Scene) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from gliomap.bundles import open_bundle
 from gliomap.errors import BundleError, CubeError, ModelError, OutputExistsError, RunError, SensorError, UsageError
@@ -88,6 +89,7 @@ def test_pictures_and_warnings_say_what_is_synthetic(
     told = classify(bundle, StudyCapture(study, CAPTURE), out=tmp_path / "a-phantom")
     assert told.result.warnings == ()
     assert f"Tissue map · {CAPTURE} (synthetic patient)" in " ".join(drawn)
+    assert f"Tissue map over its picture · {CAPTURE} (synthetic patient)" in " ".join(drawn)
     drawn.clear()
     told = classify(bundle, frames(study), out=tmp_path / "perhaps-a-person")
     (warning,) = told.result.warnings
@@ -95,6 +97,23 @@ def test_pictures_and_warnings_say_what_is_synthetic(
     words = " ".join(drawn)
     assert "(synthetic patient)" not in words
     assert "trained on synthetic patients" in words
+
+
+def test_a_shadow_is_told_of_on_both_pictures(bundle: Path, study: Path, tmp_path: Path, drawn: list[str]) -> None:
+    lit = frames(study)
+    raw, _, dark = (tifffile.imread(path) for path in (lit.raw, lit.white, lit.dark))
+    raw[:, : raw.shape[1] // 4] = dark[:, : raw.shape[1] // 4] + 1
+    dim = tmp_path / "private folder" / "dim.tif"
+    dim.parent.mkdir()
+    tifffile.imwrite(dim, raw)
+    done = classify(bundle, replace(lit, raw=dim), out=tmp_path / "out")
+    (told,) = [one for one in done.result.warnings if "hardly any light" in one]
+    assert told.startswith("dim.tif: 2")
+    words = " ".join(drawn)
+    assert words.count(f"Warning: {told}") == 2, "on the map and on the overlay"
+    assert "private" not in words
+    # A picture warns; masking is asked for in study.toml.
+    assert (np.load(tmp_path / "out" / "labels.npy")[:, : done.tissue.width // 4] > 0).all()
 
 
 def test_a_cropped_ground_truth_is_put_in_its_place(bundle: Path, copy: Path) -> None:

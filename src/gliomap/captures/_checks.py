@@ -187,9 +187,9 @@ def inspect_raw(
             Finding(
                 "warning",
                 "raw frame",
-                f"{dim:.1%} of its pixels have hardly any light, under {SHADOW:.0%} of the white's: noise, which is classified"
-                " unless the bundle's min_brightness masks it",
-                "A map says nothing in shadows. Light them, or set min_brightness in study.toml.",
+                f"{dim:.1%} of its pixels have hardly any light, under {SHADOW:.0%} of the white's: a map says nothing there,"
+                " whatever its colours",
+                "Light the shadows, or set min_brightness in study.toml, which masks them.",
             )
         )
     # The first row tells nearly always.

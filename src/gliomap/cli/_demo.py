@@ -78,7 +78,8 @@ def _tell(ui: Ui, made: Demo) -> None:
     )
     pictures = {
         "Its map beside its labels": truth,
-        "The map over the frame, paler where the network is less sure": made.result / result.files["overlay"],
+        "The map over the frame, which shows through where the network is less sure": made.result
+        / result.files["overlay"],
         "All patients with their labels": made.sheet,
         "More of the evaluation": truth.parent,
         "The bundle, which is all that a camera's computer needs": made.bundle,

@@ -30,6 +30,10 @@ __all__ = ["Panel", "arrange", "dimmed", "fitting_scale", "labels_on_picture", "
 ASPECT = 1.5
 """Width : height that a picture of several panels comes near to; a screen and a page in landscape."""
 
+WARNING_PAPER = (255, 233, 186)
+WARNING_EDGE = (140, 60, 0)
+"""Amber, which no class of either palette has."""
+
 
 @dataclass(frozen=True, eq=False)
 class Panel:
@@ -48,6 +52,7 @@ def map_picture(
     palette: str = "classic",
     title: str = "Tissue map",
     subtitle: str = "",
+    warnings: Sequence[str] = (),
     scale: int | None = None,
 ) -> Picture:
     """The whole-frame map beside its picture, with a legend; beside the ground truth where there is one.
@@ -61,6 +66,8 @@ def map_picture(
         (H, W, 3) uint8, from `synthetic_rgb`.
     truth
         (H, W) class indices 0…C of the labelled pixels, 0 = not labelled.
+    warnings
+        What a reader must know of this frame; they stand under the title.
     scale
         Each pixel of the map becomes scale × scale; None chooses one for a screen.
 
@@ -84,7 +91,7 @@ def map_picture(
     panels.append(Panel("Map of the whole frame", _whole(tissue, palette, factor)))
     size = 15 if truth is None else 18
     beside = legend(tissue, palette, truth=truth, width=(22 if truth is None else 24) * size, size=size)
-    return arrange(panels, beside, title=title, subtitle=subtitle, size=size + 1)
+    return arrange(panels, beside, title=title, subtitle=subtitle, warnings=warnings, size=size + 1)
 
 
 def overlay_picture(
@@ -96,13 +103,14 @@ def overlay_picture(
     by_confidence: bool = False,
     title: str = "Tissue map over its picture",
     subtitle: str = "",
+    warnings: Sequence[str] = (),
     scale: int | None = None,
 ) -> Picture:
-    """The overlay with its legend; see `overlay` for the parameters and errors."""
+    """The overlay with its legend; see `overlay` and `map_picture` for the parameters and errors."""
     factor = scale or fitting_scale(*tissue.labels.shape)
     over = overlay(rgb, tissue, palette, opacity=opacity, by_confidence=by_confidence, scale=factor)
     shown = legend(tissue, palette, by_confidence=by_confidence, over_picture=True)
-    return arrange([Panel("", over)], shown, title=title, subtitle=subtitle)
+    return arrange([Panel("", over)], shown, title=title, subtitle=subtitle, warnings=warnings)
 
 
 def labels_on_picture(
@@ -129,10 +137,13 @@ def arrange(
     *,
     title: str = "",
     subtitle: str = "",
+    warnings: Sequence[str] = (),
     columns: int | None = None,
     size: int = 16,
 ) -> Picture:
     """Put panels into a grid on white paper, titles over and captions under them, the legend at the right.
+
+    Warnings stand on a bar across the picture, under its title.
 
     Parameters
     ----------
@@ -158,14 +169,19 @@ def arrange(
     grid_width, grid_height = count * (cell[1] + gap) - gap, rows * (cell[0] + gap) - gap
     width = 2 * gap + grid_width + side
     head, head_height = _heading(title, subtitle, width - 2 * gap, size)
+    bar = _warning_bar(warnings, width - 2 * gap, size)
+    bar_height = 0 if bar is None else bar.height + gap // 2
     legend_height = 0 if legend_picture is None else legend_picture.shape[0]
-    height = gap + head_height + max(grid_height, legend_height) + gap
+    height = gap + head_height + bar_height + max(grid_height, legend_height) + gap
     image = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(image)
     top = gap
     for lines, text, ink in head:
         top = draw_lines(draw, lines, gap, top, text, ink)
     top = gap + head_height
+    if bar is not None:
+        image.paste(bar, (gap, top))
+        top += bar_height
     for number, panel in enumerate(panels):
         row, column = divmod(number, count)
         corner = (gap + column * (cell[1] + gap), top + row * (cell[0] + gap))
@@ -230,6 +246,19 @@ def _heading(
         parts.append((wrap(subtitle, width, size - 1), size - 1, SOFT_INK))
     height = sum(len(lines) * line_height(text) for lines, text, _ in parts)
     return parts, height + (size // 2 if parts else 0)
+
+
+def _warning_bar(warnings: Sequence[str], width: int, size: int) -> Image.Image | None:
+    """Each warning on lines of its own, as large as the panels' titles; None where there is none."""
+    pad, edge = size // 2, size // 3
+    lines = [line for warning in warnings for line in wrap(f"Warning: {warning}", width - 2 * pad - edge, size)]
+    if not lines:
+        return None
+    bar = Image.new("RGB", (width, len(lines) * line_height(size) + pad), WARNING_PAPER)
+    draw = ImageDraw.Draw(bar)
+    draw.rectangle((0, 0, edge - 1, bar.height - 1), fill=WARNING_EDGE)
+    draw_lines(draw, lines, edge + pad, pad // 2, size, INK)
+    return bar
 
 
 def _whole(tissue: MapLike, palette: str, scale: int) -> Picture:

@@ -25,7 +25,7 @@ NOTE_FORCED = (
     "Every classified pixel gets one of these classes, also where something else lies (drape, gauze, bone, shadow)."
 )
 NOTE_UNCOLOURED = "A pixel without colour or hatching was not classified either."
-NOTE_CONFIDENCE = "The paler the colour, the less confident the model."
+NOTE_CONFIDENCE = "The more of the picture shows through, the less confident the model."
 
 INK = (24, 24, 24)
 SOFT_INK = (96, 96, 96)
@@ -75,7 +75,7 @@ def legend(
     truth
         (H, W) class indices 0…C; adds a column with the labelled pixels of each class.
     by_confidence
-        Say that paler means less confident.
+        Say that the picture shows through where the model is less confident.
     over_picture
         The legend of an overlay: say that a pixel without colour was not classified.
     size

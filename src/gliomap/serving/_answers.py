@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +20,7 @@ from gliomap.preprocessing import HyperCube
 from gliomap.rendering import Picture, map_picture, overlay_picture, synthetic_rgb
 from gliomap.taxonomy import palette_names
 
-__all__ = ["FORMS", "Answer", "AnswerForm", "chosen_form", "labels_png", "packed", "png", "render"]
+__all__ = ["FORMS", "Answer", "AnswerForm", "Drawing", "chosen_form", "labels_png", "packed", "png", "render"]
 
 AnswerForm = Literal["json", "labels", "map", "overlay", "npz", "tiff", "zip"]
 
@@ -103,21 +103,42 @@ def _preferred(accept: str) -> list[str]:
     return [kind for _, _, kind in sorted(ranked)]
 
 
-def render(form: AnswerForm, tissue: TissueMap, cube: Callable[[], HyperCube], palette: str, origin: str) -> bytes:
-    """Encode a map in any form but JSON.
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """What a picture of a map is drawn with.
 
-    `cube` gives the frame before normalisation, for pictures of the tissue; `origin` stands under their title.
+    Attributes
+    ----------
+    cube
+        Gives the frame before normalisation.
+    palette
+        Of colours.
+    origin
+        Where the map comes from; stands under the title.
+    warnings
+        What must be said of the frame; stand under that.
     """
+
+    cube: Callable[[], HyperCube]
+    palette: str
+    origin: str
+    warnings: Sequence[str]
+
+
+def render(form: AnswerForm, tissue: TissueMap, drawing: Drawing) -> bytes:
+    """Encode a map in any form but JSON."""
     if form == "labels":
-        return labels_png(tissue, palette)
+        return labels_png(tissue, drawing.palette)
     if form == "npz":
         return _npz(tissue)
     if form == "tiff":
         return tiff_bytes(tissue.labels)
-    rgb = synthetic_rgb(cube())
+    rgb = synthetic_rgb(drawing.cube())
+    palette, subtitle, warnings = drawing.palette, drawing.origin, drawing.warnings
     if form == "map":
-        return png(map_picture(tissue, rgb, palette=palette, subtitle=origin))
-    return png(overlay_picture(tissue, rgb, palette=palette, by_confidence=True, subtitle=origin))
+        return png(map_picture(tissue, rgb, palette=palette, subtitle=subtitle, warnings=warnings))
+    over = overlay_picture(tissue, rgb, palette=palette, by_confidence=True, subtitle=subtitle, warnings=warnings)
+    return png(over)
 
 
 def labels_png(tissue: TissueMap, palette: str) -> bytes:
@@ -143,13 +164,13 @@ def _encoded(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def packed(tissue: TissueMap, cube: Callable[[], HyperCube], palette: str, origin: str, result: bytes) -> bytes:
+def packed(tissue: TissueMap, drawing: Drawing, result: bytes) -> bytes:
     """Everything as a ZIP archive; files are called as `gliomap classify -o` calls them."""
     files = {
         "labels.npy": _npy(tissue.labels),
         "probabilities.npy": _npy(tissue.probabilities),
-        "map.png": render("map", tissue, cube, palette, origin),
-        "overlay.png": render("overlay", tissue, cube, palette, origin),
+        "map.png": render("map", tissue, drawing),
+        "overlay.png": render("overlay", tissue, drawing),
         "result.json": result,
     }
     buffer = io.BytesIO()

@@ -20,7 +20,7 @@ from gliomap.captures import Finding, Frame, check_raw
 from gliomap.engine import DatedReferences, TissueMap, class_shares, invalid_counts
 from gliomap.errors import UsageError
 from gliomap.preprocessing import HyperCube, reflectance
-from gliomap.serving._answers import MEDIA_TYPES, Answer, AnswerForm, base64_png, packed, render
+from gliomap.serving._answers import MEDIA_TYPES, Answer, AnswerForm, Drawing, base64_png, packed, render
 from gliomap.serving._bodies import FrameBytes, frames_of
 from gliomap.serving._json import dump_json
 from gliomap.serving._metrics import Metrics
@@ -209,16 +209,19 @@ class Service:
         begun = time.perf_counter()
         headers = {"GlioMap-Bundle": mapped.model.identity}
         if mapped.tissue.blanked is not None:
-            headers["GlioMap-Blanked"] = mapped.tissue.blanked.encode("ascii", "replace").decode()
+            headers["GlioMap-Blanked"] = _header(mapped.tissue.blanked)
+        if mapped.warnings:
+            headers["GlioMap-Warnings"] = _header("; ".join(mapped.warnings))
+        drawing = Drawing(mapped.cube, ask.palette, _origin(ask, mapped), mapped.warnings)
         picture = base64_png(mapped.tissue, ask.palette) if form == "json" else None
         if form == "json":
             result = self.result(ask, mapped)
             body = dump_json(result.model_copy(update={"labels_png": picture}).model_dump(mode="json"))
         elif form == "zip":
             told = self.result(ask, mapped).model_dump(mode="json", exclude={"labels_png"})
-            body = packed(mapped.tissue, mapped.cube, ask.palette, _origin(ask, mapped), dump_json(told))
+            body = packed(mapped.tissue, drawing, dump_json(told))
         else:
-            body = render(form, mapped.tissue, mapped.cube, ask.palette, _origin(ask, mapped))
+            body = render(form, mapped.tissue, drawing)
         mapped.timings["encode"] = time.perf_counter() - begun
         case = self.record(ask, mapped, body)
         if case is not None:
@@ -320,6 +323,11 @@ def _open_archive(settings: ServiceSettings) -> Archive | None:
     from gliomap.serving.archive import Archive  # brings its database along, which nobody else needs
 
     return Archive.open(asked.folder, database=asked.database, keep_ids=asked.keep_ids, least_free=asked.least_free)
+
+
+def _header(text: str) -> str:
+    """`text` as a header may hold it."""
+    return text.encode("ascii", "replace").decode()
 
 
 def _hash(sent: Sent) -> str:

@@ -140,8 +140,8 @@ def classify(
     done = Classification(tissue, rgb, loaded.truth, result, None)
     if out is None:
         return done
-    title = f"Tissue map · {result.input.capture or _stem(result)}{' (synthetic patient)' if loaded.synthetic else ''}"
-    return _write(done, out, asked.palette, title, engine.bundle.caption, overwrite=overwrite)
+    whose = f"{result.input.capture or _stem(result)}{' (synthetic patient)' if loaded.synthetic else ''}"
+    return _write(done, out, whose, engine.bundle.caption, overwrite=overwrite)
 
 
 def _classified(engine: Engine, loaded: Loaded, asked: ClassifyOptions) -> tuple[TissueMap, Picture, list[str]]:
@@ -218,18 +218,33 @@ def _result(
     )
 
 
-def _write(
-    done: Classification, out: Path, palette: str, title: str, subtitle: str, *, overwrite: bool
-) -> Classification:
+def _write(done: Classification, out: Path, whose: str, subtitle: str, *, overwrite: bool) -> Classification:
     tissue, result = done.tissue, done.result
+    palette, warnings = result.palette, result.warnings
     files = {"labels": LABELS, "probabilities": PROBABILITIES, "map": MAP, "overlay": OVERLAY}
     written = replace(done, result=result.model_copy(update={"files": files}), folder=out)
     with atomic_folder(out, overwrite=overwrite) as folder:
         _save_array(folder / LABELS, tissue.labels)
         _save_array(folder / PROBABILITIES, tissue.probabilities)
-        picture = map_picture(tissue, done.rgb, truth=done.truth, palette=palette, title=title, subtitle=subtitle)
+        picture = map_picture(
+            tissue,
+            done.rgb,
+            truth=done.truth,
+            palette=palette,
+            title=f"Tissue map · {whose}",
+            subtitle=subtitle,
+            warnings=warnings,
+        )
         save_png(picture, folder / MAP)
-        over = overlay_picture(tissue, done.rgb, palette=palette, by_confidence=True, title=title, subtitle=subtitle)
+        over = overlay_picture(
+            tissue,
+            done.rgb,
+            palette=palette,
+            by_confidence=True,
+            title=f"Tissue map over its picture · {whose}",
+            subtitle=subtitle,
+            warnings=warnings,
+        )
         save_png(over, folder / OVERLAY)
         write_json(folder / RESULT, written.result.model_dump(mode="json"))
     return written

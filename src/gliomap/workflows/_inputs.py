@@ -216,7 +216,8 @@ def _with_capture(capture: Capture, record: InputRecord) -> Loaded:
             "reference_age_minutes": None if age is None else age.total_seconds() / 60,
         }
     )
-    warnings = tuple(f"{finding.thing}: {finding.message}" for finding in capture.findings)
+    # Names without folders: warnings stand on pictures, which travel further than the paths of a machine should.
+    warnings = tuple(f"{Path(finding.thing).name}: {finding.message}" for finding in capture.findings)
     return Loaded(dated, capture=capture, warnings=warnings)
 
 
