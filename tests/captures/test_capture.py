@@ -15,6 +15,8 @@ import pytest
 from gliomap.captures import (
     Capture,
     Exposures,
+    Finding,
+    check_raw,
     check_references,
     inspect_capture,
     read_capture,
@@ -136,8 +138,12 @@ class TestExposures:
         frames["white_dark"] = frames["dark"] + np.uint16(1)
         capture = read_capture(**stored(tmp_path, frames), sensor=SENSOR, exposures=Exposures(10, 5, 10, 5))
         assert capture.white_dark is not None
+        assert np.array_equal(capture.white_dark, frames["white_dark"])
         assert [finding.thing for finding in capture.findings] == ["exposure"]
         assert "white 5 ms and raw 10 ms differ" in capture.findings[0].message
+
+    def test_equal_exposures_are_nothing_to_tell(self, frames: Frames) -> None:
+        assert check_references(frames["white"], frames["dark"], SENSOR, exposures=Exposures(10, 10, 10)) == ()
 
 
 class TestRaw:
@@ -152,8 +158,12 @@ class TestRaw:
 
     def test_an_overexposed_frame_is_refused(self, tmp_path: Path, frames: Frames) -> None:
         frames["raw"][:30] = 1023
-        with pytest.raises(CaptureError, match=r"raw\.tif: 75\.0% of its pixels are saturated"):
+        fault = r"75\.0% of its pixels are saturated"
+        with pytest.raises(CaptureError, match=rf"raw\.tif: {fault}") as caught:
             read_capture(**stored(tmp_path, frames), sensor=SENSOR)
+        assert caught.type is CaptureError  # not the references' fault
+        with pytest.raises(CaptureError, match=f"raw frame: {fault}"):
+            check_raw(frames["raw"], frames["white"], frames["dark"], SENSOR)
 
     def test_a_frame_outside_its_references_is_refused(self, tmp_path: Path, frames: Frames) -> None:
         frames["raw"] = np.maximum(frames["white"], 950) + np.uint16(20)
@@ -194,14 +204,28 @@ def test_without_strictness_errors_are_findings(tmp_path: Path, frames: Frames) 
     frames["white"] = frames["dark"].copy()
     capture = read_capture(**stored(tmp_path, frames), sensor=SENSOR, strict=False)
     assert {finding.severity for finding in capture.findings} == {"error"}
-    assert capture.findings == tuple(capture.findings)
+
+
+def test_a_finding_names_its_file(tmp_path: Path, frames: Frames) -> None:
+    frames["raw"][:2], frames["white"][:2] = 1023, 1023
+    frames["dark"] += np.uint16(300)
+    frames["raw"] = np.maximum(frames["raw"], frames["dark"] + np.uint16(50))
+    paths = stored(tmp_path, frames)
+    found = {str(paths[name]) for name in ("raw", "white", "dark")}
+    assert {finding.thing for finding in read_capture(**paths, sensor=SENSOR).findings} == found
+    frames["white"] = frames["dark"].copy()
+    dim = read_capture(**stored(tmp_path, frames), sensor=SENSOR, strict=False).findings[0]
+    assert dim.thing == str(paths["white"])
+    assert str(Finding("note", "white.tif", "is old")) == "white.tif: is old."
 
 
 def test_eight_bit_captures_are_usable_with_a_warning(tmp_path: Path, frames: Frames) -> None:
     for name, data in frames.items():
         write_frame(tmp_path / f"{name}.tif", (data >> 2).astype(np.uint8))
     capture = read_capture(**{name: tmp_path / f"{name}.tif" for name in frames}, sensor=SENSOR)
-    assert [finding.message for finding in capture.findings] == ["has 8 bits for a sensor of 10: spectra are coarser"]
+    (finding,) = capture.findings
+    assert finding.thing == str(tmp_path / "raw.tif")
+    assert finding.message == "has 8 bits for a sensor of 10: spectra are coarser"
 
 
 def test_msb_aligned_captures_are_shifted_together(tmp_path: Path, frames: Frames) -> None:
@@ -209,10 +233,21 @@ def test_msb_aligned_captures_are_shifted_together(tmp_path: Path, frames: Frame
     capture = read_capture(**stored(tmp_path, {n: f << 6 for n, f in frames.items()}), sensor=SENSOR)
     assert np.array_equal(capture.raw, frames["raw"])
     assert np.array_equal(capture.dark, frames["dark"])
+    with pytest.raises(CaptureError, match="10 bits end at 1023"):
+        read_capture(**{name: tmp_path / f"{name}.tif" for name in frames}, sensor=SENSOR, msb_aligned=False)
 
 
-def test_frames_in_memory_are_checked_too(frames: Frames) -> None:
-    with pytest.raises(CaptureError, match="raw frame: is float64"):
-        Capture(cast("Any", frames["raw"] * 1.0), frames["white"], frames["dark"], SENSOR)
-    with pytest.raises(CaptureError, match="dark reference of the white"):
-        Capture(frames["raw"], frames["white"], frames["dark"], SENSOR, white_dark=frames["dark"][1:])
+@pytest.mark.parametrize(
+    ("role", "named"),
+    [
+        ("raw", "raw frame"),
+        ("white", "white reference"),
+        ("dark", "dark reference"),
+        ("white_dark", "dark reference of the white"),
+    ],
+)
+def test_frames_in_memory_are_checked_too(frames: Frames, role: str, named: str) -> None:
+    frames["white_dark"] = frames["dark"]
+    for wrong, fault in ((frames[role] * 1.0, "float64"), (frames[role][1:], "uint16 of shape 42×53")):
+        with pytest.raises(CaptureError, match=f"^{named}: is {fault}"):
+            Capture(**cast("Any", frames | {role: wrong}), sensor=SENSOR)

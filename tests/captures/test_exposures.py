@@ -34,7 +34,12 @@ def test_whichever_dark_matches_is_taken() -> None:
 
 @pytest.mark.parametrize(
     ("exposures", "what"),
-    [(Exposures(10, 5, 10), "white 5 ms"), (Exposures(10, 5, 5), "raw frame 10 ms"), (Exposures(9, 9, 3), "9 ms")],
+    [
+        (Exposures(10, 5, 10), "white 5 ms"),
+        (Exposures(10, 5, 5), "raw frame 10 ms"),
+        (Exposures(9, 9, 3), "9 ms"),
+        (Exposures(10, 10.015, 10), "white 10.015 ms"),
+    ],
 )
 def test_a_biased_camera_needs_matching_darks(exposures: Exposures, what: str) -> None:
     with pytest.raises(ReferenceFrameError, match=what):
@@ -54,3 +59,7 @@ def test_an_unbiased_camera_scales_its_dark_by_time() -> None:
 def test_a_time_must_be_one(time: float) -> None:
     with pytest.raises(CaptureError, match="exposure white_ms"):
         Exposures(10, time, 10)
+
+
+def test_a_microsecond_and_an_hour_are_times() -> None:
+    assert Exposures(1e-3, 3.6e6, 10).white_over_raw == 3.6e9

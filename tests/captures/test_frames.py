@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -257,7 +258,10 @@ class TestBits:
     def test_mixed_alignment_is_refused(self, tmp_path: Path) -> None:
         write_frame(tmp_path / "raw.tif", frame() << 6)
         write_frame(tmp_path / "white.tif", frame(1))
-        with pytest.raises(CaptureError, match="neither 10 low bits nor 10 high bits"):
+        fault = (
+            r"white\.tif: has values up to \d+ that .* and raw\.tif reaches \d{5}: .* neither 10 low bits nor 10 high"
+        )
+        with pytest.raises(CaptureError, match=fault):
             read_frames([tmp_path / "raw.tif", tmp_path / "white.tif"], SENSOR)
 
     def test_a_wrong_option_is_refused(self, path: Path) -> None:
@@ -276,6 +280,15 @@ class TestBits:
         assert (read.data[0, 0], read.data[0, 1]) == (1023, 0)
         assert np.abs(read.data / 1023 - data / 255).max() < 1e-3
         assert np.array_equal(read_frame(path).data, data)
+
+    def test_a_camera_of_eight_bits_is_taken_as_it_is(self, path: Path) -> None:
+        camera = replace(SENSOR, bit_depth=8, saturation=255)
+        data = (frame() >> 2).astype(np.uint8)
+        for stored in (data, data.astype(np.uint16)):
+            write_frame(path, stored)
+            read = read_frame(path, camera)
+            assert np.array_equal(read.data, data)
+            assert not read.eight_bit
 
     def test_mixed_depths_are_refused(self, tmp_path: Path) -> None:
         write_frame(tmp_path / "raw.tif", frame())

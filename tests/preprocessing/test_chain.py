@@ -149,6 +149,17 @@ class TestMasks:
         np.testing.assert_array_equal(reasons == Reason.SATURATED, tiles)
 
     @SENSORS
+    def test_no_place_hides_a_saturated_pixel(self, sensor: MosaicSensor) -> None:
+        raw, white, dark = scene(sensor)
+        references = prepare_references(white, dark, sensor)
+        area, (rows, columns) = sensor.active_area, sensor.pattern
+        for row, column in np.ndindex(area.height, area.width):
+            one = raw.copy()
+            one[area.top + row, area.left + column] = 1023
+            found = np.argwhere(raw_reasons(one, references))
+            assert found.tolist() == [[row // rows, column // columns]]
+
+    @SENSORS
     def test_a_saturated_white_masks_too(self, sensor: MosaicSensor) -> None:
         raw, white, dark = scene(sensor)
         white[pixel(sensor, 0, 3, 24)] = 1023
@@ -198,6 +209,17 @@ class TestMasks:
         assert cube.mask.all()
         tile = (raw.astype(float) - dark)[3, 1:3]
         assert cube.data[0, 0, 3] == pytest.approx(matrix[3, :2] @ tile / (matrix[3, :2].sum() * 200), rel=1e-4)
+
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_a_band_that_cancels_out_but_for_rounding_is_not_divided_by(self, sign: int) -> None:
+        raw, _, dark = scene(BEFORE)
+        matrix = BEFORE.band_matrix().copy()
+        matrix[3] = 0
+        matrix[3, :3] = sign * 0.1, sign * 0.2, -sign * 0.3
+        hopeless = replace(BEFORE, correction=SpectralCorrection(matrix, after_division=False))
+        assert preprocess(raw, prepare_references(dark + np.uint16(200), dark, hopeless)).invalid_counts() == {
+            "dark": 12
+        }
 
     @SENSORS
     def test_a_raw_frame_as_dark_as_the_dark(self, sensor: MosaicSensor) -> None:
@@ -314,6 +336,8 @@ def test_frames_of_another_shape_or_type_are_refused() -> None:
             preprocess(wrong, references)
     with pytest.raises(CaptureError, match="white reference"):
         prepare_references(white[1:], dark, AFTER)
+    with pytest.raises(CaptureError, match="dark reference: is uint16 of shape"):
+        prepare_references(white, dark[1:], AFTER)
     with pytest.raises(CaptureError, match="dark reference of the white"):
         prepare_references(white, dark, AFTER, white_dark=dark[1:])
 

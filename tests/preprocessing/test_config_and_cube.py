@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from gliomap.errors import CubeError, UsageError
 from gliomap.preprocessing import HyperCube, PreprocessingConfig, Reason
@@ -24,6 +26,7 @@ def test_a_configuration_survives_as_plain_values() -> None:
     assert PreprocessingConfig.from_dict(config.as_dict()) == config
     assert PreprocessingConfig.from_dict({}) == PreprocessingConfig()
     assert PreprocessingConfig.from_dict({"dark_fraction": 0}).dark_fraction == 0
+    assert PreprocessingConfig.from_dict({"min_brightness": 0}).min_brightness == 0
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,7 @@ def test_a_configuration_survives_as_plain_values() -> None:
         {"dark_fraction": 1.0},
         {"dark_fraction": float("nan")},
         {"min_brightness": -1},
+        {"min_brightness": True},
         {"min_brightness": float("inf")},
     ],
 )
@@ -58,18 +62,18 @@ def test_invalid_pixels_are_counted_by_reason() -> None:
     assert all(reason.text and not any(map(str.isdigit, reason.text)) for reason in Reason)
 
 
-def test_a_crop_inside() -> None:
-    crop = small_cube().cropped(1, 1, 2, 3)
-    assert (crop.height, crop.width, crop.n_bands) == (2, 3, 3)
-    assert np.array_equal(crop.data, small_cube().data[1:3, 1:4])
-    assert crop.invalid_counts() == {"saturated": 1, "dark": 2}
-
-
-def test_a_crop_over_the_edge_is_outside_there() -> None:
-    crop = small_cube().cropped(-1, 3, 3, 4)
-    assert crop.invalid_counts() == {"outside": 4 + 2 * 2}
-    assert not crop.data[crop.reasons == Reason.OUTSIDE].any()
-    assert np.array_equal(crop.data[1:, :2], small_cube().data[:2, 3:])
+@given(st.integers(-4, 5), st.integers(-5, 6), st.integers(1, 9), st.integers(1, 9))
+def test_a_crop_is_a_window_on_a_plain_that_is_outside(row: int, column: int, height: int, width: int) -> None:
+    cube = small_cube()
+    data = np.pad(cube.data, ((9, 18), (9, 18), (0, 0)))
+    reasons = np.pad(cube.reasons, (9, 18), constant_values=int(Reason.OUTSIDE))
+    window = np.s_[9 + row : 9 + row + height, 9 + column : 9 + column + width]
+    assume((reasons[window] != Reason.OUTSIDE).any())
+    crop = cube.cropped(row, column, height, width)
+    assert np.array_equal(crop.data, data[window])
+    assert np.array_equal(crop.reasons, reasons[window])
+    assert np.array_equal(crop.mask, reasons[window] == 0)
+    assert bool(crop.invalid_counts()) == bool(reasons[window].any())
 
 
 @pytest.mark.parametrize("window", [(4, 0, 2, 2), (0, 0, 0, 2), (-2, 0, 2, 2), (0, 5, 1, 1)])

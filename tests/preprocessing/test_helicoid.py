@@ -25,8 +25,10 @@ def test_the_moving_average_shrinks_at_the_ends() -> None:
     assert np.allclose(moving_average(ramp), [1, 1.5, 2, 3, 4, 5, 5.5, 6])
     assert np.array_equal(moving_average(ramp, 1), ramp)
     assert np.allclose(moving_average(np.array([1.0, 3.0], np.float32)), [2, 2])  # shorter than its window
-    with pytest.raises(CubeError, match="window of 4"):
-        moving_average(ramp, 4)
+    assert moving_average(ramp.astype(np.float64)).dtype == np.float32
+    for window in (4, 0, -1):
+        with pytest.raises(CubeError, match=f"window of {window}"):
+            moving_average(ramp, window)
 
 
 def test_bands_are_dropped_and_decimated_with_their_wavelengths() -> None:
@@ -50,6 +52,8 @@ def test_too_few_bands(call: Callable[[], object]) -> None:
 def test_the_chain(cube: np.ndarray) -> None:
     result = helicoid_chain(cube, WAVES)
     assert result.data.shape == (4, 6, 128)
+    assert result.wavelengths_nm is not None
+    assert result.wavelengths_nm[[0, -1]].tolist() == [WAVES[56], WAVES[699]]
     assert result.mask.all()
     assert np.array_equal(result.data.min(axis=2), np.zeros((4, 6)))
     assert np.allclose(result.data.max(axis=2), 1)

@@ -93,6 +93,45 @@ def test_nothing_is_unpickled(tmp_path: Path, cube: HyperCube) -> None:
         load_npz(stored(tmp_path / "cube.npz", cube=odd, mask=cube.mask, reasons=cube.reasons))
 
 
+def test_arrays_that_other_programs_wrote(tmp_path: Path, cube: HyperCube) -> None:
+    plain = {"cube": cube.data, "mask": cube.mask, "reasons": cube.reasons}
+    for changes in (
+        {"cube": np.asfortranarray(cube.data), "mask": np.asfortranarray(cube.mask)},
+        {"cube": cube.data.astype(">f4")},
+    ):
+        again = load_npz(stored(tmp_path / "cube.npz", **(plain | changes)))
+        assert np.array_equal(again.data, cube.data)
+        assert again.data.dtype.isnative
+        assert np.array_equal(again.mask, cube.mask)
+    for units in (np.array(3), np.array(["a", "b"])):
+        assert load_npz(stored(tmp_path / "cube.npz", **plain, units=units)).units == "unknown"
+
+
+def test_another_format_of_numpy_s_is_refused(tmp_path: Path, cube: HyperCube) -> None:
+    save_npz(cube, tmp_path / "cube.npz")
+    content = (tmp_path / "cube.npz").read_bytes()
+    (tmp_path / "later.npz").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "cube.npz") as archive:
+        arrays = {name: archive.read(name) for name in archive.namelist()}
+    for header in (b"\x93NUMPY\x02\x00", b"\x93NUMPX\x01\x00"):
+        with zipfile.ZipFile(tmp_path / "later.npz", "w") as archive:
+            for name, array in arrays.items():
+                archive.writestr(name, header + array[len(header) :])
+        with pytest.raises(CubeError, match="no array of format 1"):
+            load_npz(tmp_path / "later.npz")
+
+
+def test_what_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "large.npz").open("wb") as stream:
+        stream.truncate(2**30 + 1)
+    with pytest.raises(CubeError, match="is 1024 MiB; the limit is 1024"):
+        load_npz(tmp_path / "large.npz")
+    monkeypatch.setattr("gliomap.preprocessing._npz._MAX_BYTES", 3000)
+    np.savez_compressed(tmp_path / "bomb.npz", cube=np.zeros((40, 50, 3), np.float32))
+    with pytest.raises(CubeError, match=r"cube\.npy declares 24,128 bytes"):
+        load_npz(tmp_path / "bomb.npz")
+
+
 def test_a_huge_header_costs_no_memory(tmp_path: Path) -> None:
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (10**6, 10**6, 25)})

@@ -92,6 +92,13 @@ def test_the_normalisations_on_one_spectrum() -> None:
 
 
 @pytest.mark.parametrize("kind", ["brightness", "snv", "minmax", "area", "none"])
+def test_each_spectrum_is_normalised_by_itself(kind: Normalisation) -> None:
+    cube = np.random.default_rng(2).uniform(-0.2, 1, (4, 3, 5)).astype(np.float32)
+    alone = [[normalise(spectrum[None], kind)[0] for spectrum in row] for row in cube]
+    assert np.allclose(normalise(cube, kind), alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["brightness", "snv", "minmax", "area", "none"])
 def test_spectra_without_brightness_become_zero(kind: Normalisation) -> None:
     dim = np.array([[0, 0, 0], [1e-7, -1e-7, 1e-7]], np.float32)
     assert not normalise(dim, kind).any()
@@ -133,7 +140,10 @@ def test_what_was_normalised_is_known_from_what_was_not(kind: Normalisation) -> 
     taken_for = {other for other in ("brightness", "snv", "minmax", "area") if is_normalised(spectra, other)}
     assert taken_for == {kind}
     assert is_normalised(reflectance, "none")
+    assert is_normalised(np.full((9, 25), 1e-7, np.float32), "none")
     assert is_normalised(reflectance[:0], kind)
+    masked = np.concatenate([spectra, np.zeros_like(spectra)])
+    assert is_normalised(masked, kind), "pixels that were masked are zero and stay so"
     # A few strange pixels make no other chain.
     spectra[:4] *= 2
     assert is_normalised(spectra, kind)

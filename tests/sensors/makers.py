@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["MATRICES", "PEAKS", "numbers", "second_shape"]
+__all__ = ["MATRICES", "PEAKS", "first_shape", "numbers", "second_shape"]
 
 PEAKS = (700.0, 500.0, 800.0, 600.0)
 MATRICES = {
@@ -56,4 +56,32 @@ def second_shape(*, attribute: bool = False, points: bool = True, **matrices: li
         f"<bands>{bands}</bands></filter_zone></filter_zones></filter_info><system_info><spectral_correction_info>"
         f"<correction_matrices>{blocks}</correction_matrices></spectral_correction_info></system_info>"
         "</sensor_calibration>"
+    )
+
+
+def first_shape(*, peaks: bool = True, responses: bool = True) -> str:
+    """A calibration file of the first shape, of a 2×2 mosaic behind a band-pass filter."""
+    grid = np.arange(450.0, 851.0, 10.0)
+
+    def band(position: int, peak: float) -> str:
+        told = f'<peaks><peak order="1"><wavelength_nm>{peak}</wavelength_nm></peak></peaks>' if peaks else ""
+        curve = numbers(np.exp(-(((grid - peak) / 20) ** 2)))
+        told += f"<response_composition><data>{curve}</data></response_composition>" if responses else ""
+        return f'<band pattern_position_index="{position}">{told}</band>'
+
+    bands = "".join(band(position, peak) for position, peak in reversed(list(enumerate(PEAKS))))
+    rows = "".join(
+        f"<band><wavelength_nm>{500 + 100 * i}</wavelength_nm><custom_spectral_correction><data>{numbers(row)}</data>"
+        "</custom_spectral_correction></band>"
+        for i, row in reversed(list(enumerate(MATRICES["long pass"])))
+    )
+    return (
+        "<sensor_calibration><sensor_info><width>12</width><height>9</height><input_bpp>12</input_bpp></sensor_info>"
+        "<filter_info><filter_area><offset_x>1</offset_x><offset_y>0</offset_y><width>10</width><height>8</height>"
+        "</filter_area><pattern_width>2</pattern_width><pattern_height>2</pattern_height><calibration_info>"
+        "<measurement_range_start_nm>450</measurement_range_start_nm><measurement_range_end_nm>850"
+        "</measurement_range_end_nm></calibration_info>"
+        f"<spectral_correction_info><virtual_bands>{rows}</virtual_bands></spectral_correction_info>"
+        f"<rejection_filter><type> long pass </type><filter_response><data>{numbers(grid > 550)}</data>"
+        f"</filter_response></rejection_filter><bands>{bands}</bands></filter_info></sensor_calibration>"
     )

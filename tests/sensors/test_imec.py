@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gliomap.errors import GlioMapError, SensorError
-from gliomap.sensors import get_sensor, read_imec_xml, read_sensor_toml, sensor_table, write_sensor_toml
-from sensors.makers import MATRICES, PEAKS, second_shape
+from gliomap.sensors import ActiveArea, get_sensor, read_imec_xml, read_sensor_toml, sensor_table, write_sensor_toml
+from sensors.makers import MATRICES, PEAKS, first_shape, second_shape
 from support import shared
 
 REAL = ("data", "sensors", "CMV2K-SSM5x5-600_875-5.5.9.2.xml")
@@ -61,6 +61,36 @@ def test_the_real_sensor_can_be_imported_as_toml(tmp_path: Path) -> None:
     assert read_sensor_toml(tmp_path / "s.toml").fingerprint() == sensor.fingerprint()
 
 
+def test_the_first_shape(tmp_path: Path) -> None:
+    sensor = read_imec_xml(written(tmp_path, first_shape()))
+    area = sensor.active_area
+    assert (area.top, area.left, area.height, area.width) == (0, 1, 8, 10)
+    assert sensor.frame_shape == (9, 12)
+    assert sensor.wavelengths_nm.tolist() == [500, 600]
+    assert sensor.correction is not None
+    assert np.allclose(sensor.correction.matrix, MATRICES["long pass"])
+    assert sensor.correction.bandpass == "long pass"
+    assert sensor.band_of_position == (1, 0, 1, 1)
+    assert sensor.responses is not None
+    # The filter at 500 nm sees only what its flank lets through.
+    assert sensor.responses.peaks_nm().tolist() == [700, 560, 800, 600]
+    assert sensor.responses.values[1].max() == 1
+
+
+def test_peaks_or_responses_are_enough(tmp_path: Path) -> None:
+    sensor = read_imec_xml(written(tmp_path, first_shape(responses=False)))
+    assert sensor.responses is None
+    assert sensor.band_of_position == (1, 0, 1, 1)
+    assert read_imec_xml(written(tmp_path, first_shape(peaks=False))).band_of_position == (1, 1, 1, 1)
+    with pytest.raises(SensorError, match="neither responses nor peaks"):
+        read_imec_xml(written(tmp_path, first_shape(peaks=False, responses=False)))
+
+
+def test_one_row_that_sums_to_one_is_no_matrix_for_reflectance(tmp_path: Path) -> None:
+    sensor = read_imec_xml(written(tmp_path, second_shape(only=[[1.0, 0, 0, 0], [0, 0.02, 0, 0]])))
+    assert not sensor.correction_after_division
+
+
 @pytest.mark.parametrize("attribute", [False, True])
 @pytest.mark.parametrize("points", [False, True])
 def test_the_second_shape(tmp_path: Path, attribute: bool, points: bool) -> None:
@@ -90,6 +120,17 @@ def test_the_mounted_filter_selects_the_matrix(tmp_path: Path) -> None:
         get_sensor(path)
     with pytest.raises(SensorError, match="2 is not there"):
         read_imec_xml(path, correction=2)
+
+
+def test_what_the_only_zone_leaves_out_stands_above_it(tmp_path: Path) -> None:
+    text = second_shape()
+    start, end = text.index("<pattern_width>"), text.index("<bands>")
+    moved = text[:start] + text[end:]
+    path = written(tmp_path, moved.replace("<filter_zones>", f"{text[start:end]}<filter_zones>"))
+    assert read_imec_xml(path, correction=0).active_area == ActiveArea(1, 1, 8, 10)
+    path = written(tmp_path, text.replace("</filter_zone>", "</filter_zone><filter_zone/>", 1))
+    with pytest.raises(SensorError, match="has 2 zones; one is supported"):
+        read_imec_xml(path, correction=0)
 
 
 def test_one_matrix_needs_no_choice(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from gliomap.sensors import (
     import_sensor,
     list_sensors,
     read_sensor_toml,
+    sensor_file,
     user_registry,
     write_sensor_toml,
 )
@@ -82,6 +83,17 @@ def test_a_file_that_is_not_there(name: str, tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SensorError):
         get_sensor(name)
+
+
+def test_a_description_is_named_by_its_path(tmp_path: Path) -> None:
+    for name in ("theatre.toml", "THEATRE.TOML"):
+        path = tmp_path / name
+        write_sensor_toml(get_sensor("nemesis"), path)
+        assert get_sensor(path).fingerprint() == get_sensor("nemesis").fingerprint()
+        assert sensor_file(path) == path
+    assert sensor_file("nemesis") is None
+    assert sensor_file("cameras/one.xml") == sensor_file("cameras/one.xml#2") == Path("cameras/one.xml")
+    assert sensor_file("ONE.XML#0") == Path("ONE.XML")
 
 
 def test_an_imported_sensor_is_known_by_name(tmp_path: Path, own_registry: Path) -> None:

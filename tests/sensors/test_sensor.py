@@ -123,8 +123,36 @@ def test_the_fingerprint_changes_with_what_changes_a_cube_and_with_nothing_else(
     assert len({sensor.fingerprint(), *(other.fingerprint() for other in others)}) == len(others) + 1
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"frame_shape": (10, 13)},
+        {"frame_shape": (9, 14)},
+        {"active_area": ActiveArea(0, 2, 8, 10)},
+        {"active_area": ActiveArea(1, 1, 8, 10)},
+        {"active_area": ActiveArea(1, 2, 6, 10)},
+        {"active_area": ActiveArea(1, 2, 8, 8)},
+        {"pattern": (4, 1)},
+        {"bit_depth": 13},
+        {"band_of_position": (0, 2, 3, 1)},
+        {"has_bias_offset": False},
+        {"correction": SpectralCorrection(np.eye(4)[[1, 3, 0, 2]], after_division=True)},
+    ],
+    ids=str,
+)
+def test_no_fact_of_a_camera_is_left_out_of_its_fingerprint(change: dict[str, object]) -> None:
+    assert two_by_two(**change).fingerprint() != two_by_two().fingerprint()
+
+
+def test_the_active_area_is_the_part_of_a_frame_with_filters() -> None:
+    rows, columns = np.indices((9, 13))
+    sensor = two_by_two()
+    assert np.array_equal(sensor.active(rows), np.broadcast_to(np.arange(1, 9)[:, None], (8, 10)))
+    assert np.array_equal(sensor.active(columns), np.broadcast_to(np.arange(2, 12), (8, 10)))
+
+
 def test_a_smaller_frame_keeps_the_camera() -> None:
-    sensor = replace(get_sensor("nemesis"), defective_pixels=np.array([[7, 7], [900, 900]]))
+    sensor = replace(get_sensor("nemesis"), defective_pixels=np.array([[7, 7], [33, 7], [7, 43], [900, 900]]))
     small = resized(sensor, 6, 8)
     assert small.frame_shape == (33, 43)
     assert small.cube_shape == (6, 8)
@@ -168,6 +196,17 @@ def test_the_table_has_a_row_for_each_band() -> None:
     assert all(row.peak_nm is not None and abs(row.peak_nm - row.wavelength_nm) <= 1 for row in rows)
     assert all(row.fwhm_nm is not None and 8.5 < row.fwhm_nm < 17 for row in rows)
     assert sorted(position for row in rows for position in row.positions) == list(range(25))
+
+
+def test_the_width_of_a_filter_ends_where_its_measurement_does() -> None:
+    grid = np.arange(500.0, 601.0)
+    curves = np.exp(-4 * np.log(2) * ((grid - np.array([[550.0], [500.0], [600.0]])) / [[10.0], [12.0], [16.0]]) ** 2)
+    sensor = two_by_two(
+        wavelengths_nm=np.array([500.0, 550.0, 560.0, 600.0]),
+        band_of_position=(1, 0, 3, 2),
+        responses=Responses(grid, np.vstack([curves, np.ones_like(grid)])),
+    )
+    assert [row.fwhm_nm for row in sensor_table(sensor)] == pytest.approx([6, 10, 100, 8], abs=0.05)
 
 
 def test_the_table_of_a_sensor_without_responses_says_so_and_shows_the_noise_gain() -> None:

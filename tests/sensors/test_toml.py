@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gliomap.errors import GlioMapError, SensorError
-from gliomap.sensors import get_sensor, read_sensor_toml, write_sensor_toml
+from gliomap.sensors import MosaicSensor, Responses, get_sensor, read_sensor_toml, write_sensor_toml
 
 SMALL = """
 format = 1
@@ -32,9 +33,21 @@ def described(tmp_path: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["nemesis", "generic-nir-5x5"])
-def test_a_sensor_survives_writing_and_reading(name: str, tmp_path: Path) -> None:
-    sensor = get_sensor(name)
+GENERIC = get_sensor("generic-nir-5x5")
+assert GENERIC.responses is not None
+
+
+@pytest.mark.parametrize(
+    "sensor",
+    [
+        get_sensor("nemesis"),
+        GENERIC,
+        replace(GENERIC, responses=Responses(GENERIC.responses.wavelengths_nm, GENERIC.responses.values)),
+        replace(GENERIC.uncorrected(), has_bias_offset=False, defective_pixels=np.array([[3, 4], [7, 0]])),
+    ],
+    ids=["nemesis", "generic", "no pass-band", "uncorrected"],
+)
+def test_a_sensor_survives_writing_and_reading(sensor: MosaicSensor, tmp_path: Path) -> None:
     write_sensor_toml(sensor, tmp_path / "s.toml")
     again = read_sensor_toml(tmp_path / "s.toml")
     assert again.fingerprint() == sensor.fingerprint()
@@ -49,6 +62,7 @@ def test_a_small_description_is_enough(tmp_path: Path) -> None:
     sensor = read_sensor_toml(described(tmp_path, SMALL))
     assert sensor.correction is None
     assert sensor.has_bias_offset
+    assert not sensor.wavelengths_nominal
     assert sensor.cube_shape == (2, 2)
 
 
@@ -58,6 +72,18 @@ def test_bands_follow_from_responses(tmp_path: Path) -> None:
     sensor = read_sensor_toml(described(tmp_path, text))
     assert sensor.wavelengths_nm.tolist() == [500, 600, 700, 800]
     assert sensor.band_of_position == (2, 0, 1, 3)
+
+
+def test_what_a_model_of_responses_leaves_out_is_as_the_reference_says(tmp_path: Path) -> None:
+    model = "[response_model]\npeaks_nm = [500, 600, 700, 800]\nfwhm_nm = [9, 9, 9, 9]\npassband_nm = [450, 850]\n"
+    told = "neighbour_leak = 0\nlobe_height = 0\nefficiency_at_end = 1\nedge_nm = 6\ngrid_nm = [400, 1000, 1]\n"
+    lobe = "lobe_height = 0.2\n"
+    for short, long in ((model, model + told), (model + lobe, model + lobe + "lobe_ratio = 0.74\nlobe_fwhm_nm = 14\n")):
+        read = [read_sensor_toml(described(tmp_path, SMALL + text)).responses for text in (short, long)]
+        assert read[0] is not None
+        assert read[1] is not None
+        assert np.array_equal(read[0].wavelengths_nm, read[1].wavelengths_nm)
+        assert np.array_equal(read[0].effective(), read[1].effective())
 
 
 @pytest.mark.parametrize(
@@ -80,6 +106,11 @@ def test_bands_follow_from_responses(tmp_path: Path) -> None:
         ("band_of_position = [0, 1, 2, 3]", "band_of_position = [0, 1, 2, 3]\n[responses]\nvalues = [[1, 2]]", "either wavelengths_nm or start_nm"),
         ("band_of_position = [0, 1, 2, 3]", "band_of_position = [0, 1, 2, 3]\n[response_model]\npeaks_nm = [500]\nfwhm_nm = [9]\npassband_nm = [400, 900]", "1 peaks for a pattern"),
         ("band_of_position = [0, 1, 2, 3]", "band_of_position = [0, 1, 2, 3]\n[response_model]\npeaks_nm = [500]\nfwhm_nm = [9, 9]\npassband_nm = [400, 900]", "1 peaks and 2 widths"),
+        ("band_of_position = [0, 1, 2, 3]", "band_of_position = [0, 1, 2, 3]\n[responses]\nstart_nm = 5\nvalues = [[1, 2]]", "either wavelengths_nm or start_nm"),
+        ("band_of_position = [0, 1, 2, 3]", "band_of_position = [0, 1, 2, 3]\n[responses]\nwavelengths_nm = [5, 6]\nvalues = [[1, 2], [1]]", "differ in length"),
+        ("band_of_position = [0, 1, 2, 3]", "band_of_position = [0, 1, 2, 3]\n[response_model]\npeaks_nm = [500]\nfwhm_nm = [9]\npassband_nm = [400, 900]\ngrid_nm = [400, 500, 1e-4]", "3 to 100,000 samples"),
+        ("band_of_position = [0, 1, 2, 3]", "band_of_position = [0, 1, 2, 3]\n[response_model]\npeaks_nm = [500]\nfwhm_nm = [9]\npassband_nm = [400, 900]\ngrid_nm = [400, 500, 100]", "3 to 100,000 samples"),
+        ("band_of_position = [0, 1, 2, 3]", "band_of_position = [0, 1, 2, 3]\n[responses]\nwavelengths_nm = [5, 6]\nvalues = [[1, 2]]\n[response_model]\npeaks_nm = [500]\nfwhm_nm = [9]\npassband_nm = [400, 900]", "either responses or response_model"),
     ],
 )  # fmt: skip
 def test_a_wrong_description_is_refused_by_field(tmp_path: Path, old: str, new: str, fault: str) -> None:

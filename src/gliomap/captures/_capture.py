@@ -117,10 +117,11 @@ def read_capture(
         taken_at=frames[0].taken_at,
         references_taken_at=_older(frames[1:3]),
     )
-    findings = _named(inspect_capture(capture), paths)
+    findings = inspect_capture(capture)
     if frames[0].eight_bit:
         coarse = f"has 8 bits for a sensor of {sensor.bit_depth}: spectra are coarser"
-        findings = (*findings, Finding("warning", paths[0].name, coarse))
+        findings = (*findings, Finding("warning", "raw frame", coarse))
+    findings = _named(findings, paths)
     for finding in findings:
         if finding.severity != "error":
             _log.warning(str(finding))

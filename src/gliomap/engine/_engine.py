@@ -335,4 +335,4 @@ class Engine:
 def _by_tiles(frame: _Float32, references: References) -> _Float32:
     """A view (h, tile rows, w, tile columns) of the active part of a frame."""
     (height, width), (rows, columns) = references.sensor.cube_shape, references.sensor.pattern
-    return references.active(frame).reshape(height, rows, width, columns)
+    return references.sensor.active(frame).reshape(height, rows, width, columns)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,6 @@ _UInt16 = npt.NDArray[np.uint16]
 _Float32 = npt.NDArray[np.float32]
 _Bool = npt.NDArray[np.bool_]
 _Indices = npt.NDArray[np.int64]
-_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 _SMALLEST_FRACTION = 1e-6
 """Of full scale: what is divided by is never less, even where `dark_fraction` is 0."""
@@ -67,10 +65,6 @@ class References:
     def matrix(self) -> _Float32:
         """float32 (bands, positions): M."""
         return self.chain.band_matrix().astype(np.float32)
-
-    def active(self, frame: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
-        """The part of a frame that has filters (a view)."""
-        return self.sensor.active(frame)
 
 
 def chain_sensor(sensor: MosaicSensor, config: PreprocessingConfig) -> MosaicSensor:

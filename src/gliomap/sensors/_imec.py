@@ -92,7 +92,7 @@ class _Calibration:
         self.root = root
         self.name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:100] or "imec"
         self.file = path.name
-        self.filters = root if root.tag == "filter_info" else _need(root, ".//filter_info")
+        self.filters = _need(root, ".//filter_info")
         zones = self.filters.findall("filter_zones/filter_zone")
         if len(zones) > 1:
             raise SensorError("filter_zones", f"has {len(zones)} zones; one is supported", _REMEDY)

@@ -30,9 +30,7 @@ def user_registry() -> Path:
 
 def list_sensors() -> tuple[str, ...]:
     """Names that `get_sensor` knows, sorted: packaged ones and the user's."""
-    folder = user_registry()
-    own = (path.stem for path in folder.glob("*.toml")) if folder.is_dir() else ()
-    return tuple(sorted({*_packaged(), *own}))
+    return tuple(sorted({*_packaged(), *(path.stem for path in user_registry().glob("*.toml"))}))
 
 
 def get_sensor(name_or_path: str | Path) -> MosaicSensor:

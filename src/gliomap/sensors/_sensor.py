@@ -121,11 +121,6 @@ class SpectralCorrection:
             )
         _freeze(self, "matrix")
 
-    def noise_gain(self) -> npt.NDArray[np.float64]:
-        """(bands,) factor by which each row amplifies noise that is independent and equal at all positions."""
-        gain: npt.NDArray[np.float64] = np.sqrt((self.matrix**2).sum(axis=1))
-        return gain
-
 
 @dataclass(frozen=True, eq=False)
 class MosaicSensor:
