@@ -19,15 +19,15 @@ def cube_of(data: np.ndarray, mask: np.ndarray | None = None) -> HyperCube:
 
 
 def test_bands_are_chosen_by_wavelength_where_known() -> None:
-    red, green, blue = (WAVELENGTHS[band] for band in bands_for_rgb(25, WAVELENGTHS))
-    assert red == pytest.approx(670, abs=13)
-    assert green == pytest.approx(770, abs=13)
-    assert blue == pytest.approx(890, abs=13)
+    assert bands_for_rgb(25, WAVELENGTHS) == (1, 9, 19)  # 672, 769 and 890 nm
+    assert bands_for_rgb(5, np.array([500.0, 645, 795, 890, 900])) == (1, 2, 3)
 
 
 def test_bands_are_chosen_by_place_where_wavelengths_are_unknown_or_elsewhere() -> None:
     assert bands_for_rgb(25, None) == (1, 10, 19)
     assert bands_for_rgb(25, np.linspace(400, 600, 25)) == (1, 10, 19)
+    assert bands_for_rgb(5, np.array([500.0, 644, 795, 890, 900])) == (0, 2, 3), "26 nm from the red"
+    assert bands_for_rgb(5, np.array([500.0, 600, 670, 770, 790])) == (0, 2, 3), "no third one for the blue"
 
 
 @pytest.mark.parametrize("n_bands", [1, 2, 3, 25, 826])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from gliomap.errors import TaxonomyError, UsageError
 from gliomap.preprocessing import Reason
@@ -29,7 +32,9 @@ from gliomap.rendering import (
     synthetic_rgb,
     upscale,
 )
-from gliomap.rendering._layout import WARNING_PAPER
+from gliomap.rendering._layout import WARNING_PAPER, dimmed
+from gliomap.rendering._legend import PAPER, SOFT_INK
+from gliomap.rendering._paint import HATCH_DARK, HATCH_LIGHT
 from gliomap.rendering._text import fit, line_height, plain, text_width, wrap
 from gliomap.taxonomy import THESIS_CLASSES
 from rendering.scene import Scene, make_scene
@@ -108,7 +113,8 @@ class TestOverlay:
         over = overlay(white, tumour, by_confidence=True).astype(int)
         redness = (over[..., 0] - over[..., 1]).ravel()
         assert (np.diff(redness) >= 0).all()
-        assert redness[0] > 0.3 * redness[-1] > 0
+        assert redness[-1] == pytest.approx(0.6 * 255, abs=1)
+        assert redness[0] == pytest.approx(0.35 * redness[-1], abs=1)
 
     def test_scale_enlarges(self, scene: Scene) -> None:
         assert overlay(synthetic_rgb(scene.cube), scene.map, scale=2).shape == (120, 180, 3)
@@ -235,7 +241,119 @@ class TestLegend:
         assert any("without colour" in line for line in drawn)
 
 
+@dataclass(frozen=True)
+class Words:
+    """A text that was drawn, and the pixels that it takes."""
+
+    text: str
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[Words]:
+    """Every text that is drawn while the test runs, with its place."""
+    words: list[Words] = []
+    original = ImageDraw.ImageDraw.text
+
+    def record(self: ImageDraw.ImageDraw, xy: tuple[int, int], text: str, **rest: Any) -> None:
+        if text:
+            left, top, right, bottom = self.textbbox(xy, text, font=rest.get("font"))
+            words.append(Words(text, int(left), int(top), round(right), round(bottom)))
+        original(self, xy, text, **rest)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", record)
+    return words
+
+
+def readable(words: list[Words], picture: np.ndarray) -> None:
+    """All words lie on the picture, and none over others."""
+    height, width = picture.shape[:2]
+    for one in words:
+        assert 0 <= one.left < one.right <= width, one
+        assert 0 <= one.top < one.bottom <= height, one
+    for one, other in itertools.combinations(words, 2):
+        apart = one.right <= other.left or other.right <= one.left or one.bottom <= other.top or other.bottom <= one.top
+        assert apart, f"{one} lies over {other}"
+
+
+class TestReading:
+    @pytest.mark.parametrize(("width", "size"), [(330, 15), (24 * 18, 18)])
+    @pytest.mark.parametrize("compared", [False, True])
+    def test_no_words_of_a_legend_are_cut_or_lie_over_others(
+        self, scene: Scene, written: list[Words], width: int, size: int, compared: bool
+    ) -> None:
+        picture = legend(scene.map, truth=scene.truth if compared else None, width=width, size=size)
+        assert picture.shape[1] == width
+        readable(written, picture)
+        assert written[-1].text == DISCLAIMER
+
+    def test_its_colour_stands_before_the_name_of_each_class(self, scene: Scene, written: list[Words]) -> None:
+        picture = legend(scene.map)
+        places = {one.text: one for one in written}
+        for row in legend_rows(scene.map)[:6]:
+            name = places[row.name]
+            before = {tuple(colour) for colour in picture[name.top : name.bottom, : name.left].reshape(-1, 3).tolist()}
+            swatch = {HATCH_DARK, HATCH_LIGHT} if row.swatch == "hatch" else {row.swatch}
+            assert swatch <= before <= swatch | {PAPER, SOFT_INK}
+
+    def test_panels_are_shown_whole_with_their_words_beside_them(self, written: list[Words]) -> None:
+        titles = ["short", "a title that is longer than its panel is wide", "third", "fourth"]
+        hues = [(200, 10 * n, 0) for n in range(5)]  # the last is the legend's
+        panels = [
+            Panel(title, np.full((60 + 10 * n, 90 - 10 * n, 3), hues[n], np.uint8), f"of panel {n}\nin two lines")
+            for n, title in enumerate(titles)
+        ]
+        beside = np.full((70, 40, 3), hues[4], np.uint8)
+        picture = arrange(panels, beside, title="Patient", subtitle="held out")
+        for n, panel in enumerate(panels):
+            height, width = panel.picture.shape[:2]
+            rows, columns = np.nonzero((picture == hues[n]).all(axis=2))
+            assert len(rows) == (height - 2) * (width - 2), "whole but for its frame"
+            assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (height - 2, width - 2)
+            (title,) = (one for one in written if one.text.split()[0] == panel.title.split()[0])
+            (caption,) = (one for one in written if one.text == f"of panel {n}")
+            assert title.bottom < rows.min() < rows.max() < caption.top
+            assert abs(title.left - columns.min()) < 5
+            assert abs(caption.left - columns.min()) < 5
+        assert (picture == hues[4]).all(axis=2).sum() == 70 * 40
+        readable(written, picture)
+        for one in written:
+            under = picture[one.top : one.bottom, one.left : one.right]
+            assert (under == under[..., :1]).all(), "grey on white, none on a panel"
+
+    @pytest.mark.parametrize("shape", [(217, 409), (434, 818), (240, 200)])
+    def test_the_reason_for_no_map_stands_in_the_middle(self, written: list[Words], shape: tuple[int, int]) -> None:
+        panel = blank_panel(*shape, TestBlankedMap.REASON)
+        readable(written, panel)
+        assert " ".join(one.text for one in written) == f"No map {TestBlankedMap.REASON}"
+        assert all(abs(one.left + one.right - shape[1]) < 6 for one in written)
+        assert abs(written[0].top + written[-1].bottom - shape[0]) < 20
+
+    def test_several_panels_fill_a_screen_in_landscape(self) -> None:
+        height, width = arrange([Panel("", np.zeros((60, 90, 3), np.uint8))] * 4).shape[:2]
+        assert 1.2 < width / height < 1.8
+
+
 class TestPictures:
+    def test_the_overlay_s_picture_holds_the_overlay(self, scene: Scene) -> None:
+        rgb = synthetic_rgb(scene.cube)
+        counts = {
+            scale: (overlay_picture(scene.map, rgb, opacity=1, scale=scale) == (0, 0, 255)).all(axis=2).sum()
+            for scale in (1, 3)
+        }
+        pixels = int((scene.map.labels == 3).sum())
+        assert counts[3] - counts[1] == pytest.approx((9 - 1) * pixels, abs=4 * 270)  # less the frame round it
+
+    def test_what_lies_under_labels_is_dark_and_grey(self) -> None:
+        grey = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+        under = dimmed(grey)
+        assert (under == under[..., :1]).all()
+        assert (np.diff(under[0, :, 0].astype(int)) >= 0).all()
+        assert 0 < under.min() < under.max() < 128
+
     def test_four_panels_with_truth_and_two_without(self, scene: Scene, drawn: list[str]) -> None:
         rgb = synthetic_rgb(scene.cube)
         map_picture(scene.map, rgb, truth=scene.truth)
