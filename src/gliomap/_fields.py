@@ -1,13 +1,16 @@
-"""What is wrong with the fields of a file, in one line."""
+"""Fields of files and answers: what holds for all of them, and what is wrong with some, in one line."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-if TYPE_CHECKING:
-    from pydantic import ValidationError
+__all__ = ["Fields", "field_faults"]
 
-__all__ = ["field_faults"]
+
+class Fields(BaseModel):
+    """Frozen; unknown ones are refused, so that a slip of the pen is noticed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def field_faults(error: ValidationError, most: int = 1) -> str:

@@ -153,6 +153,17 @@ def write_bundle(
 
     Card and hashes are made here; `manifest.files` is replaced.
 
+    Parameters
+    ----------
+    path
+        Where to.
+    manifest
+        What the bundle says about itself.
+    cube_graph, frame_graph
+        ONNX; without a frame graph the manifest says why in `no_frame`.
+    overwrite
+        Replace an earlier bundle at `path`.
+
     Raises
     ------
     OutputExistsError

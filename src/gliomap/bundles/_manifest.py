@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, JsonValue, ValidationError, model_validator
 
-from gliomap._fields import field_faults
+from gliomap._fields import Fields, field_faults
 from gliomap.bundles._container import FRESH
 from gliomap.errors import BundleError, GlioMapError
 from gliomap.preprocessing import PreprocessingConfig, chain_sensor
@@ -56,19 +56,14 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 _Dimension = int | str
 
 
-class _Part(BaseModel):
-    # Unknown fields are refused: whoever adds one that matters raises the format version.
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FileRecord(_Part):
+class FileRecord(Fields):
     """Hash and size of one file of the bundle."""
 
     sha256: _Sha256
     bytes: _Count
 
 
-class TensorRecord(_Part):
+class TensorRecord(Fields):
     """Input or output of a graph; a dimension that is a word is free, and the same wherever the word stands."""
 
     name: str
@@ -76,7 +71,7 @@ class TensorRecord(_Part):
     shape: tuple[_Dimension, ...]
 
 
-class GraphRecord(_Part):
+class GraphRecord(Fields):
     """One graph: its inputs and outputs in order."""
 
     opset: int = OPSET
@@ -84,7 +79,7 @@ class GraphRecord(_Part):
     outputs: tuple[TensorRecord, ...]
 
 
-class SensorInfo(_Part):
+class SensorInfo(Fields):
     """The camera that frames must come from, with all that inference needs of its calibration (no responses)."""
 
     name: str
@@ -166,7 +161,7 @@ class SensorInfo(_Part):
         return sensor
 
 
-class ModelInfo(_Part):
+class ModelInfo(Fields):
     """The model behind the graphs."""
 
     name: str
@@ -176,7 +171,7 @@ class ModelInfo(_Part):
     parameters: _Count = 0
 
 
-class Backend(_Part):
+class Backend(Fields):
     """One backend on which the graphs were run at export, and what came out.
 
     `agreement` is the share of pixels whose label is the model's own; `largest_difference` is over all probabilities.
@@ -192,7 +187,7 @@ class Backend(_Part):
     threads: Annotated[int, Field(ge=1)] | None = None
 
 
-class Training(_Part):
+class Training(Fields):
     """Where the weights come from."""
 
     study: str
@@ -205,9 +200,9 @@ class Training(_Part):
     same_patient: tuple[str, ...] = Field(default=(), description="Patients on both sides: metrics then overstate.")
     labelled: dict[str, dict[str, _Count]] = Field(default={}, description="Role → class → labelled pixels.")
     seed: int
-    settings: dict[str, JsonValue] = {}
+    settings: dict[str, JsonValue] = Field(default={})
     epochs: _Count = 0
-    packages: dict[str, str] = {}
+    packages: dict[str, str] = Field(default={})
     python: str = ""
     platform: str = ""
     commit: str | None = None
@@ -215,7 +210,7 @@ class Training(_Part):
     notes: tuple[str, ...] = ()
 
 
-class Measured(_Part):
+class Measured(Fields):
     """A metric with its interval over patients, where there is one."""
 
     value: FiniteFloat
@@ -224,9 +219,10 @@ class Measured(_Part):
     patients: _Count | None = None
 
 
-class Manifest(_Part):
+class Manifest(Fields):
     """What a bundle says about itself. See docs/reference for each field."""
 
+    # Unknown fields are refused: whoever adds one that matters raises the version.
     format_version: Literal[1, 2] = 2
     name: Annotated[str, Field(min_length=1, max_length=200)]
     created_at: datetime
@@ -240,9 +236,9 @@ class Manifest(_Part):
     sensor: SensorInfo | None
     graphs: dict[Literal["cube", "frame"], GraphRecord]
     no_frame: str | None = Field(default=None, description="Why there is no frame.onnx.")
-    backends: dict[str, Backend] = {}
+    backends: dict[str, Backend] = Field(default={})
     training: Training | None = Field(default=None, description="null where nothing is known about it.")
-    metrics: dict[str, Measured] = {}
+    metrics: dict[str, Measured] = Field(default={})
     measured_on: str | None = Field(default=None, description="What the metrics were measured on.")
     intended_use: str = INTENDED_USE
     notes: tuple[str, ...] = ()
@@ -287,6 +283,15 @@ def frame_graph_record(chain: MosaicSensor, n_classes: int, *, fixed_rows: bool 
     """Inputs and outputs of the frame graph for a sensor as the chain sees it.
 
     Its rows are free, so that a frame can be classified in strips; `fixed_rows` as format version 1 had them.
+
+    Parameters
+    ----------
+    chain
+        As `gliomap.preprocessing.chain_sensor` gives it.
+    n_classes
+        C of the outputs.
+    fixed_rows
+        Name the frame's rows as a number.
     """
     frame: tuple[_Dimension, _Dimension] = chain.frame_shape
     height: _Dimension

@@ -57,7 +57,22 @@ class Finding:
 
 
 def require_frame(frame: npt.NDArray[np.generic], sensor: MosaicSensor, thing: str) -> None:
-    """Raise `CaptureError` unless `frame` is uint16 in the sensor's shape."""
+    """Refuse a frame that is not uint16 in the sensor's shape.
+
+    Parameters
+    ----------
+    frame
+        As it was read.
+    sensor
+        Whose frame it should be.
+    thing
+        What the message calls it.
+
+    Raises
+    ------
+    CaptureError
+        It is not.
+    """
     if frame.dtype != np.uint16 or frame.shape != sensor.frame_shape:
         rows, columns = sensor.frame_shape
         raise CaptureError(
@@ -112,6 +127,15 @@ def check_raw(
 ) -> tuple[Finding, ...]:
     """Like `inspect_raw`, and a frame that cannot belong to its references is refused.
 
+    Parameters
+    ----------
+    raw, white, dark
+        uint16 frames in the sensor's shape, digital numbers in the low bits.
+    sensor
+        Whose frames they are.
+    exposures
+        Exposure times in ms, where they differ.
+
     Raises
     ------
     CaptureError
@@ -133,7 +157,18 @@ def inspect_references(
     white_dark: _UInt16 | None = None,
     exposures: Exposures | None = None,
 ) -> tuple[Finding, ...]:
-    """Like `check_references`, but errors are findings too."""
+    """Like `check_references`, but errors are findings too.
+
+    Parameters
+    ----------
+    white, dark, sensor, white_dark, exposures
+        As of `check_references`.
+
+    Raises
+    ------
+    CaptureError
+        A frame of another shape or type.
+    """
     frames = {"white reference": white, "dark reference": dark}
     if white_dark is not None:
         frames["dark reference of the white"] = white_dark
@@ -152,7 +187,22 @@ def inspect_references(
 def inspect_raw(
     raw: _UInt16, white: _UInt16, dark: _UInt16, sensor: MosaicSensor, exposures: Exposures | None = None
 ) -> tuple[Finding, ...]:
-    """What is conspicuous in a raw frame next to its references."""
+    """What is conspicuous in a raw frame next to its references.
+
+    Parameters
+    ----------
+    raw, white, dark
+        uint16 frames in the sensor's shape, digital numbers in the low bits.
+    sensor
+        Whose frames they are.
+    exposures
+        Exposure times in ms, where they differ.
+
+    Raises
+    ------
+    CaptureError
+        A frame of another shape or type.
+    """
     require_frame(raw, sensor, "raw frame")
     image, bright, black = (sensor.active(frame) for frame in (raw, white, dark))
     findings = []

@@ -77,6 +77,18 @@ def read_frames(
     """Read frames of one camera and session, which share their bit alignment.
 
     A dark frame alone may be too dim to show how its bits are aligned; its brighter companions show it.
+
+    Parameters
+    ----------
+    paths
+        TIFF files.
+    sensor, msb_aligned
+        As of `read_frame`.
+
+    Raises
+    ------
+    CaptureError
+        As of `read_frame`, or frames that disagree.
     """
     return _frames(
         paths, [read_tiff(path, sensor.frame_shape if sensor else None) for path in paths], sensor, msb_aligned

@@ -171,11 +171,12 @@ def score(
     """Send a frame to an endpoint: the map back, and the times."""
     from gliomap._files import refuse_existing
     from gliomap.deploy.azure import score_in_azure
+    from gliomap.engine import RESULT
 
     if white is None or dark is None:
         raise UsageError("azure score", "has no references", "Give --white and --dark.")
     if out is not None:
-        refuse_existing(out, overwrite=ui.overwrite, mark="result.json")
+        refuse_existing(out, overwrite=ui.overwrite, mark=RESULT)
     if dry_run:
         chosen = f" --deployment-name {deployment}" if deployment else ""
         tell_command(ui, f"az ml online-endpoint invoke --name {endpoint}{chosen} --request-file REQUEST.json")

@@ -6,8 +6,8 @@ import errno
 import json
 import sys
 import traceback
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any
 
 from gliomap.errors import GlioMapError, MachineError, UsageError, exit_code, machine_error
 
@@ -65,7 +65,9 @@ def report(error: BaseException, *, as_json: bool, verbose: bool) -> int:
     return code
 
 
-def fault_hook(as_json: bool, verbose: bool) -> Any:
+def fault_hook(
+    *, as_json: bool, verbose: bool
+) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:
     """Make the `sys.excepthook` for faults that nobody foresaw; Python itself then exits with code 1."""
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

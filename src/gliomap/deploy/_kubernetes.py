@@ -20,6 +20,17 @@ _HEAD = "# GlioMap {version}, bundle {identity}. Research software, not a medica
 def render_kubernetes(request: ClusterRequest, bundle: Path, out: Path, *, overwrite: bool = False) -> list[Path]:
     """Write manifests for `bundle` into the folder `out` and return their paths.
 
+    Parameters
+    ----------
+    request
+        What to run.
+    bundle
+        Which pods are to have, a folder or a .zip.
+    out
+        Folder to make.
+    overwrite
+        Replace an earlier one.
+
     Raises
     ------
     BundleError

@@ -155,7 +155,22 @@ def run_local(request: LocalRequest, tool: ContainerTool) -> LocalContainer:
 
 
 def stop_local(name: str, tool: ContainerTool, *, grace_s: int = GRACE_S) -> None:
-    """End a container in an orderly way, after `grace_s` seconds in any way, and remove it."""
+    """End a container in an orderly way, after `grace_s` seconds in any way, and remove it.
+
+    Parameters
+    ----------
+    name
+        Of the container.
+    tool
+        What runs it.
+    grace_s
+        Seconds until it is killed.
+
+    Raises
+    ------
+    MachineError
+        The tool fails.
+    """
     tool.output("stop", "-t", str(grace_s), name)
     tool.output("rm", name)
 

@@ -41,6 +41,15 @@ class ContainerTool:
     def output(self, *arguments: str, environment: Mapping[str, str] | None = None, errors_too: bool = False) -> str:
         """Run it and return what it prints, on standard error only if asked for.
 
+        Parameters
+        ----------
+        *arguments
+            After the tool's name.
+        environment
+            Variables over those of this process.
+        errors_too
+            Standard error as well.
+
         Raises
         ------
         MachineError
@@ -48,7 +57,7 @@ class ContainerTool:
         """
         done = self._run(arguments, environment)
         if done.returncode != 0:
-            raise self.failure(arguments[0], done.returncode, done.stderr.splitlines())
+            raise self._failure(arguments[0], done.returncode, done.stderr.splitlines())
         return (done.stdout + done.stderr if errors_too else done.stdout).strip()
 
     def succeeds(self, *arguments: str) -> bool:
@@ -81,10 +90,9 @@ class ContainerTool:
                 process.terminate()
                 raise
         if process.returncode != 0:
-            raise self.failure(arguments[0], process.returncode, list(tail))
+            raise self._failure(arguments[0], process.returncode, list(tail))
 
-    def failure(self, command: str, code: int, said: list[str]) -> MachineError:
-        """Make the error of a command that failed."""
+    def _failure(self, command: str, code: int, said: list[str]) -> MachineError:
         told = "".join(f"\n  {line}" for line in said[-_TAIL:] if line.strip())
         return MachineError(
             f"{self.name} {command}",

@@ -3,12 +3,19 @@
 from gliomap.engine._backend import BACKENDS, PRECISIONS, BackendName, Precision, backend_version
 from gliomap.engine._engine import Engine
 from gliomap.engine._map import TissueMap
+from gliomap.engine._map_files import LABELS, MAP, MAP_FILES, OVERLAY, PROBABILITIES, RESULT, npy_bytes
 from gliomap.engine._references import DatedReferences
 from gliomap.engine._summary import ClassShare, class_shares, invalid_counts
 
 __all__ = [
     "BACKENDS",
+    "LABELS",
+    "MAP",
+    "MAP_FILES",
+    "OVERLAY",
     "PRECISIONS",
+    "PROBABILITIES",
+    "RESULT",
     "BackendName",
     "ClassShare",
     "DatedReferences",
@@ -18,4 +25,5 @@ __all__ = [
     "backend_version",
     "class_shares",
     "invalid_counts",
+    "npy_bytes",
 ]

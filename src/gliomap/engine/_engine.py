@@ -92,12 +92,23 @@ class Engine:
         max_reference_age: timedelta | None = None,
         sensor: MosaicSensor | None = None,
     ) -> Engine:
-        """Open a bundle, a folder or a .zip; `sensor` is the camera in use, if it is to be checked.
+        """Open a bundle.
+
+        Parameters
+        ----------
+        path
+            A folder or a .zip.
+        backend, threads, precision, max_reference_age
+            As of `Engine`.
+        sensor
+            The camera in use, if it is to be checked.
 
         Raises
         ------
         BundleError
             The bundle is damaged, incomplete, too new, or of another sensor.
+        UsageError
+            As of `Engine`.
         """
         bundle = open_bundle(path, sensor)
         return cls(bundle, backend=backend, threads=threads, precision=precision, max_reference_age=max_reference_age)

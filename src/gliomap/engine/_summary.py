@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from gliomap._fields import Fields
 from gliomap.engine._map import TissueMap
 from gliomap.preprocessing import reason_counts
 
 __all__ = ["ClassShare", "class_shares", "invalid_counts"]
 
 
-class ClassShare(BaseModel):
+class ClassShare(Fields):
     """One class in the map."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     index: int = Field(ge=1, description="Value in the labels; channel index − 1 of the probabilities.")
     name: str

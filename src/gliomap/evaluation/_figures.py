@@ -86,6 +86,17 @@ def confusion_figure(
     One hue from light to dark with the numbers written in: readable in print and to the colour-blind.
     A class that nobody labelled has an empty row that says so.
 
+    Parameters
+    ----------
+    result
+        Of one test.
+    classes
+        What was told apart.
+    path
+        An existing file is replaced.
+    title, subtitle
+        Above the picture.
+
     Raises
     ------
     UsageError

@@ -132,6 +132,15 @@ def false_tumour(
     """Tumour marked where nobody labelled any; None where somebody did, or where no class is tumour.
 
     Labelled pixels count where they are `compared` (H, W).
+
+    Parameters
+    ----------
+    truth
+        (H, W) class indices 0…C, 0 = not labelled.
+    tissue
+        Map of the same size.
+    compared
+        (H, W), where labels count.
     """
     tumour = tumour_indices(tissue.classes)
     if not tumour or np.isin(truth, tumour).any():

@@ -30,7 +30,17 @@ def picture_stem(model_title: str, tested: str, protocol: str) -> str:
 
 
 def picture_name(stem: str, version: int, kind: str = "") -> str:
-    """'STEM_version_1.png'; `kind` tells further pictures of the same test apart: 'STEM_version_1_overlay.png'."""
+    """'STEM_version_1.png'; `kind` tells further pictures of the same test apart: 'STEM_version_1_overlay.png'.
+
+    Parameters
+    ----------
+    stem
+        From `picture_stem`.
+    version
+        Counted up where pictures are there already.
+    kind
+        'overlay', …; empty for the map itself.
+    """
     return f"{stem}_version_{version}{'_' + kind if kind else ''}.png"
 
 

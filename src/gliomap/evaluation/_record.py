@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from gliomap._fields import Fields
 from gliomap._files import write_json
 from gliomap.evaluation._distance import DistanceBin
 from gliomap.evaluation._intervals import Interval
@@ -28,10 +29,8 @@ from gliomap.taxonomy import ClassSet
 __all__ = ["CaptureRecord", "EvaluationRecord", "EvaluationTimes", "FoldRecord", "read_evaluation", "record_tables"]
 
 
-class CaptureRecord(BaseModel):
+class CaptureRecord(Fields):
     """One tested capture."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     patient: str
     metrics: Metrics
@@ -48,20 +47,16 @@ class CaptureRecord(BaseModel):
     pictures: tuple[str, ...] = Field(description="Files beside metrics.json.")
 
 
-class EvaluationTimes(BaseModel):
+class EvaluationTimes(Fields):
     """Seconds that the stages of a test took, as the thesis measured them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     preparing_test_data: float = Field(description="Reading cubes and ground truth.")
     predicting: float = Field(description="The graph on whole captures.")
     generating_maps: float = Field(description="Drawing maps and overlays.")
 
 
-class FoldRecord(BaseModel):
+class FoldRecord(Fields):
     """One fold of the protocol, tested by its own model."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(description="Empty where there is one fold only.")
     trained: tuple[str, ...] = Field(description="Patients whose pixels the weights were learned from.")
@@ -74,14 +69,12 @@ class FoldRecord(BaseModel):
     notes: tuple[str, ...] = ()
 
 
-class EvaluationRecord(BaseModel):
+class EvaluationRecord(Fields):
     """Content of RUN/evaluation/metrics.json.
 
     Metrics that are not defined are null and stand in no mean. `patients` and `pooled` count each
     labelled pixel of their test captures once; `intervals` count each patient once.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     gliomap: str = Field(description="Version that evaluated.")

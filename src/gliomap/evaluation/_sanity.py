@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from gliomap._fields import Fields
 from gliomap._files import write_json
 from gliomap.evaluation._intervals import Interval
 from gliomap.evaluation._reading import read_record
@@ -25,11 +26,7 @@ INSTRUMENTS: dict[Instrument, str] = {
 """Name → what it does and how to read it."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SanityScore(_Record):
+class SanityScore(Fields):
     """One test patient; null where a figure is not defined."""
 
     overall_accuracy: float | None
@@ -37,7 +34,7 @@ class SanityScore(_Record):
     tumour_sensitivity: float | None
 
 
-class SanityPoint(_Record):
+class SanityPoint(Fields):
     """One size of the training, or the only one."""
 
     training_patients: int | None = Field(description="How many patients trained; null in the oracle.")
@@ -47,7 +44,7 @@ class SanityPoint(_Record):
     tumour_sensitivity: Interval | None
 
 
-class SanityRecord(_Record):
+class SanityRecord(Fields):
     """Content of RUN/sanity/NAME.json."""
 
     format: Literal[1] = 1

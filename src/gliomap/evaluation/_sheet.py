@@ -94,6 +94,15 @@ def picture_of(study: Study, capture: str, sensor: SensorLike | None = None) -> 
     Made from reflectance where the raw frames and their sensor are there, since normalised brightness
     has lost light and shade; else from the prepared cube.
 
+    Parameters
+    ----------
+    study
+        As `open_study` gives it.
+    capture
+        One of its `capture_ids`.
+    sensor
+        Instead of the one that study.toml names.
+
     Raises
     ------
     StudyError, CubeError, CaptureError

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from gliomap._fields import Fields
 from gliomap._files import write_json
 from gliomap.evaluation._metrics import Metrics
 from gliomap.evaluation._record import EvaluationRecord, EvaluationTimes
@@ -18,20 +19,16 @@ from gliomap.taxonomy import ClassSet
 __all__ = ["EvaluationSummary", "TumourFigures", "summarise"]
 
 
-class TumourFigures(BaseModel):
+class TumourFigures(Fields):
     """Tumour against everything else; null where not defined."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     accuracy: float | None
     sensitivity: float | None
     specificity: float | None
 
 
-class EvaluationSummary(BaseModel):
+class EvaluationSummary(Fields):
     """Content of RUN/evaluation/summary.json: figures over all tested pixels together."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     tested: tuple[str, ...] = Field(description="Patients.")
@@ -46,7 +43,19 @@ class EvaluationSummary(BaseModel):
     def of(
         cls, metrics: Metrics, classes: ClassSet, tested: Sequence[str], times: EvaluationTimes | None
     ) -> EvaluationSummary:
-        """The figures of a run, or of one of its folds."""
+        """The figures of a run, or of one of its folds.
+
+        Parameters
+        ----------
+        metrics
+            Over all tested pixels together.
+        classes
+            What was told apart.
+        tested
+            Patients.
+        times
+            Of the test; None where they were not measured.
+        """
         return cls(
             tested=tuple(tested),
             pixels=metrics.n,

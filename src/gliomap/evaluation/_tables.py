@@ -87,7 +87,17 @@ def summary_line(result: Metrics, classes: ClassSet) -> str:
 
 
 def class_table(result: Metrics, classes: ClassSet, title: str = "By class, one versus the rest") -> Table:
-    """Accuracy, sensitivity, specificity, precision, F1 and ROC AUC of each class."""
+    """Accuracy, sensitivity, specificity, precision, F1 and ROC AUC of each class.
+
+    Parameters
+    ----------
+    result
+        Of one test.
+    classes
+        What was told apart.
+    title
+        Above the table.
+    """
     rows = tuple(
         (
             name,
@@ -111,7 +121,17 @@ def class_table(result: Metrics, classes: ClassSet, title: str = "By class, one 
 
 
 def overall_table(groups: Mapping[str, Metrics], classes: ClassSet, title: str = "Overall") -> Table:
-    """One row per group (a capture, a patient, all together)."""
+    """One row per group (a capture, a patient, all together).
+
+    Parameters
+    ----------
+    groups
+        Name of a row → its metrics.
+    classes
+        What was told apart.
+    title
+        Above the table.
+    """
     tumour = tumour_indices(classes)
     names = tuple(f"{classes.names[index - 1]} sens." for index in tumour)
     rows = tuple(
@@ -138,7 +158,17 @@ def overall_table(groups: Mapping[str, Metrics], classes: ClassSet, title: str =
 
 
 def confusion_table(result: Metrics, classes: ClassSet, title: str = "Confusion matrix, pixels") -> Table:
-    """Rows are true classes, columns predicted ones."""
+    """Rows are true classes, columns predicted ones.
+
+    Parameters
+    ----------
+    result
+        Of one test.
+    classes
+        What was told apart.
+    title
+        Above the table.
+    """
     rows = tuple(
         (name, *(f"{count:,}" for count in row)) for name, row in zip(classes.names, result.confusion, strict=True)
     )

@@ -47,6 +47,15 @@ class Graphs:
 def build_graphs(network: Classifier, sensor: MosaicSensor | None, config: PreprocessingConfig) -> Graphs:
     """Build `cube.onnx` and, where the sensor is known, `frame.onnx`.
 
+    Parameters
+    ----------
+    network
+        With its weights.
+    sensor
+        Whose frames `frame.onnx` takes; None where unknown.
+    config
+        The preprocessing of its training cubes.
+
     Raises
     ------
     ModelError
@@ -321,7 +330,7 @@ def _network(build: _Builder, network: DenseNetwork, data: str) -> str:
         data = build("Pad", data, build.integers(0, 0, padding, padding, 0, 0, padding, padding))
         padding = 0
     for layer in operators:
-        data = _OPERATORS[type(layer)](build, layer, data, padding)
+        data = _layer(build, layer, data, padding)
         padding = 0
     return data
 
@@ -335,26 +344,20 @@ def _operators(layers: Sequence[Layer]) -> list[Layer]:
     return ordered
 
 
-def _convolution(build: _Builder, layer: Any, data: str, padding: int) -> str:
-    return build(
-        "Conv",
-        data,
-        build.real(layer.weight),
-        build.real(layer.bias),
-        kernel_shape=list(layer.weight.shape[2:]),
-        dilations=[layer.dilation] * 2,
-        pads=[padding] * 4,
-    )
-
-
-def _pool(build: _Builder, layer: Any, data: str, padding: int) -> str:
-    del padding
-    return build("MaxPool", data, kernel_shape=[layer.size] * 2, strides=[1, 1])
-
-
-def _relu(build: _Builder, layer: Any, data: str, padding: int) -> str:
-    del layer, padding
-    return build("Relu", data)
-
-
-_OPERATORS: dict[type, Callable[[_Builder, Any, str, int], str]] = {Conv: _convolution, MaxPool: _pool, Relu: _relu}
+def _layer(build: _Builder, layer: Layer, data: str, padding: int) -> str:
+    """One layer; only a convolution pads."""
+    match layer:
+        case Conv(weight, bias, dilation):
+            return build(
+                "Conv",
+                data,
+                build.real(weight),
+                build.real(bias),
+                kernel_shape=list(weight.shape[2:]),
+                dilations=[dilation] * 2,
+                pads=[padding] * 4,
+            )
+        case MaxPool(size):
+            return build("MaxPool", data, kernel_shape=[size] * 2, strides=[1, 1])
+        case Relu():
+            return build("Relu", data)

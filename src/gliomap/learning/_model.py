@@ -78,6 +78,21 @@ class TissueModel(Protocol):
 
         `validation` holds pixels of other patients, or None. Where `checkpoint` is given, the state
         of training goes there now and then, and training continues from one that is already there.
+
+        Parameters
+        ----------
+        training
+            Pixels with a label.
+        validation
+            Pixels of other patients, or None.
+        config
+            The settings.
+        checkpoint
+            A file.
+        observer
+            Called after each epoch.
+        track
+            Told how the work advances.
         """
         ...
 
@@ -95,7 +110,19 @@ class TissueModel(Protocol):
 
 
 def predict(model: TissueModel, source: PatchSource, *, batch_size: int = BATCH, track: Track = silent) -> Floats:
-    """Probabilities of all pixels of a source, (N, C) float32, in its order; one batch of windows at a time."""
+    """Probabilities of all pixels of a source, (N, C) float32, in its order; one batch of windows at a time.
+
+    Parameters
+    ----------
+    model
+        Trained.
+    source
+        N pixels.
+    batch_size
+        Windows in memory at a time.
+    track
+        Told how the work advances.
+    """
     result = np.zeros((len(source), model.n_classes), np.float32)
     batches = -(-len(source) // batch_size)
     for which in track(source.batches(batch_size), "predicting", batches):
@@ -107,6 +134,15 @@ def predict_map(model: TissueModel, cube: HyperCube, *, batch_size: int = BATCH,
     """Probabilities of a whole cube, (H, W, C) float32, patch by patch; 0 where it is masked.
 
     This is the plain way that a bundle's graph is held against. For use on frames take the engine.
+
+    Parameters
+    ----------
+    model
+        Trained.
+    cube
+        (H, W, B), preprocessed as for the training.
+    batch_size, track
+        As of `predict`.
     """
     source = PatchSource.every_pixel(cube, model.window)
     result = np.zeros((cube.height, cube.width, model.n_classes), np.float32)

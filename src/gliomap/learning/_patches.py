@@ -61,7 +61,24 @@ class LabelledCube:
     def from_cube(
         cls, capture: str, patient: str, cube: HyperCube, codes: npt.NDArray[np.uint16], classes: ClassSet
     ) -> LabelledCube:
-        """Put a cube and its (H, W) map of tissue codes together; invalid pixels lose their label."""
+        """Put a cube and its (H, W) map of tissue codes together; invalid pixels lose their label.
+
+        Parameters
+        ----------
+        capture, patient
+            Whose they are.
+        cube
+            Its masked spectra become 0.
+        codes
+            (H, W) uint16; 0 where nobody labelled.
+        classes
+            Which codes make which class; others are 0.
+
+        Raises
+        ------
+        CubeError
+            Cube and map differ in size.
+        """
         if codes.shape != cube.mask.shape:
             raise CubeError(
                 capture,

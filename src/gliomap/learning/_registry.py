@@ -287,6 +287,17 @@ def model_kind(name: str) -> ModelKind:
 def build_model(name: str, n_bands: int, n_classes: int, *, seed: int = 0, hidden: int | None = None) -> TissueModel:
     """An untrained model; the same seed gives the same first weights.
 
+    Parameters
+    ----------
+    name
+        In `MODELS`.
+    n_bands, n_classes
+        Of the spectra and of the labels.
+    seed
+        Of the first weights.
+    hidden
+        First hidden width, of the one model that has it.
+
     Raises
     ------
     ModelError

@@ -143,6 +143,13 @@ def checked_bundle(
 ) -> Bundle:
     """A bundle in memory, checked as `export_bundle` checks it; `Engine(bundle)` runs it. Its identity is empty.
 
+    Parameters
+    ----------
+    model, info, reduced_precision, threads, track
+        As of `export_bundle`.
+    path
+        What messages call it.
+
     Raises
     ------
     ExportMismatchError, ModelError

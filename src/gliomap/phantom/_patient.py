@@ -217,6 +217,15 @@ def draw_patients(patients: int, *, seed: int = 0, difficulty: str | Difficulty 
 
     A patient depends on the size of the cohort, since draws are stratified over it.
 
+    Parameters
+    ----------
+    patients
+        How many, 1…1000.
+    seed
+        0 or more.
+    difficulty
+        A name of `DIFFICULTIES`, or a `Difficulty`.
+
     Raises
     ------
     UsageError

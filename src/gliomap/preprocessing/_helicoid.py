@@ -44,6 +44,13 @@ def moving_average(data: _Float32, window: int = 5) -> _Float32:
 def drop_bands(data: npt.NDArray[Any], first: int = 56, last: int = 126) -> npt.NDArray[Any]:
     """Drop bands at both ends of the last axis (a view); works on wavelengths as well.
 
+    Parameters
+    ----------
+    data
+        (…, B).
+    first, last
+        How many to drop at the beginning and at the end.
+
     Raises
     ------
     CubeError

@@ -66,6 +66,8 @@ def map_picture(
         (H, W, 3) uint8, from `synthetic_rgb`.
     truth
         (H, W) class indices 0…C of the labelled pixels, 0 = not labelled.
+    title, subtitle
+        Above the panels.
     warnings
         What a reader must know of this frame; they stand under the title.
     scale
@@ -106,7 +108,20 @@ def overlay_picture(
     warnings: Sequence[str] = (),
     scale: int | None = None,
 ) -> Picture:
-    """The overlay with its legend; see `overlay` and `map_picture` for the parameters and errors."""
+    """The overlay with its legend; see `overlay` for the parameters and errors.
+
+    Parameters
+    ----------
+    tissue, rgb, palette, opacity, by_confidence
+        As of `overlay`.
+    title, subtitle, warnings, scale
+        As of `map_picture`.
+
+    Raises
+    ------
+    UsageError
+        As of `overlay`.
+    """
     factor = scale or fitting_scale(*tissue.labels.shape)
     over = overlay(rgb, tissue, palette, opacity=opacity, by_confidence=by_confidence, scale=factor)
     shown = legend(tissue, palette, by_confidence=by_confidence, over_picture=True)
@@ -116,7 +131,24 @@ def overlay_picture(
 def labels_on_picture(
     labels: npt.NDArray[np.integer], classes: ClassSet, rgb: Picture, palette: str = "classic", *, scale: int = 1
 ) -> Picture:
-    """Labels in pure colours on a dimmed grey picture, which shows where on the brain they lie."""
+    """Labels in pure colours on a dimmed grey picture, which shows where on the brain they lie.
+
+    Parameters
+    ----------
+    labels
+        (H, W), 0…C; 0 shows the picture.
+    classes, palette
+        Which colours.
+    rgb
+        (H, W, 3) uint8, from `synthetic_rgb`.
+    scale
+        Each pixel becomes scale × scale pixels.
+
+    Returns
+    -------
+    Picture
+        (scale·H, scale·W, 3) uint8.
+    """
     coloured = np.where((labels > 0)[:, :, None], colour_map(labels, classes, palette), dimmed(rgb))
     return upscale(coloured, scale).astype(np.uint8)
 
@@ -127,7 +159,15 @@ def dimmed(rgb: Picture) -> Picture:
 
 
 def fitting_scale(height: int, width: int, box: tuple[int, int] = (640, 860)) -> int:
-    """Largest whole factor, 1…8, at which a map of this size fits a box of (height, width) pixels."""
+    """Largest whole factor, 1…8, at which a map of this size fits a box of (height, width) pixels.
+
+    Parameters
+    ----------
+    height, width
+        Of the map, pixels.
+    box
+        (height, width), pixels.
+    """
     return max(1, min(8, box[0] // max(1, height), box[1] // max(1, width)))
 
 

@@ -93,7 +93,13 @@ def legend(
 
 
 def legend_rows(tissue: MapLike, palette: str = "classic", truth: npt.NDArray[np.integer] | None = None) -> list[Row]:
-    """Lines of the legend of a map; see `legend`."""
+    """Lines of the legend of a map; see `legend`.
+
+    Parameters
+    ----------
+    tissue, palette, truth
+        As of `legend`.
+    """
     classes = tissue.classes
     found = _counts(drawn_labels(tissue), classes)
     given = None if truth is None else _counts(truth, classes)
@@ -120,7 +126,19 @@ def legend_rows(tissue: MapLike, palette: str = "classic", truth: npt.NDArray[np
 def draw_legend(
     rows: Sequence[Row], heads: Sequence[str], notes: Sequence[str], *, width: int = 330, size: int = 15
 ) -> Picture:
-    """Draw a legend: column heads, rows, notes and, always, the disclaimer as the last line."""
+    """Draw a legend: column heads, rows, notes and, always, the disclaimer as the last line.
+
+    Parameters
+    ----------
+    rows
+        Lines with a colour.
+    heads
+        Of the columns of numbers.
+    notes
+        Sentences below.
+    width, size
+        Of the picture and of its text, pixels.
+    """
     small, margin, gap = max(9, size - 2), size, size // 2
     # Drawn on more paper than it needs, then cut: the height follows from the wrapping.
     words = sum(len(row.name) for row in rows) + sum(len(note) for note in notes) + len(DISCLAIMER)

@@ -75,6 +75,15 @@ def drawn_labels(tissue: MapLike) -> npt.NDArray[np.uint8]:
 def colour_map(labels: npt.NDArray[np.integer], classes: ClassSet, palette: str = "classic") -> Picture:
     """Colour each label, (H, W, 3) uint8; 0 is black.
 
+    Parameters
+    ----------
+    labels
+        (H, W), 0…C.
+    classes
+        Whose colours.
+    palette
+        'classic' or 'safe'.
+
     Raises
     ------
     TaxonomyError
@@ -168,7 +177,17 @@ def hatch_where(picture: Picture, where: npt.NDArray[np.bool_]) -> Picture:
 
 
 def blank_panel(height: int, width: int, reason: str, *, heading: str = "No map") -> Picture:
-    """An empty grey frame that says why there is nothing to see, (height, width, 3) uint8."""
+    """An empty grey frame that says why there is nothing to see, (height, width, 3) uint8.
+
+    Parameters
+    ----------
+    height, width
+        Pixels.
+    reason
+        In plain words; broken over lines.
+    heading
+        Above it, larger.
+    """
     image = Image.new("RGB", (width, height), BLANK_GREY)
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, 0, width - 1, height - 1), outline=HATCH_DARK, width=max(1, min(width, height) // 80))

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
-from gliomap._fields import field_faults
+from gliomap._fields import Fields, field_faults
 from gliomap.errors import SensorError
 from gliomap.sensors._correction import ResponseModel, correction_matrix_from_responses, modelled_responses
 from gliomap.sensors._sensor import (
@@ -32,19 +32,14 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 _Row = Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
 
 
-class _Model(BaseModel):
-    # Lax only where TOML is: a whole number stands for a float.
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Area(_Model):
+class _Area(Fields):
     top: _Offset
     left: _Offset
     height: _Side
     width: _Side
 
 
-class _Responses(_Model):
+class _Responses(Fields):
     """Sampled table; either an even grid (start, step) or every wavelength."""
 
     start_nm: _Positive | None = None
@@ -71,7 +66,7 @@ class _Responses(_Model):
         return Responses(grid, values, rejection)
 
 
-class _ResponseModel(_Model):
+class _ResponseModel(Fields):
     peaks_nm: Annotated[tuple[_Positive, ...], Field(min_length=1)]
     fwhm_nm: Annotated[tuple[_Positive, ...], Field(min_length=1)]
     neighbour_leak: _Share = 0.0
@@ -98,12 +93,12 @@ class _ResponseModel(_Model):
         return modelled_responses(ResponseModel(**self.model_dump()), pattern)
 
 
-class _Computed(_Model):
+class _Computed(Fields):
     fwhm_nm: _Positive = 15.0
     ridge: _Positive = 0.02
 
 
-class _Correction(_Model):
+class _Correction(Fields):
     bandpass: str = "unknown"
     after_division: bool
     matrix: Annotated[tuple[_Row, ...], Field(min_length=1)] | None = None
@@ -118,7 +113,7 @@ class _Correction(_Model):
         return self
 
 
-class _Description(_Model):
+class _Description(Fields):
     format: Literal[1]
     name: Annotated[str, Field(pattern=rf"^{NAME_PATTERN}$")]
     description: str = ""

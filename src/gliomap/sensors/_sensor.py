@@ -320,6 +320,13 @@ def resized(sensor: MosaicSensor, tiles_high: int, tiles_wide: int) -> MosaicSen
     The active area starts at the same pixel, measures `tiles_high` × `tiles_wide` whole tiles, and
     keeps the margin round it. Defective pixels that fall outside the new frame are left out.
 
+    Parameters
+    ----------
+    sensor
+        The camera.
+    tiles_high, tiles_wide
+        Rows and columns of its cube.
+
     Raises
     ------
     SensorError

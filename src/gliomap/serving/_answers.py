@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from gliomap.captures import tiff_bytes
-from gliomap.engine import TissueMap
+from gliomap.engine import LABELS, MAP, OVERLAY, PROBABILITIES, RESULT, TissueMap, npy_bytes
 from gliomap.errors import RequestError
 from gliomap.preprocessing import HyperCube
 from gliomap.rendering import Picture, map_picture, overlay_picture, synthetic_rgb
@@ -167,22 +166,16 @@ def _encoded(image: Image.Image) -> bytes:
 def packed(tissue: TissueMap, drawing: Drawing, result: bytes) -> bytes:
     """Everything as a ZIP archive; files are called as `gliomap classify -o` calls them."""
     files = {
-        "labels.npy": _npy(tissue.labels),
-        "probabilities.npy": _npy(tissue.probabilities),
-        "map.png": render("map", tissue, drawing),
-        "overlay.png": render("overlay", tissue, drawing),
-        "result.json": result,
+        LABELS: npy_bytes(tissue.labels),
+        PROBABILITIES: npy_bytes(tissue.probabilities),
+        MAP: render("map", tissue, drawing),
+        OVERLAY: render("overlay", tissue, drawing),
+        RESULT: result,
     }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name), content)
-    return buffer.getvalue()
-
-
-def _npy(array: npt.NDArray[np.generic]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array))
     return buffer.getvalue()
 
 

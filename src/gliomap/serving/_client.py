@@ -100,7 +100,17 @@ class Client:
         white_dark: FrameLike | None = None,
         exposures_ms: Mapping[str, float] | None = None,
     ) -> ReferencesAnswer:
-        """Send white and dark once per operation; `exposures_ms` has raw, white and dark where they differ."""
+        """Send white and dark once per operation.
+
+        Parameters
+        ----------
+        name
+            An id for the operation: letters, digits, '.', '_' and '-', at most 64.
+        white, dark, white_dark
+            As frames of `classify`; `white_dark` is a second dark of the white's exposure.
+        exposures_ms
+            raw, white and dark → ms, where they differ.
+        """
         answer = self._send(pair_request(name, white, dark, white_dark, exposures_ms))
         return ReferencesAnswer.model_validate_json(answer.content)
 
@@ -109,24 +119,58 @@ class Client:
         self._send(Asked("DELETE", f"/v1/references/{name}", {}))
 
     def classify(self, raw: FrameLike, references: References, *, patient: str | None = None) -> RemoteMap:
-        """Classify a frame, with references that were put, by their id, or with its own (white, dark)."""
+        """Classify a frame, with references that were put, by their id, or with its own (white, dark).
+
+        Parameters
+        ----------
+        raw
+            A TIFF file by its path or content, or numbers (rows, columns) in the frame's shape.
+        references
+            The id of those that were put, or (white, dark) of one's own.
+        patient
+            For the service's archive.
+        """
         return map_of(self._send(frame_request(raw, references, "application/x-npz", patient=patient)))
 
     def summary(self, raw: FrameLike, references: References, *, patient: str | None = None) -> ClassifyAnswer:
-        """Classify a frame, and get its map in numbers and as a small PNG."""
+        """Classify a frame, and get its map in numbers and as a small PNG.
+
+        Parameters
+        ----------
+        raw, references, patient
+            As of `classify`.
+        """
         answer = self._send(frame_request(raw, references, "application/json", patient=patient))
         return ClassifyAnswer.model_validate_json(answer.content)
 
     def picture(
         self, raw: FrameLike, references: References, kind: PictureKind = "map", *, palette: str = "classic"
     ) -> bytes:
-        """Classify a frame, and get a PNG picture."""
+        """Classify a frame, and get a PNG picture.
+
+        Parameters
+        ----------
+        raw, references
+            As of `classify`.
+        kind
+            'labels', 'map' or 'overlay'.
+        palette
+            'classic' or 'safe'.
+        """
         return self._send(frame_request(raw, references, "image/png", picture=kind, palette=palette)).content
 
     def everything(
         self, raw: FrameLike, references: References, *, patient: str | None = None, palette: str = "classic"
     ) -> dict[str, bytes]:
-        """Classify a frame, and get all files that `gliomap classify -o` writes: name → content."""
+        """Classify a frame, and get all files that `gliomap classify -o` writes: name → content.
+
+        Parameters
+        ----------
+        raw, references, patient
+            As of `classify`.
+        palette
+            'classic' or 'safe'.
+        """
         asked = frame_request(raw, references, "application/zip", patient=patient, palette=palette)
         return files_of(self._send(asked))
 
@@ -142,6 +186,22 @@ class Client:
 
         With one, each frame has its map before the next is sent; with two the service is busy while a map travels. With more
         the newest wins, and replies count the frames that were dropped.
+
+        Parameters
+        ----------
+        frames
+            As of `classify`, in the order in which they are sent.
+        references
+            The id of those that were put.
+        encoding
+            Of the maps: 'labels' is uint8, row by row.
+        in_flight
+            1 or more.
+
+        Yields
+        ------
+        StreamReply, bytes
+            The head of a reply, and its map.
         """
         url = stream_url(self.url, references, encoding)
         try:
@@ -223,7 +283,13 @@ class AsyncClient:
         white_dark: FrameLike | None = None,
         exposures_ms: Mapping[str, float] | None = None,
     ) -> ReferencesAnswer:
-        """Send white and dark once per operation."""
+        """Send white and dark once per operation.
+
+        Parameters
+        ----------
+        name, white, dark, white_dark, exposures_ms
+            As of `Client.put_references`.
+        """
         answer = await self._send(pair_request(name, white, dark, white_dark, exposures_ms))
         return ReferencesAnswer.model_validate_json(answer.content)
 
@@ -256,7 +322,13 @@ class AsyncClient:
     async def stream(
         self, frames: AsyncIterator[FrameLike], *, references: str, encoding: Literal["labels", "png"] = "labels"
     ) -> AsyncIterator[tuple[StreamReply, bytes]]:
-        """Send frames as they come, and get maps as they come; the service drops frames that it has no time for."""
+        """Send frames as they come, and get maps as they come; the service drops frames that it has no time for.
+
+        Parameters
+        ----------
+        frames, references, encoding
+            As of `Client.stream`.
+        """
         url = stream_url(self.url, references, encoding)
         try:
             opened = await connect_async(url, **stream_options(self._key, url, self._verify))

@@ -9,10 +9,11 @@ from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from gliomap._fields import Fields
 from gliomap.errors import GlioMapError, RequestError, http_status, machine_error
 from gliomap.serving._json import dump_json
 
@@ -23,10 +24,8 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 
 
-class Problem(BaseModel):
+class Problem(Fields):
     """A problem, as RFC 9457 describes it, with its remedy."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: str = Field(default="about:blank", description="Always about:blank: `title` tells the kind.")
     title: str = Field(description="Kind of the problem, such as CaptureError.", examples=["RequestError"])

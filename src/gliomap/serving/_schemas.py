@@ -5,25 +5,22 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from gliomap._fields import Fields
 from gliomap.engine import ClassShare
 from gliomap.rendering import DISCLAIMER
 
 __all__ = ["ClassifyAnswer", "Health", "ModelAnswer", "ReferencesAnswer", "ServedBy", "StreamReply"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Health(_Part):
+class Health(Fields):
     """Whether the service lives, and whether it may be sent frames."""
 
     status: str = Field(examples=["ready"])
 
 
-class ServedBy(_Part):
+class ServedBy(Fields):
     """The model that made a map."""
 
     name: str = Field(examples=["Conv2DNet_ID0006_noCV"])
@@ -31,7 +28,7 @@ class ServedBy(_Part):
     bundle: str = Field(description="SHA-256 of its manifest: the bundle's identity.")
 
 
-class ReferencesAnswer(_Part):
+class ReferencesAnswer(Fields):
     """References that are kept for one operation."""
 
     id: str = Field(examples=["or-1"])
@@ -41,7 +38,7 @@ class ReferencesAnswer(_Part):
     warnings: tuple[str, ...] = Field(description="What is conspicuous about them.")
 
 
-class ClassifyAnswer(_Part):
+class ClassifyAnswer(Fields):
     """A tissue map in numbers. Pixels that are not classified are no statement about tissue."""
 
     request_id: str
@@ -62,7 +59,7 @@ class ClassifyAnswer(_Part):
     )
 
 
-class StreamReply(_Part):
+class StreamReply(Fields):
     """Head of each message that a stream sends; the map's bytes follow it."""
 
     sequence: int = Field(ge=1, description="Number of the frame among those received, from 1.")
@@ -73,12 +70,12 @@ class StreamReply(_Part):
     classified: int = Field(default=0, ge=0)
     pixels: dict[str, int] = Field(default={}, description="Class → pixels; 0 means 'not found', not 'absent'.")
     blanked: str | None = None
-    timings_ms: dict[str, float] = {}
+    timings_ms: dict[str, float] = Field(default={})
     case: str | None = Field(default=None, description="Id in the archive.")
     problem: dict[str, Any] | None = Field(default=None, description="Why this frame has no map (RFC 9457).")
 
 
-class ModelAnswer(_Part):
+class ModelAnswer(Fields):
     """The model that is served."""
 
     name: str

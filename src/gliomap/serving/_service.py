@@ -250,7 +250,20 @@ class Service:
         )
 
     def record(self, ask: Ask, mapped: Mapped, body: bytes) -> str | None:
-        """Put a case into the archive; its id, or None without an archive. It is on disk when this returns."""
+        """Put a case into the archive; its id, or None without an archive. It is on disk when this returns.
+
+        Parameters
+        ----------
+        ask, mapped
+            What was asked, and the map.
+        body
+            Of the answer, whose hash is kept.
+
+        Raises
+        ------
+        OSError
+            The disk refuses it; nothing of the case is left then.
+        """
         if self.archive is None or self.settings.archive is None:
             return None
         from gliomap.serving.archive import Case
@@ -279,6 +292,15 @@ class Service:
 
     def keep_references(self, name: str, sent: Mapping[str, Sent], make: Callable[..., ReferencePair]) -> ReferencePair:
         """Read, check and prepare references; runs on a worker thread.
+
+        Parameters
+        ----------
+        name
+            The id that clients use.
+        sent
+            Role (white, dark, white_dark) → what was sent.
+        make
+            Puts the pair together: name, frames, hashes, engine → pair.
 
         Raises
         ------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+
+from fastapi import FastAPI
 
 from gliomap.errors import UsageError
 
@@ -12,7 +13,7 @@ __all__ = ["trace"]
 VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
-def trace(app: Any) -> bool:
+def trace(app: FastAPI) -> bool:
     """Trace requests if OTEL_EXPORTER_OTLP_ENDPOINT is set; True where they are.
 
     Exporter, service name and sampling follow OpenTelemetry's own variables. Where `opentelemetry-instrument` has set up

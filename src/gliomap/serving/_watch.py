@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gliomap._files import atomic_file
+from gliomap.engine import MAP_FILES, RESULT
 from gliomap.errors import MachineError, RequestError
 from gliomap.serving._client import Client
 from gliomap.serving._exchange import FrameLike, References
 
 __all__ = ["Scored", "score_frame", "watch"]
 
-RESULT = "result.json"
-FILES = ("labels.npy", "probabilities.npy", "map.png", "overlay.png", RESULT)
 _PERIOD_S = 0.2
 _ENDINGS = {".tif", ".tiff"}
 
@@ -65,12 +64,11 @@ def score_frame(
         The service cannot be reached, or the disk refused.
     """
     files = client.everything(raw, references, patient=patient, palette=palette)
-    unknown = set(files) - set(FILES)
-    if unknown or RESULT not in files:
+    if set(files) != set(MAP_FILES):
         raise RequestError(
             client.url, f"answered with {sorted(files)}", "Use the same version here and there.", status=502
         )
-    for name in FILES:
+    for name in MAP_FILES:
         with atomic_file(folder / f"{prefix}{name}") as temporary:
             temporary.write_bytes(files[name])
     found: dict[str, object] = json.loads(files[RESULT])
@@ -142,7 +140,7 @@ def _score(client: Client, path: Path, references: str, out: Path, patient: str 
         result = score_frame(client, path, references, out, prefix=f"{path.stem}_", patient=patient, palette=palette)
     except (RequestError, MachineError) as error:
         # The map of an earlier frame of this name must not be taken for this one's.
-        for name in FILES:
+        for name in MAP_FILES:
             (out / f"{path.stem}_{name}").unlink(missing_ok=True)
         if isinstance(error, MachineError) or error.status in (401, 403, 404):
             raise

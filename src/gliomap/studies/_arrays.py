@@ -88,6 +88,11 @@ def labelled_spectra(
         (H, W) uint16.
     classes
         Codes outside them get class 0.
+
+    Raises
+    ------
+    StudyError
+        Cube and map differ in size.
     """
     if data.shape[:2] != codes.shape:
         raise StudyError(

@@ -25,6 +25,15 @@ def check_study(study: Study, classes: ClassSet = THESIS_CLASSES, *, track: Trac
 
     Every file is read, one capture in memory at a time.
 
+    Parameters
+    ----------
+    study
+        As `open_study` gives it.
+    classes
+        Which codes make which class.
+    track
+        Told how the work advances.
+
     Raises
     ------
     MachineError

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from gliomap._fields import field_faults
+from gliomap._fields import Fields, field_faults
 from gliomap._files import write_json
 from gliomap._progress import Track, silent
 from gliomap.errors import StudyError
@@ -73,9 +73,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
 """Every protocol, by name."""
 
 
-class _Fold(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Fold(Fields):
     name: Annotated[str, Field(pattern=r"^[\w-]+$")]
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -83,10 +81,8 @@ class _Fold(BaseModel):
     pixels: PixelParts | None = None
 
 
-class _FoldsFile(BaseModel):
+class _FoldsFile(Fields):
     """splits.json."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     protocol: Annotated[str, Field(min_length=1)]

@@ -67,6 +67,15 @@ def read_prepared(path: Path, sensor: MosaicSensor | None, config: Preprocessing
     Wavelengths are the sensor's; None without one. Units are those of `config`, or `OTHER_UNITS` where the spectra are
     not normalised in its way.
 
+    Parameters
+    ----------
+    path
+        The `.mat` file.
+    sensor
+        The camera; None where unknown.
+    config
+        How the cube is said to be made.
+
     Raises
     ------
     StudyError

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from gliomap._fields import field_faults
+from gliomap._fields import Fields, field_faults
 from gliomap._files import write_text
 from gliomap.errors import StudyError, UsageError
 from gliomap.preprocessing import PreprocessingConfig
@@ -32,11 +32,7 @@ Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Patient = Annotated[str, Field(pattern=r"^ID[0-9]{4}$")]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Crop(_Model):
+class Crop(Fields):
     """Where a hand-cropped map lies in the full-size cube, in cube pixels; row and column of its first pixel, from 0."""
 
     row: Annotated[int, Field(ge=0)]
@@ -54,7 +50,7 @@ class Crop(_Model):
         return self.row + self.height <= shape[0] and self.column + self.width <= shape[1]
 
 
-class ExposureTimes(_Model):
+class ExposureTimes(Fields):
     """Exposure times of a capture's frames, ms."""
 
     raw_ms: Milliseconds
@@ -68,14 +64,14 @@ class ExposureTimes(_Model):
         return len(set(self.model_dump(exclude_none=True).values())) > 1
 
 
-class CaptureSettings(_Model):
+class CaptureSettings(Fields):
     """What is known of one capture beyond its files."""
 
     crop: Crop | None = None
     exposures: ExposureTimes | None = None
 
 
-class StudySettings(_Model):
+class StudySettings(Fields):
     """The content of study.toml.
 
     Attributes

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from gliomap._fields import field_faults
+from gliomap._fields import Fields, field_faults
 from gliomap._files import sha256_of, write_json
 from gliomap._progress import Track, silent
 from gliomap.errors import LeakageError, StudyError
@@ -30,10 +30,8 @@ ROLES = ("train", "validation", "test")
 _MAX_BYTES = 64 << 20
 
 
-class SplitFile(BaseModel):
+class SplitFile(Fields):
     """split.json."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     protocol: Annotated[str, Field(min_length=1)]

@@ -159,6 +159,15 @@ class Study:
     def capture(self, capture_id: str, sensor: SensorLike | None = None, *, strict: bool = True) -> Capture:
         """Read the raw, white and dark frames of a capture; without `strict`, unusable references are findings.
 
+        Parameters
+        ----------
+        capture_id
+            One of `capture_ids`.
+        sensor
+            Instead of the one that study.toml names.
+        strict
+            Refuse references that cannot be right.
+
         Raises
         ------
         StudyError
@@ -220,13 +229,25 @@ class Study:
     def cube_from_frames(
         self, capture_id: str, sensor: SensorLike | None = None, config: PreprocessingConfig | None = None
     ) -> HyperCube:
-        """Make the cube from tif/, whatever preProcessedImages/ holds; aligned with the map as `cube` is."""
+        """Make the cube from tif/, whatever preProcessedImages/ holds; aligned with the map as `cube` is.
+
+        Parameters
+        ----------
+        capture_id, sensor, config
+            As of `cube`.
+        """
         return self._aligned(capture_id, self.full_cube(capture_id, sensor, config))
 
     def full_cube(
         self, capture_id: str, sensor: SensorLike | None = None, config: PreprocessingConfig | None = None
     ) -> HyperCube:
-        """Make the cube from tif/ in the full size of the sensor, without any crop."""
+        """Make the cube from tif/ in the full size of the sensor, without any crop.
+
+        Parameters
+        ----------
+        capture_id, sensor, config
+            As of `cube`.
+        """
         return preprocess_capture(self.capture(capture_id, sensor), config or self.preprocessing)
 
     def is_prepared(
@@ -235,6 +256,11 @@ class Study:
         """Whether preProcessedImages/ holds the capture's cube as it is asked for.
 
         Our own files tell what they were made with. Those of others are taken to be what study.toml says.
+
+        Parameters
+        ----------
+        capture_id, sensor, config
+            As of `cube`.
         """
         if not self.has_cube(capture_id):
             return False
@@ -248,7 +274,13 @@ class Study:
     def sources(
         self, capture_id: str, sensor: SensorLike | None = None, config: PreprocessingConfig | None = None
     ) -> tuple[Path, ...]:
-        """The files that `cube` and `codes` read: the prepared cube or the three frames, and the map where there is one."""
+        """The files that `cube` and `codes` read: the prepared cube or the three frames, and the map where there is one.
+
+        Parameters
+        ----------
+        capture_id, sensor, config
+            As of `cube`.
+        """
         files = self.files(capture_id)
         prepared = self.is_prepared(capture_id, sensor, config)
         images = (files.cube,) if prepared else (files.raw, files.white, files.dark)

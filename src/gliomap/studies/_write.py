@@ -31,7 +31,19 @@ def write_frames(
     *,
     taken_at: datetime | None = None,
 ) -> None:
-    """Write the three TIFF files of a capture, each (rows, columns) uint16."""
+    """Write the three TIFF files of a capture, each (rows, columns) uint16.
+
+    Parameters
+    ----------
+    root
+        The study folder.
+    capture_id
+        Such as ID0018C09.
+    raw, white, dark
+        Digital numbers.
+    taken_at
+        Written into the files as the camera's local time; without it they hold none.
+    """
     files = capture_files(root, capture_id)
     for path, frame in ((files.raw, raw), (files.white, white), (files.dark, dark)):
         write_frame(path, frame, taken_at=taken_at)
@@ -49,6 +61,19 @@ def write_cube(
 
     Beside the layout's variable the file holds `reasons` (H×W uint8, see `Reason`) and, if it is given,
     `chain` (see `chain_of`). Other readers do not miss them.
+
+    Parameters
+    ----------
+    root
+        The study folder.
+    capture_id
+        Such as ID0018C09.
+    cube
+        Its spectra; its mask goes into `reasons`.
+    chain
+        (1, 32) uint8.
+    compress
+        Deflate the file.
     """
     arrays: dict[str, npt.NDArray[np.generic]] = {CUBE_VARIABLE: cube.data, REASONS_VARIABLE: cube.reasons}
     if chain is not None:
@@ -57,7 +82,24 @@ def write_cube(
 
 
 def write_map(root: Path, capture_id: str, codes: npt.NDArray[np.uint16], *, compress: bool = False) -> None:
-    """Write the ground-truth map of a capture: tissue codes, H×W uint16."""
+    """Write the ground-truth map of a capture: tissue codes, H×W uint16.
+
+    Parameters
+    ----------
+    root
+        The study folder.
+    capture_id
+        Such as ID0018C09.
+    codes
+        (H, W) uint16, 0 where nobody labelled.
+    compress
+        Deflate the file.
+
+    Raises
+    ------
+    StudyError
+        `codes` is of another type or shape.
+    """
     if codes.ndim != 2 or codes.dtype != np.uint16:
         raise StudyError(
             f"map of {capture_id}", f"is {codes.dtype} of shape {codes.shape}", "A map is uint16 of shape (H, W)."
@@ -69,6 +111,17 @@ def write_dataset(root: Path, capture_id: str, spectra: LabelledSpectra, *, comp
     """Write labelled spectra: `data` N×B double, `label` N×1 uint16, `label4Classes` N×1 uint8.
 
     Rows stand as they are given; `labelled_spectra` gives them in the layout's order.
+
+    Parameters
+    ----------
+    root
+        The study folder.
+    capture_id
+        Such as ID0018C09.
+    spectra
+        N of them.
+    compress
+        Deflate the file.
     """
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "data": spectra.data.astype(np.float64),
@@ -132,6 +185,19 @@ def write_datasets(
     track: Track = silent,
 ) -> tuple[str, ...]:
     """Write datasets/ for every capture that has a map and a cube or frames; returns these captures.
+
+    Parameters
+    ----------
+    study
+        As `open_study` gives it.
+    sensor
+        Instead of the one that study.toml names.
+    classes
+        For `label4Classes`.
+    overwrite
+        Replace files that are there.
+    track
+        Told how the work advances.
 
     Raises
     ------

@@ -61,7 +61,22 @@ def is_held(folder: Path) -> bool:
 
 
 def finish_folder(running: Path, final: Path, *, overwrite: bool) -> None:
-    """Give a running folder its final name; what only training needed goes."""
+    """Give a running folder its final name; what only training needed goes.
+
+    Parameters
+    ----------
+    running, final
+        Its name now, and the one that it gets.
+    overwrite
+        Replace an earlier run.
+
+    Raises
+    ------
+    OutputExistsError
+        `final` is there.
+    UsageError
+        `final` is no run.
+    """
     for name in (CHECKPOINT, REFIT_CHECKPOINT, LOCK):
         (running / name).unlink(missing_ok=True)
     if final.exists() and not overwrite:

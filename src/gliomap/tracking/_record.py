@@ -11,9 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
-from gliomap._fields import field_faults
+from gliomap._fields import Fields, field_faults
 from gliomap._files import write_json
 from gliomap.errors import GlioMapError, RunError
 from gliomap.learning import TrainingConfig
@@ -38,11 +38,7 @@ COMMIT_VARIABLE = "GLIOMAP_COMMIT"
 PACKAGES = ("gliomap", "numpy", "torch", "scikit-learn", "scipy", "safetensors")
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class StudyRecord(_Record):
+class StudyRecord(Fields):
     """The study: its name, where it was, a SHA-256 over the hashes of the files that were used, and if it is a phantom's."""
 
     name: str
@@ -51,14 +47,14 @@ class StudyRecord(_Record):
     synthetic: bool = False
 
 
-class SensorRecord(_Record):
+class SensorRecord(Fields):
     """The camera, where one is known."""
 
     name: str
     fingerprint: str
 
 
-class ModelRecord(_Record):
+class ModelRecord(Fields):
     """The model; `title` is its name in files and figures of the thesis."""
 
     name: str
@@ -68,7 +64,7 @@ class ModelRecord(_Record):
     hidden: int | None = None
 
 
-class TrainingTimes(_Record):
+class TrainingTimes(Fields):
     """Seconds that the stages of a training took, as the thesis measured them; over all folds together.
 
     `loading_arguments` is working out what to train on whom: options, study, labels, split. `preparing_train_data`
@@ -80,7 +76,7 @@ class TrainingTimes(_Record):
     training: float
 
 
-class Environment(_Record):
+class Environment(Fields):
     """Where it was trained: versions of packages, commit of GlioMap's source where that is a checkout."""
 
     python: str
@@ -89,7 +85,7 @@ class Environment(_Record):
     commit: str | None = None
 
 
-class RunRecord(_Record):
+class RunRecord(Fields):
     """The content of run.json.
 
     Attributes
@@ -154,9 +150,9 @@ class RunRecord(_Record):
     training: TrainingConfig
     split_fingerprint: str
     hints: tuple[str, ...] = ()
-    labelled: dict[str, dict[str, int]] = {}
-    masked: dict[str, int] = {}
-    ignored_codes: dict[str, dict[int, int]] = {}
+    labelled: dict[str, dict[str, int]] = Field(default={})
+    masked: dict[str, int] = Field(default={})
+    ignored_codes: dict[str, dict[int, int]] = Field(default={})
     notes: tuple[str, ...] = ()
     epochs: int = 0
     best_epoch: int = 0

@@ -212,6 +212,15 @@ def fetch_bundle(store: Store, reference: ModelReference, environ: Mapping[str, 
 
     It is kept in the user's cache (XDG_CACHE_HOME, else ~/.cache) under its identity, and fetched once.
 
+    Parameters
+    ----------
+    store
+        With the registry.
+    reference
+        Name with version or alias.
+    environ
+        Environment variables.
+
     Raises
     ------
     TrackingError

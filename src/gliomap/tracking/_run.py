@@ -72,14 +72,30 @@ class Run:
         return self.fold(self.record.kept)
 
     def folds(self) -> Folds:
-        """Who trained, validated and tested in every fold."""
+        """Who trained, validated and tested in every fold.
+
+        Raises
+        ------
+        RunError
+            They are not those that run.json names.
+        StudyError
+            The file is missing or damaged.
+        """
         folds = Folds.load(self.path / (SPLITS if self.record.folds else SPLIT))
         if self.record.folds and folds.fingerprint != self.record.split_fingerprint:
             raise RunError(self.path / SPLITS, "holds not the folds that run.json names", "Train again.")
         return folds
 
     def split(self) -> Split:
-        """Who trained, validated and tested."""
+        """Who trained, validated and tested.
+
+        Raises
+        ------
+        RunError
+            It is not the one that run.json names.
+        StudyError
+            The file is missing or damaged.
+        """
         split = Split.load(self.path / SPLIT)
         if split.fingerprint != self.record.split_fingerprint:
             raise RunError(self.path / SPLIT, "is not the split that run.json names", "Train again.")

@@ -133,6 +133,13 @@ def store_of_run(folder: Path, asked: str | None, study: Path | None = None) -> 
 
     A run that was trained with 'none' has none, unless one is asked for.
 
+    Parameters
+    ----------
+    folder
+        The run's.
+    asked, study
+        As of `find_store`.
+
     Raises
     ------
     RunError
@@ -159,6 +166,11 @@ def _store_in(path: Path) -> Store:
 
 def nearest_store(asked: str | None, study: Path | None = None, environ: Mapping[str, str] = os.environ) -> Store:
     """A store to read models from: as `find_store`, else that of the study around or in this folder.
+
+    Parameters
+    ----------
+    asked, study, environ
+        As of `find_store`.
 
     Raises
     ------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,20 @@ import numpy.typing as npt
 
 from gliomap import __version__
 from gliomap._files import atomic_folder, refuse_existing, write_json
-from gliomap.engine import BackendName, Engine, Precision, TissueMap, class_shares, invalid_counts
+from gliomap.engine import (
+    LABELS,
+    MAP,
+    OVERLAY,
+    PROBABILITIES,
+    RESULT,
+    BackendName,
+    Engine,
+    Precision,
+    TissueMap,
+    class_shares,
+    invalid_counts,
+    npy_bytes,
+)
 from gliomap.errors import UsageError
 from gliomap.preprocessing import reflectance
 from gliomap.rendering import Picture, map_picture, overlay_picture, save_png, synthetic_rgb
@@ -27,8 +39,6 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_REFERENCE_AGE = timedelta(minutes=60)
 """Lamps drift and cameras warm up; nobody has measured how fast here, so this is a cautious guess."""
-
-LABELS, PROBABILITIES, MAP, OVERLAY, RESULT = "labels.npy", "probabilities.npy", "map.png", "overlay.png", "result.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +234,8 @@ def _write(done: Classification, out: Path, whose: str, subtitle: str, *, overwr
     files = {"labels": LABELS, "probabilities": PROBABILITIES, "map": MAP, "overlay": OVERLAY}
     written = replace(done, result=result.model_copy(update={"files": files}), folder=out)
     with atomic_folder(out, overwrite=overwrite) as folder:
-        _save_array(folder / LABELS, tissue.labels)
-        _save_array(folder / PROBABILITIES, tissue.probabilities)
+        (folder / LABELS).write_bytes(npy_bytes(tissue.labels))
+        (folder / PROBABILITIES).write_bytes(npy_bytes(tissue.probabilities))
         picture = map_picture(
             tissue,
             done.rgb,
@@ -252,10 +262,3 @@ def _write(done: Classification, out: Path, whose: str, subtitle: str, *, overwr
 
 def _stem(result: ClassificationResult) -> str:
     return Path(result.input.files.get("raw") or result.input.files.get("cube", "")).stem
-
-
-def _save_array(path: Path, array: npt.NDArray[np.generic]) -> None:
-    # Through memory: NumPy's own writing to a file tells a full disk without saying so.
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array))
-    path.write_bytes(buffer.getbuffer())

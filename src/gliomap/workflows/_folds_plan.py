@@ -103,6 +103,15 @@ def plan_protocol(
 ) -> TrainingPlan | FoldsPlan:
     """Work out a training of any protocol; one of a single fold is a `TrainingPlan`.
 
+    Parameters
+    ----------
+    study_path
+        The study folder.
+    options
+        See `TrainingOptions`.
+    track
+        Told how the work advances.
+
     Raises
     ------
     GlioMapError
@@ -119,6 +128,15 @@ def plan_protocol(
 
 def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = silent) -> TrainingPlan | FoldsPlan:
     """Work out the folds of a protocol, or take them from a file.
+
+    Parameters
+    ----------
+    study_path
+        The study folder.
+    options
+        See `TrainingOptions`.
+    track
+        Told how the work advances.
 
     Raises
     ------
@@ -195,6 +213,15 @@ def draw_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
     """Divide a study by `protocol`, `folds` and `seed`, for a file that several models share.
 
     Nobody validates who is not named by the protocol: each model draws those it needs from its training patients.
+
+    Parameters
+    ----------
+    study_path
+        The study folder.
+    options
+        See `TrainingOptions`.
+    track
+        Told how the work advances.
 
     Raises
     ------

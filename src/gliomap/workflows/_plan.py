@@ -176,6 +176,15 @@ def plan_training(
 
     For the other protocols see `plan_folds`.
 
+    Parameters
+    ----------
+    study_path
+        The study folder.
+    options
+        See `TrainingOptions`.
+    track
+        Told how the work advances.
+
     Raises
     ------
     UsageError

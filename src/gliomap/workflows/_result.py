@@ -5,19 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from gliomap._fields import Fields
 from gliomap.engine import ClassShare
 from gliomap.rendering import DISCLAIMER
 
 __all__ = ["BundleOrigin", "ClassShare", "ClassificationResult", "InputRecord"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class BundleOrigin(_Part):
+class BundleOrigin(Fields):
     """The bundle that made the map."""
 
     path: str
@@ -25,7 +22,7 @@ class BundleOrigin(_Part):
     name: str
 
 
-class InputRecord(_Part):
+class InputRecord(Fields):
     """What was classified."""
 
     kind: Literal["frame", "cube", "study frame", "study cube"]
@@ -38,7 +35,7 @@ class InputRecord(_Part):
     )
 
 
-class ClassificationResult(_Part):
+class ClassificationResult(Fields):
     """Content of result.json.
 
     Pixels that are not classified are no statement about tissue: a map never says 'no tumour'.

@@ -68,6 +68,15 @@ def run_folds(
     each known by its split; they are copied and not trained again. If one of them was told not to be tracked, the whole is not,
     unless `tracking` says so.
 
+    Parameters
+    ----------
+    plan
+        From `plan_folds`.
+    out, resume, overwrite, observer, track, tracking
+        As of `train`.
+    trained
+        Folder with folds that need no training.
+
     Raises
     ------
     OutputExistsError

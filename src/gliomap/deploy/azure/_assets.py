@@ -97,7 +97,28 @@ def asset_document(
     version: str | None = None,
     inventory: Inventory | None = None,
 ) -> Document:
-    """The document of a data asset; without an inventory, as in a dry run, its fingerprint is not known."""
+    """The document of a data asset; without an inventory, as in a dry run, its fingerprint is not known.
+
+    Parameters
+    ----------
+    prefix
+        The study's folder in the datastore.
+    part
+        A name of `PARTS`; empty for the whole study.
+    name
+        Of the asset; `prefix` by default.
+    datastore
+        Where the study lies.
+    version
+        None: the next number.
+    inventory
+        What was uploaded.
+
+    Raises
+    ------
+    UsageError
+        A name that Azure does not take.
+    """
     folder = f"{prefix}/{FOLDER_OF_PART[part]}" if part else prefix
     tags = {_PART: part or "study", _PREFIX: prefix}
     if inventory is not None:
@@ -126,6 +147,17 @@ def create_assets(
     connection: Connection, prefix: str, parts: Iterable[str], *, name: str | None = None, version: str | None = None
 ) -> list[Asset]:
     """Make data assets of an uploaded study; parts without files are left out, and what is there already is kept.
+
+    Parameters
+    ----------
+    connection
+        To the workspace.
+    prefix
+        The study's folder in the datastore.
+    parts
+        Names of `PARTS`.
+    name, version
+        As of `asset_document`.
 
     Raises
     ------
@@ -179,6 +211,13 @@ def list_assets(connection: Connection) -> list[Asset]:
 def find_asset(connection: Connection, name: str, version: str | None = None) -> Asset:
     """A data asset; without a version the newest.
 
+    Parameters
+    ----------
+    connection
+        To the workspace.
+    name, version
+        Which.
+
     Raises
     ------
     AzureError
@@ -200,6 +239,19 @@ def download_asset(
     track: Track = silent,
 ) -> tuple[Asset, Transfer]:
     """Fetch a data asset, every file checked by its SHA-256.
+
+    Parameters
+    ----------
+    connection
+        To the workspace.
+    name, version
+        Which; None: the newest version.
+    folder
+        Where its files go.
+    overwrite
+        Replace files that differ.
+    track
+        Told how the work advances.
 
     Raises
     ------

@@ -63,6 +63,15 @@ class Connection:
     def ask(self, request: HttpRequest, *, signed: bool = True, timeout: float = 60) -> HttpResponse:
         """Send a request that azure-ai-ml has no method for, with one's own sign-in or without.
 
+        Parameters
+        ----------
+        request
+            With an absolute address.
+        signed
+            Show one's own sign-in.
+        timeout
+            Seconds.
+
         Raises
         ------
         azure.core.exceptions.HttpResponseError

@@ -43,7 +43,7 @@ class Deployed:
     traffic
         Deployment → per cent of the requests.
     seconds
-        Stage (register, endpoint, deployment, traffic) → time.
+        Stage (register, endpoint, deployment, traffic, and total) → time.
     """
 
     endpoint: str
@@ -55,7 +55,17 @@ class Deployed:
 
 
 def planned_documents(plan: EndpointPlan, bundle: Bundle | None, register: str | None = None) -> tuple[Document, ...]:
-    """What `deploy_bundle` makes where nothing is there yet: the model of a bundle, the endpoint, the deployment."""
+    """What `deploy_bundle` makes where nothing is there yet: the model of a bundle, the endpoint, the deployment.
+
+    Parameters
+    ----------
+    plan
+        What is to be made.
+    bundle
+        A bundle here; None for a registered model.
+    register
+        Name in the registry; None: the bundle's own.
+    """
     model = () if bundle is None else (model_document(bundle, name=register),)
     return (*model, endpoint_document(plan), deployment_document(plan))
 
@@ -93,6 +103,8 @@ def deploy_bundle(
 
     Raises
     ------
+    UsageError
+        The deployment of this name answers all requests now.
     AzureError
         Azure refuses it, or the deployment never gets healthy; its log has been said, and nothing else was changed.
     """
@@ -133,6 +145,15 @@ def deploy_bundle(
 def undeploy(connection: Connection, endpoint: str, deployment: str | None) -> list[str]:
     """Take a deployment away, or the endpoint with all of its own; returns what is gone.
 
+    Parameters
+    ----------
+    connection
+        To the workspace.
+    endpoint
+        Its name.
+    deployment
+        Only this one; None: all of them and the endpoint.
+
     Raises
     ------
     AzureError
@@ -163,6 +184,15 @@ def undeploy(connection: Connection, endpoint: str, deployment: str | None) -> l
 
 def deployment_log(connection: Connection, endpoint: str, deployment: str, lines: int = _LOG_LINES) -> str:
     """The last lines of what a deployment's containers wrote.
+
+    Parameters
+    ----------
+    connection
+        To the workspace.
+    endpoint, deployment
+        Their names.
+    lines
+        How many.
 
     Raises
     ------

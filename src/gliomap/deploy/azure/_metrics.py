@@ -19,6 +19,17 @@ _OUTPUT = re.compile(r".*/paths/(gliomap/jobs/[^/]+/run)/?")
 def fetch_runs(connection: Connection, experiment: str, folder: Path, *, track: Track = silent) -> list[Path]:
     """Fetch the records of all finished trainings of an experiment into `folder`; a run folder each, oldest first.
 
+    Parameters
+    ----------
+    connection
+        To the workspace.
+    experiment
+        Its name.
+    folder
+        That is there.
+    track
+        Told how the work advances.
+
     Raises
     ------
     AzureError

@@ -20,11 +20,11 @@ from gliomap._files import atomic_folder
 from gliomap.captures import read_frame
 from gliomap.deploy.azure._client import Connection
 from gliomap.deploy.azure._faults import azure_faults
+from gliomap.engine import MAP_FILES, RESULT
 from gliomap.errors import AzureError, UsageError
 
 __all__ = ["Scored", "score_in_azure"]
 
-FILES = ("labels.npy", "probabilities.npy", "map.png", "overlay.png", "result.json")
 _LIMIT = 10_000_000
 """What a managed endpoint takes in one request."""
 _SECONDS = 90.0
@@ -160,8 +160,8 @@ def _problem(error: HttpResponseError) -> dict[str, Any] | None:
 def _kept(endpoint: str, content: bytes, out: Path | None, *, overwrite: bool) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            files = {name: archive.read(name) for name in FILES}
-            result: dict[str, Any] = json.loads(files["result.json"])
+            files = {name: archive.read(name) for name in MAP_FILES}
+            result: dict[str, Any] = json.loads(files[RESULT])
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         told = "Was it deployed with `gliomap azure deploy`? Deploy it with this version."
         raise AzureError(f"endpoint {endpoint}", f"answers with something else than a map ({error})", told) from error

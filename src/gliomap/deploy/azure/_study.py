@@ -11,8 +11,9 @@ from typing import Literal
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from gliomap._fields import Fields
 from gliomap._progress import Track, silent
 from gliomap.deploy.azure._storage import HASH, Transfer, remote_files, upload_files
 from gliomap.errors import AzureError, StudyError
@@ -39,7 +40,7 @@ FOLDER_OF_PART: Mapping[str, str] = {
 _SUFFIXES = (".tif", ".tiff", ".mat")
 
 
-class Inventory(BaseModel):
+class Inventory(Fields):
     """Written beside the study's folder once all of its files have arrived: PREFIX.inventory.json.
 
     Attributes
@@ -53,8 +54,6 @@ class Inventory(BaseModel):
     files
         Name below the folder → SHA-256.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     study: str
@@ -84,7 +83,13 @@ class UploadedStudy:
 
 
 def study_files(study: Study) -> dict[str, Path]:
-    """The files of a study that go, by their name below its folder: its layout, its study.toml, its sensor's file."""
+    """The files of a study that go, by their name below its folder: its layout, its study.toml, its sensor's file.
+
+    Raises
+    ------
+    StudyError
+        A file that is a link out of the study.
+    """
     files = {
         f"{folder}/{path.name}": path
         for folder in FOLDER_OF_PART.values()
@@ -104,6 +109,19 @@ def upload_study(
     container: ContainerClient, study: Study, prefix: str, *, overwrite: bool = False, track: Track = silent
 ) -> UploadedStudy:
     """Send a study; when it returns, all of it is there and its inventory says so.
+
+    Parameters
+    ----------
+    container
+        Of the datastore.
+    study
+        As `open_study` gives it.
+    prefix
+        Folder to make there.
+    overwrite
+        Replace files that differ.
+    track
+        Told how the work advances.
 
     Raises
     ------

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from gliomap._fields import Fields
 from gliomap.errors import ArchiveError
 from gliomap.serving.archive._case import CaseRecord
 
@@ -22,10 +23,8 @@ FIRST = "0" * 64
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class AuditEntry(BaseModel):
+class AuditEntry(Fields):
     """One line."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     number: int = Field(ge=1)
     time: datetime = Field(description="When it was written, UTC.")

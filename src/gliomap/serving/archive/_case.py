@@ -15,8 +15,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from gliomap._fields import Fields
 from gliomap.captures import tiff_bytes
 from gliomap.errors import ArchiveError
 
@@ -78,10 +79,8 @@ class Case:
     answer: str
 
 
-class CaseRecord(BaseModel):
+class CaseRecord(Fields):
     """Content of case.json."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     id: str

@@ -68,7 +68,24 @@ class ArchiveReader:
         since: datetime | None = None,
         most: int | None = None,
     ) -> Sequence[CaseRow]:
-        """Rows of the index, the newest first; a patient may be named by identifier or by pseudonym."""
+        """Rows of the index, the newest first; a patient may be named by identifier or by pseudonym.
+
+        Parameters
+        ----------
+        patient
+            Of one patient.
+        client
+            Of one client.
+        since
+            Received then or later.
+        most
+            At most so many.
+
+        Raises
+        ------
+        ArchiveError
+            The index cannot be read.
+        """
         index = Index(self.folder, self._database)
         try:
             return index.rows(patient=self._pseudonym(patient), client=client, since=since, most=most)
@@ -91,6 +108,17 @@ class ArchiveReader:
 
     def export(self, names: Iterable[str], out: Path, *, overwrite: bool = False, track: Track = silent) -> list[Path]:
         """Unpack cases into folders of their own, with the lines of the audit log that concern them.
+
+        Parameters
+        ----------
+        names
+            Ids of cases.
+        out
+            Folder to make.
+        overwrite
+            Replace an earlier export.
+        track
+            Told how the work advances.
 
         Raises
         ------
