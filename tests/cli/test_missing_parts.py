@@ -14,6 +14,10 @@ import pytest
     [
         ("sqlalchemy", "archive list cases", "serve"),
         ("sqlalchemy", "archive verify cases", "serve"),
+        ("httpx", "score http://127.0.0.1:1 --raw a.tif --white b.tif --dark c.tif", "serve"),
+        ("mlflow", "models list", "track"),
+        ("azure.ai.ml", "azure check", "azure"),
+        ("scipy", "phantom study", "train"),
         ("safetensors", "bundle create --architecture conv2d --weights w.safetensors -o bundle", "train"),
         ("matplotlib", "sensor show generic-nir-5x5 --plot responses.png", "report"),
     ],

@@ -2,6 +2,7 @@
 
 from gliomap.bundles._bundle import ML_DOMAIN, ML_OPSET, Bundle, copy_bundle, open_bundle, verify_bundle, write_bundle
 from gliomap.bundles._card import GROUP
+from gliomap.bundles._container import MANIFEST
 from gliomap.bundles._manifest import (
     CUBE_ROWS,
     FORMAT_VERSION,
@@ -26,6 +27,7 @@ __all__ = [
     "FRAME_ROWS",
     "GROUP",
     "INTENDED_USE",
+    "MANIFEST",
     "ML_DOMAIN",
     "ML_OPSET",
     "Backend",

@@ -90,36 +90,18 @@ class ModelKind:
     backends: tuple[str, ...] = ("onnxruntime", "openvino")
 
 
-def _build_conv2d(n_bands: int, n_classes: int, *, hidden: int | None) -> TissueModel:
-    from gliomap.learning._networks import Conv2DNet
-
-    _refuse_hidden("conv2d", hidden)
-    return Conv2DNet(n_bands, n_classes)
-
-
-def _load_conv2d(tensors: Tensors) -> TissueModel:
-    from gliomap.learning._networks import Conv2DNet
-
-    return Conv2DNet.from_tensors(tensors)
-
-
 def _build_fourlayer(n_bands: int, n_classes: int, *, hidden: int | None) -> TissueModel:
     from gliomap.learning._networks import FourLayerNet
 
     return FourLayerNet(n_bands, n_classes) if hidden is None else FourLayerNet(n_bands, n_classes, hidden)
 
 
-def _load_fourlayer(tensors: Tensors) -> TissueModel:
-    from gliomap.learning._networks import FourLayerNet
-
-    return FourLayerNet.from_tensors(tensors)
-
-
 def _plain(module: str, name: str, kind: str) -> tuple[Builder, Loader]:
     """Builder and loader of a model without a hidden width; its module is imported when one of them is used."""
 
     def build(n_bands: int, n_classes: int, *, hidden: int | None) -> TissueModel:
-        _refuse_hidden(kind, hidden)
+        if hidden is not None:
+            raise UsageError(f"model {kind!r}", "has no hidden width to choose", "Leave it out, or use fourlayer.")
         model: TissueModel = getattr(import_module(module), name)(n_bands, n_classes)
         return model
 
@@ -128,11 +110,6 @@ def _plain(module: str, name: str, kind: str) -> tuple[Builder, Loader]:
         return model
 
     return build, load
-
-
-def _refuse_hidden(name: str, hidden: int | None) -> None:
-    if hidden is not None:
-        raise UsageError(f"model {name!r}", "has no hidden width to choose", "Leave it out, or use fourlayer.")
 
 
 MODELS: Mapping[str, ModelKind] = MappingProxyType(
@@ -146,8 +123,7 @@ MODELS: Mapping[str, ModelKind] = MappingProxyType(
                 7,
                 True,
                 "torch",
-                _build_conv2d,
-                _load_conv2d,
+                *_plain("gliomap.learning._networks", "Conv2DNet", "conv2d"),
                 "minutes to train; about 20 ms a frame",
                 "the 2021 thesis",
             ),
@@ -159,7 +135,7 @@ MODELS: Mapping[str, ModelKind] = MappingProxyType(
                 True,
                 "torch",
                 _build_fourlayer,
-                _load_fourlayer,
+                _plain("gliomap.learning._networks", "FourLayerNet", "fourlayer")[1],
                 "half a minute to train; about 15 ms a frame",
                 "the 2021 thesis",
             ),

@@ -15,6 +15,7 @@ from pathlib import Path
 from azureml_inference_server_http.api.aml_request import AMLRequest, rawhttp
 from azureml_inference_server_http.api.aml_response import AMLResponse
 
+from gliomap.bundles import MANIFEST
 from gliomap.errors import BundleError, GlioMapError, RequestError
 from gliomap.serving._answers import Answer, chosen_form
 from gliomap.serving._bodies import ROLES, FrameBytes
@@ -61,7 +62,7 @@ def find_bundle(folder: Path) -> Path:
     BundleError
         None, or more than one.
     """
-    found = sorted({path.parent for path in folder.rglob("manifest.json")} | set(folder.rglob("*.zip")))
+    found = sorted({path.parent for path in folder.rglob(MANIFEST)} | set(folder.rglob("*.zip")))
     if len(found) != 1:
         raise BundleError(
             folder,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gliomap._files import refuse_existing
 from gliomap._progress import Track, silent
-from gliomap.bundles import GROUP, Bundle, Measured, Training
+from gliomap.bundles import GROUP, MANIFEST, Bundle, Measured, Training
 from gliomap.errors import GlioMapError, ModelError, SensorError
 from gliomap.evaluation import EvaluationRecord, Interval, Metrics, read_evaluation, tumour_indices
 from gliomap.learning import load_model
@@ -309,4 +309,4 @@ def _measured_on(evaluation: EvaluationRecord, run: Run) -> str:
 
 def _refuse(out: Path, *, overwrite: bool) -> None:
     """Refuse an output that is there, and with `overwrite` a folder that is no bundle."""
-    refuse_existing(out, overwrite=overwrite, mark="manifest.json" if out.is_dir() else None)
+    refuse_existing(out, overwrite=overwrite, mark=MANIFEST if out.is_dir() else None)
