@@ -236,7 +236,7 @@ def _words(text: str) -> list[str]:
 
 
 def _numbers(text: str) -> list[int]:
-    numbers = [int(word) if word.isdigit() else 0 for word in _words(text)]
+    numbers = [int(word) if word.isdecimal() else 0 for word in _words(text)]
     if not numbers or min(numbers) < 1 or max(numbers) > 256:
         raise UsageError("--clients", f"is {text!r}", "Give numbers from 1 to 256, such as 1,8,32.")
     return numbers

@@ -96,7 +96,7 @@ def _preferred(accept: str) -> list[str]:
         for parameter in parameters:
             if parameter.startswith("q="):
                 digits = parameter[2:]
-                quality = float(digits) if digits.replace(".", "", 1).isdigit() else 0.0
+                quality = float(digits) if digits.replace(".", "", 1).isdecimal() else 0.0
         if quality > 0:
             ranked.append((-quality, place, kind))
     return [kind for _, _, kind in sorted(ranked)]

@@ -97,7 +97,7 @@ async def swallow(request: Request, limits: Limits) -> None:
     What is wrong with it does not matter any more.
     """
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limits.bytes:
+    if declared.isdecimal() and int(declared) > limits.bytes:
         return
     try:
         async with _in_time(limits):
@@ -193,7 +193,7 @@ def _numbers(name: str, sent: FrameBytes | npt.NDArray[np.generic], sensor: Mosa
 
 def _refuse_declared(request: Request, limits: Limits) -> None:
     declared = request.headers.get("content-length")
-    if declared is not None and (not declared.isdigit() or int(declared) > limits.bytes):
+    if declared is not None and (not declared.isdecimal() or int(declared) > limits.bytes):
         raise _too_large(declared, limits)
 
 

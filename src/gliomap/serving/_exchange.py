@@ -202,7 +202,7 @@ def wait_before_retry(answer: httpx.Response, tried: int) -> float | None:
     if answer.status_code not in (429, 503) or tried >= _TRIES:
         return None
     told = answer.headers.get("Retry-After", "1")
-    return min(float(told) if told.isdigit() else 1.0, _LONGEST_WAIT_S)
+    return min(float(told) if told.isdecimal() else 1.0, _LONGEST_WAIT_S)
 
 
 def unreachable(url: object, error: Exception) -> MachineError:

@@ -262,7 +262,7 @@ def _split(content: bytearray, header_length: str | None) -> tuple[InferRequest,
     """The JSON head and the binary tensors behind it."""
     length = len(content)
     if header_length is not None:
-        if not header_length.isdigit() or int(header_length) > length:
+        if not header_length.isdecimal() or int(header_length) > length:
             raise UsageError(LENGTH_HEADER, f"is {header_length[:20]!r}, the body has {length:,} bytes", _SEE)
         length = int(header_length)
     view = memoryview(content)

@@ -78,7 +78,7 @@ class FoldsPlan:
         names = list(self.plans)
         if fold == FINAL and self.final is not None:
             return self.final
-        if fold.isdigit() and 1 <= int(fold) <= len(names):
+        if fold.isdecimal() and 1 <= int(fold) <= len(names):
             fold = names[int(fold) - 1]
         if fold not in self.plans:
             last = "" if self.final is None else f", or {FINAL}"

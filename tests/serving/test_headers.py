@@ -1,0 +1,35 @@
+"""Headers that hold something else than they should are refused or passed over, and never a fault of the service."""
+
+from __future__ import annotations
+
+import pytest
+
+from gliomap.errors import RequestError, UsageError
+from gliomap.serving._answers import chosen_form
+from gliomap.serving._inference_protocol import _split
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("", "json"),
+        ("*/*", "json"),
+        ("image/png;q=0.5, image/tiff", "tiff"),
+        ("image/png;q=x, image/tiff;q=0.1", "tiff"),
+        ("image/png;q=², application/zip;q=0.1", "zip"),
+    ],
+)
+def test_the_most_wanted_form_is_chosen(accept: str, form: str) -> None:
+    assert chosen_form(accept, None) == form
+
+
+@pytest.mark.parametrize("accept", ["text/html", "image/png;q=0", "image/png;q=²"])
+def test_what_cannot_be_made_is_refused(accept: str) -> None:
+    with pytest.raises(RequestError, match="Accept"):
+        chosen_form(accept, None)
+
+
+@pytest.mark.parametrize("length", ["x", "-1", "²", "99"])
+def test_a_length_of_the_head_that_is_none_is_refused(length: str) -> None:
+    with pytest.raises(UsageError, match="inference-header-content-length"):
+        _split(bytearray(b"{}"), length)
