@@ -206,7 +206,8 @@ class TestProperties:
         ([1, 2], [1, 3], None, "predicted labels"),
         ([1, 2], [1, 2], [[0.5, 0.5]], r"\(2, 2\)"),
         ([1, 2], [1, 2], [[0.5, 0.5], [np.nan, 0.5]], "0…1"),
-        ([1, 2], [1, 2], [[0.5, 0.5], [1.5, -0.5]], "0…1"),
+        ([1, 2], [1, 2], [[0.5, 0.5], [1.5, 0.5]], "0…1"),
+        ([1, 2], [1, 2], [[0.5, 0.5], [0.5, -0.5]], "0…1"),
     ],
 )
 def test_bad_input_is_refused(true: list, predicted: list, probabilities: list | None, told: str) -> None:

@@ -62,6 +62,11 @@ def test_coordinates_count_from_zero_and_each_once(tmp_path: Path, compress: boo
     np.testing.assert_array_equal(read_codes(path), CODES)
 
 
+def test_pixels_at_the_edges_are_pixels(tmp_path: Path) -> None:
+    corners = np.array([[1, 8], [9, 1], [1, 1], [0, 5], [5, 0]], np.uint8)
+    assert read_reference_pixels(write_map(tmp_path / "map.mat", corners)).tolist() == [[0, 0], [0, 7], [8, 0]]
+
+
 def test_a_file_of_version_7_3(tmp_path: Path) -> None:
     path = write_map73(tmp_path / "map.mat", COORDINATES)
     assert read_reference_pixels(path).tolist() == [[1, 2], [8, 7]]

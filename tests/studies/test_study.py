@@ -26,6 +26,7 @@ from gliomap.studies import (
     write_mat,
     write_study_toml,
 )
+from gliomap.studies._arrays import map_shape
 from gliomap.taxonomy import THESIS_CLASSES
 from studies.makers import StudyMaker, make_codes, make_cube
 
@@ -113,6 +114,27 @@ def test_a_spectrum_of_zeros_is_masked_and_kept_reasons_come_back(prepared_study
     cube = study.cube("ID0001C01")
     assert cube.invalid_counts() == {"saturated": 1, "zero_brightness": 1}
     assert not cube.data[4, 5].any()
+
+    for not_ours in (reasons.T, reasons.astype(np.float64)):
+        write_mat(foreign, {"preProcessedImage": data, "reasons": not_ours})
+        assert study.cube("ID0001C01").invalid_counts() == {"zero_brightness": 1}
+
+
+@pytest.mark.parametrize("shape", [(9, 8), (0, 8, 25)])
+def test_a_cube_has_three_dimensions_and_pixels(prepared_study: StudyMaker, shape: tuple[int, ...]) -> None:
+    study = prepared_study()
+    write_mat(study.files("ID0001C01").cube, {"preProcessedImage": np.zeros(shape, np.float32)})
+    with pytest.raises(StudyError, match="A cube has shape"):
+        study.cube("ID0001C01")
+
+
+def test_the_size_of_a_map_is_the_map_s_whatever_else_the_file_holds(tmp_path: Path) -> None:
+    path = tmp_path / "map.mat"
+    write_mat(path, {"palette": np.zeros((3, 2)), "groundTruthMap": make_codes(), "others": np.zeros((5, 4))})
+    assert map_shape(path) == read_codes(path).shape == (9, 8)
+    write_mat(path, {"groundTruthMap": np.zeros((2, 3, 4))})
+    with pytest.raises(StudyError, match="A map has shape"):
+        map_shape(path)
 
 
 def test_nan_in_a_cube_is_counted_and_placed(prepared_study: StudyMaker) -> None:
