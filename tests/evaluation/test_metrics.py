@@ -194,7 +194,7 @@ class TestProperties:
     @settings(max_examples=30, deadline=None)
     @given(classifications())
     def test_they_survive_json(self, case: tuple) -> None:
-        result = metrics(*case)
+        result = metrics(*case, tumour=(1,))
         assert Metrics.from_dict(json.loads(json.dumps(result.as_dict(), allow_nan=False))) == result
 
 

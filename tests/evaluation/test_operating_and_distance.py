@@ -27,6 +27,14 @@ class TestTumourCurve:
         assert curve.working[0].sensitivity >= curve.working[1].sensitivity
         assert len(curve.points) <= 100
 
+    def test_a_specificity_that_is_just_reached_counts(self) -> None:
+        truth = np.arange(25) < 5
+        probability = np.where(truth, 0.8, 0.1)
+        probability[[5, 6]] = 0.9  # two of twenty: 90 %, and 1 - 0.9 is less than 0.1 to a computer
+        curve = tumour_curve(truth, probability)
+        assert curve is not None
+        assert [(point.sensitivity, point.specificity) for point in curve.working] == [(1, 0.9), (0, 1)]
+
     def test_a_score_that_tells_nothing_reaches_no_sensitivity(self) -> None:
         curve = tumour_curve(np.arange(100) < 50, np.full(100, 0.5))
         assert curve is not None
@@ -67,7 +75,7 @@ class TestDistance:
         bins = distance_accuracy(tested, right, reference)
         assert [one.pixels for one in bins] == [1, 1, 2, 4, 8, 16, 27]
         assert [one.right for one in bins] == [1, 1, 1, 0, 0, 0, 0]
-        assert bins[-1].most is None
+        assert [one.most for one in bins] == [*(one.least for one in bins[1:]), None]
 
     def test_nothing_to_be_near_to_gives_no_bins(self) -> None:
         nothing = np.zeros((3, 3), bool)

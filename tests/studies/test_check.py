@@ -84,10 +84,13 @@ def test_missing_partners_are_named(prepared_study: StudyMaker) -> None:
     tif = study.root / "tif"
     tif.mkdir()
     (tif / "ID0003CW011.tif").touch()
+    (tif / "ID0002C01.tif").touch()
+    (tif / "ID0002CW01.tif").touch()
     study = open_study(study.root)
     errors = found(study, "error")
     assert "neither a prepared cube nor all three frames" in only(errors, "capture ID0001C01")
     assert "lacks its raw (ID0003C011.tif), dark (ID0003CD011.tif) in tif/" in only(errors, "capture ID0003C011")
+    assert "lacks its dark (ID0002CD01.tif) in tif/" in only(errors, "capture ID0002C01")
     warnings = found(study, "warning")
     assert only(warnings, "ID0001C02: has no ground-truth map")
     assert only(warnings, "ID0001C01: has labelled spectra without")

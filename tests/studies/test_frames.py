@@ -192,6 +192,9 @@ def test_a_cube_that_is_not_what_its_frames_give_is_warned_of(
 ) -> None:
     """A model learned from such cubes takes frames for something else, and no figure of its test would show it."""
     study = with_settings(raw_study)
+    raw, area = make_frames(small_sensor, 0)[0], small_sensor.active_area
+    raw[area.top, area.left] = small_sensor.saturation  # a masked pixel proves nothing and excuses nothing
+    write_frame(study.files("ID0001C01").raw, raw)
     fill_preprocessed(study)
     if fault == "frames":
         write_frame(study.files("ID0001C01").raw, make_frames(small_sensor, 7)[0])

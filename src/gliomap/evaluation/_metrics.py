@@ -314,9 +314,8 @@ def _reliability(
         return ()
     confidence = np.clip(scores[np.arange(true.size), predicted - 1], 0, 1)
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(np.intp), CALIBRATION_BINS - 1)
-    pixels = np.bincount(bins, minlength=CALIBRATION_BINS)
-    right = np.bincount(bins, weights=true == predicted, minlength=CALIBRATION_BINS)
-    claimed = np.bincount(bins, weights=confidence, minlength=CALIBRATION_BINS)
+    pixels = np.bincount(bins)
+    right, claimed = np.bincount(bins, weights=true == predicted), np.bincount(bins, weights=confidence)
     return tuple(
         ReliabilityBin(int(pixels[k]), float(claimed[k] / pixels[k]), float(right[k] / pixels[k]))
         for k in np.flatnonzero(pixels)
