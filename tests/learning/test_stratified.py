@@ -29,6 +29,13 @@ def test_batches_stay_together() -> None:
     assert sizes.tolist() == [64] * 25
     for value in range(1, 5):
         assert np.bincount(parts[labels == value], minlength=25).tolist() == [16] * 25
+    # Ten batches for four parts: two of them have one more, whole.
+    labels = np.repeat(np.array([1, 2, 5], np.uint8), [100, 37, 23])
+    parts = pixel_parts(labels, 4, unit=16, seed=3)
+    assert np.bincount(parts).tolist() == [48, 48, 32, 32]
+    for value, pixels in ((1, 100), (2, 37), (5, 23)):
+        shares = np.bincount(parts[labels == value]) / pixels
+        assert np.allclose(shares, [0.3, 0.3, 0.2, 0.2], atol=0.08)
 
 
 def test_the_seed_decides() -> None:

@@ -213,6 +213,14 @@ def test_a_cropped_cube_without_map_and_crop_cannot_be_held_against_its_frames(r
     assert not any("frames give" in finding.message for finding in check.findings)
 
 
+def test_a_cube_that_others_made_is_of_the_sensor_that_study_toml_names(raw_study: Study) -> None:
+    study = with_settings(raw_study)
+    write_cube(study.root, "ID0001C01", study.full_cube("ID0001C01"))
+    assert study.is_prepared("ID0001C01")
+    assert study.is_prepared("ID0001C01", study.root / "camera.toml"), "the same one, named again"
+    assert not study.is_prepared("ID0001C01", study.sensor().uncorrected())
+
+
 def test_cubes_of_two_kinds_are_not_mixed(raw_study: Study) -> None:
     study = with_settings(raw_study)
     write_cube(study.root, "ID0002C01", study.cube("ID0002C01"))
@@ -265,9 +273,9 @@ def test_a_map_that_fits_everywhere_has_no_place(raw_study: Study, small_sensor:
         find_crop(study, "ID0001C01")
 
 
-@pytest.mark.parametrize("keep", ["cube", "dataset"])
-def test_the_place_of_a_hand_cropped_map_is_found(raw_study: Study, keep: str) -> None:
-    crop = Crop(row=3, column=5, height=7, width=6)
+@pytest.mark.parametrize(("row", "column", "keep"), [(3, 5, "cube"), (3, 5, "dataset"), (0, 0, "cube"), (5, 8, "cube")])
+def test_the_place_of_a_hand_cropped_map_is_found(raw_study: Study, row: int, column: int, keep: str) -> None:
+    crop = Crop(row=row, column=column, height=7, width=6)
     study = cropped_study(raw_study, crop, keep=keep)
     assert find_crop(study, "ID0001C01") == crop
 
@@ -307,6 +315,9 @@ def test_a_map_that_cannot_lie_in_the_cube_has_no_place(raw_study: Study) -> Non
     study = with_settings(raw_study)
     write_capture_files(study.root, "ID0001C01", cube=make_cube(13, 14), codes=make_codes(13, 14))
     with pytest.raises(StudyError, match="its map has 13×14 pixels and 25 bands, its frames give 12×14 and 25"):
+        find_crop(study, "ID0001C01")
+    write_capture_files(study.root, "ID0001C01", cube=make_cube(12, 15), codes=make_codes(12, 15))
+    with pytest.raises(StudyError, match="its map has 12×15 pixels"):
         find_crop(study, "ID0001C01")
     study.files("ID0001C01").map.unlink()
     with pytest.raises(StudyError, match="has no ground-truth map"):
