@@ -175,6 +175,7 @@ def test_colour_pictures_are_no_frames(client: httpx.Client, scene: Scene) -> No
         ({}, "references=../etc", 400),
         ({}, "references=fuzz&picture=gif", 400),
         ({}, "references=fuzz&palette=loud", 400),
+        ({}, "references=fuzz&patient=ID%00018", 400),
         ({"X-Frame-Shape": "wide"}, "references=fuzz", 400),
         ({"X-Frame-Shape": "10x10", "Content-Type": "application/octet-stream"}, "references=fuzz", 422),
         ({"Content-Type": "multipart/form-data"}, "references=fuzz", 400),
@@ -264,6 +265,7 @@ class TestReferences:
         {"raw_image": 3},
         {"patient_id": 7},
         {"patient_id": "x" * 200},
+        {"patient_id": "ID\x000018"},
     ],
     ids=str,
 )
@@ -291,6 +293,7 @@ def test_the_thesis_s_json_with_one_fault(client: httpx.Client, scene: Scene, ch
         {"outputs": [{"name": "nothing"}]},
         {"parameters": {"references": 3}},
         {"parameters": {"references": "nobody"}},
+        {"parameters": {"references": "fuzz", "patient": "ID\x000018"}},
     ],
     ids=str,
 )

@@ -118,7 +118,13 @@ def test_a_bad_frame_does_not_end_a_stream(server: RunningServer, scene: Scene) 
 
 @pytest.mark.parametrize(
     ("query", "status"),
-    [("references=nobody", 404), ("references=..%2F..", 400), ("", 400), ("references=q&encoding=gif", 400)],
+    [
+        ("references=nobody", 404),
+        ("references=..%2F..", 400),
+        ("", 400),
+        ("references=q&encoding=gif", 400),
+        (f"references=q&patient={'x' * 200}", 400),
+    ],
 )
 def test_a_stream_that_cannot_be_is_refused_before_it_opens(
     server: RunningServer, scene: Scene, query: str, status: int

@@ -10,7 +10,7 @@ from fastapi import Depends, Request, Security, WebSocket
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.requests import HTTPConnection
 
-from gliomap.errors import RequestError
+from gliomap.errors import RequestError, UsageError
 from gliomap.serving._bodies import Limits, swallow
 from gliomap.serving._keys import Client, find_client
 from gliomap.serving._problems import Problem
@@ -28,6 +28,7 @@ __all__ = [
     "placed",
     "problems",
     "request_id",
+    "short_text",
 ]
 
 PROBLEMS: dict[int, str] = {
@@ -154,6 +155,19 @@ async def placed(request: Request, service: Service, *, large: bool = False) -> 
         if not held:
             await swallow(request, body_limits(service, json=True))
         raise
+
+
+def short_text(thing: str, value: object) -> str | None:
+    """A text that came with a request, fit for the archive and for every database; None stays None.
+
+    Raises
+    ------
+    UsageError
+        It is longer than 128 characters, or holds some that cannot be printed.
+    """
+    if value is not None and not (isinstance(value, str) and len(value) <= 128 and value.isprintable()):
+        raise UsageError(thing, "is no short text", "Send at most 128 printable characters.")
+    return value
 
 
 def going_down() -> RequestError:

@@ -21,7 +21,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gliomap import __version__
 from gliomap.errors import RequestError, UsageError
-from gliomap.serving._access import Caller, Serving, body_limits, case_header, going_down, placed, problems, request_id
+from gliomap.serving._access import (
+    Caller,
+    Serving,
+    body_limits,
+    case_header,
+    going_down,
+    placed,
+    problems,
+    request_id,
+    short_text,
+)
 from gliomap.serving._bodies import ROLES, read_body
 from gliomap.serving._examples import example_of
 from gliomap.serving._json import dump_json
@@ -249,7 +259,9 @@ def _job(
 ) -> tuple[bytes, int | None, str | None]:
     asked, tail = _split(content, header_length)
     frames = _tensors(asked.inputs, tail)
-    references, patient = (_text(asked.parameters, key) for key in ("references", "patient"))
+    references, patient = (
+        short_text(f"parameter {key!r}", asked.parameters.get(key)) for key in ("references", "patient")
+    )
     ask = Ask("infer", client, request, frames, references, patient, spent={"read": read})
     mapped = service.classify(ask)
     body, head = _answer(asked, mapped, name)
@@ -336,13 +348,6 @@ def _answer(asked: InferRequest, mapped: Mapped, name: str) -> tuple[bytes, int 
     head["parameters"] = told
     text = dump_json(head)
     return b"".join([text, *tail]), len(text) if tail else None
-
-
-def _text(parameters: Mapping[str, Any], key: str) -> str | None:
-    value = parameters.get(key)
-    if value is not None and not (isinstance(value, str) and len(value) <= 128):
-        raise UsageError(f"parameter {key!r}", "is no short text", "Send a text of at most 128 characters.")
-    return value
 
 
 def _version(model: ServedModel) -> str:

@@ -16,7 +16,17 @@ from fastapi import Path as PathParameter
 
 from gliomap.captures import Exposures
 from gliomap.errors import RequestError, UsageError
-from gliomap.serving._access import Admin, Caller, Serving, body_limits, going_down, placed, problems, request_id
+from gliomap.serving._access import (
+    Admin,
+    Caller,
+    Serving,
+    body_limits,
+    going_down,
+    placed,
+    problems,
+    request_id,
+    short_text,
+)
 from gliomap.serving._answers import FORMS, check_palette, chosen_form
 from gliomap.serving._bodies import ROLES, FrameBytes, media_type, read_body, read_form, shape_of
 from gliomap.serving._examples import example_of
@@ -108,7 +118,9 @@ async def exchange(
     request: Request,
     service: Serving,
     _: Admin,
-    version: Annotated[str, Query(description="As your registry calls it.", max_length=64, examples=["4"])] = "",
+    version: Annotated[
+        str, Query(description="As your registry calls it.", max_length=64, pattern="^[ -~]*$", examples=["4"])
+    ] = "",
 ) -> ModelAnswer:
     """Serve the zipped bundle of the body, or without a body the bundle at the service's own path, read anew.
 
@@ -213,6 +225,7 @@ async def classify(
     begun = time.perf_counter()
     form = chosen_form(accept, picture)
     check_palette(palette)
+    patient = short_text("patient", patient)
     if references is not None:
         service.references.get(references)
     async with placed(request, service):

@@ -13,7 +13,7 @@ from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from gliomap.errors import GlioMapError, RequestError
-from gliomap.serving._access import going_down, request_id, socket_access
+from gliomap.serving._access import going_down, request_id, short_text, socket_access
 from gliomap.serving._answers import check_palette, labels_png
 from gliomap.serving._bodies import FrameBytes
 from gliomap.serving._problems import problem_of, problem_response
@@ -161,6 +161,7 @@ def _open(socket: WebSocket, references: str, encoding: str, palette: str, patie
     if encoding not in ("labels", "png"):
         raise RequestError("encoding", f"is {encoding[:40]!r}", "Choose 'labels' or 'png'.", status=400)
     check_palette(palette)
+    patient = short_text("patient", patient)
     if service.open_streams >= service.settings.max_streams:
         raise RequestError(
             "streams",

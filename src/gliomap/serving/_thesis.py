@@ -18,7 +18,7 @@ from PIL import Image
 from gliomap.engine import TissueMap
 from gliomap.errors import UsageError
 from gliomap.rendering import colour_map, hatch
-from gliomap.serving._access import Caller, Serving, body_limits, case_header, placed, problems, request_id
+from gliomap.serving._access import Caller, Serving, body_limits, case_header, placed, problems, request_id, short_text
 from gliomap.serving._bodies import read_body
 from gliomap.serving._examples import example_of
 from gliomap.serving._json import dump_json
@@ -126,9 +126,7 @@ def parse_request(content: bytes | bytearray) -> tuple[Mapping[str, npt.NDArray[
     missing = [name for name in _NAMES if name not in found]
     if missing:
         raise UsageError("body", f"lacks {', '.join(missing)}", "Send raw_image, white_ref and black_ref.")
-    patient = found.get("patient_id")
-    if patient is not None and not (isinstance(patient, str) and len(patient) <= 128):
-        raise UsageError("patient_id", "is no short text", "Send a text of at most 128 characters.")
+    patient = short_text("patient_id", found.get("patient_id"))
     return {role: _numbers(name, found[name]) for name, role in _NAMES.items()}, patient
 
 

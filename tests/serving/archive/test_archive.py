@@ -16,7 +16,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import BinaryIO
 
@@ -107,6 +107,8 @@ class TestRecord:
         assert [row.id for row in found.rows(patient="ID0018")] == [first]
         assert [row.id for row in found.rows(client="viewer")] == [second]
         assert [row.id for row in found.rows(since=NOW + timedelta(minutes=1))] == [second]
+        elsewhere = timezone(timedelta(hours=2))  # 12:01 there is one minute past the first
+        assert [row.id for row in found.rows(since=(NOW + timedelta(minutes=1)).astimezone(elsewhere))] == [second]
         assert [row.id for row in found.rows(most=1)] == [second]
 
     def test_from_several_threads_at_once(self, archive: Archive) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,12 @@ def test_cases_are_found_in_it_and_what_it_lacks_is_added(url: str, tmp_path: Pa
 def test_a_wrong_database_is_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="does not exist"):
         Archive.open(tmp_path / "cases", database=url.replace("/postgres", "/nowhere"))
+
+
+def test_names_as_long_as_registries_make_them_find_their_place(url: str, tmp_path: Path) -> None:
+    archive = Archive.open(tmp_path / "cases", database=url, keep_ids=True, least_free=0)
+    case = replace(CASE, patient="P" * 128, model_version=f"models:/{'glioma-map' * 20}/3")
+    name = archive.record(case)
+    archive.close()
+    (row,) = ArchiveReader(tmp_path / "cases", url).rows(patient="P" * 128)
+    assert (row.id, row.model_version) == (name, case.model_version)

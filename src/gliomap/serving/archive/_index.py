@@ -24,17 +24,17 @@ _metadata = sa.MetaData()
 _cases = sa.Table(
     "gliomap_cases",
     _metadata,
-    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("id", sa.String, primary_key=True),
     sa.Column("received_at", sa.DateTime(timezone=True), nullable=False, index=True),
-    sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("client", sa.String(64), nullable=False),
-    sa.Column("patient", sa.String(128), nullable=True, index=True),
-    sa.Column("model", sa.String(200), nullable=False),
-    sa.Column("model_version", sa.String(64), nullable=False),
-    sa.Column("bundle", sa.String(64), nullable=False),
-    sa.Column("references_id", sa.String(64), nullable=True),
-    sa.Column("answer", sa.String(64), nullable=False),
-    sa.Column("record", sa.String(64), nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("client", sa.String, nullable=False),
+    sa.Column("patient", sa.String, nullable=True, index=True),
+    sa.Column("model", sa.String, nullable=False),
+    sa.Column("model_version", sa.String, nullable=False),
+    sa.Column("bundle", sa.String, nullable=False),
+    sa.Column("references_id", sa.String, nullable=True),
+    sa.Column("answer", sa.String, nullable=False),
+    sa.Column("record", sa.String, nullable=False),
     sa.Column("has_raw", sa.Boolean, nullable=False),
 )
 
@@ -149,7 +149,8 @@ class Index:
         if client is not None:
             query = query.where(_cases.c.client == client)
         if since is not None:
-            query = query.where(_cases.c.received_at >= since)
+            # SQLite compares what the clock shows, and ours shows UTC.
+            query = query.where(_cases.c.received_at >= since.astimezone(UTC))
         if most is not None:
             query = query.limit(most)
         try:

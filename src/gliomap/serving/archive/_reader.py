@@ -77,7 +77,7 @@ class ArchiveReader:
         client
             Of one client.
         since
-            Received then or later.
+            Received then or later; with its zone.
         most
             At most so many.
 
