@@ -20,7 +20,7 @@ _CALIBRATION = re.compile(r"(.+\.xml)(?:#(\d{1,4}))?", re.IGNORECASE | re.DOTALL
 
 
 def user_registry() -> Path:
-    """Folder of the user's own sensors: `$GLIOMAP_SENSORS`, else ~/.config/gliomap/sensors."""
+    """Folder of the user's own sensors: `$GLIOMAP_SENSORS`, else gliomap/sensors in `$XDG_CONFIG_HOME` or ~/.config."""
     chosen = os.environ.get("GLIOMAP_SENSORS")
     if chosen:
         return Path(chosen)
