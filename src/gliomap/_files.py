@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gliomap.errors import OutputExistsError, UsageError
+from gliomap.errors import MachineError, OutputExistsError, UsageError
 
 __all__ = [
     "atomic_file",
@@ -23,6 +23,7 @@ __all__ = [
     "refuse_existing",
     "require_suffix",
     "sha256_of",
+    "user_folder",
     "write_json",
     "write_text",
     "write_zip",
@@ -95,8 +96,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give an empty folder beside `path` and rename it to `path` when the block ends well.
 
-    An existing `path` is refused unless `overwrite`; then it is replaced only at the very end, and only by its like:
-    it has to be empty or to hold one of the files that the new one holds.
+    An existing `path` is refused unless `overwrite`, also one that another process has made during the block. With `overwrite`
+    it is replaced only at the very end, and only by its like: it has to be empty or to hold one of the files that the new one holds.
     """
     refuse_existing(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,8 +107,11 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     try:
         with _faults_name(path, temporary):
             yield temporary
-            _spare_others(path, [one.name for one in temporary.iterdir() if one.is_file()])
-            put_in_place(temporary, path)
+            if overwrite:
+                _spare_others(path, [one.name for one in temporary.iterdir() if one.is_file()])
+                put_in_place(temporary, path)
+            else:
+                _put_where_nothing_is(temporary, path)
     finally:
         _remove(temporary)
 
@@ -124,6 +128,14 @@ def put_in_place(folder: Path, path: Path) -> None:
             replaced.replace(path)
         raise
     _remove(replaced)
+
+
+def _put_where_nothing_is(folder: Path, path: Path) -> None:
+    try:
+        folder.rename(path)  # takes the place of an empty folder at most
+    except OSError:
+        refuse_existing(path, overwrite=False)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -148,6 +160,21 @@ def write_zip(path: Path, files: Mapping[str, bytes]) -> None:
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = (stat.S_IFREG | 0o644) << 16
             archive.writestr(entry, content)
+
+
+def user_folder(variable: str, usual: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """GlioMap's folder of this user, for settings or copies: in `$variable`, else in `usual` of the home folder.
+
+    Raises
+    ------
+    MachineError
+        There is neither: in a container a user may be no more than a number.
+    """
+    base = environ.get(variable)
+    try:
+        return (Path(base) if base else Path.home() / usual) / "gliomap"
+    except RuntimeError as error:
+        raise MachineError("this user", "has no home folder", f"Set {variable} to a folder for such files.") from error
 
 
 def sha256_of(path: Path) -> str:

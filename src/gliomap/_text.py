@@ -6,5 +6,5 @@ __all__ = ["counted"]
 
 
 def counted(number: int, thing: str) -> str:
-    """'1 case', '2 cases'."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+    """'1 case', '2,000 cases'."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

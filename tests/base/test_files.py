@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gliomap._files import atomic_file, atomic_folder, put_in_place, sha256_of, write_json, write_zip
-from gliomap.errors import OutputExistsError, UsageError
+from gliomap._files import atomic_file, atomic_folder, put_in_place, sha256_of, user_folder, write_json, write_zip
+from gliomap.errors import MachineError, OutputExistsError, UsageError
 
 
 def test_a_file_appears_only_when_the_block_ends_well(tmp_path: Path) -> None:
@@ -119,6 +119,31 @@ def test_a_folder_is_not_replaced_unless_asked(tmp_path: Path) -> None:
         (temporary / "result.txt").write_text("new")
     assert [path.name for path in target.iterdir()] == ["result.txt"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_that_another_process_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+
+    def be_overtaken() -> None:
+        with atomic_folder(target) as folder:
+            (folder / "result.txt").write_text("late")
+            target.mkdir()
+            (target / "result.txt").write_text("first")
+
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        be_overtaken()
+    assert (target / "result.txt").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_user_without_a_home_folder_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert user_folder("CACHE", ".cache", {"CACHE": "/large"}) == Path("/large/gliomap")
+    with pytest.raises(MachineError, match=r"has no home folder\. Set CACHE"):
+        user_folder("CACHE", ".cache", {})
 
 
 def test_a_folder_is_replaced_only_by_its_like(tmp_path: Path) -> None:

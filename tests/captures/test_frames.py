@@ -68,6 +68,7 @@ def test_only_frames_are_written(path: Path) -> None:
         {"compression": "zlib"},
         {"compression": "zlib", "predictor": True},
         {"imagej": True},
+        {"extratags": [(274, 3, 1, 1, True)]},
         {"photometric": "cfa", "extratags": [(33421, 3, 2, (5, 5), True), (33422, 1, 25, bytes(25), True)]},
     ],
     ids=str,
@@ -210,6 +211,12 @@ class TestRefused:
         tifffile.imwrite(path, frame(), photometric="miniswhite")
         with pytest.raises(CaptureError, match="inverted"):
             read_frame(path)
+
+    @pytest.mark.parametrize("turned", [3, 6])
+    def test_a_frame_that_says_it_is_turned(self, path: Path, turned: int) -> None:
+        tifffile.imwrite(path, frame(), extratags=[(274, 3, 1, turned, True)])
+        with pytest.raises(CaptureError, match=rf"turned or mirrored \(Orientation {turned}\).*Save it as the camera"):
+            read_frame(path, SENSOR)
 
     def test_tiles(self, path: Path) -> None:
         tifffile.imwrite(path, frame(), tile=(16, 16))

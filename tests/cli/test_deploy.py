@@ -199,6 +199,26 @@ def test_an_image_without_a_bundle_would_get_it_mounted(
     assert f"--volume {bundle.resolve()}:/bundle:ro" in told.out
 
 
+@pytest.mark.parametrize(("flags", "told"), [(["--image", "g:1"], "fetched first"), ([], "built first")])
+def test_a_dry_run_tells_that_the_image_is_not_there(
+    gliomap: Run, podman: Path, bundle: Path, flags: list[str], told: str
+) -> None:
+    done = gliomap("deploy", "local", bundle, *flags, "--port", 0, "--dry-run", "--json")
+    assert done.code == 0
+    assert "is not here: it would be " + told in done.err
+    assert json.loads(done.out)["command"][0] == "podman"
+    assert only_asked(podman)
+
+
+def test_a_dry_run_refuses_an_image_of_another_bundle(
+    gliomap: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_tool(tmp_path / "programs", "podman", "echo 0123456789abcdef")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}:/usr/bin:/bin")
+    done = gliomap("deploy", "local", bundle, "--image", "g:1", "--port", 0, "--dry-run")
+    assert (done.code, "g:1: holds bundle 0123456789ab" in done.err) == (2, True)
+
+
 def test_an_image_that_is_not_there_is_fetched_or_built(gliomap: Run, podman: Path, bundle: Path) -> None:
     gliomap("deploy", "local", bundle, "--image", "registry.example.org/g:1", "--port", 0)
     assert ["pull", "registry.example.org/g:1"] in words(podman)

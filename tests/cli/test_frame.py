@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -18,6 +19,7 @@ import typer
 from rich.console import Console
 from typer.main import get_command
 
+from cli.conftest import COMMAND
 from gliomap.cli._faults import report, translate
 from gliomap.cli._options import sensor_names
 from gliomap.cli._progress_bars import Bars, Lines
@@ -296,6 +298,23 @@ class TestCommand:
         from gliomap import __version__
 
         assert installed("--version").out == f"gliomap {__version__}\n"
+
+    @pytest.mark.parametrize(
+        ("closed", "words", "code"),
+        [
+            (">&-", "sensor list", 0),
+            (">&-", "sensor list --json", 0),
+            (">&- 2>&- <&-", "--version", 0),
+            ("| true", "--help", 0),
+            (">/dev/full", "--help", 3),
+            ("2>/dev/full", "operate", 2),
+        ],
+    )
+    def test_whoever_does_not_listen(self, closed: str, words: str, code: int) -> None:
+        line = f"set -o pipefail; {shlex.quote(str(COMMAND))} {words} {closed}"
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
+        assert done.returncode == code
+        assert "fault of its own" not in done.stderr
 
     def test_alone_it_prints_its_help(self, gliomap: Run) -> None:
         result = gliomap()

@@ -96,6 +96,13 @@ def test_a_finished_run_is_kept_unless_overwriting(gliomap: Run, study: Path, sm
     assert (run / "run.json").read_bytes() != before
 
 
+def test_one_epoch_is_told_as_one(gliomap: Run, study: Path, tmp_path: Path) -> None:
+    words = ["train", study, "--model", "fourlayer", "--epochs", "1"]
+    assert ": at most 1 epoch, batches of" in gliomap(*words, "--dry-run").out
+    trained = gliomap(*words, "-o", tmp_path / "run").out
+    assert " 1 epoch, epoch 1 the best (the only epoch done; trained afresh on all 2 patients for 1 epoch)," in trained
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [

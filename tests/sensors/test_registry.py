@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gliomap.errors import OutputExistsError, SensorError, UsageError
+from gliomap.errors import MachineError, OutputExistsError, SensorError, UsageError
 from gliomap.sensors import (
     correction_matrix_from_responses,
     get_sensor,
@@ -31,6 +31,22 @@ def own_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_packaged_sensors() -> None:
     assert list_sensors() == ("generic-nir-5x5", "nemesis")
+
+
+def test_a_user_without_a_home_folder_has_the_packaged_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container a user may be no more than a number."""
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for variable in ("GLIOMAP_SENSORS", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert list_sensors() == ("generic-nir-5x5", "nemesis")
+    with pytest.raises(SensorError, match="Known names"):
+        get_sensor("theirs")
+    with pytest.raises(MachineError, match="has no home folder"):
+        import_sensor(replace(get_sensor("nemesis"), name="theirs"))
 
 
 def test_nemesis_is_the_camera_of_the_thesis() -> None:

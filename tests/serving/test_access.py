@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from gliomap.errors import GlioMapError, RequestError, UsageError
+from gliomap.errors import GlioMapError, MachineError, RequestError, UsageError
 from gliomap.serving import Client, ServiceSettings, TlsSettings, read_keys
 from gliomap.serving._keys import find_client
 from serving.servers import ADMIN, COMMAND, KEY, RunningServer, Scene
@@ -133,6 +133,11 @@ class TestTls:
         server = serve("--host", "0.0.0.0", *flags, "--tls-client-ca", str(authority))
         url = server.url.replace("0.0.0.0", "127.0.0.1")
         assert url.startswith("https")
+        with (
+            pytest.raises(MachineError, match=r"certificate that is not trusted here \(.*--tls-ca"),
+            Client(url) as nobody,
+        ):
+            nobody.model()
         trusting = ssl.create_default_context(cafile=str(authority))
         with pytest.raises(GlioMapError, match="cannot be reached"), Client(url, verify=trusting) as nobody:
             nobody.model()
@@ -154,6 +159,12 @@ class TestTls:
         words = ["bench", "serve", url, *own, "--kind", "labels,stream", "--seconds", "0.1", "--json"]
         done = subprocess.run([COMMAND, *words], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+
+    def test_a_service_without_tls_is_told_by_name(self, server: RunningServer) -> None:
+        url = server.url.replace("http:", "https:")
+        told = r"^https://127\.0\.0\.1:\d+: speaks plain HTTP, not HTTPS\. Write http://"
+        with pytest.raises(MachineError, match=told), Client(url) as client:
+            client.model()
 
     def test_certificates_that_cannot_be_used(self, bundle: Path, tmp_path: Path) -> None:
         (tmp_path / "cert.pem").write_text("nothing")

@@ -218,7 +218,7 @@ class TestArchive:
         content[len(content) // 2] ^= 1
         case.write_bytes(content)
         spoilt = run("archive", "verify", folder, code=2)
-        assert "1 of 2 cases are whole" in spoilt.stdout
+        assert "Whole: 1 of 2 cases" in spoilt.stdout
         run("archive", "show", folder, "../../etc/passwd", code=2)
         run("archive", "list", tmp_path, code=2)
 
@@ -257,11 +257,24 @@ class TestBench:
                 client.classify(scene.raw, references=(scene.white, scene.dark))
         assert looking.stdout is not None
         with looking.stdout:
-            seen = json.loads(looking.stdout.read())
+            (line,) = looking.stdout.read().splitlines()
+        seen = json.loads(line)
         assert seen["maps"] > 0
         assert "/v1/classify" in {one["name"] for one in seen["routes"]}
         assert "graph" in {one["name"] for one in seen["stages"]}
         assert seen["memory_mb"] > 10
+
+    @pytest.mark.usefixtures("listening")
+    def test_who_stops_looking_has_interrupted_it(self, server: RunningServer) -> None:
+        """One rule for all verbs: Ctrl-C gives 130, and a script can tell it from --count."""
+        words = [COMMAND, "bench", "serve", server.url, "--live", "--every", "0.1", "--json"]
+        looking = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert looking.stdout is not None
+        assert "maps" in json.loads(looking.stdout.readline())
+        looking.send_signal(signal.SIGINT)
+        rest, _ = looking.communicate(timeout=30)
+        assert looking.returncode == 130
+        assert all("maps" in json.loads(line) for line in rest.splitlines())
 
     @pytest.mark.parametrize(
         ("words", "fault"), [(["--kind", "guess"], "has 'guess'"), (["--clients", "0"], "from 1 to 256")]

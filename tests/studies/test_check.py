@@ -167,7 +167,7 @@ def test_unknown_codes_are_errors_and_codes_outside_the_classes_notes(prepared_s
         found(study, "error"), "gtID0001C01"
     )
     gauze = int((codes == 410).sum())
-    assert f"{gauze} pixels of code 410 (gauze) belong to no class" in only(found(study, "note"), "code 410")
+    assert f"leaves {gauze} pixels of code 410 (gauze) unlearnt" in only(found(study, "note"), "code 410")
     assert (check.rows[0].unknown, check.rows[0].ignored) == (2, gauze)
 
 

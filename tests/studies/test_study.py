@@ -143,9 +143,7 @@ def test_nan_in_a_cube_is_counted_and_placed(prepared_study: StudyMaker) -> None
     data[3, 4, 7:9] = np.nan
     data[5, 1, 0] = 1e300
     write_mat(study.files("ID0001C01").cube, {"preProcessedImage": data})
-    with pytest.raises(
-        CubeError, match=r"holds 3 values that are NaN or infinite, in 2 pixels, the first at \(3, 4, 7\)"
-    ):
+    with pytest.raises(CubeError, match=r"holds 3 values of NaN or infinity, in 2 pixels, the first at \(3, 4, 7\)"):
         study.cube("ID0001C01")
 
 
@@ -245,7 +243,7 @@ def test_a_folder_beside_the_study_names_the_study(prepared_study: StudyMaker) -
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
-        (np.full((2, 3), 101.5), "holds 6 values that are not codes, the first 101.5 at \\(0, 0\\)"),
+        (np.full((2, 3), 101.5), "holds 6 values in place of codes, the first 101.5 at \\(0, 0\\)"),
         (np.array([[101.0, np.nan]]), "the first nan at \\(0, 1\\)"),
         (np.array([[101, -1]]), "the first -1 at"),
         (np.array([[101, 70000]]), "the first 70000 at"),
@@ -295,7 +293,7 @@ def test_labelled_spectra_are_written_for_a_whole_study(prepared_study: StudyMak
     [
         ({"data": np.ones((3, 25)), "label": np.full((2, 1), 101)}, "its label has 2 values for 3 rows"),
         ({"data": np.ones((3, 5, 5)), "label": np.full((3, 1), 101)}, "its data has shape"),
-        ({"data": np.full((3, 25), np.inf), "label": np.full((3, 1), 101)}, "75 values that are NaN or infinite"),
+        ({"data": np.full((3, 25), np.inf), "label": np.full((3, 1), 101)}, "75 values of NaN or infinity"),
         ({"data": np.ones((3, 25))}, "lacks the variable 'label'"),
     ],
 )

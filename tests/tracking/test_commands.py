@@ -190,7 +190,8 @@ class TestWithoutAServer:
         assert gliomap("runs", "list", study, "--sort", "colour").code == 2
 
     def test_a_folder_without_runs_says_so(self, tmp_path: Path) -> None:
-        assert gliomap("runs", "list", tmp_path).out.startswith("No runs here.")
+        told = f"No runs in {tmp_path}. Train one with `gliomap train STUDY`, or name the folder that holds them.\n"
+        assert gliomap("runs", "list", tmp_path).out == told
         assert json.loads(gliomap("runs", "list", tmp_path, "--json").out) == {"runs": []}
 
     def test_a_run_is_shown_with_its_times(self, study: Path) -> None:

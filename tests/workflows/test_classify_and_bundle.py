@@ -17,7 +17,15 @@ from gliomap.errors import BundleError, CubeError, ModelError, OutputExistsError
 from gliomap.phantom import make_phantom
 from gliomap.preprocessing import load_npz, preprocess_capture, save_npz
 from gliomap.sensors import get_sensor, resized
-from gliomap.studies import capture_files, open_study, read_mat, write_map, write_mat
+from gliomap.studies import (
+    capture_files,
+    fill_preprocessed,
+    open_study,
+    read_mat,
+    write_map,
+    write_mat,
+    write_study_toml,
+)
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 from gliomap.workflows import (
     ClassificationResult,
@@ -167,6 +175,16 @@ def test_a_mat_file_of_another_normalisation_is_classified_with_a_warning(bundle
     assert classify(bundle, CubeFile(path)).result.warnings == (open_bundle(bundle).caution,)
     write_mat(path, {"preProcessedImage": found * np.float32(0.4)})
     assert "spectra of another normalisation" in classify(bundle, CubeFile(path)).result.warnings[0]
+
+
+@pytest.mark.parametrize("corrected", [True, False])
+def test_a_mat_file_of_ours_tells_whether_it_was_corrected(bundle: Path, copy: Path, corrected: bool) -> None:
+    chain = replace(open_study(copy).preprocessing, spectral_correction=corrected)
+    write_study_toml(copy, open_study(copy).settings.model_copy(update={"preprocessing": chain}))
+    fill_preprocessed(open_study(copy), overwrite=True)
+    done = classify(bundle, CubeFile(capture_files(copy, CAPTURE).cube))
+    told = [one for one in done.result.warnings if "not spectrally corrected, the bundle was trained on" in one]
+    assert len(told) == (0 if corrected else 1)
 
 
 @pytest.mark.parametrize("measured", [False, True])

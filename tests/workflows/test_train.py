@@ -184,7 +184,7 @@ def test_one_training_patient_means_fixed_epochs_and_a_note(study):
     run = open_run(train(study, test_patients=["ID0001"], train_captures=["ID0003C01"], overrides=QUICK))
     assert run.history().stopped == "all 4 epochs done"
     assert run.history().epochs[0].validation_loss is None
-    assert "ID0003 is the only training patient: no early stopping, all 4 epochs are trained" in run.record.hints
+    assert "ID0003 is the only training patient: no early stopping, training ends after 4 epochs" in run.record.hints
 
 
 def test_validation_leaves_every_class_to_train_on(make_study):

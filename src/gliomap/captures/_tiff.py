@@ -32,6 +32,7 @@ __all__ = ["RawImage", "parse_tiff", "read_tiff", "tiff_bytes", "write_tiff"]
 _MAX_FILE_BYTES = 512 * 2**20
 _MAX_PIXELS = 2**27
 _MINISWHITE, _PALETTE = 0, 3
+_TURNED = range(2, 9)  # of the Orientation tag (TIFF 6.0, section 8); other values than these and 1 mean nothing
 _NO_COMPRESSION, _DEFLATE, _PACKBITS = (1,), (8, 32946), (32773,)  # MATLAB's imwrite packs bits unless told not to
 _SAVE_AGAIN = "Save it as an uncompressed single-page greyscale TIFF of 8 or 16 bits."
 _COPY_AGAIN = "Copy the file again from the camera's computer."
@@ -157,6 +158,13 @@ def _check_kind(path: Path, page: TiffPage) -> None:
     tag = page.tags.get("PhotometricInterpretation")
     if tag is not None and tag.value in (_MINISWHITE, _PALETTE):
         raise CaptureError(path, "stores inverted or palette colours, not grey values", _SAVE_AGAIN)
+    turned = page.tags.get("Orientation")
+    if turned is not None and turned.value in _TURNED:
+        raise CaptureError(
+            path,
+            f"says that it is turned or mirrored (Orientation {int(turned.value)}): behind which filter a pixel lies is then uncertain",
+            "Save it as the camera read it, with Orientation 1.",
+        )
     if page.compression not in (*_NO_COMPRESSION, *_DEFLATE, *_PACKBITS):
         raise CaptureError(path, f"is compressed ({page.compression!r})", _SAVE_AGAIN)
 

@@ -137,12 +137,12 @@ def verify(ui: Ui, folder: Folder, url: Url = None) -> None:
     if ui.as_json:
         ui.result({name: getattr(found, name) for name in found.__slots__})
     else:
-        ui.text(f"{found.whole} of {found.cases} cases are whole; the audit log has {found.entries} entries.")
+        ui.text(f"Whole: {found.whole} of {counted(found.cases, 'case')}. Lines in the audit log: {found.entries}.")
         ui.text(*(f"note: {note}" for note in found.notes))
     if found.faults:
         if not ui.as_json:
             ui.text(*(f"fault: {fault}" for fault in found.faults))
-        raise ArchiveError(folder, f"has {len(found.faults)} faults", "Restore what is damaged from a copy.")
+        raise ArchiveError(folder, f"has {counted(len(found.faults), 'fault')}", "Restore what is damaged from a copy.")
     if not ui.as_json:
         ui.text("All is well.")
 

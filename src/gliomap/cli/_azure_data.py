@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gliomap._text import counted
 from gliomap.cli._azure_options import DryRun, Where, azure_app, azure_verb, show_documents, tell_command
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import group
@@ -57,7 +58,9 @@ def upload(
     folder = check_name(to or found.root.resolve().name, "folder")
     if dry_run:
         files = study_files(found)
-        ui.say(f"{len(files)} files, {sum(path.stat().st_size for path in files.values()) / 1e6:.1f} MB, to {folder}/")
+        ui.say(
+            f"{counted(len(files), 'file')}, {sum(path.stat().st_size for path in files.values()) / 1e6:.1f} MB, to {folder}/"
+        )
         show_documents(ui, upload_document(found.root, folder))
         return
     with where.connected() as connection:
@@ -159,16 +162,14 @@ def download(
         return
     ui.text(_told(transfer, "fetched"))
     if transfer.unverified:
-        ui.text(
-            f"{len(transfer.unverified)} files have no checksum to hold them against; only their size was compared."
-        )
+        ui.text(f"without a checksum, so that only the size was compared: {counted(len(transfer.unverified), 'file')}.")
     ui.text(f"{found.name}:{found.version} in {folder}")
 
 
 def _told(transfer: Transfer, did: str) -> str:
     rate = f", {transfer.bytes / 1e6 / transfer.seconds:.1f} MB/s" if transfer.sent else ""
     there = f"; {transfer.skipped} were there already" if transfer.skipped else ""
-    return f"{transfer.sent} files {did}, {transfer.bytes / 1e6:.1f} MB in {transfer.seconds:.1f} s{rate}{there}"
+    return f"{counted(transfer.sent, 'file')} {did}, {transfer.bytes / 1e6:.1f} MB in {transfer.seconds:.1f} s{rate}{there}"
 
 
 def _table(ui: Ui, assets: list[Asset]) -> None:

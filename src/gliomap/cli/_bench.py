@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gliomap._text import counted
 from gliomap.cli._app import app
 from gliomap.cli._options import DarkFrame, RawFrame, WhiteFrame
 from gliomap.cli._service import Authority, Certificate, CertificateKey, KeyFile, Url, connect
@@ -121,7 +122,7 @@ def _report(ui: Ui, client: Client, model: ModelAnswer, found: list[Measured]) -
     ui.text(*(f"{kind}: {KINDS[kind]}" for kind in dict.fromkeys(one.kind for one in found)))
     failed = sum(one.failed for one in found)
     if failed:
-        ui.text(f"{failed} answers were faults: see the service's log.")
+        ui.text(f"{counted(failed, 'fault')} among the answers: see the service's log.")
 
 
 def _frames(model: ModelAnswer, files: tuple[Path | None, ...]) -> BenchFrames:
@@ -166,15 +167,13 @@ def _row(one: Measured) -> tuple[object, ...]:
 def _follow(ui: Ui, client: Client, every: float, count: int | None) -> None:
     from gliomap.serving import follow
 
-    looks = itertools.islice(follow(client, every), count)
-    with contextlib.suppress(KeyboardInterrupt):  # how one stops looking
-        _show(ui, client.url, looks)
+    _show(ui, client.url, itertools.islice(follow(client, every), count))
 
 
 def _show(ui: Ui, url: str, looks: Iterable[Activity]) -> None:
     if ui.as_json:
         for activity in looks:
-            ui.result(asdict(activity))
+            ui.result(asdict(activity), event=True)
     elif ui.out.is_terminal:
         from rich.live import Live
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol, cast
@@ -77,22 +78,41 @@ def run(arguments: Sequence[str]) -> int:
         code = _report_usage(cast("_UsageFault", error), arguments)
     except (typer.Abort, KeyboardInterrupt):
         code = report(KeyboardInterrupt(), as_json="--json" in arguments, verbose=False)
+    except SystemExit as ended:
+        # How typer ends where the reader of a help has gone (`| head`): that is no fault.
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        code = 0
+    except OSError as error:
+        # A help that could not be written; what goes wrong in a verb is reported there.
+        code = report(error, as_json="--json" in arguments, verbose=False)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         to_nowhere(sys.stdout)
+    except OSError as error:
+        to_nowhere(sys.stdout)
+        code = code or report(error, as_json="--json" in arguments, verbose=False)
     return code if isinstance(code, int) else 0
 
 
 def main() -> NoReturn:
     """Run the command line of this process."""
     arguments = sys.argv[1:]
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         # A file or a pipe may lack a letter (Latin-1), and a name may have bytes that are none: no reason to end the work.
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="replace")
     sys.excepthook = fault_hook(as_json="--json" in arguments, verbose="--verbose" in arguments)
     sys.exit(run(arguments))
+
+
+def _open_streams() -> None:
+    """A job may be started with streams closed (`>&-`); the first file it opens must not take their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
 
 
 def _report_usage(error: _UsageFault, arguments: Sequence[str]) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gliomap._text import counted
 from gliomap.cli._app import app
 from gliomap.cli._options import (
     DarkFrame,
@@ -183,7 +184,7 @@ def _fill_study(ui: Ui, folder: Path, sensor: str | None, config: PreprocessingC
         )
         return
     for capture in written:
-        told = f": {masked[capture]:,} pixels masked" if capture in masked else ""
+        told = f": {counted(masked[capture], 'pixel')} masked" if capture in masked else ""
         ui.text(f"{'would make' if dry_run else 'made'} {study.files(capture).cube}{told}")
     if kept:
         ui.text(f"kept {len(kept)} that were there already: {', '.join(kept)}")

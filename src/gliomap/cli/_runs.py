@@ -50,7 +50,7 @@ def list_runs(
         ui.result({"runs": [_described(row) for row in rows]})
         return
     if not rows:
-        ui.text("No runs here. Name a study, or a folder that holds runs: gliomap runs list DIR")
+        ui.text(_no_runs(places))
         return
     cells = [
         (
@@ -265,6 +265,11 @@ def _rows(ui: Ui, places: list[Path] | None) -> list[RunRow]:
                     raise
                 ui.warn(f"{error}")
     return list(found.values())
+
+
+def _no_runs(places: list[Path] | None) -> str:
+    where = ", ".join(map(str, places)) if places else "this folder"
+    return f"No runs in {where}. Train one with `gliomap train STUDY`, or name the folder that holds them."
 
 
 def _figures(row: RunRow) -> tuple[float | None, float | None, float | None]:

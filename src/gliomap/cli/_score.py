@@ -141,7 +141,7 @@ def _watch(
     ui.say(f"watching {folder}; maps go to {target}; Ctrl-C ends it")
     for scored in watch(client, folder, target, references=references, patient=patient, palette=palette):
         if ui.as_json:
-            ui.result({"frame": str(scored.frame), "fault": scored.fault, "result": scored.result})
+            ui.result({"frame": str(scored.frame), "fault": scored.fault, "result": scored.result}, event=True)
         elif scored.fault is not None:
             ui.text(f"{scored.frame.name}: {scored.fault}")
         else:

@@ -75,7 +75,10 @@ def show(
         patients = {patient: list(captures) for patient, captures in study.patients.items()}
         ui.result({"study": study.name, "patients": patients, "picture": str(out)})
         return
-    ui.text(f"{study.name}: {len(study.patients)} patients, {len(study.capture_ids)} captures", f"Contact sheet: {out}")
+    ui.text(
+        f"{study.name}: {counted(len(study.patients), 'patient')}, {counted(len(study.capture_ids), 'capture')}",
+        f"Contact sheet: {out}",
+    )
 
 
 @verb(

@@ -53,7 +53,7 @@ def tell_plan(ui: Ui, plan: TrainingPlan) -> None:
     config = plan.config
     most = "at most " if plan.split.patients_of("validation") else ""
     ui.text(
-        f"Would train {plan.kind.name} with preset {config.preset}: {most}{config.epochs} epochs, batches of"
+        f"Would train {plan.kind.name} with preset {config.preset}: {most}{counted(config.epochs, 'epoch')}, batches of"
         f" {config.batch_size}, learning rate {config.learning_rate:g}, seed {config.seed}."
         if plan.kind.iterative
         else f"Would train {plan.kind.name}."
@@ -90,7 +90,7 @@ def tell_run(ui: Ui, plan: TrainingPlan, run: Run) -> None:
         return
     _table_of_roles(ui, plan)
     best = f", epoch {record.best_epoch} the best" if plan.split.patients_of("validation") else ""
-    how = f" {record.epochs} epochs{best} ({record.stopped})," if plan.kind.iterative else ""
+    how = f" {counted(record.epochs, 'epoch')}{best} ({record.stopped})," if plan.kind.iterative else ""
     ui.text(
         f"Trained {record.model.name}:{how} {record.seconds:.0f} s",
         f"Run: {run.path}",

@@ -80,13 +80,17 @@ class Ui:
         """Tell the person of a fault that does not end the work, on stderr, also with --quiet."""
         self.errors.print(f"warning: {text}", soft_wrap=True)
 
-    def result(self, content: Mapping[str, Any] | Sequence[Any]) -> None:
-        """Print JSON on stdout; the caller does so only with --json."""
-        text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
+    def result(self, content: Mapping[str, Any] | Sequence[Any], *, event: bool = False) -> None:
+        """Print JSON on stdout; the caller does so only with --json.
+
+        A verb ends with one document. One that goes on and on prints each `event` on a line of its own, so that they can be told apart.
+        """
+        indent = None if event else 2
+        text = json.dumps(content, indent=indent, allow_nan=False, ensure_ascii=False)
         try:
             text.encode(sys.stdout.encoding or "utf-8")
         except UnicodeEncodeError:
-            text = json.dumps(content, indent=2, allow_nan=False)
+            text = json.dumps(content, indent=indent, allow_nan=False)
         _write_line(text)
 
     def text(self, *lines: str) -> None:

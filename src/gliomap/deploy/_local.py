@@ -103,7 +103,15 @@ def plan_local(request: LocalRequest, tool: ContainerTool) -> list[str]:
     bundle.require_frames()
     _keys(request)
     image = _image(request, bundle)
-    mounted = tool.succeeds("image", "inspect", image) and not _label(image, tool)
+    mounted = False
+    if tool.succeeds("image", "inspect", image):
+        inside = _label(image, tool)
+        _refuse_other(inside, image, request, bundle)
+        mounted = not inside
+    elif request.image is None:
+        logger.info("image %s is not here: it would be built first", image)
+    else:
+        logger.warning("image %s is not here: it would be fetched first, and whether it can be was not tried", image)
     return _command(request, image, bundle, tool, _port(request), mounted=mounted)
 
 
@@ -131,12 +139,7 @@ def run_local(request: LocalRequest, tool: ContainerTool) -> LocalContainer:
         )
     port = _port(request)
     inside = _identity_inside(request, image, tool)
-    if inside not in ("", bundle.identity):
-        raise BundleError(
-            f"image {image}",
-            f"holds bundle {inside[:12]}, and {request.bundle} is {bundle.identity[:12]}",
-            f"Build it anew: gliomap deploy docker {request.bundle} --tag {image}",
-        )
+    _refuse_other(inside, image, request, bundle)
     command = _command(request, image, bundle, tool, port, mounted=not inside)
     begun = time.monotonic()
     tool.output(*command[1:], environment={KEYS_VARIABLE: keys})
@@ -215,6 +218,16 @@ def _identity_inside(request: LocalRequest, image: str, tool: ContainerTool) -> 
         else:
             tool.stream("pull", image)
     return _label(image, tool)
+
+
+def _refuse_other(inside: str, image: str, request: LocalRequest, bundle: Bundle) -> None:
+    """Refuse an image that holds another bundle; one that holds none gets it mounted."""
+    if inside not in ("", bundle.identity):
+        raise BundleError(
+            f"image {image}",
+            f"holds bundle {inside[:12]}, and {request.bundle} is {bundle.identity[:12]}",
+            f"Build it anew: gliomap deploy docker {request.bundle} --tag {image}",
+        )
 
 
 def _label(image: str, tool: ContainerTool) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gliomap._progress import Track, silent
+from gliomap._text import counted
 from gliomap.errors import ModelError, RunError
 from gliomap.learning._checkpoint import read_checkpoint, restore_adam, write_checkpoint
 from gliomap.learning._config import TrainingConfig
@@ -202,8 +203,10 @@ class _Session:
         """Why training is over, or None."""
         done = len(self.records)
         if self._selects and self.best and done - self.best.epoch >= (self.config.patience or done + 1):
-            return f"no gain on the validation patients for {self.config.patience} epochs"
-        return f"all {self.config.epochs} epochs done" if done >= self.config.epochs else None
+            return f"no gain on the validation patients for {counted(self.config.patience or 0, 'epoch')}"
+        if done < self.config.epochs:
+            return None
+        return "the only epoch done" if done == 1 else f"all {done} epochs done"
 
     def keep_best(self) -> None:
         """Give the network the weights of the best epoch, where one is chosen."""

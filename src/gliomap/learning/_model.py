@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap._progress import Track, silent
+from gliomap._text import counted
 from gliomap.errors import ModelError
 from gliomap.learning._config import TrainingConfig
 from gliomap.learning._history import History, Observer, no_observer
@@ -219,7 +220,7 @@ def check_labels(training: PatchSource, n_classes: int) -> tuple[str, ...]:
     if len(present) < 2:
         raise ModelError(
             where,
-            f"hold {called[present[0]]} only ({counts.max()} pixels)",
+            f"hold {called[present[0]]} only ({counted(int(counts.max()), 'pixel')})",
             "Add captures with at least two classes.",
         )
     single = [k for k in present if counts[k] == 1]

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap._progress import Track, silent
+from gliomap._text import counted
 from gliomap.errors import ModelError
 from gliomap.learning._calibration import softmax, temperature_of
 from gliomap.learning._config import TrainingConfig
@@ -151,7 +152,7 @@ class SpectralModel(ABC):
         if len(training) <= present.size:
             raise ModelError(
                 f"training captures {', '.join(training.captures)}",
-                f"hold {len(training)} labelled pixels for {present.size} classes",
+                f"hold {counted(len(training), 'labelled pixel')} for {present.size} classes",
                 "A model needs more pixels than classes; add captures.",
             )
         from threadpoolctl import threadpool_limits

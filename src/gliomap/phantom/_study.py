@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gliomap._files import atomic_folder, refuse_existing
 from gliomap._progress import Track, silent
+from gliomap._text import counted
 from gliomap.errors import GlioMapError, UsageError
 from gliomap.phantom._camera import check_phantom_sensor
 from gliomap.phantom._difficulty import Difficulty
@@ -89,7 +90,7 @@ def make_phantom(
     camera = _sensor(sensor)
     cohort = draw_patients(patients, seed=seed, difficulty=difficulty)
     name = difficulty if isinstance(difficulty, str) else difficulty.name
-    settings = _settings(f"phantom, {name}, {patients} patients, seed {seed}", camera)
+    settings = _settings(f"phantom, {name}, {counted(patients, 'patient')}, seed {seed}", camera)
     with atomic_folder(target, overwrite=overwrite) as folder:
         if settings.sensor == SENSOR_FILE:
             write_sensor_toml(camera, folder / SENSOR_FILE)

@@ -8,8 +8,8 @@ from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
-from gliomap._files import refuse_existing
-from gliomap.errors import SensorError, UsageError
+from gliomap._files import refuse_existing, user_folder
+from gliomap.errors import MachineError, SensorError, UsageError
 from gliomap.sensors._imec import read_imec_xml
 from gliomap.sensors._sensor import NAME_PATTERN, MosaicSensor
 from gliomap.sensors._toml import read_sensor_toml, sensor_from_text, write_sensor_toml
@@ -20,17 +20,20 @@ _CALIBRATION = re.compile(r"(.+\.xml)(?:#(\d{1,4}))?", re.IGNORECASE | re.DOTALL
 
 
 def user_registry() -> Path:
-    """Folder of the user's own sensors: `$GLIOMAP_SENSORS`, else gliomap/sensors in `$XDG_CONFIG_HOME` or ~/.config."""
+    """Folder of the user's own sensors: `$GLIOMAP_SENSORS`, else gliomap/sensors in `$XDG_CONFIG_HOME` or ~/.config.
+
+    Raises
+    ------
+    MachineError
+        It is not chosen, and the user has no home folder.
+    """
     chosen = os.environ.get("GLIOMAP_SENSORS")
-    if chosen:
-        return Path(chosen)
-    base = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path.home() / ".config") / "gliomap" / "sensors"
+    return Path(chosen) if chosen else user_folder("XDG_CONFIG_HOME", ".config") / "sensors"
 
 
 def list_sensors() -> tuple[str, ...]:
     """Names that `get_sensor` knows, sorted: packaged ones and the user's."""
-    return tuple(sorted({*_packaged(), *(path.stem for path in user_registry().glob("*.toml"))}))
+    return tuple(sorted({*_packaged(), *_own()}))
 
 
 def get_sensor(name_or_path: str | Path) -> MosaicSensor:
@@ -56,8 +59,8 @@ def get_sensor(name_or_path: str | Path) -> MosaicSensor:
     if text in _packaged():
         return _load_packaged(text)
     path = Path(name_or_path)
-    own = user_registry() / f"{text}.toml"
-    if path.name == text and own.is_file():
+    own = _own().get(text)
+    if own is not None:
         return read_sensor_toml(own)
     calibration = _CALIBRATION.fullmatch(text)
     if calibration:
@@ -104,6 +107,15 @@ def import_sensor(sensor: MosaicSensor, *, overwrite: bool = False) -> Path:
     refuse_existing(path, overwrite=overwrite)
     write_sensor_toml(sensor, path)
     return path
+
+
+def _own() -> dict[str, Path]:
+    """The user's sensors by name; none for a user who can have none."""
+    try:
+        folder = user_registry()
+    except MachineError:
+        return {}
+    return {path.stem: path for path in folder.glob("*.toml")}
 
 
 @lru_cache(maxsize=1)

@@ -47,6 +47,8 @@ FrameLike = Path | str | bytes | npt.NDArray[np.uint16]
 References = str | tuple[FrameLike, FrameLike]
 """The id of references that the service keeps, or white and dark themselves."""
 
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
+"""How releases of OpenSSL call an answer that is no TLS."""
 _TRIES = 4
 _LONGEST_WAIT_S = 10.0
 
@@ -206,8 +208,32 @@ def wait_before_retry(answer: httpx.Response, tried: int) -> float | None:
 
 
 def unreachable(url: object, error: Exception) -> MachineError:
-    """The error for a service that does not answer."""
-    return MachineError(url, f"cannot be reached ({error})", "Check the address, and that the service runs.")
+    """The error for a service that does not answer, or not in the way that its address says."""
+    tls = _tls_error(error)
+    if tls is None:
+        return MachineError(
+            url, f"cannot be reached ({error})", "Check the address (http or https), and that the service runs."
+        )
+    if isinstance(tls, ssl.SSLCertVerificationError):
+        return MachineError(
+            url,
+            f"shows a certificate that is not trusted here ({tls.verify_message.rstrip('.')})",
+            "Name the authority that signed it with --tls-ca, or give the host name that it was made for.",
+        )
+    if tls.reason in _NO_TLS:
+        return MachineError(url, "speaks plain HTTP, not HTTPS", "Write http:// if it is meant to run without TLS.")
+    return MachineError(
+        url,
+        f"cannot be reached by an encrypted connection ({tls.reason or tls})",
+        "Check the certificates; where it asks for yours, give --tls-cert and --tls-key.",
+    )
+
+
+def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
+    """The error of TLS behind the one that a library made of it."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def key_headers(key: str | None) -> dict[str, str]:

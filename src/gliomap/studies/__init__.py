@@ -26,7 +26,7 @@ from gliomap.studies._mat import list_mat, read_mat, write_mat
 from gliomap.studies._mat5 import MatVariable
 from gliomap.studies._open import is_study, open_study
 from gliomap.studies._pixel_parts import PixelParts
-from gliomap.studies._prepared import chain_of, read_prepared
+from gliomap.studies._prepared import chain_of, read_prepared, told_preprocessing
 from gliomap.studies._protocols import deal_patients, make_folds
 from gliomap.studies._settings import (
     CaptureSettings,
@@ -88,6 +88,7 @@ __all__ = [
     "read_mat",
     "read_prepared",
     "read_study_toml",
+    "told_preprocessing",
     "write_capture_files",
     "write_cube",
     "write_dataset",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from gliomap._text import counted
 from gliomap.errors import CubeError, StudyError
 from gliomap.studies._layout import CUBE_VARIABLE, DATASET_VARIABLES, MAP_VARIABLE, REASONS_VARIABLE, REFERENCES
 from gliomap.studies._mat import list_mat, read_field, read_mat
@@ -218,7 +219,7 @@ def _as_codes(path: Path, name: str, values: npt.NDArray[np.generic]) -> npt.NDA
         place = tuple(int(index) for index in np.argwhere(wrong)[0])
         raise StudyError(
             path,
-            f"its {name} holds {int(wrong.sum()):,} values that are not codes, the first {numbers[place]:g} at {place}",
+            f"its {name} holds {counted(int(wrong.sum()), 'value')} in place of codes, the first {numbers[place]:g} at {place}",
             "Codes are whole numbers from 0 to 65535; 0 is unlabelled.",
         )
     return numbers.astype(np.uint16)
@@ -234,7 +235,7 @@ def _as_float32(path: Path, name: str, values: npt.NDArray[np.generic]) -> npt.N
         pixels = int(wrong.any(axis=-1).sum())
         raise CubeError(
             path,
-            f"its {name} holds {int(wrong.sum()):,} values that are NaN or infinite, in {pixels:,} pixels,"
+            f"its {name} holds {counted(int(wrong.sum()), 'value')} of NaN or infinity, in {counted(pixels, 'pixel')},"
             f" the first at {place} counted from 0",
             "Make it again with `gliomap preprocess`, or set these spectra to 0: they are then masked.",
         )

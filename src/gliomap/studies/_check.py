@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gliomap._progress import Track, silent
+from gliomap._text import counted
 from gliomap.errors import GlioMapError, MachineError
 from gliomap.studies._check_capture import CaptureCheck
 from gliomap.studies._duplicates import same_images
@@ -156,7 +157,7 @@ def _patient_findings(study: Study, rows: list[CaptureRow]) -> Iterator[Finding]
             yield Finding(
                 "warning",
                 patient,
-                f"has labels of one class only, {name} ({pixels:,} pixels)",
+                f"has labels of one class only, {name} ({counted(pixels, 'pixel')})",
                 "It can train; as the only test patient it says little.",
             )
         elif not labelled and any(row.map_shape for row in rows if row.patient == patient):

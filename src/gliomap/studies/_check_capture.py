@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from gliomap._text import counted
 from gliomap.captures import read_frame
 from gliomap.errors import GlioMapError, MachineError, machine_error
 from gliomap.preprocessing import HyperCube, brightness
@@ -247,7 +248,7 @@ class CaptureCheck:
             self._add(
                 "error",
                 self.files.map,
-                f"holds the unknown code {code:g} in {int((codes == code).sum()):,} pixels,"
+                f"holds the unknown code {code:g} in {counted(int((codes == code).sum()), 'pixel')},"
                 f" the first at {_first(codes == code)}",
                 "Correct the map; docs/reference lists the codes.",
             )
@@ -255,7 +256,7 @@ class CaptureCheck:
             self._add(
                 "note",
                 self.files.map,
-                f"{pixels:,} pixels of code {code} ({code_name(code)}) belong to no class and are not learnt",
+                f"leaves {counted(pixels, 'pixel')} of code {code} ({code_name(code)}) unlearnt: the code belongs to no class",
             )
         references = self._trying(lambda: read_reference_pixels(self.files.map))
         if references is not None and (outside := references[(references >= codes.shape).any(axis=1)]).size:
@@ -294,7 +295,12 @@ class CaptureCheck:
         remedy = "Make it again from cube and map (gliomap.studies.write_datasets), or find out which of them is right."
         pixels = int(np.count_nonzero(self.codes))
         if pixels != label.size:
-            self._add("error", path, f"has {label.size:,} rows, and the map {pixels:,} labelled pixels", remedy)
+            self._add(
+                "error",
+                path,
+                f"has {counted(label.size, 'row')}, and the map {counted(pixels, 'labelled pixel')}",
+                remedy,
+            )
             return
         in_order = self.codes.T[self.codes.T != 0]
         wrong_rows = np.flatnonzero(in_order != label)

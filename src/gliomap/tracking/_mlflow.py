@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any
 
-from gliomap.errors import MissingExtraError, TrackingError
+from gliomap.errors import MachineError, MissingExtraError, TrackingError
 from gliomap.tracking._database import database_path, make_database
 from gliomap.tracking._moved import follow_move
 from gliomap.tracking._store import Store, without_secrets
@@ -81,6 +81,8 @@ def load_mlflow() -> Any:
     ------
     MissingExtraError
         It is not installed.
+    MachineError
+        This user has no home folder.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -93,6 +95,8 @@ def load_mlflow() -> Any:
             import mlflow
     except ImportError as error:
         raise MissingExtraError("Tracking with MLflow", "track") from error
+    except RuntimeError as error:  # of Python, where there is none
+        raise MachineError("MLflow", "needs a home folder, and this user has none", "Set HOME to a folder.") from error
     return mlflow
 
 

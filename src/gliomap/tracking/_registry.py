@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gliomap._files import atomic_folder
+from gliomap._files import atomic_folder, user_folder
 from gliomap.bundles import Bundle, open_bundle
 from gliomap.errors import BundleError, RunError, TrackingError, UsageError
 from gliomap.evaluation import picture_stem
@@ -231,7 +231,7 @@ def fetch_bundle(store: Store, reference: ModelReference, environ: Mapping[str, 
     version = show_version(store, reference)
     if version.identity is None:
         raise BundleError(version.uri, "is no bundle of GlioMap", "Name a model that `gliomap models register` made.")
-    cache = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gliomap" / "models" / version.identity
+    cache = user_folder("XDG_CACHE_HOME", ".cache", environ) / "models" / version.identity
     if cache.is_dir() and _is(cache, version.identity):
         return cache
     with _fetched(store, version) as bundle, atomic_folder(cache, overwrite=True) as folder:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gliomap._progress import Track, silent
+from gliomap._text import counted
 from gliomap.learning import History, Observer, TissueModel, build_model, no_observer
 from gliomap.tracking import CHECKPOINT, REFIT_CHECKPOINT
 from gliomap.workflows._pixels import TrainingPixels
@@ -50,8 +51,10 @@ def fit_plan(
     if not plan.kind.iterative or not config.refit or config.patience is None or data.validation is None:
         return model, history
     patients = {*plan.split.patients_of("train"), *plan.split.patients_of("validation")}
-    stopped = f"{history.stopped}; trained afresh on all {len(patients)} patients for {history.best_epoch} epochs"
-    logger.info("now afresh on all %d patients for %d epochs", len(patients), history.best_epoch)
+    stopped = (
+        f"{history.stopped}; trained afresh on all {len(patients)} patients for {counted(history.best_epoch, 'epoch')}"
+    )
+    logger.info("now afresh on all %d patients for %s", len(patients), counted(history.best_epoch, "epoch"))
     model = untrained(plan, data)
     again = model.fit(
         data.everything(),

@@ -169,9 +169,12 @@ def _read_cube(path: Path, engine: Engine) -> HyperCube:
         return load_npz(path)
     if path.suffix.lower() in (".tif", ".tiff"):
         raise CubeError(path, "is a frame, not a preprocessed cube", "Give it as --raw, with --white and --dark.")
-    from gliomap.studies import read_prepared
+    from gliomap.studies import read_prepared, told_preprocessing
 
-    return read_prepared(path, None, engine.manifest.preprocessing)
+    sensor, config = engine.bundle.sensor, engine.manifest.preprocessing
+    told = None if sensor is None else told_preprocessing(path, sensor, config)
+    # Only what the file tells of itself: a cube that others made may be of any camera.
+    return read_prepared(path, None if told is None else sensor, told or config)
 
 
 def _with_cube(cube: HyperCube, path: Path, record: InputRecord, engine: Engine) -> Loaded:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gliomap import __version__
+from gliomap._text import counted
 from gliomap.bundles import open_bundle
 from gliomap.errors import GlioMapError
 from gliomap.evaluation import EvaluationRecord
@@ -87,7 +88,7 @@ def model_facts(run: Run, evaluation: EvaluationRecord) -> tuple[Fact, ...]:
         facts.append(
             (
                 "Training",
-                f"preset '{config.preset}': {'at most ' if stops else ''}{config.epochs} epochs in batches of"
+                f"preset '{config.preset}': {'at most ' if stops else ''}{counted(config.epochs, 'epoch')} in batches of"
                 f" {config.batch_size}, Adam at {config.learning_rate:g} ({config.schedule}),"
                 f" {_stopping(config) if stops else 'to the end'}",
             )
@@ -197,7 +198,7 @@ def _frame_times(run: Run) -> tuple[Fact, ...]:
 
 def _stopping(config: TrainingConfig) -> str:
     again = ", then afresh on all its patients" if config.refit else ""
-    return f"stopped after {config.patience} epochs without gain on the validation patients{again}"
+    return f"stopped after {counted(config.patience or 0, 'epoch')} without gain on the validation patients{again}"
 
 
 def _kept(run: Run) -> str:
@@ -211,7 +212,9 @@ def _kept(run: Run) -> str:
 
 def _ignored(counts: Mapping[int, int]) -> str:
     return (
-        "none" if not counts else ", ".join(f"code {code}: {count:,} pixels" for code, count in sorted(counts.items()))
+        "none"
+        if not counts
+        else ", ".join(f"code {code}: {counted(count, 'pixel')}" for code, count in sorted(counts.items()))
     )
 
 

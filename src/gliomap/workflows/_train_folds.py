@@ -130,7 +130,7 @@ def _outcome(plan: FoldsPlan, runs: dict[str, Run], cache: MutableMapping[str, C
         "chosen": chosen,
         "kept": kept,
         "notes": notes,
-        "stopped": f"{len(plan.plans)} folds trained",
+        "stopped": f"{counted(len(plan.plans), 'fold')} trained",
     }
 
 

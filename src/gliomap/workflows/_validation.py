@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from gliomap._text import counted
 from gliomap.errors import UsageError
 from gliomap.learning import ModelKind, TrainingConfig
 from gliomap.studies import Split
@@ -89,7 +90,7 @@ def with_validation(
     if not wanted:
         reason = f"{training[0]} is the only training patient" if len(training) == 1 else "no patient validates"
         if stops:
-            return split, [f"{reason}: no early stopping, all {config.epochs} epochs are trained"]
+            return split, [f"{reason}: no early stopping, training ends after {counted(config.epochs, 'epoch')}"]
         return split, [f"{reason}: probabilities are learned from training pixels"] if kind.calibrates else []
     counts = {patient: np.zeros_like(labelled[split.train[0]]) for patient in training}
     for capture in split.train:

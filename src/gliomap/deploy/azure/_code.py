@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from gliomap._files import atomic_folder
+from gliomap._files import atomic_folder, user_folder
 from gliomap.deploy._wheel import write_wheel
 
 __all__ = ["SCORING_SCRIPT", "UNPACK", "code_folder", "environment"]
@@ -83,6 +82,6 @@ def environment(kind: Literal["train", "score"]) -> dict[str, Any]:
 
 
 def _cache() -> Path:
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gliomap" / "azure"
+    root = user_folder("XDG_CACHE_HOME", ".cache") / "azure"
     root.mkdir(parents=True, exist_ok=True)
     return root

@@ -131,7 +131,7 @@ def find_settings(
             found[name] = told
     missing = [name for name in _VARIABLES if not found.get(name)]
     if missing:
-        raise UsageError("azure", f"which {' and '.join(missing)} is meant is nowhere told", _REMEDY)
+        raise UsageError("azure", f"lacks {', '.join(missing)}", _REMEDY)
     cloud = given.get("cloud") or environ.get(CLOUD_VARIABLE) or "AzureCloud"
     if cloud not in CLOUDS:
         raise UsageError(f"cloud {cloud!r}", "is not known", f"Choose one of: {', '.join(CLOUDS)}.")

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from gliomap._fields import Fields
 from gliomap._progress import Track, silent
+from gliomap._text import counted
 from gliomap.deploy.azure._storage import HASH, Transfer, remote_files, upload_files
 from gliomap.errors import AzureError, StudyError
 from gliomap.sensors import sensor_file
@@ -149,7 +150,7 @@ def read_inventory(container: ContainerClient, prefix: str) -> Inventory:
         content = container.download_blob(_place(prefix)).readall()
     except ResourceNotFoundError as error:
         there = len(remote_files(container, prefix))
-        fault = f"is uploaded in part only ({there} files are there)" if there else "is not uploaded"
+        fault = f"is uploaded in part only ({counted(there, 'file')} there)" if there else "is not uploaded"
         raise AzureError(f"study {prefix}", fault, again) from error
     try:
         inventory = Inventory.model_validate_json(content)

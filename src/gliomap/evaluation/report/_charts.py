@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from gliomap._text import counted
 from gliomap.evaluation._canvas import INK, SOFT_INK, TRAINING, VALIDATION
 from gliomap.evaluation._intervals import LEAST_INTERVAL, Interval
 from gliomap.evaluation._record import EvaluationRecord
@@ -39,7 +40,9 @@ def strip_chart(record: EvaluationRecord, name: str) -> Chart:
         lowest = min(lowest, known[0], interval.mean if interval.low is None else interval.low)
         _draw_mean(axes, row, interval)
         axes.scatter(known, _stacked(known, row), s=34, facecolor="white", edgecolor=TRAINING, linewidth=1.3, zorder=3)
-        told.append(f"{label}: {len(known)} patients, {known[0]:.2f} to {known[-1]:.2f}, mean {interval.mean:.2f}")
+        told.append(
+            f"{label}: {counted(len(known), 'patient')}, {known[0]:.2f} to {known[-1]:.2f}, mean {interval.mean:.2f}"
+        )
     few = len(record.patients) < LEAST_INTERVAL
     line = "" if few else ", the line its 95 % interval"
     plain_axes(axes, f"each circle is a patient; the bar is their mean{line}", "")
@@ -70,13 +73,13 @@ def curves_chart(histories: Mapping[str, History], name: str) -> Chart | None:
         axes.set_visible(False)
     grid.flat[0].legend(fontsize=8, facecolor="white", edgecolor="none", framealpha=0.85, labelcolor=INK, loc="best")
     told = "; ".join(
-        f"{fold or 'only fold'}: {len(history.epochs)} epochs{f', best {history.best_epoch}' if history.validated else ''}"
+        f"{fold or 'only fold'}: {counted(len(history.epochs), 'epoch')}{f', best {history.best_epoch}' if history.validated else ''}"
         for fold, history in shown.items()
     )
     return chart(
         figure,
         name,
-        f"Learning curves of {len(shown)} folds. {told}.",
+        f"Learning curves of {counted(len(shown), 'fold')}. {told}.",
         "Share of pixels right by epoch. Training shares are taken while the network changes, so the first look worse"
         " than the network that leaves them. The dotted line is the epoch that was chosen.",
     )
@@ -114,7 +117,7 @@ def patients_chart(record: SanityRecord, reached: Interval | None, name: str) ->
     plain_axes(axes, "patients in training", "balanced accuracy")
     axes.set_xticks(sizes)
     axes.set_ylim(0, 1.02)
-    told = "; ".join(f"{size} patients: {mean:.2f}" for size, mean in means)
+    told = "; ".join(f"{counted(size, 'patient')}: {mean:.2f}" for size, mean in means)
     return chart(
         figure,
         name,

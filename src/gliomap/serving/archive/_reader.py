@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gliomap._files import atomic_folder
 from gliomap._progress import Track, silent
+from gliomap._text import counted
 from gliomap.errors import ArchiveError
 from gliomap.serving.archive._archive import AUDIT, MARK, case_files
 from gliomap.serving.archive._audit import AuditEntry, read_audit
@@ -181,9 +182,11 @@ class ArchiveReader:
         finally:
             index.close()
         if missing:
-            notes.append(f"{len(missing)} cases are not in the index; the next start of the service adds them")
+            notes.append(f"not in the index: {counted(len(missing), 'case')}; added at the next start of the service")
         if not broken and (unlogged := there - logged):
-            notes.append(f"{len(unlogged)} cases are not in the audit log yet; the next start of the service adds them")
+            notes.append(
+                f"not in the audit log yet: {counted(len(unlogged), 'case')}; added at the next start of the service"
+            )
         return notes
 
     def _pseudonym(self, patient: str | None) -> str | None:
