@@ -1,10 +1,13 @@
-"""Words that are counted."""
+"""Words that are told in the same way everywhere."""
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 import pytest
 
-from gliomap._text import counted
+from gliomap._text import command_line, counted
 
 
 @pytest.mark.parametrize(
@@ -12,3 +15,9 @@ from gliomap._text import counted
 )
 def test_one_thing_is_not_several(number: int, told: str) -> None:
     assert counted(number, "epoch") == told
+
+
+def test_a_command_can_be_pasted() -> None:
+    words = ["gliomap", "report", "Ärzte & Co/run 1"]
+    assert command_line(*words[1:2], Path(words[2])) == "gliomap report 'Ärzte & Co/run 1'"
+    assert shlex.split(command_line(*words[1:])) == words

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gliomap._text import counted
+from gliomap._text import command_line, counted
 from gliomap.cli._azure_options import DryRun, Where, azure_app, azure_verb, show_documents, tell_command
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import group
@@ -71,7 +71,7 @@ def upload(
         ui.result({"folder": folder, "fingerprint": done.inventory.fingerprint(), **asdict(done.transfer)})
         return
     ui.text(_told(done.transfer, "sent"), f"Folder: {folder}/ in {container.account_name}/{container.container_name}")
-    ui.text(f"Next: gliomap azure dataset create {folder}")
+    ui.text(f"Next: {command_line('azure', 'dataset', 'create', folder)}")
 
 
 @azure_verb(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from gliomap._text import command_line
 from gliomap.cli._azure_options import DryRun, Where, azure_verb, show_documents, tell_command
 from gliomap.cli._runs import tell_thesis_table
 from gliomap.cli._train import train as local_train
@@ -110,7 +111,9 @@ def train(
         return
     ui.text(f"Trained in {done.seconds:.0f} s: {', '.join(done.jobs)}", f"Run: {done.run}")
     if done.model is not None:
-        ui.text(f"Bundle: {done.bundle}", f"Model: {done.model}", f"Next: gliomap azure deploy {done.model}")
+        ui.text(
+            f"Bundle: {done.bundle}", f"Model: {done.model}", f"Next: {command_line('azure', 'deploy', done.model)}"
+        )
 
 
 def _job(study: str, options: Mapping[str, Any], patients: int, common: Mapping[str, Any]) -> TrainJob:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gliomap._text import command_line
 from gliomap.cli._app import app
 from gliomap.cli._models import bundle_path
 from gliomap.cli._options import Architecture, BundlePath, NormalisationName, SensorName, TrackingUri
@@ -181,4 +182,4 @@ def _tell(ui: Ui, made: Bundle) -> None:
     ]
     columns = ["backend", "version", "labels equal", "largest difference", "ms/frame", "ms/cube"]
     ui.table(columns, rows, title="Checked against the model itself", numbers="  rrrr")
-    ui.text(f"Next: gliomap classify {made.path} --help")
+    ui.text(f"Next: {command_line('classify', made.path, '--help')}")

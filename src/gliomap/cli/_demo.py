@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gliomap._text import command_line
 from gliomap.cli._app import app
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
@@ -94,6 +95,6 @@ def _tell(ui: Ui, made: Demo) -> None:
         "These are synthetic patients, easier than real ones, and one patient is no measurement.",
         f"{result.notice}. A map never says 'no tumour'.",
         "",
-        f"Next: gliomap report {made.run}",
-        f"Try: gliomap classify {made.bundle} --study {made.study} --capture {made.capture}",
+        f"Next: {command_line('report', made.run)}",
+        f"Try: {command_line('classify', made.bundle, '--study', made.study, '--capture', made.capture)}",
     )

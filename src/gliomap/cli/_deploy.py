@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gliomap._text import command_line
 from gliomap.cli._app import app
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import group, verb
@@ -285,7 +286,7 @@ def _tell_image(ui: Ui, built: BuiltImage, request: ImageRequest, tool: Containe
             ),
         ]
     )
-    ui.text(f"Run it: gliomap deploy local {shlex.quote(str(request.bundle))} --image {built.name}")
+    ui.text(f"Run it: {command_line('deploy', 'local', request.bundle, '--image', built.name)}")
 
 
 def _found(tool: Tool | None) -> ContainerTool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gliomap._text import command_line
 from gliomap.cli._app import app
 from gliomap.cli._options import PaletteChoice, PaletteName, SensorName, TrackingUri
 from gliomap.cli._ui import Ui
@@ -73,7 +74,7 @@ def evaluate(
     if ui.as_json:
         ui.result(content)
         return
-    ui.text(f"Next: gliomap report {run}")
+    ui.text(f"Next: {command_line('report', run)}")
 
 
 def _evaluate(

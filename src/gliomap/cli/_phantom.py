@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gliomap._text import counted
+from gliomap._text import command_line, counted
 from gliomap.cli._app import app
 from gliomap.cli._options import Difficulty, SensorName
 from gliomap.cli._ui import Ui
@@ -63,4 +63,4 @@ def phantom(
     if dry_run:
         ui.text(f"Would make {told}, in {folder}")
         return
-    ui.text(f"Made {told}: {folder}", f"Look at them: gliomap study show {folder} -o study.png")
+    ui.text(f"Made {told}: {folder}", f"Look at them: {command_line('study', 'show', folder, '-o', 'study.png')}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gliomap._text import counted
+from gliomap._text import command_line, counted
 from gliomap.cli._app import app
 from gliomap.cli._options import TrackingUri
 from gliomap.cli._ui import Ui
@@ -113,7 +113,7 @@ def show(ui: Ui, run: Annotated[Path, typer.Argument(metavar="RUN", help="A run 
     if times:
         ui.table(["stage", "seconds"], times, title="Times", numbers=" r")
     if row.figures is None and row.state != "training":
-        ui.text(f"Next: gliomap evaluate {run}")
+        ui.text(f"Next: {command_line('evaluate', run)}")
 
 
 @verb(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gliomap._text import counted
+from gliomap._text import command_line, counted
 from gliomap.cli._app import app
 from gliomap.cli._options import PaletteChoice, PaletteName, SensorName
 from gliomap.cli._train_options import FoldCount
@@ -121,7 +121,7 @@ def split(
         ui.result({"file": str(out), "protocol": protocol, "fingerprint": drawn.fingerprint, **describe_folds(drawn)})
         return
     table_of_folds(ui, drawn, folder.resolve().name)
-    ui.text(f"Folds: {out}", f"Next: gliomap train {folder} --split {out}")
+    ui.text(f"Folds: {out}", f"Next: {command_line('train', folder, '--split', out)}")
 
 
 def _print_check(ui: Ui, outcome: StudyCheck) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gliomap._text import counted
+from gliomap._text import command_line, counted
 from gliomap.cli._ui import Ui
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def tell_run(ui: Ui, plan: TrainingPlan, run: Run) -> None:
     ui.text(
         f"Trained {record.model.name}:{how} {record.seconds:.0f} s",
         f"Run: {run.path}",
-        f"Next: gliomap evaluate {run.path}",
+        f"Next: {command_line('evaluate', run.path)}",
     )
 
 
@@ -146,7 +146,7 @@ def tell_folds_run(ui: Ui, plan: FoldsPlan, run: Run) -> None:
         f"Trained {record.model.name}: {counted(many, 'fold')}, {record.seconds:.0f} s; {kept}",
         *record.notes,
         f"Run: {run.path}",
-        f"Next: gliomap evaluate {run.path}",
+        f"Next: {command_line('evaluate', run.path)}",
     )
 
 

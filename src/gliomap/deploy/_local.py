@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gliomap._text import command_line
 from gliomap.bundles import Bundle, open_bundle
 from gliomap.deploy._answers import answers, served_identity
 from gliomap.deploy._image import IDENTITY_LABEL, INSIDE_PORT, ImageRequest, build_image, default_tag
@@ -226,7 +227,7 @@ def _refuse_other(inside: str, image: str, request: LocalRequest, bundle: Bundle
         raise BundleError(
             f"image {image}",
             f"holds bundle {inside[:12]}, and {request.bundle} is {bundle.identity[:12]}",
-            f"Build it anew: gliomap deploy docker {request.bundle} --tag {image}",
+            f"Build it anew: {command_line('deploy', 'docker', request.bundle, '--tag', image)}",
         )
 
 

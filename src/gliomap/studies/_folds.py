@@ -17,7 +17,7 @@ from gliomap._files import write_json
 from gliomap._progress import Track, silent
 from gliomap.errors import StudyError
 from gliomap.studies._pixel_parts import PixelParts
-from gliomap.studies._split import Split
+from gliomap.studies._split import Split, faults_name
 from gliomap.studies._study import Study
 
 __all__ = ["PROTOCOLS", "Folds", "Protocol"]
@@ -183,7 +183,8 @@ class Folds:
                 single = Split.load(path)
                 return cls(single.protocol, {"holdout": single})
             raise StudyError(path, f"holds no folds: {field_faults(error)}", "Make them again.") from error
-        folds = cls(kept.protocol, {fold.name: _split_of(kept, fold) for fold in kept.folds})
+        with faults_name(path):
+            folds = cls(kept.protocol, {fold.name: _split_of(kept, fold) for fold in kept.folds})
         if folds.fingerprint != kept.fingerprint:
             raise StudyError(path, "does not carry its own fingerprint: it was edited", "Make it again.")
         return folds

@@ -90,7 +90,7 @@ def _two_sides(
     if not train:
         raise UsageError(
             "holdout",
-            f"all {len(usable)} labelled captures are held out and none is left to train on",
+            "every labelled capture is held out and none is left to train on",
             "Hold out fewer, or add patients.",
         )
     return train, test

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from pydantic import Field, ValidationError
 from gliomap._fields import Fields, field_faults
 from gliomap._files import sha256_of, write_json
 from gliomap._progress import Track, silent
+from gliomap._text import counted
 from gliomap.errors import LeakageError, StudyError
 from gliomap.preprocessing import PreprocessingConfig
 from gliomap.studies._duplicates import Duplicate, duplicate_files
@@ -23,7 +25,7 @@ from gliomap.studies._layout import written_name
 from gliomap.studies._pixel_parts import PixelParts
 from gliomap.studies._study import SensorLike, Study
 
-__all__ = ["ROLES", "Split", "SplitFile", "hash_sources", "listed"]
+__all__ = ["ROLES", "Split", "SplitFile", "faults_name", "hash_sources", "listed"]
 
 ROLES = ("train", "validation", "test")
 """What captures, patients or pixels of a split can be for."""
@@ -92,7 +94,7 @@ class Split:
         captures = [*self.train, *self.validation, *self.test]
         doubled = sorted({capture for capture in captures if captures.count(capture) > 1})
         if doubled and self.pixels is None:
-            raise StudyError("split", f"{listed(doubled)} stand twice in it", "Give each capture one role.")
+            raise StudyError("split", f"holds {listed(doubled)} twice", "Give each capture one role.")
         if not self.train:
             raise StudyError("split", "has no training capture", "Leave some captures to train on.")
         unknown = sorted(set(captures) - self.patients.keys())
@@ -184,9 +186,14 @@ class Split:
             kept = SplitFile.model_validate_json(content)
         except ValidationError as error:
             raise StudyError(path, f"is not a split: {field_faults(error)}", "Train again to make one.") from error
-        split = cls(
-            **{name: getattr(kept, name) for name in SplitFile.model_fields if name not in ("format", "fingerprint")}
-        )
+        with faults_name(path):
+            split = cls(
+                **{
+                    name: getattr(kept, name)
+                    for name in SplitFile.model_fields
+                    if name not in ("format", "fingerprint")
+                }
+            )
         if split.fingerprint != kept.fingerprint:
             raise StudyError(path, "does not carry its own fingerprint: it was edited", "Train again to make one.")
         return split
@@ -201,10 +208,10 @@ class Split:
         """
         gone = sorted(set(self.patients) - set(study.capture_ids))
         if gone:
-            raise self._differs(study, f"captures {listed(gone)} are not there any more")
+            raise self._differs(study, f"it has no {listed(gone)} any more")
         moved = [capture for capture, patient in sorted(self.patients.items()) if study.patient_of(capture) != patient]
         if moved:
-            raise self._differs(study, f"captures {listed(moved)} belong to other patients now")
+            raise self._differs(study, f"of another patient now: {listed(moved)}")
         changed = [
             name
             for name, digest in track(sorted(self.files.items()), "Comparing files")
@@ -213,7 +220,9 @@ class Split:
         told = {name for capture in sorted(self.patients) for name in _settings_of(study, capture)}
         changed += sorted(told - self.files.keys())
         if changed:
-            raise self._differs(study, f"{len(changed)} of {len(self.files)} files differ: {listed(changed)}")
+            raise self._differs(
+                study, f"of {counted(len(self.files), 'file')} {len(changed)} changed: {listed(changed)}"
+            )
 
     def _differs(self, study: Study, fault: str) -> StudyError:
         return StudyError(
@@ -273,6 +282,15 @@ def _hash_of(study: Study, name: str) -> str | None:
         return _settings_of(study, setting[1]).get(name)
     path = study.located(study.root / name)
     return sha256_of(path) if path.is_file() else None
+
+
+@contextmanager
+def faults_name(path: Path) -> Iterator[None]:
+    """Let what is wrong with a split name the file that holds it."""
+    try:
+        yield
+    except StudyError as error:
+        raise StudyError(path, error.fault, error.remedy) from error
 
 
 def listed(names: Iterable[str]) -> str:

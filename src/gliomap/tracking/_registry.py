@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gliomap._files import atomic_folder, user_folder
+from gliomap._text import command_line
 from gliomap.bundles import Bundle, open_bundle
 from gliomap.errors import BundleError, RunError, TrackingError, UsageError
 from gliomap.evaluation import picture_stem
@@ -81,7 +82,9 @@ def register_run(run: Run, store: Store, name: str | None = None) -> RegisteredV
     """
     path = run.path / BUNDLE
     if not path.is_dir():
-        raise RunError(run.path, "has no bundle to register", f"Make it first: gliomap bundle create {run.path}")
+        raise RunError(
+            run.path, "has no bundle to register", f"Make it first: {command_line('bundle', 'create', run.path)}"
+        )
     bundle = open_bundle(path)
     sent = Sender(store).send(run.path)
     with in_our_words(store):
