@@ -17,7 +17,7 @@ import onnx
 import pytest
 
 from bundles.makers import linear_network, small_bundle, small_manifest, small_sensor
-from gliomap.bundles import Bundle, Training, open_bundle, verify_bundle, write_bundle
+from gliomap.bundles import Bundle, Training, copy_bundle, open_bundle, verify_bundle, write_bundle
 from gliomap.errors import BundleError, OutputExistsError
 from gliomap.sensors import MosaicSensor
 
@@ -53,6 +53,24 @@ def test_a_bundle_opens_as_it_was_written(tmp_path: Path, sensor: MosaicSensor, 
     assert (opened.cube_graph, opened.frame_graph) == (written.cube_graph, written.frame_graph)
     assert opened.sensor is not None
     assert opened.sensor.fingerprint() == sensor.fingerprint()
+    for fact in ("name", "description", "source", "wavelengths_nominal"):  # which the fingerprint leaves out
+        assert getattr(opened.sensor, fact) == getattr(sensor, fact)
+    assert opened.sensor.correction is not None
+    assert sensor.correction is not None
+    assert opened.sensor.correction.bandpass == sensor.correction.bandpass
+
+
+@pytest.mark.parametrize("name", ["copy", "copy.zip"])
+def test_a_copy_is_the_bundle_it_was_made_of(tmp_path: Path, bundle: Bundle, name: str) -> None:
+    copy = copy_bundle(bundle.path, tmp_path / name)
+    assert (copy.identity, copy.card) == (bundle.identity, bundle.card)
+    assert open_bundle(tmp_path / name).identity == bundle.identity
+    with pytest.raises(OutputExistsError):
+        copy_bundle(bundle.path, tmp_path / name)
+    (bundle.path / "card.md").write_text("Safe for all.")
+    with pytest.raises(BundleError, match="damaged"):
+        copy_bundle(bundle.path, tmp_path / f"other-{name}")
+    assert not (tmp_path / f"other-{name}").exists()
 
 
 def test_the_identity_is_the_hash_of_the_manifest_and_tools_can_check_it(bundle: Bundle) -> None:
@@ -208,6 +226,22 @@ def test_a_graph_with_weights_in_another_file_is_refused(tmp_path: Path, place: 
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.parametrize(
+    "opsets",
+    [[("", 17)], [("", 19)], [("", 18), ("com.microsoft", 1)], [("", 18), ("ai.onnx.ml", 3)], [("ai.onnx.ml", 1)], []],
+    ids=str,
+)
+def test_a_graph_of_other_operators_is_refused(tmp_path: Path, opsets: list[tuple[str, int]]) -> None:
+    """Of another version than the manifest's, or a maker's own: nobody tried what they compute."""
+    whole = small_bundle(tmp_path / "bundle")
+    model = onnx.load_from_string(whole.cube_graph)
+    del model.opset_import[:]
+    model.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in opsets)
+    with pytest.raises(BundleError, match="uses operator sets"):
+        write_bundle(tmp_path / "other", whole.manifest, model.SerializeToString())
+    assert not (tmp_path / "other").exists()
+
+
 def test_another_number_of_bands_than_the_sensor_gives_is_refused(bundle: Bundle) -> None:
     from gliomap.sensors import get_sensor
 
@@ -307,6 +341,7 @@ def test_the_card_tells_who_trained_and_that_metrics_overstate(bundle: Bundle, t
     assert "Patients ID0002 stand in training and test: the metrics overstate." in card
     assert "tumour has few pixels" in card
     assert open_bundle(tmp_path / "told").manifest.training == training
+    assert not training.synthetic, "people, where nothing is said of a phantom"
 
 
 def test_a_broken_disk_is_not_the_bundles_fault(
