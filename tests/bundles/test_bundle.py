@@ -202,28 +202,43 @@ def elsewhere(name: str) -> onnx.TensorProto:
     return tensor
 
 
-@pytest.mark.parametrize("place", ["initializer", "constant", "loop", "loop in a function", "sparse"])
+@pytest.mark.parametrize(
+    "place",
+    ["initializer", "initializer without a mark", "constant", "list", "loop", "loops", "loop in a function", "sparse"],
+)
 def test_a_graph_with_weights_in_another_file_is_refused(tmp_path: Path, place: str) -> None:
     """No hash covers that file; and a backend reads it, where a graph inside a node asks for it."""
     whole = small_bundle(tmp_path / "bundle")
     model = onnx.load_from_string(whole.cube_graph)
-    if place == "initializer":
+    if place.startswith("initializer"):
         model.graph.initializer.append(elsewhere("more"))
+        if place != "initializer":
+            model.graph.initializer[-1].ClearField("data_location")
     elif place == "sparse":
         model.graph.sparse_initializer.add().values.CopyFrom(elsewhere("more"))
     elif place == "constant":
         model.graph.node.append(onnx.helper.make_node("Constant", [], ["more"], value=elsewhere("more")))
+    elif place == "list":
+        model.graph.node.append(onnx.helper.make_node("Own", [], ["more"], values=[elsewhere("more")]))
     else:
         body = onnx.helper.make_graph([], "body", [], [], [elsewhere("more")])
         # Numbers before it, as the nodes of a forest have them.
         node = onnx.helper.make_node("Scan", [], ["more"], a=[1, 300, -2], b=[0.5, 2.0], body=body)
-        if place == "loop":
+        if place == "loops":
+            node = onnx.helper.make_node("Own", [], ["more"], bodies=[body])
+        if place in ("loop", "loops"):
             model.graph.node.append(node)
         else:
             model.functions.append(onnx.helper.make_function("own", "f", [], [], [node], []))
     with pytest.raises(BundleError, match="points at weights in other files"):
         write_bundle(tmp_path / "other", whole.manifest, model.SerializeToString())
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("content", [b"\xff" * 11, b"\x3b", b"\x3a\x05", b"\x38\x05", b"no graph"])
+def test_bytes_that_are_no_graph_are_refused(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(BundleError, match="is not an ONNX graph"):
+        write_bundle(tmp_path / "other", small_bundle(tmp_path / "bundle").manifest, content)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +282,7 @@ def test_nothing_is_replaced_unless_asked(bundle: Bundle, sensor: MosaicSensor) 
 def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bundle.zip"
     path.write_bytes(content)
-    with pytest.raises(BundleError):
+    with pytest.raises(BundleError, match=r"is not a readable \.zip"):
         open_bundle(path)
 
 
@@ -291,6 +306,10 @@ def test_an_archive_of_the_folder_itself_opens(tmp_path: Path, sensor: MosaicSen
     bundle = small_bundle(tmp_path / "mine", sensor=sensor)
     packed = shutil.make_archive(str(tmp_path / "packed"), "zip", root_dir=tmp_path, base_dir="mine")
     assert open_bundle(packed).identity == bundle.identity
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr("yours/card.md", b"x")
+    with pytest.raises(BundleError, match=r"has no manifest\.json"):
+        open_bundle(packed)
 
 
 def test_an_archive_with_a_file_twice_is_refused(tmp_path: Path, sensor: MosaicSensor) -> None:

@@ -19,7 +19,7 @@ from gliomap.learning._graph_check import MOST_WOBBLE, PROBABILITY_TOLERANCE, _c
 from gliomap.learning._graph_scene import cube_scene, frame_scene
 from gliomap.learning.export import BundleInfo, build_graphs, checked_bundle, export_bundle
 from gliomap.preprocessing import Normalisation, PreprocessingConfig, Reason, preprocess
-from gliomap.sensors import get_sensor, resized
+from gliomap.sensors import ActiveArea, get_sensor, resized
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 
 
@@ -40,6 +40,13 @@ def test_every_chain_is_in_the_graph(
 @pytest.mark.parametrize("tiles", [(3, 4), (9, 11)])
 def test_every_active_area_is_cut_out(offset: tuple[int, int], tiles: tuple[int, int]) -> None:
     checked_bundle(window_network(), BundleInfo("test", sensor=small_sensor(offset=offset, tiles=tiles)))
+
+
+@pytest.mark.parametrize(("height", "width"), [(14, 22), (18, 16)])
+def test_whole_tiles_that_lie_outside_the_active_area_are_left_out(height: int, width: int) -> None:
+    sensor = replace(small_sensor(offset=(0, 0)), active_area=ActiveArea(0, 0, height, width))
+    bundle = checked_bundle(window_network(), BundleInfo("test", sensor=sensor))
+    assert bundle.manifest.backends["onnxruntime"].agreement == 1
 
 
 @pytest.mark.parametrize("name", ["conv2d", "fourlayer"])
