@@ -23,6 +23,20 @@ def test_a_file_appears_only_when_the_block_ends_well(tmp_path: Path) -> None:
     assert [path.name for path in target.parent.iterdir()] == ["result.txt"]
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut leaves an empty file where the old one was."""
+    target, flushed = tmp_path / "result.txt", []
+    sync = os.fsync
+
+    def fsync(handle: int) -> None:
+        flushed.append((os.fstat(handle).st_size, target.exists()))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_json(target, [1, 2])
+    assert flushed == [(target.stat().st_size, False)]
+
+
 @pytest.mark.parametrize("interruption", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, interruption: BaseException) -> None:
     target = tmp_path / "result.txt"

@@ -54,6 +54,15 @@ class TestKeys:
         assert KEY not in str(caught.value)
         assert "short" not in str(caught.value).replace("shorter", "")
 
+    def test_sixteen_characters_are_enough(self) -> None:
+        (key,) = read_keys(None, {"GLIOMAP_KEYS": "camera:0123456789abcdef"})
+        assert find_client([key], {"authorization": "Bearer 0123456789abcdef"}).name == "camera"
+
+    @pytest.mark.parametrize(("certificate", "name"), [(None, "anonymous"), ("theatre-1", "theatre-1")])
+    def test_nobody_is_an_admin_without_a_key_that_says_so(self, certificate: str | None, name: str) -> None:
+        client = find_client((), {}, certificate)
+        assert (client.name, client.admin) == (name, False)
+
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="no readable file"):
             read_keys(tmp_path / "none", {})
