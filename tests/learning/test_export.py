@@ -151,6 +151,20 @@ def test_a_map_that_differs_in_its_mask_alone_is_no_agreement() -> None:
     assert _compare(replace(found, mask=found.mask & (more == 0)), truth).wrong == 6
 
 
+def test_probabilities_that_differ_are_counted_whatever_they_are() -> None:
+    network, cube = window_network(), cube_scene(4, PreprocessingConfig())
+    found = Engine(checked_bundle(network, BundleInfo("test"))).classify_cube(cube)
+    truth = _model_itself(network, cube, silent)
+    other = found.probabilities.copy()
+    rows, columns = truth.rows[:5], truth.columns[:5]
+    other[rows[:3], columns[:3], 0] += 0.01
+    difference = _compare(replace(found, probabilities=other), truth)
+    assert (difference.wrong, difference.beyond) == (0, 3)
+    assert difference.largest == pytest.approx(0.01, abs=1e-4)
+    other[rows[3:], columns[3:], 1] = np.nan
+    assert _compare(replace(found, probabilities=other), truth).beyond == 5
+
+
 def test_a_network_that_gives_nan_is_refused() -> None:
     weight = np.full((5, 4, 1, 1), 3e38, np.float32)
     network = DenseNetwork((Conv(weight, np.zeros(5, np.float32)),), 0, 4, 5)

@@ -146,6 +146,15 @@ class TestPatients:
             archive.close()
         assert len(found) == 2
 
+    def test_one_key_gives_one_pseudonym_in_all_archives_and_lies_in_none(self, tmp_path: Path) -> None:
+        found = set()
+        for number in range(2):
+            archive = Archive.open(tmp_path / str(number), key=b"of the hospital" * 3, least_free=0)
+            found.add(reader(archive).case(archive.record(CASE)).record.patient)
+            assert not (archive.folder / "pseudonym.key").exists()
+            archive.close()
+        assert len(found) == 1
+
     def test_they_are_kept_when_told_so(self, tmp_path: Path) -> None:
         archive = Archive.open(tmp_path / "cases", keep_ids=True, least_free=0)
         assert reader(archive).case(archive.record(CASE)).record.patient == "ID0018"
