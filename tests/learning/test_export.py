@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -15,7 +16,15 @@ from gliomap.bundles import Measured, open_bundle
 from gliomap.engine import BACKENDS, BackendName, Engine
 from gliomap.errors import ExportMismatchError, ModelError, OutputExistsError
 from gliomap.learning import Conv, DenseNetwork, LinearDiscriminant, MaxPool, Relu, build_model, predict_map
-from gliomap.learning._graph_check import MOST_WOBBLE, PROBABILITY_TOLERANCE, _compare, _model_itself
+from gliomap.learning._graph_check import (
+    MOST_STEPS,
+    MOST_WOBBLE,
+    PROBABILITY_TOLERANCE,
+    _compare,
+    _Difference,
+    _model_itself,
+    _refuse,
+)
 from gliomap.learning._graph_scene import cube_scene, frame_scene
 from gliomap.learning.export import BundleInfo, build_graphs, checked_bundle, export_bundle
 from gliomap.preprocessing import Normalisation, PreprocessingConfig, Reason, preprocess
@@ -56,7 +65,10 @@ def test_a_network_of_the_thesis_for_its_camera(tmp_path: Path, name: str) -> No
     opened = open_bundle(bundle.path, sensor)
     assert opened.identity == bundle.identity
     assert opened.manifest.model.name == name
-    assert opened.manifest.backends["onnxruntime"].pixels > 700
+    measured = opened.manifest.backends["onnxruntime"]
+    assert measured.pixels > 700
+    assert (measured.ms_per_frame or 0) > 0
+    assert (measured.ms_per_cube or 0) > 0
     assert opened.manifest.wavelengths_nominal
     assert "nominal" in opened.card
 
@@ -163,6 +175,18 @@ def test_probabilities_that_differ_are_counted_whatever_they_are() -> None:
     assert difference.largest == pytest.approx(0.01, abs=1e-4)
     other[rows[3:], columns[3:], 1] = np.nan
     assert _compare(replace(found, probabilities=other), truth).beyond == 5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "beyond", "refused"), [(0, 0, False), (1, 1, False), (2, 0, True), (0, 2, True), (2, 2, True)]
+)
+def test_a_forest_may_differ_in_a_pixel_of_a_hundred_and_in_no_more(wrong: int, beyond: int, refused: bool) -> None:
+    engine = Engine(checked_bundle(linear_network(), BundleInfo("test")))
+    found = _Difference(100, 1.0, wrong, 0.2 if beyond else 0.0, 1e-4, beyond)
+    with pytest.raises(ExportMismatchError) if refused else nullcontext():
+        _refuse(engine, "frame", found, most=MOST_STEPS)
+    with nullcontext() if wrong == beyond == 0 else pytest.raises(ExportMismatchError):
+        _refuse(engine, "frame", found, most=0.0)
 
 
 def test_a_network_that_gives_nan_is_refused() -> None:
