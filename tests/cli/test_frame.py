@@ -373,3 +373,25 @@ class TestCommand:
         finally:
             os.close(writer)
         assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "archive list cases --most 1e30",
+        f"archive list cases --most {10**30}",
+        "bench serve http://127.0.0.1:1 --seconds inf",
+        "bench serve http://127.0.0.1:1 --live --every inf",
+        "classify bundle --cube cube.npz --max-reference-age inf",
+        "deploy local bundle --wait inf",
+        "serve bundle --body-timeout 1e300",
+        "serve bundle --deadline inf",
+        "serve bundle --max-reference-age inf",
+        f"train study --hidden {10**30}",
+        f"train study --threads {10**30}",
+    ],
+)
+def test_a_number_beyond_all_bounds_is_bad_usage(gliomap: Run, words: str) -> None:
+    done = gliomap(*words.split())
+    assert done.code == 2
+    assert "invalid value for" in done.err

@@ -62,6 +62,12 @@ def test_the_forms_of_an_answer_are_those_that_can_be_accepted() -> None:
     assert re.findall(r"`(?:picture=)?(\w+)`", pictures) == list(FORMS["image/png"])
 
 
+def test_the_headers_of_an_answer_are_those_that_are_set() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (PROJECT / "src/gliomap/serving").glob("_*.py")]
+    ours = {name for source in sources for name in re.findall(r'"(GlioMap-\w+|Server-Timing)"', source)}
+    assert {name for name in named(PAGE["Classify"].text) if name.startswith(("GlioMap-", "Server-"))} == ours
+
+
 def test_the_examples_are_those_that_are_served() -> None:
     assert named(endpoints()["GET /v1/examples/{file}"]) == list(EXAMPLES)
 

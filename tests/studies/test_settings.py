@@ -65,7 +65,14 @@ def test_a_hand_written_file_is_read(tmp_path: Path) -> None:
         ),
         ("[captures.ID0018C09]\ncrop = {row = 0, column = 0}", "height: Field required; .*width: Field required"),
         ("[exposures]\nraw_ms = inf\nwhite_ms = 1\ndark_ms = 1", "raw_ms: Input should be a finite number"),
-        ("[exposures]\nraw_ms = 0\nwhite_ms = 1\ndark_ms = 1", "raw_ms: Input should be greater than 0"),
+        (
+            "[exposures]\nraw_ms = 0\nwhite_ms = 1\ndark_ms = 1",
+            "raw_ms: Input should be greater than or equal to 0.001",
+        ),
+        (
+            "[exposures]\nraw_ms = 4e6\nwhite_ms = 1\ndark_ms = 1",
+            "raw_ms: Input should be less than or equal to 3600000",
+        ),
         ("[preprocessing]\nnormalisation = 'loud'", "normalisation 'loud' is not known"),
         ("[preprocessing]\nsmoothing = 3", "smoothing is not known"),
         ("[aliases]\nID0048 = 'ID0047'\nID0047 = 'ID0046'", "aliases of ID0048 lead to another alias"),

@@ -10,11 +10,13 @@ from gliomap.captures._checks import (
     inspect_references,
     require_frame,
 )
-from gliomap.captures._exposures import DarkPlan, Exposures, plan_darks
+from gliomap.captures._exposures import LONGEST_MS, SHORTEST_MS, DarkPlan, Exposures, plan_darks
 from gliomap.captures._frames import Frame, parse_frames, read_frame, read_frames, write_frame
 from gliomap.captures._tiff import tiff_bytes
 
 __all__ = [
+    "LONGEST_MS",
+    "SHORTEST_MS",
     "Capture",
     "DarkPlan",
     "Exposures",

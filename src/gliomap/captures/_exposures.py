@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from gliomap.errors import CaptureError, ReferenceFrameError
 from gliomap.sensors import MosaicSensor
 
-__all__ = ["DarkPlan", "Exposures", "plan_darks"]
+__all__ = ["LONGEST_MS", "SHORTEST_MS", "DarkPlan", "Exposures", "plan_darks"]
 
 _SAME = 1e-3
 """Exposures that differ by less than this share are one: cameras round to their line time."""
-_SHORTEST_MS, _LONGEST_MS = 1e-3, 3.6e6
+
+SHORTEST_MS, LONGEST_MS = 1e-3, 3.6e6
+"""What an exposure can last, in ms: up to an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,10 @@ class Exposures:
     def __post_init__(self) -> None:
         for name in ("raw_ms", "white_ms", "dark_ms", "white_dark_ms"):
             value = getattr(self, name)
-            if value is not None and not _SHORTEST_MS <= value <= _LONGEST_MS:
-                raise CaptureError(f"exposure {name}", f"is {value}", "Give a time in milliseconds, 0.001 or more.")
+            if value is not None and not SHORTEST_MS <= value <= LONGEST_MS:
+                raise CaptureError(
+                    f"exposure {name}", f"is {value}", "Give a time in milliseconds, from 0.001 to an hour."
+                )
 
     @property
     def white_over_raw(self) -> float:

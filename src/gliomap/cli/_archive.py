@@ -42,7 +42,9 @@ def list_cases(
     since: Annotated[
         str | None, typer.Option("--since", metavar="DATE", help="Received then or later, as 2026-11-23T10:00.")
     ] = None,
-    most: Annotated[int, typer.Option("--most", metavar="N", min=1, help="At most so many, the newest.")] = 100,
+    most: Annotated[
+        int, typer.Option("--most", metavar="N", min=1, max=1_000_000, help="At most so many, the newest.")
+    ] = 100,
     url: Url = None,
 ) -> None:
     """List cases, the newest first."""

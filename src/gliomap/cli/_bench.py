@@ -51,7 +51,7 @@ def bench_serve(
         str, typer.Option("--clients", metavar="LIST", help="How many ask at once; each number is measured.")
     ] = "1",
     seconds: Annotated[
-        float, typer.Option("--seconds", metavar="S", min=0.1, help="Length of each measurement.")
+        float, typer.Option("--seconds", metavar="S", min=0.1, max=86_400, help="Length of each measurement.")
     ] = 10.0,
     raw: RawFrame = None,
     white: WhiteFrame = None,
@@ -60,7 +60,7 @@ def bench_serve(
         bool, typer.Option("--live", help="Send nothing; show what the service does, as top does.")
     ] = False,
     every: Annotated[
-        float, typer.Option("--every", metavar="S", min=0.1, help="With --live: between two looks.")
+        float, typer.Option("--every", metavar="S", min=0.1, max=86_400, help="With --live: between two looks.")
     ] = 1.0,
     count: Annotated[
         int | None, typer.Option("--count", metavar="N", min=1, help="With --live: end after so many looks.")

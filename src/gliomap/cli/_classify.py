@@ -50,6 +50,7 @@ MaxReferenceAge = Annotated[
         "--max-reference-age",
         metavar="MINUTES",
         min=0,
+        max=525_600,
         help="Blank the map if the references are further from the frame, or of unknown age. If not given: 60,"
         " and an unknown age is only a warning.",
     ),

@@ -124,7 +124,9 @@ def local(
     archive: Annotated[
         str | None, typer.Option("--archive", metavar="VOLUME", help="Keep what is answered in a volume.")
     ] = None,
-    wait: Annotated[float, typer.Option("--wait", metavar="S", min=1, help="Longest time until it is ready.")] = 60.0,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="S", min=1, max=86_400, help="Longest time until it is ready.")
+    ] = 60.0,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Let it run; else Ctrl-C stops it.")] = False,
     tool: ToolChoice = None,
     dry_run: DryRun = False,

@@ -58,22 +58,23 @@ TlsKey = Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="I
 TlsClientAuthority = Annotated[
     Path | None, typer.Option("--tls-client-ca", metavar="PEM", help="Let in only clients with its certificates.")
 ]
-Workers = Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Frames at the same time.")]
+Workers = Annotated[int, typer.Option("--workers", metavar="N", min=1, max=1024, help="Frames at the same time.")]
 Queue = Annotated[
     int, typer.Option("--queue", metavar="N", min=0, help="Requests that may wait; further ones get 503.")
 ]
 Deadline = Annotated[
-    float, typer.Option("--deadline", metavar="S", min=0.1, help="Longest wait for an answer, in seconds.")
+    float, typer.Option("--deadline", metavar="S", min=0.1, max=86_400, help="Longest wait for an answer, in seconds.")
 ]
 BodyTimeout = Annotated[
-    float, typer.Option("--body-timeout", metavar="S", min=0.1, help="Longest time for a request to arrive.")
+    float,
+    typer.Option("--body-timeout", metavar="S", min=0.1, max=86_400, help="Longest time for a request to arrive."),
 ]
 MaxReferences = Annotated[
     int, typer.Option("--max-references", metavar="N", min=1, help="Pairs kept at once, 36 MB each.")
 ]
 MaxStreams = Annotated[int, typer.Option("--max-streams", metavar="N", min=0, help="Streams at once.")]
 MaxReferenceAge = Annotated[
-    float, typer.Option("--max-reference-age", metavar="MINUTES", min=0, help="Older ones blank the map.")
+    float, typer.Option("--max-reference-age", metavar="MINUTES", min=0, max=525_600, help="Older ones blank the map.")
 ]
 ArchiveFolder = Annotated[
     Path | None, typer.Option("--archive", metavar="DIR", help="Keep what is answered, before it is.")

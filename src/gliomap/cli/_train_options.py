@@ -120,5 +120,5 @@ Seed = Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Same seed
 Epochs = Annotated[int | None, typer.Option("--epochs", metavar="N", min=1, help="Instead of the preset's.")]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", metavar="N", min=1, help="Instead of the preset's.")]
 LearningRate = Annotated[float | None, typer.Option("--learning-rate", metavar="X", help="Instead of the preset's.")]
-Hidden = Annotated[int | None, typer.Option("--hidden", metavar="H", min=1, help="First width of fourlayer.")]
+Hidden = Annotated[int | None, typer.Option("--hidden", metavar="H", min=1, max=4096, help="First width of fourlayer.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check, show who trains and tests, train nothing.")]

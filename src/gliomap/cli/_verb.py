@@ -30,7 +30,9 @@ _SHARED: dict[str, tuple[Any, Any]] = {
     ),
     "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")], False),
     "threads": (
-        Annotated[int | None, typer.Option("--threads", min=1, metavar="N", help="Use at most N processor threads.")],
+        Annotated[
+            int | None, typer.Option("--threads", min=1, max=4096, metavar="N", help="Use at most N processor threads.")
+        ],
         None,
     ),
     "verbose": (Annotated[bool, typer.Option("--verbose", help="More notes, and the traceback of a fault.")], False),

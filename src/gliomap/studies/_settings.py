@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from gliomap._fields import Fields, field_faults
 from gliomap._files import write_text
+from gliomap.captures import LONGEST_MS, SHORTEST_MS
 from gliomap.errors import StudyError, UsageError
 from gliomap.preprocessing import PreprocessingConfig
 from gliomap.studies._layout import SETTINGS_FILE, check_capture_id
@@ -28,7 +29,7 @@ __all__ = [
 _MAX_BYTES = 4 << 20
 _REMEDY = "Correct it; docs/reference describes study.toml."
 
-Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Milliseconds = Annotated[float, Field(ge=SHORTEST_MS, le=LONGEST_MS, allow_inf_nan=False)]
 Patient = Annotated[str, Field(pattern=r"^ID[0-9]{4}$")]
 
 
