@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gliomap.errors import CubeError
+from gliomap.errors import CubeError, UsageError
 from gliomap.preprocessing import (
     Normalisation,
     brightness,
@@ -89,6 +89,8 @@ def test_the_normalisations_on_one_spectrum() -> None:
     assert np.allclose(normalise(x, "minmax"), (x + 1) / 5)
     assert np.allclose(normalise(x, "area"), x / 8)
     assert np.array_equal(normalise(x, "none"), x)
+    with pytest.raises(UsageError, match="normalisation 'rms': is not known"):
+        normalise(x, "rms")
 
 
 @pytest.mark.parametrize("kind", ["brightness", "snv", "minmax", "area", "none"])

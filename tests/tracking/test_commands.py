@@ -167,6 +167,8 @@ def test_a_registered_model_is_used_by_its_name(study: Path, store: Store, tmp_p
     assert [(one["uri"], one["aliases"]) for one in listed] == [(f"models:/{NAME}/1", ["champion"])]
     shown = gliomap("models", "show", model, *where)
     assert "**Research software, not a medical device.**" in shown.out
+    assert gliomap("models", "show", NAME, *where).out == shown.out
+    assert gliomap("models", "promote", NAME, *where).code == 2, "only a version that is named gets an alias"
     assert gliomap("bundle", "verify", model, *where).code == 0
     missing = gliomap("classify", f"models:/{NAME}/7", "--study", study, "--capture", "ID0003C01")
     assert missing.code == 2

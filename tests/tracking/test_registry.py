@@ -107,6 +107,7 @@ def test_the_champion_is_who_was_promoted_last(net: Path, unevaluated: Path, sto
     assert again.before == 1
     assert show_version(store, named(alias="champion")).version == 2
     assert client.get_registered_model(NAME).tags["gliomap.before.champion"] == "1"
+    assert show_version(store, named()).version == 2, "the newest"
     promote(store, named(1), dry_run=True)
     assert show_version(store, named(alias="champion")).version == 2
     assert show_version(store, named(2)).aliases == ("champion",)

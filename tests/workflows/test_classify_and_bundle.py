@@ -177,6 +177,16 @@ def test_a_mat_file_of_another_normalisation_is_classified_with_a_warning(bundle
     assert "spectra of another normalisation" in classify(bundle, CubeFile(path)).result.warnings[0]
 
 
+def test_paths_may_be_words(bundle: Path, study: Path) -> None:
+    files = capture_files(study, CAPTURE)
+    sources = [
+        CubeFile(str(files.cube)),
+        FrameFiles(str(files.raw), str(files.white), str(files.dark)),
+        StudyCapture(str(study), CAPTURE),
+    ]
+    assert [classify(str(bundle), one).result.shape for one in sources] == 3 * [(48, 72)]
+
+
 @pytest.mark.parametrize("corrected", [True, False])
 def test_a_mat_file_of_ours_tells_whether_it_was_corrected(bundle: Path, copy: Path, corrected: bool) -> None:
     chain = replace(open_study(copy).preprocessing, spectral_correction=corrected)

@@ -180,6 +180,13 @@ def test_the_seed_decides_who_validates(make_study):
     assert [drawn(seed) for seed in range(4)] == [drawn(seed) for seed in range(4)]
 
 
+@pytest.mark.parametrize("protocol", ["holdout", "lopo"])
+def test_a_slip_in_the_name_of_an_option_is_refused(study, protocol):
+    """It would train on the very patient that was to be tested."""
+    with pytest.raises(UsageError, match=r"has no option test_patient\. Choose from: .*test_patients"):
+        train(study, model="lda", protocol=protocol, test_patient="ID0001")
+
+
 def test_one_training_patient_means_fixed_epochs_and_a_note(study):
     run = open_run(train(study, test_patients=["ID0001"], train_captures=["ID0003C01"], overrides=QUICK))
     assert run.history().stopped == "all 4 epochs done"

@@ -124,16 +124,16 @@ def list_versions(ui: Ui, tracking: TrackingUri = None) -> None:
     ),
 )
 def show(ui: Ui, model: Reference, tracking: TrackingUri = None) -> None:
-    """Show a version and the card of its bundle.
+    """Show a version, the newest if only NAME is given, and the card of its bundle.
 
     The bundle is fetched from the registry and checked.
     """
     from gliomap.bundles import open_bundle
-    from gliomap.tracking import fetch_bundle, nearest_store, show_version
+    from gliomap.tracking import ModelReference, fetch_bundle, nearest_store, show_version
 
-    store, reference = nearest_store(tracking), _reference(model)
-    version = show_version(store, reference)
-    bundle = open_bundle(fetch_bundle(store, reference))
+    store = nearest_store(tracking)
+    version = show_version(store, _reference(model, newest=True))
+    bundle = open_bundle(fetch_bundle(store, ModelReference(version.name, version.version)))
     if ui.as_json:
         ui.result({**_described(version), "store": store.name, "manifest": bundle.manifest.model_dump(mode="json")})
         return
@@ -213,9 +213,13 @@ def located(given: Path, tracking: str | None = None, study: Path | None = None)
     return fetch_bundle(store, ModelReference(version.name, version.version)), version.uri
 
 
-def _reference(text: str) -> ModelReference:
+def _reference(text: str, *, newest: bool = False) -> ModelReference:
+    """What is named; with `newest` a mere name means the newest version."""
     from gliomap.tracking import ModelReference
 
+    name = text.removeprefix("models:").lstrip("/")
+    if newest and name and not {"/", "@"} & set(name):
+        return ModelReference(name)
     full = text if text.startswith("models:") else f"models:/{text}"
     found = ModelReference.parse(full)
     if found is None:

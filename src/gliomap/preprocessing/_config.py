@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from gliomap.errors import UsageError
 
-__all__ = ["Normalisation", "PreprocessingConfig"]
+__all__ = ["Normalisation", "PreprocessingConfig", "require_normalisation"]
 
 Normalisation = Literal["brightness", "none", "snv", "minmax", "area"]
 
@@ -38,12 +38,7 @@ class PreprocessingConfig:
     min_brightness: float = 1e-6
 
     def __post_init__(self) -> None:
-        if self.normalisation not in get_args(Normalisation):
-            raise UsageError(
-                f"normalisation {self.normalisation!r}",
-                "is not known",
-                f"Choose one of: {', '.join(get_args(Normalisation))}.",
-            )
+        require_normalisation(self.normalisation)
         if not 0 <= self.dark_fraction < 1 or not (math.isfinite(self.min_brightness) and self.min_brightness >= 0):
             raise UsageError(
                 "preprocessing",
@@ -82,6 +77,14 @@ class PreprocessingConfig:
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                 raise UsageError("preprocessing", f"{name} is {value!r}", f"Give a {kinds[0].__name__}.")
         return cls(**values)
+
+
+def require_normalisation(kind: str) -> None:
+    """Raise `UsageError` where there is no normalisation of this name."""
+    if kind not in get_args(Normalisation):
+        raise UsageError(
+            f"normalisation {kind!r}", "is not known", f"Choose one of: {', '.join(get_args(Normalisation))}."
+        )
 
 
 _KINDS: dict[str, tuple[type, ...]] = {

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap.errors import CubeError
-from gliomap.preprocessing._config import Normalisation
+from gliomap.preprocessing._config import Normalisation, require_normalisation
 
 __all__ = [
     "brightness",
@@ -147,7 +147,13 @@ def normalise(data: _Float32, kind: Normalisation = "brightness", *, min_brightn
     -------
     ndarray
         float32 of the same shape; finite.
+
+    Raises
+    ------
+    UsageError
+        An unknown kind.
     """
+    require_normalisation(kind)
     return normalised(data, kind, min_brightness)[0]
 
 

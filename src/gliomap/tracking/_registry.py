@@ -140,6 +140,8 @@ def show_version(store: Store, reference: ModelReference) -> RegisteredVersion:
                 f"is not in {store.name}",
                 f"Known there: {known}. See: gliomap models list",
             )
+    if reference.version is None and reference.alias is None:
+        return max(versions, key=lambda one: one.version)
     for one in versions:
         if one.version == reference.version or (reference.alias and reference.alias in one.aliases):
             return one

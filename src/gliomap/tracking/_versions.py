@@ -22,7 +22,7 @@ IDENTITY_TAG = "gliomap.bundle"
 
 @dataclass(frozen=True, slots=True)
 class ModelReference:
-    """`models:/NAME/VERSION` or `models:/NAME@ALIAS`."""
+    """`models:/NAME/VERSION` or `models:/NAME@ALIAS`; without either the newest version is meant."""
 
     name: str
     version: int | None = None

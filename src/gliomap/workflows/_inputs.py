@@ -33,10 +33,10 @@ class FrameFiles:
         See `gliomap.captures.read_frame`.
     """
 
-    raw: Path
-    white: Path
-    dark: Path
-    white_dark: Path | None = None
+    raw: Path | str
+    white: Path | str
+    dark: Path | str
+    white_dark: Path | str | None = None
     exposures: Exposures | None = None
     msb_aligned: bool | None = None
 
@@ -45,14 +45,14 @@ class FrameFiles:
 class CubeFile:
     """A preprocessed cube: .mat of the thesis's layout, or .npz of `gliomap preprocess`."""
 
-    path: Path
+    path: Path | str
 
 
 @dataclass(frozen=True, slots=True)
 class StudyCapture:
     """One capture of a study: its frames where bundle and study have what that needs, else its cube."""
 
-    study: Path
+    study: Path | str
     capture: str
 
 
@@ -104,8 +104,9 @@ def load_input(source: Source, engine: Engine) -> Loaded:
     if isinstance(source, FrameFiles):
         return _load_frames(source, engine)
     if isinstance(source, CubeFile):
-        record = InputRecord(kind="cube", files={"cube": str(source.path)})
-        return _with_cube(_read_cube(source.path, engine), source.path, record, engine)
+        path = Path(source.path)
+        record = InputRecord(kind="cube", files={"cube": str(path)})
+        return _with_cube(_read_cube(path, engine), path, record, engine)
     return _load_from_study(source, engine)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+from gliomap.errors import UsageError
 from gliomap.studies import SensorLike
 from gliomap.taxonomy import ClassSet
 
-__all__ = ["TrainingOptions"]
+__all__ = ["TrainingOptions", "require_known"]
 
 
 class TrainingOptions(TypedDict, total=False):
@@ -66,3 +67,17 @@ class TrainingOptions(TypedDict, total=False):
     hidden: int | None
     overrides: Mapping[str, Any]
     classes: ClassSet
+
+
+def require_known(asked: TrainingOptions) -> None:
+    """Refuse an option that there is not: a slip in its name must not train and test on others than were meant.
+
+    Raises
+    ------
+    UsageError
+        With the known ones.
+    """
+    known = TrainingOptions.__annotations__
+    unknown = sorted(set(asked) - set(known))
+    if unknown:
+        raise UsageError("training", f"has no option {', '.join(unknown)}", f"Choose from: {', '.join(known)}.")

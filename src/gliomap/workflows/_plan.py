@@ -19,7 +19,7 @@ from gliomap.learning import preset as preset_named
 from gliomap.sensors import MosaicSensor
 from gliomap.studies import ROLES, Split, Study, make_holdout, open_study
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
-from gliomap.workflows._options import TrainingOptions
+from gliomap.workflows._options import TrainingOptions, require_known
 from gliomap.workflows._validation import with_validation
 
 __all__ = ["Ground", "TrainingPlan", "files_fingerprint", "lay_ground", "plan_training", "tell_hints"]
@@ -146,12 +146,13 @@ def lay_ground(study_path: str | Path, asked: TrainingOptions, track: Track = si
     Raises
     ------
     UsageError
-        An unknown preset or setting.
+        An unknown option, preset or setting.
     ModelError
         An unknown model.
     StudyError, SensorError, TaxonomyError
         A study that cannot be used.
     """
+    require_known(asked)
     kind = model_kind(asked.get("model", "conv2d"))
     config = preset_named(asked.get("preset", "default")).with_overrides(
         {**asked.get("overrides", {}), "seed": asked.get("seed", 0)}
