@@ -211,6 +211,14 @@ class TestVerify:
         path.write_bytes(good[:-40])
         assert reader(archive).verify().faults
 
+    def test_a_case_that_would_fill_the_memory_is_not_unpacked(
+        self, archive: Archive, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        name = archive.record(CASE)
+        monkeypatch.setattr("gliomap.serving.archive._case._MOST_BYTES", 500)
+        with pytest.raises(ArchiveError, match="would unpack to more than a case has"):
+            reader(archive).case(name)
+
     def test_a_case_that_is_gone(self, archive: Archive) -> None:
         path = case_path(archive.folder, archive.record(CASE))
         path.unlink()
@@ -337,6 +345,8 @@ class TestRepair:
     ) -> None:
         """A line of a case that nobody was answered with must not stand before the next one: the chain would be broken."""
         before = archive.record(CASE)
+        log = archive.folder / "audit.jsonl"
+        whole = log.read_bytes()
         full = OSError(errno.ENOSPC, "No space left on device")
         with monkeypatch.context() as patched:
             if fault == "not flushed":
@@ -345,6 +355,7 @@ class TestRepair:
                 patched.setattr(archive._audit, "_stream", Filling(archive._audit._stream, full))
             with pytest.raises(OSError, match="No space left"):
                 archive.record(CASE)
+            assert log.read_bytes() == whole
         after = archive.record(CASE)
         assert reader(archive).ids() == [before, after]
         verified = reader(archive).verify()
