@@ -15,6 +15,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -110,6 +111,36 @@ class TestRecord:
         elsewhere = timezone(timedelta(hours=2))  # 12:01 there is one minute past the first
         assert [row.id for row in found.rows(since=(NOW + timedelta(minutes=1)).astimezone(elsewhere))] == [second]
         assert [row.id for row in found.rows(most=1)] == [second]
+
+    def test_the_index_tells_what_the_case_is(self, archive: Archive) -> None:
+        with_frame, without = archive.record(CASE), archive.record(replace(CASE, raw=None))
+        rows = {row.id: row for row in reader(archive).rows()}
+        assert (rows[with_frame].has_raw, rows[without].has_raw) == (True, False)
+        kept = reader(archive).case(with_frame)
+        assert rows[with_frame].record == kept.sha256
+        for field in ("received_at", "kind", "client", "patient", "model", "model_version", "bundle", "answer"):
+            assert getattr(rows[with_frame], field) == getattr(kept.record, field), field
+        assert rows[with_frame].references_id == "or-1"
+
+    def test_the_index_is_read_while_it_is_written(self, archive: Archive) -> None:
+        name = archive.record(CASE)
+        with closing(sqlite3.connect(archive.folder / "index.sqlite", isolation_level=None)) as writer:
+            writer.execute("BEGIN EXCLUSIVE")
+            assert [row.id for row in reader(archive).rows()] == [name]
+            writer.execute("ROLLBACK")
+
+    def test_an_index_that_cannot_be_used_says_so_whatever_is_asked(self, tmp_path: Path) -> None:
+        index = Index(tmp_path)
+        with closing(sqlite3.connect(tmp_path / "index.sqlite")) as other:
+            other.execute("DROP TABLE gliomap_cases")
+        archive = Archive.open(tmp_path / "cases", least_free=0)
+        archive.record(CASE)
+        rows = reader(archive).rows()
+        archive.close()
+        for ask in (lambda: index.add(rows), index.rows, index.ids):
+            with pytest.raises(ArchiveError, match=r"index sqlite.*cannot be used \(no such table"):
+                ask()
+        index.close()
 
     def test_from_several_threads_at_once(self, archive: Archive) -> None:
         names: list[str] = []
