@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -18,6 +19,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from gliomap.errors import RequestError
+from gliomap.serving import Service, ServiceSettings, create_app
 from gliomap.serving._reply import unpack_reply
 from gliomap.serving._work import Workers
 from serving.servers import RunningServer, Scene
@@ -153,6 +155,31 @@ def test_what_has_begun_is_finished_and_nothing_new_begun(serve: Callable[..., R
         assert slow.recv(1 << 16).startswith(b"HTTP/1.1 200")
         idle.close()
     assert server.process.wait(20) == 0
+
+
+def test_a_service_that_ends_begins_nothing_and_is_ready_no_more(bundle: Path, scene: Scene) -> None:
+    """Over a connection that is still open; and whoever shares the load asks the one or the other way for readiness."""
+    service = Service(ServiceSettings(bundle))
+    asked = [("GET", path) for path in ("/health/ready", "/v2/health/ready", "/v2/models/small/ready")]
+    asked += [("POST", "/v1/classify?references=or-1"), ("POST", "/score"), ("POST", "/v2/models/small/infer")]
+    asked += [("PUT", "/v1/references/or-1")]
+
+    async def ask() -> None:
+        transport = httpx.ASGITransport(create_app(service))
+        async with httpx.AsyncClient(transport=transport, base_url="http://loopback") as client:
+            for _, path in asked[:3]:
+                assert (await client.get(path)).status_code == 200, path
+            files = {role: scene.files[role] for role in ("white", "dark")}
+            assert (await client.put("/v1/references/or-1", files=files)).status_code < 300
+            service.draining = True
+            for method, path in asked:
+                answer = await client.request(method, path, content=scene.files["raw"])
+                assert (answer.status_code, answer.headers.get("retry-after")) == (503, "5"), path
+                assert "is going down" in answer.text
+            assert (await client.get("/health/live")).status_code == 200
+
+    asyncio.run(ask())
+    service.close()
 
 
 class TestSlowAndLarge:
