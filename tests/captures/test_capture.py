@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -81,6 +82,18 @@ class TestReferences:
         with pytest.raises(ReferenceFrameError, match=r"2% of full scale above the dark at 100\.0%"):
             check_references(frames["dark"], frames["dark"], SENSOR)
 
+    @pytest.mark.parametrize(("light", "refused"), [(1, True), (20, True), (21, False)])
+    def test_a_white_has_two_per_cent_of_full_scale_above_its_dark(
+        self, frames: Frames, light: int, refused: bool
+    ) -> None:
+        white = frames["dark"] + np.uint16(light)  # 2 % of 1023 is 20.46
+        with pytest.raises(ReferenceFrameError, match="above the dark at 100") if refused else nullcontext():
+            assert check_references(white, frames["dark"], SENSOR) == ()
+
+    def test_a_white_is_held_against_its_own_dark(self, frames: Frames) -> None:
+        with pytest.raises(ReferenceFrameError, match="above the dark at 100"):
+            check_references(frames["white"], frames["dark"], SENSOR, white_dark=frames["white"] - np.uint16(5))
+
     def test_white_equal_to_dark_in_places(self, frames: Frames) -> None:
         frames["white"][:4] = frames["dark"][:4]
         (finding,) = check_references(frames["white"], frames["dark"], SENSOR)
@@ -116,6 +129,9 @@ class TestReferences:
         assert (finding.severity, finding.thing) == ("warning", "white reference")
         assert f"{wavelength:.0f} nm (" in finding.message
         assert finding.message.count(" nm (") == 1
+        # Of a white that is dim itself all bands are, however bright its dark.
+        faint = check_references(np.full(SHAPE, 322, np.uint16), np.full(SHAPE, 300, np.uint16), before)
+        assert any(finding.message.count(" nm (") == 1 for finding in faint)
         after = replace(before, correction=SpectralCorrection(matrix, after_division=True))
         assert check_references(frames["white"], frames["dark"], after) == ()
 
@@ -142,6 +158,11 @@ class TestExposures:
         assert [finding.thing for finding in capture.findings] == ["exposure"]
         assert "white 5 ms and raw 10 ms differ" in capture.findings[0].message
 
+    def test_a_dark_that_is_scaled_is_told_of(self, frames: Frames) -> None:
+        unbiased = replace(SENSOR, has_bias_offset=False)
+        found = check_references(frames["white"], frames["dark"], unbiased, exposures=Exposures(10, 10, 40))
+        assert [str(one) for one in found] == ["exposure: the dark of 40 ms is scaled by time."]
+
     def test_equal_exposures_are_nothing_to_tell(self, frames: Frames) -> None:
         assert check_references(frames["white"], frames["dark"], SENSOR, exposures=Exposures(10, 10, 10)) == ()
 
@@ -164,6 +185,16 @@ class TestRaw:
         assert caught.type is CaptureError  # not the references' fault
         with pytest.raises(CaptureError, match=f"raw frame: {fault}"):
             check_raw(frames["raw"], frames["white"], frames["dark"], SENSOR)
+
+    def test_a_frame_partly_outside_its_references_warns(self, frames: Frames) -> None:
+        frames["raw"][:8] = 1000
+        (finding,) = check_raw(frames["raw"], frames["white"], frames["dark"], SENSOR)
+        assert finding.severity == "warning"
+        assert "0.0% of its pixels are darker than the dark reference and 20.0% brighter" in finding.message
+
+    def test_a_frame_of_another_shape_is_refused(self, frames: Frames) -> None:
+        with pytest.raises(CaptureError, match="raw frame: is uint16 of shape 42×53"):
+            check_raw(frames["raw"][1:], frames["white"], frames["dark"], SENSOR)
 
     def test_a_frame_outside_its_references_is_refused(self, tmp_path: Path, frames: Frames) -> None:
         frames["raw"] = np.maximum(frames["white"], 950) + np.uint16(20)

@@ -259,6 +259,8 @@ class TestBits:
         assert np.array_equal(sent["raw"].data, raw)
         assert np.array_equal(sent["dark"].data, dark)
         assert parse_frames({}, SENSOR) == {}
+        with pytest.raises(CaptureError, match="dark: is uint16 of shape"):
+            parse_frames({"raw": raw, "dark": dark[1:]}, SENSOR)
         with pytest.raises(CaptureError, match="differ in bit depth"):
             parse_frames({"raw": tiff_bytes((raw >> 2).astype(np.uint8)), "dark": dark}, SENSOR)
 
