@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from gliomap.evaluation._canvas import contrast
 from support import PROJECT
 
 
@@ -31,3 +32,15 @@ def test_every_file_that_a_page_outside_the_site_links_to_is_there() -> None:
         for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{name} links to {target}"
+
+
+def test_words_on_the_site_have_contrast_enough() -> None:
+    style = (PROJECT / "docs" / "stylesheets" / "extra.css").read_text(encoding="utf-8")
+    teal, link = (
+        [int(found[2 * k : 2 * k + 2], 16) / 255 for k in range(3)]
+        for found in (
+            re.search(rf"--md-{name}: #(\w{{6}})", style)[1] for name in ("primary-fg-color", "typeset-a-color")
+        )
+    )
+    assert contrast(teal, (1, 1, 1)) >= 4.5, "white on the header, and links on white"
+    assert contrast(link, (0x1E / 255, 0x21 / 255, 0x29 / 255)) >= 4.5, "links on the dark scheme's paper"

@@ -198,8 +198,8 @@ def test_references_that_leave_no_pixel_blank_the_map(bundle: Bundle, scene: Fra
         (NOON, NOON + timedelta(minutes=59), None),
         (NOON, NOON + timedelta(minutes=61), "61.0 min older than the frame, at most 60.0 min"),
         (NOON, NOON - timedelta(minutes=61), "61.0 min younger"),
-        (None, NOON, "when the references was taken|cannot be told"),
-        (NOON, None, "cannot be told"),
+        (None, NOON, "when the references were taken is not known"),
+        (NOON, None, "when the frame was taken is not known"),
     ],
 )
 def test_stale_references_blank_the_map(

@@ -14,6 +14,8 @@ from PIL import Image
 from evaluation.report.scenes import evaluation
 from gliomap.errors import MissingExtraError, SensorError, UsageError
 from gliomap.evaluation import Metrics, confusion_figure, learning_curves, metrics, plot_responses, runs_figure
+from gliomap.evaluation._canvas import INK, SOFT_INK, TRAINING, contrast, ink_on
+from gliomap.evaluation.report._page import _shade
 from gliomap.learning import EpochRecord, History
 from gliomap.sensors import get_sensor
 from gliomap.taxonomy import THESIS_CLASSES
@@ -124,6 +126,32 @@ class TestResponses:
         bare = replace(get_sensor("nemesis"), correction=None, responses=None)
         with pytest.raises(SensorError, match="neither"):
             plot_responses(bare, tmp_path / "sensor.png")
+
+    def test_what_is_drawn_has_units(self, tmp_path: Path, words: list[str]) -> None:
+        plot_responses(get_sensor("generic-nir-5x5"), tmp_path / "sensor.png")
+        assert {"response, relative", "weight of the position in the band", "output band, nm"} <= set(words)
+
+
+class TestInk:
+    @pytest.mark.parametrize("share", np.linspace(0, 1, 101))
+    def test_every_shade_of_a_confusion_matrix_has_an_ink_that_is_read(self, share: float) -> None:
+        from matplotlib import colormaps
+        from matplotlib.colors import to_rgb
+
+        page = dict(part.split(":") for part in _shade(share).split(";"))
+        assert contrast(to_rgb(page["background"]), to_rgb(page["color"])) >= 4.5
+        shade = colormaps["Blues"](share)
+        assert contrast(shade, to_rgb(ink_on(shade))) >= 4.5
+
+    def test_contrast_is_counted_as_the_standard_does(self) -> None:
+        assert contrast((0, 0, 0), (1, 1, 1)) == pytest.approx(21)
+        assert contrast((1, 1, 1), (0x76 / 255,) * 3) == pytest.approx(4.54, abs=0.01)
+
+    @pytest.mark.parametrize("ink", [INK, SOFT_INK, TRAINING])
+    def test_words_and_lines_are_seen_on_white(self, ink: str) -> None:
+        from matplotlib.colors import to_rgb
+
+        assert contrast(to_rgb(ink), (1, 1, 1)) >= 4.5
 
 
 class TestAllFigures:

@@ -366,7 +366,7 @@ class TestPictures:
     def test_the_map_panel_is_the_map(self, scene: Scene) -> None:
         picture = map_picture(scene.map, synthetic_rgb(scene.cube), scale=2)
         blue = (picture == (0, 0, 255)).all(axis=2).sum()
-        swatch = 20 * 20  # of the legend
+        swatch = 23 * 23  # of the legend
         assert abs(int(blue) - 4 * int((scene.map.labels == 3).sum())) <= swatch
 
     def test_title_and_disclaimer_are_on_every_picture(self, scene: Scene, drawn: list[str]) -> None:

@@ -154,6 +154,9 @@ class TestWatch:
             printed, told = watching.communicate(timeout=30)
         assert watching.returncode == 130, told
         assert "damaged.tif" in printed
+        warned = [line for line in told.splitlines() if line.startswith("warning:")]
+        assert all("frame2.tif: raw frame: " in line for line in warned), "the frames before it are well lit"
+        assert "of its pixels are saturated" in warned[0]
         np.testing.assert_array_equal(np.load(folder / "frame1_labels.npy"), expected)
         assert not (folder / "damaged_result.json").exists()
         assert not list(folder.glob("notes_*"))

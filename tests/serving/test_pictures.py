@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -16,7 +18,7 @@ from gliomap.bundles import Training, write_bundle
 from gliomap.serving import Service, ServiceSettings
 from gliomap.serving._bodies import FrameBytes
 from gliomap.serving._service import Ask
-from serving.servers import Scene, tiff
+from serving.servers import RunningServer, Scene, tiff
 
 TRAINING = Training(
     study="phantom",
@@ -58,12 +60,17 @@ def test_model_references_and_time_stand_under_the_title(service: Service, scene
     assert "frame of 2026-03-04 12:05:00" in " ".join(drawn)
 
 
+def shaded(scene: Scene) -> npt.NDArray[np.uint16]:
+    """The frame with a quarter of it in the dark."""
+    raw = scene.raw.copy()
+    raw[: len(raw) // 4] = scene.dark[: len(raw) // 4] + 1
+    return raw
+
+
 def test_a_shadow_is_told_of_in_every_form_and_on_the_pictures(
     service: Service, scene: Scene, drawn: list[str]
 ) -> None:
-    dim = scene.raw.copy()
-    dim[: len(dim) // 4] = scene.dark[: len(dim) // 4] + 1
-    dark = replace(ask(scene), frames={**ask(scene).frames, "raw": FrameBytes(tiff(dim), "tiff")})
+    dark = replace(ask(scene), frames={**ask(scene).frames, "raw": FrameBytes(tiff(shaded(scene)), "tiff")})
     for form in ("json", "labels", "map", "overlay", "npz", "tiff", "zip"):
         drawn.clear()
         answer = service.answer(dark, form)
@@ -74,6 +81,17 @@ def test_a_shadow_is_told_of_in_every_form_and_on_the_pictures(
         if form == "labels":
             with Image.open(io.BytesIO(answer.body)) as image:
                 assert (image.mode, image.size[::-1]) == ("P", service.classify(dark).tissue.labels.shape)
+
+
+def test_clients_and_streams_are_told_of_a_shadow(server: RunningServer, scene: Scene) -> None:
+    with server.client() as client:
+        client.put_references("shaded", scene.white, scene.dark)
+        assert client.classify(scene.raw, "shaded").warnings == ""
+        assert "hardly any light" in client.classify(shaded(scene), "shaded").warnings
+        frames = (scene.raw, shaded(scene), scene.raw)
+        told = [reply.warnings for reply, _ in client.stream(frames, references="shaded", in_flight=1)]
+        client.delete_references("shaded")
+    assert [any("hardly any light" in one for one in warnings) for warnings in told] == [False, True, False]
 
 
 def test_the_same_frame_gives_the_same_picture_later(service: Service, scene: Scene) -> None:

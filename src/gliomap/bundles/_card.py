@@ -146,7 +146,9 @@ def _limits(manifest: Manifest) -> str:
         "- It was learned from labelled pixels, which lie where the tissue was clear: borders, blood and glare are another"
         " matter. Every classified pixel gets one of its classes, also where something else lies.",
         "- Nothing is known about age, sex, treatment or origin of the patients, so no group was looked at for fairness.",
-        "- Saturated, dark, defective and zero-brightness pixels are not classified.",
+        "- Saturated, dark and defective pixels are not classified, nor spectra of at most"
+        f" {manifest.preprocessing.min_brightness:g} of the white's brightness. Lighter shadows are: where the picture is"
+        " black, a map says nothing.",
     ]
     if manifest.training is None or not manifest.training.patients.get("test"):
         lines.append("- It was not tested on a patient that it had not seen.")

@@ -8,7 +8,9 @@ from gliomap.captures._checks import (
     check_references,
     inspect_raw,
     inspect_references,
+    inspect_shadows,
     require_frame,
+    shadow_floor,
 )
 from gliomap.captures._exposures import LONGEST_MS, SHORTEST_MS, DarkPlan, Exposures, plan_darks
 from gliomap.captures._frames import Frame, parse_frames, read_frame, read_frames, write_frame
@@ -28,6 +30,7 @@ __all__ = [
     "inspect_capture",
     "inspect_raw",
     "inspect_references",
+    "inspect_shadows",
     "parse_frames",
     "plan_darks",
     "read_capture",
@@ -35,6 +38,7 @@ __all__ = [
     "read_frames",
     "reference_age",
     "require_frame",
+    "shadow_floor",
     "tiff_bytes",
     "write_frame",
 ]

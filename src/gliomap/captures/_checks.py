@@ -12,7 +12,17 @@ from gliomap.captures._exposures import Exposures, plan_darks
 from gliomap.errors import CaptureError, ReferenceFrameError
 from gliomap.sensors import MosaicSensor
 
-__all__ = ["Finding", "Severity", "check_raw", "check_references", "inspect_raw", "inspect_references", "require_frame"]
+__all__ = [
+    "Finding",
+    "Severity",
+    "check_raw",
+    "check_references",
+    "inspect_raw",
+    "inspect_references",
+    "inspect_shadows",
+    "require_frame",
+    "shadow_floor",
+]
 
 _UInt16 = npt.NDArray[np.uint16]
 
@@ -229,25 +239,38 @@ def inspect_raw(
                 "Check that raw, white and dark belong together and are not swapped.",
             )
         )
-    # In whole numbers too, so the share is rounded to one part of so many.
-    parts = np.uint16(max(1, round(1 / (SHADOW * ratio))))
-    dim = _share(image < black + (np.maximum(bright, black) - black) // parts)
-    if dim > SHADOW_WARN:
-        findings.append(
-            Finding(
-                "warning",
-                "raw frame",
-                f"{dim:.1%} of its pixels have hardly any light, under {SHADOW:.0%} of the white's: a map says nothing there,"
-                " whatever its colours",
-                "Light the shadows, or set min_brightness in study.toml, which masks them.",
-            )
-        )
+    findings += inspect_shadows(raw, shadow_floor(white, dark, exposures), sensor)
     # The first row tells nearly always.
     if any(np.array_equal(image[0], other[0]) and np.array_equal(image, other) for other in (bright, black)):
         findings.append(
             Finding("error", "raw frame", "is the same picture as a reference", "Give the raw frame of the scene.")
         )
     return tuple(findings)
+
+
+def shadow_floor(white: _UInt16, dark: _UInt16, exposures: Exposures | None = None) -> _UInt16:
+    """What each pixel of a raw frame reaches where it is not in shadow, uint16 in the frame's shape; once per pair."""
+    ratio = 1.0 if exposures is None else exposures.raw_ms / exposures.white_ms
+    # In whole numbers, so the share is rounded to one part of so many.
+    parts = np.uint16(max(1, round(1 / (SHADOW * ratio))))
+    floor: _UInt16 = dark + (np.maximum(white, dark) - dark) // parts
+    return floor
+
+
+def inspect_shadows(raw: _UInt16, floor: _UInt16, sensor: MosaicSensor) -> tuple[Finding, ...]:
+    """Whether much of a raw frame lies in shadow; `floor` is of its references (`shadow_floor`)."""
+    dim = _share(sensor.active(raw) < sensor.active(floor))
+    if dim <= SHADOW_WARN:
+        return ()
+    return (
+        Finding(
+            "warning",
+            "raw frame",
+            f"{dim:.1%} of its pixels have hardly any light, under {SHADOW:.0%} of the white's: a map says nothing there,"
+            " whatever its colours",
+            "Light the shadows, or set min_brightness in study.toml, which masks them.",
+        ),
+    )
 
 
 def _share(flags: npt.NDArray[np.bool_]) -> float:

@@ -139,6 +139,7 @@ def _watch(
     target = folder if out is None else out
     target.mkdir(parents=True, exist_ok=True)
     ui.say(f"watching {folder}; maps go to {target}; Ctrl-C ends it")
+    told: set[str] = set()
     for scored in watch(client, folder, target, references=references, patient=patient, palette=palette):
         if ui.as_json:
             ui.result({"frame": str(scored.frame), "fault": scored.fault, "result": scored.result}, event=True)
@@ -146,3 +147,9 @@ def _watch(
             ui.text(f"{scored.frame.name}: {scored.fault}")
         else:
             ui.text(f"{scored.frame.name}: {target / f'{scored.frame.stem}_map.png'}")
+            # What is so for every frame is said once; what comes back, as a shadow does, is said again.
+            warnings = scored.result["warnings"] if scored.result is not None else ()
+            for warning in warnings:
+                if warning not in told:
+                    ui.warn(f"{scored.frame.name}: {warning}")
+            told = set(warnings)

@@ -69,8 +69,8 @@ def why_blank(references: References, taken_at: datetime | None, max_age: timede
         return None
     since = references.taken_at if isinstance(references, DatedReferences) else None
     if since is None or taken_at is None:
-        missing = "the references" if since is None else "the frame"
-        return f"the age of the references cannot be told: when {missing} was taken is not known"
+        missing = "the references were" if since is None else "the frame was"
+        return f"the age of the references cannot be told: when {missing} taken is not known"
     if (since.utcoffset() is None) != (taken_at.utcoffset() is None):
         raise UsageError(
             "times of frame and references", "only one has a time zone", "Give both with or both without one."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["INK", "SOFT_INK", "TRAINING", "VALIDATION", "new_figure", "quiet_axes", "save_figure"]
+__all__ = ["INK", "SOFT_INK", "TRAINING", "VALIDATION", "contrast", "ink_on", "new_figure", "quiet_axes", "save_figure"]
 
 INK = "#181818"
 SOFT_INK = "#606060"
@@ -22,6 +23,22 @@ VALIDATION = "#D55E00"
 """Blue and vermillion of Okabe and Ito (2008): told apart by the colour-blind; lines differ in dashes too."""
 
 DPI = 150
+
+
+def contrast(first: Sequence[float], second: Sequence[float]) -> float:
+    """Contrast of two colours (RGB 0…1), 1…21, as WCAG 2.2 counts it; words need 4.5."""
+    lighter, darker = sorted((_luminance(first), _luminance(second)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def ink_on(paper: Sequence[float]) -> str:
+    """Black or white, whichever is read better on this colour (RGB 0…1); one of them always reaches 4.5."""
+    return "#000000" if contrast(paper, (0, 0, 0)) >= contrast(paper, (1, 1, 1)) else "#ffffff"
+
+
+def _luminance(colour: Sequence[float]) -> float:
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in colour[:3]]
+    return sum(weight * v for weight, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def new_figure(width: float, height: float, title: str, subtitle: str = "") -> Figure:
@@ -45,7 +62,7 @@ def new_figure(width: float, height: float, title: str, subtitle: str = "") -> F
     figure.text(0.012, 1 - 0.10 / height, title, fontsize=12, color=INK, va="top")
     if subtitle:
         figure.text(0.012, 1 - 0.32 / height, subtitle, fontsize=8.5, color=SOFT_INK, va="top")
-    figure.text(0.012, 0.07 / height, DISCLAIMER, fontsize=7, color=SOFT_INK, va="bottom")
+    figure.text(0.012, 0.07 / height, DISCLAIMER, fontsize=8.5, color=INK, va="bottom")
     return figure
 
 

@@ -15,6 +15,7 @@ from gliomap.evaluation._canvas import (
     SOFT_INK,
     TRAINING,
     VALIDATION,
+    ink_on,
     new_figure,
     quiet_axes,
     save_figure,
@@ -158,10 +159,13 @@ def _matrix(
     names: Sequence[str],
     title: str,
 ) -> None:
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
+    from matplotlib import colormaps
+
+    shades = colormaps["Blues"]
+    axes.imshow(shares, cmap=shades, vmin=0, vmax=1, aspect="equal")
     for row, line in enumerate(texts):
         for column, text in enumerate(line):
-            ink = "white" if shares[row, column] > 0.55 else INK
+            ink = ink_on(shades(shares[row, column]))
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color=ink)
     axes.set_title(title, fontsize=9, color=INK)
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor")

@@ -76,7 +76,7 @@ def _responses(axes: Axes, sensor: MosaicSensor) -> None:
     axes.set_xlim(grid[seen[0]], grid[seen[-1]])
     axes.set_ylim(-0.05 * height, 1.12 * height)
     axes.set_xlabel("wavelength, nm (ticks below: output bands)", fontsize=9, color=INK)
-    axes.set_ylabel("response", fontsize=9, color=INK)
+    axes.set_ylabel("response, relative", fontsize=9, color=INK)
     axes.set_title("Responses of the filters, coloured by peak", fontsize=9, color=INK)
 
 
@@ -86,6 +86,7 @@ def _matrix(figure: Figure, axes: Axes, sensor: MosaicSensor) -> None:
     image = axes.imshow(matrix, cmap="PuOr_r", vmin=-reach, vmax=reach, aspect="auto", interpolation="nearest")
     bar = figure.colorbar(image, ax=axes, fraction=0.046)
     bar.ax.tick_params(labelsize=7.5, colors=SOFT_INK)
+    bar.set_label("weight of the position in the band", fontsize=8, color=INK)
     rows = range(0, sensor.n_bands, max(1, sensor.n_bands // 8))
     axes.set_yticks(list(rows), [f"{sensor.wavelengths_nm[row]:.0f}" for row in rows])
     axes.tick_params(labelsize=8, colors=SOFT_INK)

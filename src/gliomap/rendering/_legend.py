@@ -59,8 +59,8 @@ def legend(
     truth: npt.NDArray[np.integer] | None = None,
     by_confidence: bool = False,
     over_picture: bool = False,
-    width: int = 330,
-    size: int = 15,
+    width: int = 400,
+    size: int = 18,
 ) -> Picture:
     """Legend of a tissue map as a picture of the given width.
 
@@ -124,7 +124,7 @@ def legend_rows(tissue: MapLike, palette: str = "classic", truth: npt.NDArray[np
 
 
 def draw_legend(
-    rows: Sequence[Row], heads: Sequence[str], notes: Sequence[str], *, width: int = 330, size: int = 15
+    rows: Sequence[Row], heads: Sequence[str], notes: Sequence[str], *, width: int = 400, size: int = 18
 ) -> Picture:
     """Draw a legend: column heads, rows, notes and, always, the disclaimer as the last line.
 
@@ -156,7 +156,7 @@ def draw_legend(
     top += gap
     for note in notes:
         top = draw_lines(draw, wrap(note, width - 2 * margin, small), margin, top, small, SOFT_INK) + gap // 2
-    top = draw_lines(draw, wrap(DISCLAIMER, width - 2 * margin, small), margin, top + gap // 2, small, INK)
+    top = draw_lines(draw, wrap(DISCLAIMER, width - 2 * margin, size), margin, top + gap // 2, size, INK)
     return np.asarray(image.crop((0, 0, width, top + margin)), np.uint8).copy()
 
 

@@ -73,6 +73,8 @@ class RemoteMap:
         Identity of the bundle that made it.
     blanked
         Why nothing was classified; None where the map stands.
+    warnings
+        What a reader of the map must know, in one line; empty where there is nothing.
     case
         Its id in the service's archive, or None.
     """
@@ -84,6 +86,7 @@ class RemoteMap:
     reasons: npt.NDArray[np.uint8]
     bundle: str
     blanked: str | None
+    warnings: str
     case: str | None
 
 
@@ -171,6 +174,7 @@ def map_of(answer: httpx.Response) -> RemoteMap:
             **{name: arrays[name] for name in ("labels", "probabilities", "confidence", "mask", "reasons")},
             bundle=answer.headers.get("GlioMap-Bundle", ""),
             blanked=answer.headers.get("GlioMap-Blanked"),
+            warnings=answer.headers.get("GlioMap-Warnings", ""),
             case=answer.headers.get("GlioMap-Case"),
         )
 

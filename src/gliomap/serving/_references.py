@@ -7,8 +7,12 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 
-from gliomap.captures import Exposures, Frame, check_references
+import numpy as np
+import numpy.typing as npt
+
+from gliomap.captures import Exposures, Frame, check_references, shadow_floor
 from gliomap.engine import DatedReferences, Engine
 from gliomap.errors import RequestError
 
@@ -57,6 +61,11 @@ class ReferencePair:
         if self.white.taken_at is None or self.dark.taken_at is None:
             return None
         return min(self.white.taken_at, self.dark.taken_at)
+
+    @cached_property
+    def shadow_floor(self) -> npt.NDArray[np.uint16]:
+        """What a pixel of a frame reaches where it is not in shadow."""
+        return shadow_floor(self.white.data, self.dark.data, self.exposures)
 
     def prepared(self, engine: Engine, *, camera_clock: bool) -> DatedReferences:
         """The references as this engine takes them, dated by the camera's clock or by when they arrived."""

@@ -70,6 +70,7 @@ class StreamReply(Fields):
     classified: int = Field(default=0, ge=0)
     pixels: dict[str, int] = Field(default={}, description="Class → pixels; 0 means 'not found', not 'absent'.")
     blanked: str | None = None
+    warnings: tuple[str, ...] = Field(default=(), description="What a reader of the map must know, shadows among it.")
     timings_ms: dict[str, float] = Field(default={})
     case: str | None = Field(default=None, description="Id in the archive.")
     problem: dict[str, Any] | None = Field(default=None, description="Why this frame has no map (RFC 9457).")

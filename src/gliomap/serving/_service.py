@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap import __version__
-from gliomap.captures import Finding, Frame, check_raw
+from gliomap.captures import Finding, Frame, check_raw, inspect_shadows
 from gliomap.engine import DatedReferences, TissueMap, class_shares, invalid_counts
 from gliomap.errors import UsageError
 from gliomap.preprocessing import HyperCube, reflectance
+from gliomap.sensors import MosaicSensor
 from gliomap.serving._answers import MEDIA_TYPES, Answer, AnswerForm, Drawing, base64_png, packed, render
 from gliomap.serving._bodies import FrameBytes, frames_of
 from gliomap.serving._json import dump_json
@@ -179,10 +180,7 @@ class Service:
         if pair is None:
             pair = self._pair_of_request(frames, model)
         raw = frames["raw"]
-        # A stream has no time for it, and no place in its replies.
-        findings: tuple[Finding, ...] = ()
-        if ask.kind != "stream":
-            findings = check_raw(raw.data, pair.white.data, pair.dark.data, model.engine.sensor, pair.exposures)
+        findings = _findings(ask, raw, pair, model.engine.sensor)
         # Two clocks must not be mixed: the camera's where both times are known, else this machine's.
         by_camera = raw.taken_at is not None and pair.camera_time is not None
         references = pair.prepared(model.engine, camera_clock=by_camera)
@@ -345,6 +343,13 @@ def _open_archive(settings: ServiceSettings) -> Archive | None:
     from gliomap.serving.archive import Archive  # brings its database along, which nobody else needs
 
     return Archive.open(asked.folder, database=asked.database, keep_ids=asked.keep_ids, least_free=asked.least_free)
+
+
+def _findings(ask: Ask, raw: Frame, pair: ReferencePair, sensor: MosaicSensor) -> tuple[Finding, ...]:
+    """What is conspicuous in a frame; a stream has time for its shadows only, which come and go while it runs."""
+    if ask.kind == "stream":
+        return inspect_shadows(raw.data, pair.shadow_floor, sensor)
+    return check_raw(raw.data, pair.white.data, pair.dark.data, sensor, pair.exposures)
 
 
 def _header(text: str) -> str:

@@ -109,6 +109,7 @@ class _Stream:
             classified=int(np.count_nonzero(tissue.labels)),
             pixels=tissue.pixel_counts(),
             blanked=tissue.blanked,
+            warnings=mapped.warnings,
             timings_ms={stage: round(1e3 * seconds, 2) for stage, seconds in mapped.timings.items()},
             case=case,
         )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gliomap._files import atomic_file
 from gliomap.engine import MAP_FILES, RESULT
@@ -35,7 +36,7 @@ class Scored:
     """
 
     frame: Path
-    result: dict[str, object] | None
+    result: dict[str, Any] | None
     fault: str | None
 
 
@@ -48,7 +49,7 @@ def score_frame(
     prefix: str = "",
     patient: str | None = None,
     palette: str = "classic",
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Have one frame classified, and write what comes back; result.json last. Returns its content.
 
     Parameters
@@ -71,7 +72,7 @@ def score_frame(
     for name in MAP_FILES:
         with atomic_file(folder / f"{prefix}{name}") as temporary:
             temporary.write_bytes(files[name])
-    found: dict[str, object] = json.loads(files[RESULT])
+    found: dict[str, Any] = json.loads(files[RESULT])
     return found
 
 

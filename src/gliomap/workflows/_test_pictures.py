@@ -59,7 +59,7 @@ def draw_capture(fold: FoldTest, tested: TestedCapture, folder: Path, *, palette
             truth=tested.truth,
             rgb=rgb,
         )
-    title = f"{record.model.title} · {capture}{' (synthetic patient)' if record.study.synthetic else ''}"
+    title = f"{record.model.title} · {capture}{_synthetic(fold.run, 1)}"
     subtitle = f"{summary_line(tested.judged.metrics, record.classes)} · {_trained_on(fold, tested.judged.patient)}"
     stem = picture_stem(record.model.title, capture, record.protocol)
     pictures = {
@@ -81,7 +81,8 @@ def draw_confusion(
     """Confusion matrix of all test captures together; the file's name."""
     everything, model = together(captures), run.record.model.title
     name = picture_name(picture_stem(model, everything, run.record.protocol), version, "confusion")
-    confusion_figure(pooled, classes, folder / name, title=f"{model} · {everything.replace('-', ' ')}")
+    whose = f"{everything.replace('-', ' ')}{_synthetic(run, len(captures))}"
+    confusion_figure(pooled, classes, folder / name, title=f"{model} · confusion matrix · {whose}")
     return name
 
 
@@ -100,7 +101,8 @@ def draw_curves(fold: FoldTest, tested: str, folder: Path, version: int) -> tupl
         )
         if patients
     )
-    heading = f"{title} · {fold.name} · learning curves" if fold.name else f"{title} · learning curves"
+    patients = len(split.patients_of("train"))
+    heading = f"{title}{f' · {fold.name}' if fold.name else ''} · learning curves{_synthetic(fold.run, patients)}"
     learning_curves(history, folder / name, title=heading, subtitle=f"{who} · {history.stopped}")
     return (name,)
 
@@ -108,6 +110,11 @@ def draw_curves(fold: FoldTest, tested: str, folder: Path, version: int) -> tupl
 def together(captures: Sequence[str]) -> str:
     """One word for all captures of a test."""
     return captures[0] if len(captures) == 1 else f"{len(captures)}-captures"
+
+
+def _synthetic(run: Run, patients: int) -> str:
+    """What a title says of a phantom's patients."""
+    return f" (synthetic patient{'s' * (patients != 1)})" if run.record.study.synthetic else ""
 
 
 def _trained_on(fold: FoldTest, patient: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gliomap import __version__
 from gliomap.errors import MissingExtraError, UsageError
+from gliomap.evaluation._canvas import ink_on
 from gliomap.evaluation._record import EvaluationRecord
 from gliomap.evaluation.report._charts import curves_chart, strip_chart
 from gliomap.evaluation.report._comparison import compare_runs
@@ -127,8 +128,9 @@ def _style() -> str:
 
 
 def _shade(share: float) -> str:
-    """White to a dark blue, as CSS writes it."""
-    return css_colour(round(255 + (end - 255) * share) for end in (16, 62, 110))
+    """A ground from white to a dark blue with ink that can be read on it, as CSS writes them."""
+    ground = [round(255 + (end - 255) * share) for end in (16, 62, 110)]
+    return f"background:{css_colour(ground)};color:{ink_on([value / 255 for value in ground])}"
 
 
 def _chapter(run: ReportedRun, anchor: str, palette: str) -> dict[str, Any]:

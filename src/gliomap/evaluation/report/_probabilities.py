@@ -44,6 +44,7 @@ def reliability_chart(record: EvaluationRecord, name: str) -> Chart | None:
     left.legend(fontsize=8, frameon=False, labelcolor=INK, loc="upper left")
     right.bar(claimed, [one.pixels for one in bins], width=0.045, color="#8FB4CE", edgecolor=TRAINING, linewidth=0.8)
     plain_axes(right, "confidence that was claimed", "test pixels")
+    right.yaxis.set_major_formatter("{x:,.0f}")
     right.set_xlim(0, 1.02)
     error = decimal(record.pooled.calibration_error)
     told = "; ".join(f"claimed {one.confidence:.2f}, right {one.accuracy:.2f} ({one.pixels:,} pixels)" for one in bins)
