@@ -249,7 +249,20 @@ def inspect_raw(
 
 
 def shadow_floor(white: _UInt16, dark: _UInt16, exposures: Exposures | None = None) -> _UInt16:
-    """What each pixel of a raw frame reaches where it is not in shadow, uint16 in the frame's shape; once per pair."""
+    """What each pixel of a raw frame reaches where it is not in shadow; made once per pair of references.
+
+    Parameters
+    ----------
+    white, dark
+        uint16 frames.
+    exposures
+        Exposure times, if they differ.
+
+    Returns
+    -------
+    ndarray
+        uint16, in the frame's shape.
+    """
     ratio = 1.0 if exposures is None else exposures.raw_ms / exposures.white_ms
     # In whole numbers, so the share is rounded to one part of so many.
     parts = np.uint16(max(1, round(1 / (SHADOW * ratio))))
@@ -258,7 +271,22 @@ def shadow_floor(white: _UInt16, dark: _UInt16, exposures: Exposures | None = No
 
 
 def inspect_shadows(raw: _UInt16, floor: _UInt16, sensor: MosaicSensor) -> tuple[Finding, ...]:
-    """Whether much of a raw frame lies in shadow; `floor` is of its references (`shadow_floor`)."""
+    """What `inspect_raw` finds of shadows, at a fraction of its time.
+
+    Parameters
+    ----------
+    raw
+        uint16 frame.
+    floor
+        Of its references, from `shadow_floor`.
+    sensor
+        Whose frames they are.
+
+    Returns
+    -------
+    tuple of Finding
+        A warning where more than 1 % of the pixels lie in shadow; else nothing.
+    """
     dim = _share(sensor.active(raw) < sensor.active(floor))
     if dim <= SHADOW_WARN:
         return ()

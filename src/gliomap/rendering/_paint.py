@@ -192,7 +192,7 @@ def blank_panel(height: int, width: int, reason: str, *, heading: str = "No map"
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, 0, width - 1, height - 1), outline=HATCH_DARK, width=max(1, min(width, height) // 80))
     margin = max(4, width // 16)
-    largest = max(8, min(26, height // 9))
+    largest = max(8, min(40, height // 9))
     head, heading_size = fit(heading, width - 2 * margin, height // 4, largest + 4)
     lines, size = fit(reason, width - 2 * margin, height * 3 // 5, largest)
     total = len(head) * line_height(heading_size) + len(lines) * line_height(size)
