@@ -66,6 +66,8 @@ def test_mosaic_and_cube_are_two_views_of_the_same(sizes: tuple[int, int, int, i
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(CubeError, match="not whole tiles of 5×5"):
         mosaic_to_cube(np.zeros((10, 12)), (5, 5))
+    with pytest.raises(CubeError, match="not whole tiles of 5×5"):
+        mosaic_to_cube(np.zeros((12, 10)), (5, 5))
     with pytest.raises(CubeError, match="25 channels"):
         cube_to_mosaic(np.zeros((2, 2, 24)), (5, 5))
     with pytest.raises(CubeError, match="24 channels"):

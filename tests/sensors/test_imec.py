@@ -70,11 +70,19 @@ def test_the_first_shape(tmp_path: Path) -> None:
     assert sensor.correction is not None
     assert np.allclose(sensor.correction.matrix, MATRICES["long pass"])
     assert sensor.correction.bandpass == "long pass"
+    assert not sensor.wavelengths_nominal
     assert sensor.band_of_position == (1, 0, 1, 1)
     assert sensor.responses is not None
     # The filter at 500 nm sees only what its flank lets through.
     assert sensor.responses.peaks_nm().tolist() == [700, 560, 800, 600]
     assert sensor.responses.values[1].max() == 1
+
+
+def test_of_one_matrix_there_is_no_second(tmp_path: Path) -> None:
+    path = written(tmp_path, first_shape())
+    assert get_sensor(f"{path}#0").fingerprint() == get_sensor(path).fingerprint()
+    with pytest.raises(SensorError, match="1 is not there; the file has 0: the only one"):
+        get_sensor(f"{path}#1")
 
 
 def test_peaks_or_responses_are_enough(tmp_path: Path) -> None:

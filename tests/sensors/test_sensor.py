@@ -97,8 +97,18 @@ def test_a_sensor_is_shared_so_its_arrays_are_read_only() -> None:
     sensor = two_by_two(wavelengths_nm=waves)
     waves[0] = 1.0
     assert sensor.wavelengths_nm[0] == 500.0
-    with pytest.raises(ValueError, match="read-only"):
-        sensor.wavelengths_nm[0] = 1.0
+    responses, correction = Responses(np.arange(3.0), np.ones((4, 3)), np.ones(3)), SpectralCorrection(np.eye(4))
+    for array in (
+        sensor.wavelengths_nm,
+        sensor.defective_pixels,
+        correction.matrix,
+        responses.wavelengths_nm,
+        responses.values,
+        responses.rejection_filter,
+    ):
+        assert array is not None
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 1
 
 
 def test_the_fingerprint_changes_with_what_changes_a_cube_and_with_nothing_else() -> None:
