@@ -233,8 +233,9 @@ class TestMasks:
     @SENSORS
     def test_a_defective_pixel(self, sensor: MosaicSensor) -> None:
         raw, white, dark = scene(sensor)
-        outside = (sensor.frame_shape[0] - 1, sensor.frame_shape[1] - 1)
-        broken = replace(sensor, defective_pixels=np.array([pixel(sensor, 2, 3, 11), outside]))
+        inside, (last_row, last_column) = pixel(sensor, 2, 3, 11), np.array(sensor.frame_shape) - 1
+        outside = [(last_row, last_column), (last_row, inside[1]), (inside[0], last_column)]
+        broken = replace(sensor, defective_pixels=np.array([inside, *outside]))
         cube = preprocess(raw, prepare_references(white, dark, broken))
         assert cube.invalid_counts() == {"defective": 1}
         assert cube.reasons[2, 3] == Reason.DEFECTIVE

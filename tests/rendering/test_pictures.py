@@ -440,6 +440,8 @@ class TestSavingPng:
     def test_what_is_no_picture_is_refused_and_leaves_nothing(self, shape: tuple[int, ...], tmp_path: Path) -> None:
         with pytest.raises(UsageError):
             save_png(np.zeros(shape, np.uint8), tmp_path / "a.png")
+        with pytest.raises(UsageError, match="float32"):
+            save_png(np.zeros((4, 4, 3), np.float32), tmp_path / "a.png")
         assert list(tmp_path.iterdir()) == []
 
 
