@@ -14,6 +14,8 @@ import numpy.typing as npt
 import pytest
 
 from gliomap.captures import (
+    LONGEST_MS,
+    SHORTEST_MS,
     Capture,
     Exposures,
     Finding,
@@ -22,6 +24,7 @@ from gliomap.captures import (
     inspect_capture,
     read_capture,
     reference_age,
+    shadow_floor,
     write_frame,
 )
 from gliomap.errors import CaptureError, ReferenceFrameError
@@ -215,6 +218,16 @@ class TestRaw:
                 "have hardly any light, under 2% of the white's: a map says nothing there" in one for one in found
             )
             assert len(found) == told
+
+    @pytest.mark.parametrize(("raw_ms", "white_ms"), [(SHORTEST_MS, LONGEST_MS), (LONGEST_MS, SHORTEST_MS)])
+    def test_the_floor_of_shadows_lies_between_dark_and_white(
+        self, frames: Frames, raw_ms: float, white_ms: float
+    ) -> None:
+        white, dark = frames["white"], frames["dark"]
+        floor = shadow_floor(white, dark, Exposures(raw_ms, white_ms, raw_ms))
+        assert floor.dtype == np.uint16
+        assert (floor >= dark).all()
+        assert (floor <= np.maximum(white, dark)).all()
 
     def test_a_longer_exposure_may_exceed_the_white(self, frames: Frames) -> None:
         raw = np.minimum(frames["raw"].astype(int) * 3, 1022).astype(np.uint16)

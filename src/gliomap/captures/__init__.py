@@ -1,19 +1,11 @@
 """Captures: raw, white and dark frames of a mosaic sensor, read from TIFF files and checked."""
 
 from gliomap.captures._capture import Capture, inspect_capture, read_capture, reference_age
-from gliomap.captures._checks import (
-    Finding,
-    Severity,
-    check_raw,
-    check_references,
-    inspect_raw,
-    inspect_references,
-    inspect_shadows,
-    require_frame,
-    shadow_floor,
-)
+from gliomap.captures._checks import check_raw, check_references, inspect_raw, inspect_references, require_frame
 from gliomap.captures._exposures import LONGEST_MS, SHORTEST_MS, DarkPlan, Exposures, plan_darks
+from gliomap.captures._finding import Finding, Severity
 from gliomap.captures._frames import Frame, parse_frames, read_frame, read_frames, write_frame
+from gliomap.captures._shadows import inspect_shadows, shadow_floor
 from gliomap.captures._tiff import tiff_bytes
 
 __all__ = [

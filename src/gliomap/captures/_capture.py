@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gliomap.captures._checks import Finding, inspect_raw, inspect_references, require_frame
+from gliomap.captures._checks import inspect_raw, inspect_references, require_frame
 from gliomap.captures._exposures import Exposures
+from gliomap.captures._finding import Finding
 from gliomap.captures._frames import Frame, read_frames
 from gliomap.errors import CaptureError, ReferenceFrameError
 from gliomap.sensors import MosaicSensor

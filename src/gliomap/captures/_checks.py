@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 
 from gliomap.captures._exposures import Exposures, plan_darks
+from gliomap.captures._finding import Finding
+from gliomap.captures._shadows import inspect_shadows, shadow_floor
 from gliomap.errors import CaptureError, ReferenceFrameError
 from gliomap.sensors import MosaicSensor
 
-__all__ = [
-    "Finding",
-    "Severity",
-    "check_raw",
-    "check_references",
-    "inspect_raw",
-    "inspect_references",
-    "inspect_shadows",
-    "require_frame",
-    "shadow_floor",
-]
+__all__ = ["check_raw", "check_references", "inspect_raw", "inspect_references", "require_frame"]
 
 _UInt16 = npt.NDArray[np.uint16]
 
@@ -34,36 +23,6 @@ RAW_SATURATED_WARN, RAW_SATURATED_REFUSE = 0.01, 0.5
 OUTSIDE_WARN, OUTSIDE_REFUSE = 0.1, 0.5
 DARK_BRIGHT_WARN = 0.25
 CLIPPED_WARN = 0.01
-SHADOW, SHADOW_WARN = 0.02, 0.01
-"""Under this share of the white's light a spectrum is mostly noise (docs/explanation/preprocessing.md, 'Shadows')."""
-
-
-Severity = Literal["note", "warning", "error"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that a check found.
-
-    Attributes
-    ----------
-    severity
-        'note' is as it may be; 'warning' works but should be known; 'error' will not work.
-    thing
-        The frame, file, capture, patient or class.
-    message
-        What about it, with numbers.
-    remedy
-        What to do; empty for most notes.
-    """
-
-    severity: Severity
-    thing: str
-    message: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.thing}: {self.message}. {self.remedy}".rstrip()
 
 
 def require_frame(frame: npt.NDArray[np.generic], sensor: MosaicSensor, thing: str) -> None:
@@ -246,59 +205,6 @@ def inspect_raw(
             Finding("error", "raw frame", "is the same picture as a reference", "Give the raw frame of the scene.")
         )
     return tuple(findings)
-
-
-def shadow_floor(white: _UInt16, dark: _UInt16, exposures: Exposures | None = None) -> _UInt16:
-    """What each pixel of a raw frame reaches where it is not in shadow; made once per pair of references.
-
-    Parameters
-    ----------
-    white, dark
-        uint16 frames.
-    exposures
-        Exposure times, if they differ.
-
-    Returns
-    -------
-    ndarray
-        uint16, in the frame's shape.
-    """
-    ratio = 1.0 if exposures is None else exposures.raw_ms / exposures.white_ms
-    # In whole numbers, so the share is rounded to one part of so many.
-    parts = np.uint16(max(1, round(1 / (SHADOW * ratio))))
-    floor: _UInt16 = dark + (np.maximum(white, dark) - dark) // parts
-    return floor
-
-
-def inspect_shadows(raw: _UInt16, floor: _UInt16, sensor: MosaicSensor) -> tuple[Finding, ...]:
-    """What `inspect_raw` finds of shadows, at a fraction of its time.
-
-    Parameters
-    ----------
-    raw
-        uint16 frame.
-    floor
-        Of its references, from `shadow_floor`.
-    sensor
-        Whose frames they are.
-
-    Returns
-    -------
-    tuple of Finding
-        A warning where more than 1 % of the pixels lie in shadow; else nothing.
-    """
-    dim = _share(sensor.active(raw) < sensor.active(floor))
-    if dim <= SHADOW_WARN:
-        return ()
-    return (
-        Finding(
-            "warning",
-            "raw frame",
-            f"{dim:.1%} of its pixels have hardly any light, under {SHADOW:.0%} of the white's: a map says nothing there,"
-            " whatever its colours",
-            "Light the shadows, or set min_brightness in study.toml, which masks them.",
-        ),
-    )
 
 
 def _share(flags: npt.NDArray[np.bool_]) -> float:
