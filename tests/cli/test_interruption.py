@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +57,23 @@ def test_ctrl_c(attempt: str, told: str) -> None:
         [sys.executable, "-c", PROGRAM.format(attempt=attempt)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == told
+
+
+def test_an_import_is_not_torn_apart(tmp_path: Path) -> None:
+    """An exception in the middle of one aborts the process where C++ is at work, as in torch's."""
+    (tmp_path / "large.py").write_text(
+        "import signal, time\nsignal.raise_signal(signal.SIGINT)\ntime.sleep(0.2)\nprint('loaded', end=' ')\n"
+    )
+    attempt = "with Interruption(): import large; import time; time.sleep(20)"
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(attempt=attempt)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        timeout=15,
+    )
+    assert done.stdout.strip() == "loaded KeyboardInterrupt default_int_handler"
 
 
 def test_ctrl_c_while_the_command_still_loads() -> None:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import signal
+import sys
+import threading
 from types import FrameType, TracebackType
 from typing import Self
 
 __all__ = ["Interruption"]
 
+_IMPORT = "<frozen importlib._bootstrap>"
+_SOON_S = 0.05
+
 
 class Interruption:
     """Remember Ctrl-C while the block runs, and end the block with it.
 
-    Large libraries swallow it where it strikes in the middle of their import, and fail later in a way of their own.
-    A process that ignores Ctrl-C, as a job in the background does, goes on ignoring it.
+    In the middle of an import it waits until that is over: large libraries swallow it there and fail later in a way of their own, and
+    from C++ it takes the whole process down. A process that ignores Ctrl-C, as a job in the background does, goes on ignoring it.
     """
 
     def __init__(self) -> None:
         self._seen = self._watching = False
+        self._later: threading.Timer | None = None
 
     def __enter__(self) -> Self:
         self._watching = signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -27,12 +33,34 @@ class Interruption:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._seen = True
-        signal.default_int_handler(number, frame)
+        if _importing(frame):
+            self._later = threading.Timer(_SOON_S, _send, [number])
+            self._later.daemon = True
+            self._later.start()
+        else:
+            signal.default_int_handler(number, frame)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._later is not None:
+            self._later.cancel()
         if self._watching:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         if self._seen and isinstance(error, Exception):
             raise KeyboardInterrupt from error
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_filename != _IMPORT:
+        frame = frame.f_back
+    return frame is not None
+
+
+def _send(number: int) -> None:
+    """Send the signal once more, so that it also ends what the main thread waits for."""
+    main = threading.main_thread().ident
+    if sys.platform == "win32" or main is None:
+        signal.raise_signal(number)
+    else:
+        signal.pthread_kill(main, number)
