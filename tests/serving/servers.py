@@ -86,13 +86,15 @@ def tiff(frame: npt.NDArray[np.uint16], taken_at: datetime | None = None) -> byt
 
 
 @contextmanager
-def start(bundle: Path, *flags: str, env: dict[str, str] | None = None) -> Iterator[RunningServer]:
+def start(
+    bundle: Path, *flags: str, env: dict[str, str] | None = None, command: str | Path = COMMAND
+) -> Iterator[RunningServer]:
     """Run `gliomap serve` on a free port until it is ready; end it afterwards, whatever happened."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                [COMMAND, "serve", str(bundle), "--port", "0", *flags],
+                [command, "serve", str(bundle), "--port", "0", *flags],
                 stderr=stream,
                 env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
             )

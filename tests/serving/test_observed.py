@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.server
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +29,18 @@ def test_request_ids_join_answer_log_and_archive(
     assert (line["status"], line["path"], line["method"]) == (200, "/v1/classify", "POST")
     assert line["case"] == answer.headers["gliomap-case"]
     assert line["ms"] > 0
+
+
+def test_what_libraries_log_keeps_to_the_form() -> None:
+    """A line in another form breaks a collector of logs."""
+    code = """import logging
+from gliomap.serving._observe import set_up_logging
+set_up_logging("json")
+logging.getLogger("gliomap.serving").info("ours")
+logging.getLogger("somebody.else").info("chatter")
+logging.getLogger("somebody.else").warning("theirs")"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["ours", "theirs"]
 
 
 def test_the_numbers_count_what_happened(server: RunningServer, scene: Scene) -> None:

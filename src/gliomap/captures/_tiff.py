@@ -37,7 +37,7 @@ _NO_COMPRESSION, _DEFLATE, _PACKBITS = (1,), (8, 32946), (32773,)  # MATLAB's im
 _SAVE_AGAIN = "Save it as an uncompressed single-page greyscale TIFF of 8 or 16 bits."
 _COPY_AGAIN = "Copy the file again from the camera's computer."
 
-# What tifffile raises on garbled files besides its own TiffFileError, which is a ValueError.
+# What tifffile raises on garbled files besides its own TiffFileError.
 _PARSER_ERRORS = (
     ValueError,
     KeyError,
@@ -88,7 +88,7 @@ def parse_tiff(content: bytes, path: Path, expected: tuple[int, int] | None = No
     """
     if not content:
         raise CaptureError(path, "is empty", _COPY_AGAIN)
-    from tifffile import TiffFile
+    from tifffile import TiffFile, TiffFileError
 
     with _quiet_parser() as complaints:
         try:
@@ -102,7 +102,7 @@ def parse_tiff(content: bytes, path: Path, expected: tuple[int, int] | None = No
                     data, taken_at = page.asarray(), _taken_at(page)
         except CaptureError:
             raise
-        except _PARSER_ERRORS as error:
+        except (TiffFileError, *_PARSER_ERRORS) as error:
             said = complaints[0] if complaints else str(error) or type(error).__name__
             raise CaptureError(path, f"is not a readable TIFF file ({said[:200]})", _COPY_AGAIN) from error
     if pages != 1:

@@ -105,11 +105,11 @@ class _TextLines(logging.Formatter):
 
 
 def set_up_logging(form: Literal["text", "json"], *, level: int = logging.INFO) -> None:
-    """Let the service's records go to stderr, and nothing else of ours twice."""
+    """Let records go to stderr in one form, so that no library breaks it: ours from `level` on, theirs if they warn."""
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonLines() if form == "json" else _TextLines())
-    for name in ("gliomap", "uvicorn.error"):
+    for name, lowest in {"": logging.WARNING, "gliomap": level, "uvicorn.error": level}.items():
         own = logging.getLogger(name)
         own.handlers = [handler]
-        own.setLevel(level)
+        own.setLevel(lowest)
         own.propagate = False

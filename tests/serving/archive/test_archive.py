@@ -57,6 +57,14 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
     opened.close()
 
 
+@pytest.mark.parametrize("name", ["before?after", "a%20b", "Übung #1"])
+def test_all_that_it_keeps_lies_in_its_folder(tmp_path: Path, name: str) -> None:
+    """Signs that mean something in the URL of a database mean nothing in the name of a folder."""
+    Archive.open(tmp_path / name, least_free=0).close()
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name / "index.sqlite").is_file()
+
+
 def raising(error: OSError) -> Callable[..., None]:
     def refuse(*_: object) -> None:
         raise error

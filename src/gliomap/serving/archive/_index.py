@@ -95,7 +95,8 @@ class Index:
     """
 
     def __init__(self, folder: Path, database: str | None = None) -> None:
-        url = f"sqlite:///{folder / FILE}" if database is None else database
+        # A path in the text of a URL would end at '?' and lose its '%20'.
+        url = sa.URL.create("sqlite", database=str(folder / FILE)) if database is None else database
         try:
             self._engine = sa.create_engine(url, pool_pre_ping=database is not None)
             if self._engine.dialect.name == "sqlite":
