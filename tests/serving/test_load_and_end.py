@@ -11,15 +11,18 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from starlette.requests import Request
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from gliomap.errors import RequestError
 from gliomap.serving import Service, ServiceSettings, create_app
+from gliomap.serving._bodies import Limits, swallow
 from gliomap.serving._reply import unpack_reply
 from gliomap.serving._work import Workers
 from serving.servers import RunningServer, Scene
@@ -180,6 +183,24 @@ def test_a_service_that_ends_begins_nothing_and_is_ready_no_more(bundle: Path, s
 
     asyncio.run(ask())
     service.close()
+
+
+@pytest.mark.parametrize(
+    ("declared", "sent", "taken"),
+    [("3000", 3, 3), (None, 3, 3), ("5000", 0, 0), (None, 9, 5)],
+    ids=["small", "of unknown size", "large", "endless"],
+)
+def test_of_a_refused_request_so_much_is_taken_that_its_sender_gets_to_the_answer(
+    declared: str | None, sent: int, taken: int
+) -> None:
+    left = [{"type": "http.request", "body": bytes(1000), "more_body": n > 1} for n in range(sent, 0, -1)]
+
+    async def receive() -> Any:
+        return left.pop(0)
+
+    headers = [] if declared is None else [(b"content-length", declared.encode())]
+    asyncio.run(swallow(Request({"type": "http", "headers": headers}, receive), Limits(4000, 5)))
+    assert sent - len(left) == taken
 
 
 class TestSlowAndLarge:
