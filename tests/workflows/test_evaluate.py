@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,27 @@ from gliomap.evaluation import read_evaluation, record_tables
 from gliomap.phantom import make_phantom
 from gliomap.sensors import get_sensor, resized
 from gliomap.studies import open_study, write_map
+from gliomap.workflows import _test_pictures as test_pictures
 from gliomap.workflows import evaluate, open_run, train
 
 TESTED = "ID0003C01"
+
+
+@pytest.fixture
+def titles(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Titles of the figures that are drawn while the test runs."""
+    found: list[str] = []
+
+    def heard(draw: Callable[..., None]) -> Callable[..., None]:
+        def listening(*arguments: object, title: str, **options: object) -> None:
+            found.append(title)
+            draw(*arguments, title=title, **options)
+
+        return listening
+
+    for name in ("confusion_figure", "learning_curves"):
+        monkeypatch.setattr(test_pictures, name, heard(getattr(test_pictures, name)))
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -109,12 +128,13 @@ class TestAgain:
         assert (evaluated / "metrics.json").read_bytes() == before
 
     def test_replacing_it_keeps_the_pictures_and_takes_the_next_version(
-        self, copied: tuple[Path, Path], evaluated: Path, drawn: list[str]
+        self, copied: tuple[Path, Path], evaluated: Path, drawn: list[str], titles: list[str]
     ) -> None:
         study, run = copied
         again = evaluate(run, study=study, overwrite=True)
         assert again.record.version == 2
         assert f"LDA · {TESTED} (synthetic patient)" in " ".join(drawn)
+        assert titles == [f"LDA · confusion matrix · {TESTED} (synthetic patient)"]
         first, second = (again.folder / f"LDA_{TESTED}_noCV_version_{n}.png" for n in (1, 2))
         assert first.read_bytes() == (evaluated / first.name).read_bytes()
         assert second.read_bytes() == first.read_bytes()
@@ -130,7 +150,7 @@ class TestRefusals:
         content = bytearray(path.read_bytes())
         content[-1] ^= 1
         path.write_bytes(content)
-        with pytest.raises(StudyError, match="1 of"):
+        with pytest.raises(StudyError, match="of 6 files 1 changed: GroundTruthMaps/"):
             evaluate(run, study=study)
         assert not (run / "evaluation").exists()
 
@@ -138,7 +158,7 @@ class TestRefusals:
         study, run = fresh
         with (study / "study.toml").open("a", encoding="utf-8") as stream:
             stream.write('\n[aliases]\nID0003 = "ID0001"\n')
-        with pytest.raises(StudyError, match="other patients"):
+        with pytest.raises(StudyError, match="of another patient now: ID0003C01"):
             evaluate(run, study=study)
 
     def test_a_split_that_was_edited(self, fresh: tuple[Path, Path]) -> None:
@@ -209,8 +229,9 @@ class TestSeveralCaptures:
         assert result.record.intervals["tumour sensitivity"] is None
         assert record_tables(result.record)[-1].rows[0][0] == "ID0004C01"
 
-    def test_a_network_has_learning_curves(self, study: Path) -> None:
+    def test_a_network_has_learning_curves(self, study: Path, titles: list[str]) -> None:
         run = train(study, model="fourlayer", test_captures=["ID0004C01"], overrides={"epochs": 3})
         done = evaluate(run)
+        assert titles == ["FourLayerNet · learning curves", "FourLayerNet · confusion matrix · ID0004C01"]
         assert done.record.pictures[1] == "FourLayerNet_ID0004C01_noCV_version_1_curves.png"
         assert (done.folder / done.record.pictures[1]).is_file()
