@@ -70,7 +70,7 @@ BodyTimeout = Annotated[
     typer.Option("--body-timeout", metavar="S", min=0.1, max=86_400, help="Longest time for a request to arrive."),
 ]
 MaxReferences = Annotated[
-    int, typer.Option("--max-references", metavar="N", min=1, help="Pairs kept at once, 36 MB each.")
+    int, typer.Option("--max-references", metavar="N", min=1, help="Pairs kept at once, 40 MB each.")
 ]
 MaxStreams = Annotated[int, typer.Option("--max-streams", metavar="N", min=0, help="Streams at once.")]
 MaxReferenceAge = Annotated[

@@ -92,7 +92,7 @@ class ServiceSettings:
     max_body, max_json
         Largest body of a request, and of the JSON requests of /score, in bytes.
     max_references
-        Pairs of references that are kept at once; each takes about 36 MB.
+        Pairs of references that are kept at once; each takes about 40 MB.
     max_streams
         WebSockets at once.
     max_reference_age
