@@ -1,0 +1,55 @@
+"""A pair of references as the service keeps it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gliomap.captures import tiff_bytes
+from gliomap.engine import Engine
+from gliomap.serving._bodies import FrameBytes, frames_of
+from gliomap.serving._references import ReferencePair, pair_of_frames
+from serving.servers import Scene
+
+EARLIER, LATER = datetime(2026, 11, 23, 9, 0), datetime(2026, 11, 23, 9, 5)
+
+
+def pair(bundle: Path, scene: Scene, taken: dict[str, datetime], **more: np.ndarray) -> tuple[Engine, ReferencePair]:
+    engine = Engine.open(bundle)
+    sent = {"white": scene.white, "dark": scene.dark, **more}
+    files = {role: FrameBytes.guessed(tiff_bytes(data, taken.get(role))) for role, data in sent.items()}
+    return engine, pair_of_frames("or-1", frames_of(files, engine.sensor), {}, engine, None)
+
+
+def test_the_white_s_own_dark_is_subtracted_from_it(bundle: Path, scene: Scene) -> None:
+    own = scene.dark + np.uint16(7)
+    engine, kept = pair(bundle, scene, {}, white_dark=own)
+    expected = engine.prepare(scene.white, scene.dark, white_dark=own)
+    other = engine.prepare(scene.white, scene.dark)
+    for camera_clock in (False, True):
+        ready = kept.prepared(engine, camera_clock=camera_clock)
+        assert np.array_equal(ready.gain, expected.gain)
+        assert not np.array_equal(ready.gain, other.gain)
+
+
+@pytest.mark.parametrize(
+    ("taken", "time"),
+    [
+        ({"white": LATER, "dark": EARLIER}, EARLIER),
+        ({"white": EARLIER, "dark": LATER}, EARLIER),
+        ({"white": LATER}, None),
+        ({"dark": LATER}, None),
+        ({}, None),
+    ],
+    ids=["dark first", "white first", "white alone", "dark alone", "neither"],
+)
+def test_their_age_is_that_of_the_older_one_or_unknown(
+    bundle: Path, scene: Scene, taken: dict[str, datetime], time: datetime | None
+) -> None:
+    engine, kept = pair(bundle, scene, taken)
+    assert kept.camera_time == time
+    assert kept.prepared(engine, camera_clock=True).taken_at == time
+    assert kept.prepared(engine, camera_clock=False).taken_at == kept.received_at
