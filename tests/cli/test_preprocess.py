@@ -124,6 +124,18 @@ def test_exposures_scale_reflectance(gliomap: Run, files: Files) -> None:
     np.testing.assert_allclose(cube("a.npz", "--exposures", "20,40,20,40"), 2 * cube("b.npz"), rtol=1e-5)
 
 
+def test_a_second_dark_is_the_white_s(gliomap: Run, files: Files) -> None:
+    white, own = files.folder / "brighter.tif", files.folder / "own.tif"
+    for path, of in ((white, files.white), (own, files.dark)):
+        write_frame(path, read_frame(of).data + np.uint16(9))
+    flags = ["--sensor", files.sensor, "-o"]
+    plain, both = files.folder / "plain.npz", files.folder / "both.npz"
+    assert gliomap("preprocess", *files.flags, *flags, plain).code == 0
+    darks = ["--dark", files.dark, "--white-dark", own]
+    assert gliomap("preprocess", "--raw", files.raw, "--white", white, *darks, *flags, both).code == 0
+    assert np.array_equal(load_npz(both).data, load_npz(plain).data)
+
+
 @pytest.mark.parametrize("text", ["40", "40,12", "a,b,c", "40,12,40,1,1", "40,-1,40", "nan,1,1"])
 def test_bad_exposures_are_refused(gliomap: Run, files: Files, text: str) -> None:
     result = gliomap("preprocess", *files.flags, "--sensor", files.sensor, "--exposures", text)
