@@ -124,9 +124,10 @@ def list_versions(ui: Ui, tracking: TrackingUri = None) -> None:
     ),
 )
 def show(ui: Ui, model: Reference, tracking: TrackingUri = None) -> None:
-    """Show a version, the newest if only NAME is given, and the card of its bundle.
+    """Show a version and the card of its bundle.
 
-    The bundle is fetched from the registry and checked.
+    NAME alone means its newest version. The bundle is fetched from the registry
+    and checked.
     """
     from gliomap.bundles import open_bundle
     from gliomap.tracking import ModelReference, fetch_bundle, nearest_store, show_version
