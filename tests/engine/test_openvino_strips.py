@@ -14,7 +14,7 @@ from openvino import opset13 as operators
 
 from bundles.makers import linear_network, small_bundle, small_sensor, window_network
 from gliomap.bundles import Bundle
-from gliomap.engine import BackendName, Engine, TissueMap
+from gliomap.engine import BackendName, Engine, Precision, TissueMap
 from gliomap.engine._openvino_graph import product_per_pixel, read_whole
 from gliomap.engine._openvino_strips import load_strips
 from gliomap.engine._openvino_window import find_window
@@ -35,12 +35,17 @@ def read(bundle: Bundle) -> Any:
 
 
 def classified(
-    folder: Path, backend: BackendName, scene: FrameScene, threads: int, **chosen: Any
+    folder: Path,
+    backend: BackendName,
+    scene: FrameScene,
+    threads: int,
+    precision: Precision = "f32",
+    **chosen: Any,
 ) -> tuple[TissueMap, Engine]:
     path = folder / "bundle"
     if not path.exists():
         small_bundle(path, network=window_network(), **chosen)
-    engine = Engine.open(path, backend=backend, threads=threads)
+    engine = Engine.open(path, backend=backend, threads=threads, precision=precision)
     return engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark)), engine
 
 
@@ -100,6 +105,20 @@ def test_every_chain_and_active_area(
     assert not expected.mask.all()
     np.testing.assert_array_equal(found.labels, expected.labels)
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+
+
+def test_reduced_precision_is_reduced_and_float32_is_not(tmp_path: Path) -> None:
+    """By default OpenVINO takes what the processor has, and labels change."""
+    offered = set(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    if not offered & {"BF16", "FP16"}:
+        pytest.skip("this processor computes in float32 alone")
+    sensor = small_sensor(tiles=(50, 13))
+    scene = frame_scene(sensor)
+    expected, _ = classified(tmp_path, "onnxruntime", scene, 2, sensor=sensor)
+    same, _ = classified(tmp_path, "openvino", scene, 2, "f32", sensor=sensor)
+    near, _ = classified(tmp_path, "openvino", scene, 2, "reduced", sensor=sensor)
+    assert np.abs(same.probabilities - expected.probabilities).max() < 1e-5
+    assert 1e-4 < np.abs(near.probabilities - expected.probabilities).max() < 0.1
 
 
 def test_nothing_stays_of_the_frame_before(tmp_path: Path) -> None:
