@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 import threading
@@ -17,6 +18,7 @@ import httpx
 import numpy as np
 import pytest
 from starlette.requests import Request
+from websockets.asyncio.client import connect as connect_later
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -140,6 +142,30 @@ def test_a_stream_that_cannot_be_is_refused_before_it_opens(
         connect(f"{server.url.replace('http', 'ws')}/v1/stream?{query}")
     assert refused.value.response.status_code == status
     assert b'"remedy"' in refused.value.response.body
+
+
+def test_of_many_streams_that_open_at_once_so_many_are_served_as_were_allowed(
+    serve: Callable[..., RunningServer], scene: Scene
+) -> None:
+    running = serve("--max-streams", "2")
+    with running.client() as client:
+        client.put_references("r", scene.white, scene.dark)
+    address = f"{running.url.replace('http', 'ws')}/v1/stream?references=r"
+
+    async def opened() -> list[int]:
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def one() -> int:
+                try:
+                    await stack.enter_async_context(connect_later(address, open_timeout=60))
+                except InvalidStatus as error:
+                    assert "Retry-After" in error.response.headers
+                    return error.response.status_code
+                return 101
+
+            return sorted(await asyncio.gather(*(one() for _ in range(12))))
+
+    assert asyncio.run(opened()) == [101] * 2 + [503] * 10
 
 
 def test_what_has_begun_is_finished_and_nothing_new_begun(serve: Callable[..., RunningServer], scene: Scene) -> None:

@@ -136,11 +136,18 @@ async def stream(
     except GlioMapError as error:
         await _refuse(socket, error)
         return
-    await socket.accept()
-    service = opened.service
-    service.open_streams += 1
+    # Counted before anything is waited for: of many that open at once, none may pass that is too many.
+    opened.service.open_streams += 1
+    try:
+        await socket.accept()
+        await _serve(socket, opened)
+    finally:
+        opened.service.open_streams -= 1
+
+
+async def _serve(socket: WebSocket, opened: _Stream) -> None:
     newest = _Newest()
-    reader = asyncio.create_task(_read(socket, newest, service.settings.max_body))
+    reader = asyncio.create_task(_read(socket, newest, opened.service.settings.max_body))
     try:
         await _answer(socket, newest, opened)
         await reader
@@ -148,8 +155,7 @@ async def stream(
         pass  # the client went away: nobody waits for the rest
     finally:
         reader.cancel()
-        service.open_streams -= 1
-        service.metrics.dropped.inc(newest.dropped)
+        opened.service.metrics.dropped.inc(newest.dropped)
         if socket.client_state == WebSocketState.CONNECTED and socket.application_state == WebSocketState.CONNECTED:
             await socket.close()
 
