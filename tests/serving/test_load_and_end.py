@@ -159,8 +159,8 @@ def test_of_many_streams_that_open_at_once_so_many_are_served_as_were_allowed(
                 try:
                     await stack.enter_async_context(connect_later(address, open_timeout=60))
                 except InvalidStatus as error:
-                    assert "Retry-After" in error.response.headers
-                    return error.response.status_code
+                    # When to come again is part of the answer.
+                    return error.response.status_code if "Retry-After" in error.response.headers else 0
                 return 101
 
             return sorted(await asyncio.gather(*(one() for _ in range(12))))
