@@ -102,7 +102,8 @@ def default_threads() -> int:
 
 def unreadable(origin: object, backend: str, error: Exception) -> BundleError:
     """The backend refused a graph."""
-    told = str(error).strip().splitlines()[:1]
+    # OpenVINO begins with the places in its own source that the fault came through.
+    told = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Exception from ")]
     return BundleError(
         origin,
         f"cannot be loaded by {backend} ({told[0][:200] if told else type(error).__name__})",
