@@ -69,7 +69,7 @@ def _spare_others(path: Path, marks: Collection[str]) -> None:
 def require_suffix(path: Path, kind: str, suffix: str, *also: str) -> None:
     """Raise `UsageError` when `path` is not called as files of this kind are: others could not tell what it is."""
     if path.suffix.lower() not in (suffix, *also):
-        raise UsageError(path, f"is no name of {kind}", f"Let it end in {suffix}.")
+        raise UsageError(path, f"is no name of {kind}", f"Let it end in {' or '.join((suffix, *also))}.")
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def told_options(heading: str) -> dict[str, list[str]]:
 
 
 def choices(verb: str) -> dict[str, list[str]]:
-    """Parameter → the words that it takes, where they are an enumeration."""
+    """Parameter → the words that it takes, where they are listed."""
     *groups, word = verb.split()
     current = app
     for group in groups:
@@ -75,6 +75,8 @@ def choices(verb: str) -> dict[str, list[str]]:
         for kind in _within(parameter.annotation):
             if isinstance(kind, EnumType):
                 found[parameter.name] = [member.value for member in kind]
+            elif typing.get_origin(kind) is typing.Literal:
+                found[parameter.name] = list(typing.get_args(kind))
     return found
 
 

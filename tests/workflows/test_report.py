@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluation.report.test_pdf import pdf_or_skip
 from gliomap.cli import run as command
 from gliomap.errors import RunError
 from gliomap.studies import StudySettings, write_study_toml
@@ -76,6 +78,23 @@ def test_a_phantom_is_told_by_its_study_and_not_by_its_name(tmp_path: Path) -> N
     assert "synthetic patient" not in told["phantom limb"]
     assert "trained on 1 synthetic patient and tested on 1 synthetic patient" in told["glioma"]
     assert "The patients are synthetic." in told["glioma"]
+
+
+def test_a_name_that_ends_in_pdf_gives_the_pdf_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pdf_or_skip()
+    study = write_study(tmp_path / "study", ("ID0001C01", "ID0002C01"))
+    run, out = train(study, model="lda"), tmp_path / "out"
+    evaluate(run)
+    assert command(["report", str(run), "-o", str(out / "report.pdf"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["html"], told["pdf"]) == (None, str(out / "report.pdf"))
+    assert [path.name for path in out.iterdir()] == ["report.pdf"]
+    assert (out / "report.pdf").read_bytes().startswith(b"%PDF-")
+    assert command(["report", str(run), "-o", str(out / "report.pdf")]) == 2, "it is there"
+    assert command(["report", str(run), "-o", str(out / "report.doc")]) == 2
+    assert "is no name of a page or a PDF. Let it end in .html or .htm or .pdf" in capsys.readouterr().err
+    assert command(["report", str(run), "-o", str(out / "both.html"), "--pdf"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["both.html", "both.pdf", "report.pdf"]
 
 
 def test_a_damaged_map_is_named_and_never_drawn(tmp_path: Path) -> None:

@@ -140,13 +140,11 @@ def verify(ui: Ui, folder: Folder, url: Url = None) -> None:
         ui.result({name: getattr(found, name) for name in found.__slots__})
     else:
         ui.text(f"Whole: {found.whole} of {counted(found.cases, 'case')}. Lines in the audit log: {found.entries}.")
-        ui.text(*(f"note: {note}" for note in found.notes))
+        ui.text(*(f"note: {note}" for note in found.notes), *(f"fault: {fault}" for fault in found.faults))
+        if not found.faults:
+            ui.text("All is well.")
     if found.faults:
-        if not ui.as_json:
-            ui.text(*(f"fault: {fault}" for fault in found.faults))
         raise ArchiveError(folder, f"has {counted(len(found.faults), 'fault')}", "Restore what is damaged from a copy.")
-    if not ui.as_json:
-        ui.text("All is well.")
 
 
 def _reader(folder: Path, url: str | None = None) -> ArchiveReader:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,7 @@ def check(
     from gliomap.deploy.azure import check_workspace, cluster_document, workspace_document
 
     if dry_run:
-        show_documents(ui, workspace_document(where.settings(os.environ)), cluster_document())
+        show_documents(ui, workspace_document(where.settings()), cluster_document())
         return
     with where.connected() as connection:
         checked = check_workspace(connection)

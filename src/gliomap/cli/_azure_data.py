@@ -21,7 +21,7 @@ dataset_app = group(azure_app, "dataset", "Versioned data assets of an uploaded 
 
 
 class Part(StrEnum):
-    """Parts of a study."""
+    """Parts of a study; typer reads no list of a Literal."""
 
     study = "study"
     captures = "captures"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,20 +16,6 @@ from gliomap.errors import UsageError
 
 if TYPE_CHECKING:
     from gliomap.deploy.azure import Deployed
-
-
-class Target(StrEnum):
-    """Where a deployment runs."""
-
-    managed = "managed"
-    kubernetes = "kubernetes"
-
-
-class AuthName(StrEnum):
-    """How clients of an endpoint show who they are."""
-
-    key = "key"
-    entra = "entra"
 
 
 Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Its name.")]
@@ -48,7 +33,9 @@ def deploy(
     ui: Ui,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A bundle here, or a registered NAME[:V].")],
     endpoint: Annotated[str, typer.Option("--endpoint", metavar="NAME", help="Made if it is not there.")] = "gliomap",
-    to: Annotated[Target, typer.Option("--to", help="Azure's machines, or a cluster of yours.")] = Target.managed,
+    to: Annotated[
+        Literal["managed", "kubernetes"], typer.Option("--to", help="Azure's machines, or a cluster of yours.")
+    ] = "managed",
     deployment: Annotated[
         str | None, typer.Option("--deployment", metavar="NAME", help="Else blue or green, whichever is free.")
     ] = None,
@@ -62,7 +49,7 @@ def deploy(
     compute: Annotated[
         str | None, typer.Option("--compute", metavar="NAME", help="The attached cluster, for --to kubernetes.")
     ] = None,
-    auth: Annotated[AuthName, typer.Option("--auth", help="Key of the endpoint, or sign-in.")] = AuthName.key,
+    auth: Annotated[Literal["key", "entra"], typer.Option("--auth", help="Key of the endpoint, or sign-in.")] = "key",
     register: Annotated[
         str | None, typer.Option("--register", metavar="NAME", help="Of the model; else the bundle's own.")
     ] = None,
@@ -81,9 +68,9 @@ def deploy(
     plan = EndpointPlan(
         endpoint=endpoint,
         deployment=deployment or "blue",
-        kind=to.value,
+        kind=to,
         model=as_reference(bundle or model, register),
-        auth=auth.value,
+        auth=auth,
         instance_type=instance_type,
         instances=instances,
         compute=compute,

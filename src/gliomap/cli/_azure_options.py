@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from gliomap.deploy.azure import AzureSettings, Connection, Document
 
 __all__ = [
-    "Cloud",
     "DryRun",
     "Where",
     "azure_app",
@@ -38,14 +36,6 @@ F = TypeVar("F", bound=Callable[..., None])
 azure_app = group(app, "azure", "Azure Machine Learning: data, clusters, endpoints.")
 
 
-class Cloud(StrEnum):
-    """Azure's clouds."""
-
-    public = "AzureCloud"
-    usa = "AzureUSGovernment"
-    china = "AzureChinaCloud"
-
-
 ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="config.json from the studio; else one here or in a folder above."),
@@ -57,7 +47,10 @@ ResourceGroup = Annotated[
     str | None, typer.Option("--resource-group", metavar="NAME", help="Or AZURE_RESOURCE_GROUP; likewise.")
 ]
 Workspace = Annotated[str | None, typer.Option("--workspace", metavar="NAME", help="Or AZURE_ML_WORKSPACE; likewise.")]
-CloudName = Annotated[Cloud | None, typer.Option("--cloud", help="Or AZURE_CLOUD; else AzureCloud, the public one.")]
+CloudName = Annotated[
+    Literal["AzureCloud", "AzureUSGovernment", "AzureChinaCloud"] | None,
+    typer.Option("--cloud", help="Or AZURE_CLOUD; else AzureCloud, the public one."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the YAML that `az ml` takes; send nothing.")]
 
 
@@ -71,7 +64,7 @@ class Where:
     workspace: Workspace = None
     cloud: CloudName = None
 
-    def settings(self, environ: Mapping[str, str] = os.environ) -> AzureSettings:
+    def settings(self) -> AzureSettings:
         """The settings that are meant.
 
         Raises
@@ -82,12 +75,12 @@ class Where:
         from gliomap.deploy.azure import find_settings
 
         return find_settings(
-            environ,
+            os.environ,
             config=self.config,
             subscription_id=self.subscription,
             resource_group=self.resource_group,
             workspace_name=self.workspace,
-            cloud=None if self.cloud is None else self.cloud.value,
+            cloud=self.cloud,
         )
 
     @contextmanager
@@ -113,31 +106,15 @@ def azure_verb(
     within: str = "azure",
     writes: bool = False,
 ) -> Callable[[F], F]:
-    """Make a function a verb of `gliomap azure`, as `verb` does.
-
-    Returns
-    -------
-    decorator
-        Its function takes `where`, and the verb has the options that tell it in that place; it is called where the extra
-        is installed.
-    """
+    """Make a function a verb of `gliomap azure`, as `verb` does; it is called where the extra is installed."""
 
     def decorate(function: F) -> F:
-        options = inspect.signature(Where, eval_str=True).parameters
-
-        def typed(ui: Ui, **given: Any) -> None:
+        @wraps(function)
+        def with_extra(*given: Any, **options: Any) -> None:
             need_azure()
-            where = Where(**{option: given.pop(option) for option in options})
-            function(ui, where=where, **given)
+            function(*given, **options)
 
-        parameters = [
-            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-            for own in inspect.signature(function, eval_str=True).parameters.values()
-            for parameter in (options.values() if own.name == "where" else (own,))
-        ]
-        typed.__name__, typed.__doc__ = function.__name__, function.__doc__
-        vars(typed)["__signature__"] = inspect.Signature(parameters)
-        verb(app, name, examples=examples, writes=writes, within=within)(typed)
+        verb(app, name, examples=examples, writes=writes, within=within)(with_extra)
         return function
 
     return decorate

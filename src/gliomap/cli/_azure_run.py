@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
 import shlex
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gliomap._text import command_line
 from gliomap.cli._azure_options import DryRun, Where, azure_verb, show_documents, tell_command
 from gliomap.cli._runs import tell_thesis_table
-from gliomap.cli._train import train as local_train
+from gliomap.cli._train_options import Training
 from gliomap.cli._ui import Ui
 
 if TYPE_CHECKING:
     from gliomap.deploy.azure import TrainJob
-
-F = TypeVar("F", bound=Callable[..., None])
-
-_NOT_THERE = ("ui", "study", "out", "resume", "fold", "folds_from", "dry_run")
-"""Of `gliomap train`: what a cluster has of its own."""
-
-
-def _training_options() -> dict[str, inspect.Parameter]:
-    """The options of `gliomap train` that mean the same on a cluster."""
-    own = inspect.signature(local_train, eval_str=True).parameters
-    return {name: parameter for name, parameter in own.items() if name not in _NOT_THERE}
-
-
-def _with_training_options(function: F) -> F:
-    """Give a verb that takes `**options` the options of `gliomap train`."""
-    own = [
-        parameter
-        for parameter in inspect.signature(function, eval_str=True).parameters.values()
-        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
-    vars(function)["__signature__"] = inspect.Signature(
-        [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*own, *_training_options().values())]
-    )
-    return function
 
 
 @azure_verb(
@@ -55,7 +30,6 @@ def _with_training_options(function: F) -> F:
         "gliomap azure train study --compute cpu -o run --model lda --dry-run",
     ),
 )
-@_with_training_options
 def train(
     ui: Ui,
     asset: Annotated[str, typer.Argument(metavar="STUDY_ASSET", help="A study's data asset, NAME or NAME:V.")],
@@ -75,7 +49,7 @@ def train(
     *,
     where: Where,
     dry_run: DryRun = False,
-    **options: Any,
+    training: Training,
 ) -> None:
     """Train on a cluster, fetch run and bundle, register it.
 
@@ -89,19 +63,19 @@ def train(
 
     # Now, not when the cluster has done its work.
     refuse_existing(out, overwrite=ui.overwrite, mark=RECORD)
-    job = name or job_name(options["model"], options["protocol"])
-    check_training(options, job)
+    job = name or job_name(training.model, training.protocol)
+    check_training(asdict(training), job)
     common = {"name": job, "experiment": experiment, "compute": compute, "trials": trials}
     study, _, version = asset.removeprefix("azureml:").partition(":")
     if dry_run:
         reference = f"azureml:{study}:{version}" if version else f"azureml:{study}@latest"
         from gliomap.deploy.azure import training_documents
 
-        show_documents(ui, *training_documents(_job(reference, options, patients or 0, common)))
+        show_documents(ui, *training_documents(_job(reference, training, patients or 0, common)))
         return
     with where.connected() as connection:
         found = find_asset(connection, study, version or None)
-        wanted = _job(found.reference, options, patients or found.patients, common)
+        wanted = _job(found.reference, training, patients or found.patients, common)
         ui.say(f"job {job}: if this command ends, go on with --name {job}")
         done = train_in_azure(
             connection, wanted, out, register=register, overwrite=ui.overwrite, say=ui.say, track=ui.track
@@ -116,32 +90,29 @@ def train(
         )
 
 
-def _job(study: str, options: Mapping[str, Any], patients: int, common: Mapping[str, Any]) -> TrainJob:
+def _job(study: str, training: Training, patients: int, common: Mapping[str, Any]) -> TrainJob:
     from gliomap.deploy.azure import TrainJob, fold_names
 
-    split, final = options["split"], not options["no_final"]
-    folds = fold_names(options["protocol"], options["folds"], patients, split=split, final=final)
-    files = {path.name: path for path in (split, _sensor_file(options["sensor"])) if path is not None}
-    typed = {**options, **{key: Path(options[key]).name for key in ("split", "sensor") if options[key] is not None}}
-    keeps = final or not folds or options["protocol"] in ("double-cv", "pooled")
-    return TrainJob(study=study, options=tuple(as_typed(typed)), files=files, folds=folds, keeps_model=keeps, **common)
+    split, final = training.split, not training.no_final
+    sensor = None if training.sensor is None else Path(training.sensor)
+    folds = fold_names(training.protocol, training.folds, patients, split=split, final=final)
+    files = {path.name: path for path in (split, sensor) if path is not None and path.is_file()}
+    # There these files lie in the job's own folder.
+    there = replace(training, split=split and Path(split.name), sensor=None if sensor is None else sensor.name)
+    keeps = final or not folds or training.protocol in ("double-cv", "pooled")
+    return TrainJob(study=study, options=tuple(as_typed(there)), files=files, folds=folds, keeps_model=keeps, **common)
 
 
-def _sensor_file(named: str | None) -> Path | None:
-    path = None if named is None else Path(named)
-    return path if path is not None and path.is_file() else None
-
-
-def as_typed(options: Mapping[str, Any]) -> list[str]:
-    """Options of `gliomap train` as words of a command line; those at their defaults are left out."""
+def as_typed(training: Training) -> list[str]:
+    """The words of a command line; options at their defaults are left out."""
     words: list[str] = []
-    for name, parameter in _training_options().items():
-        value = options[name]
-        if value == parameter.default or value in (None, [], False):
+    for option in fields(training):
+        value = getattr(training, option.name)
+        if value == option.default or value in (None, [], False):
             continue
-        words.append(f"--{name.replace('_', '-')}")
+        words.append(f"--{option.name.replace('_', '-')}")
         if value is not True:
-            words.append(",".join(value) if isinstance(value, Sequence) and not isinstance(value, str) else str(value))
+            words.append(",".join(value) if isinstance(value, list) else str(value))
     return words
 
 

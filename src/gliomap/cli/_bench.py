@@ -15,7 +15,7 @@ import typer
 from gliomap._text import counted
 from gliomap.cli._app import app
 from gliomap.cli._options import DarkFrame, RawFrame, WhiteFrame
-from gliomap.cli._service import Authority, Certificate, CertificateKey, KeyFile, Url, connect
+from gliomap.cli._service import Access, Url
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import group, verb
 from gliomap.errors import UsageError
@@ -65,10 +65,8 @@ def bench_serve(
     count: Annotated[
         int | None, typer.Option("--count", metavar="N", min=1, help="With --live: end after so many looks.")
     ] = None,
-    key: KeyFile = None,
-    ca: Authority = None,
-    certificate: Certificate = None,
-    private: CertificateKey = None,
+    *,
+    access: Access,
 ) -> None:
     """Measure how fast a service answers, and how much it takes.
 
@@ -76,7 +74,7 @@ def bench_serve(
     with frames of your own or synthetic ones of the model's camera. Maps are
     compared: 'wrong' counts those that differ for the same frame.
     """
-    with connect("bench serve", url, key, ca, certificate, private) as client:
+    with access.client("bench serve", url) as client:
         if live:
             _follow(ui, client, every, count)
             return

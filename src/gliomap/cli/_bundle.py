@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gliomap._text import command_line
 from gliomap.cli._app import app
 from gliomap.cli._models import bundle_path
-from gliomap.cli._options import Architecture, BundlePath, NormalisationName, SensorName, TrackingUri
+from gliomap.cli._options import BundlePath, NormalisationName, SensorName, TrackingUri
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import group, verb
 from gliomap.errors import UsageError
@@ -26,7 +26,7 @@ BundleOut = Annotated[
     Path | None, typer.Option("--out", "-o", metavar="BUNDLE", help="Folder or .zip; RUN/bundle if not given.")
 ]
 WeightsArchitecture = Annotated[
-    Architecture | None, typer.Option("--architecture", help="Of weights that came without a run.")
+    Literal["conv2d", "fourlayer"] | None, typer.Option("--architecture", help="Of weights that came without a run.")
 ]
 WeightsFile = Annotated[
     Path | None, typer.Option("--weights", metavar="FILE", help="safetensors with the thesis's names.")
@@ -61,7 +61,7 @@ def create(
     architecture: WeightsArchitecture = None,
     weights: WeightsFile = None,
     sensor: SensorName = None,
-    normalisation: Normalisation = NormalisationName.brightness,
+    normalisation: Normalisation = "brightness",
     no_correction: NoCorrection = False,
     name: BundleName = None,
     reduced: ReducedPrecision = False,
@@ -79,7 +79,7 @@ def create(
     of_weights = {
         "--architecture": architecture is not None,
         "--weights": weights is not None,
-        "--normalisation": normalisation is not NormalisationName.brightness,
+        "--normalisation": normalisation != "brightness",
         "--no-correction": no_correction,
         "--name": name is not None,
     }
@@ -98,9 +98,9 @@ def create(
             raise UsageError("bundle create", f"{', '.join(missing)} not given", _TWO_WAYS)
         from gliomap.preprocessing import PreprocessingConfig
 
-        chain = PreprocessingConfig(spectral_correction=not no_correction, normalisation=normalisation.value)
+        chain = PreprocessingConfig(spectral_correction=not no_correction, normalisation=normalisation)
         made = bundle_from_weights(
-            architecture.value,
+            architecture,
             weights,
             out,
             sensor=sensor,

@@ -13,14 +13,12 @@ from gliomap.cli._app import app
 from gliomap.cli._map_table import tell_map, tell_written
 from gliomap.cli._models import bundle_path
 from gliomap.cli._options import (
-    Backend,
     BackendChoice,
     BundlePath,
     DarkFrame,
     ExposureTimes,
     MsbAligned,
     PaletteChoice,
-    PaletteName,
     RawFrame,
     SensorName,
     TrackingUri,
@@ -82,8 +80,8 @@ def classify(
     study: StudyFolder = None,
     capture: CaptureName = None,
     out: ResultFolder = None,
-    palette: PaletteChoice = PaletteName.classic,
-    backend: BackendChoice = Backend.onnxruntime,
+    palette: PaletteChoice = "classic",
+    backend: BackendChoice = "onnxruntime",
     reduced: ReducedPrecision = False,
     max_reference_age: MaxReferenceAge = None,
     exposures: ExposureTimes = None,
@@ -111,10 +109,10 @@ def classify(
     only_frames = {"--white-dark": white_dark, "--exposures": exposures, "--msb-aligned": msb_aligned}
     _refuse_misplaced(frames, cube, study, only_frames, capture)
     options = ClassifyOptions(
-        backend=backend.value,
+        backend=backend,
         precision="reduced" if reduced else "f32",
         threads=ui.threads,
-        palette=palette.value,
+        palette=palette,
         sensor=camera,
         max_reference_age=None if max_reference_age is None else timedelta(minutes=max_reference_age),
     )

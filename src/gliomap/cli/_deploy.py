@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 import signal
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -25,23 +24,9 @@ deploy_app = group(app, "deploy", "Carry a bundle to where frames are: container
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip.")]
 
 
-class Tool(StrEnum):
-    """What builds and runs images."""
-
-    podman = "podman"
-    docker = "docker"
-
-
-class Scale(StrEnum):
-    """What more pods are started for."""
-
-    cpu = "cpu"
-    queue = "queue"
-    none = "none"
-
-
 ToolChoice = Annotated[
-    Tool | None, typer.Option("--tool", help="What builds and runs images; whichever answers if not given.")
+    Literal["podman", "docker"] | None,
+    typer.Option("--tool", help="What builds and runs images; whichever answers if not given."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print what would be run, run nothing.")]
 
@@ -85,10 +70,10 @@ def docker(
     It is made of this installation and needs no checkout. It runs as nobody's
     user, on a read-only file system, without torch and without a compiler.
     """
-    from gliomap.deploy import ImageRequest, build_image, plan_image
+    from gliomap.deploy import ImageRequest, build_image, find_tool, plan_image
 
     request = ImageRequest(bundle, tag, not mounted, base, pip_config, certificates, tuple(build_option or ()))
-    chosen = _found(tool)
+    chosen = find_tool(tool)
     if dry_run:
         _planned(ui, plan_image(request, chosen)[0])
         return
@@ -137,10 +122,10 @@ def local(
     key: yours, or one that is made and shown once. What it serves is compared with
     BUNDLE; an image that holds another model is stopped.
     """
-    from gliomap.deploy import LocalRequest, plan_local, run_local, stop_command, stop_local
+    from gliomap.deploy import LocalRequest, find_tool, plan_local, run_local, stop_command, stop_local
 
     request = LocalRequest(bundle, image, name, port, keys, memory, ui.threads, archive, wait)
-    chosen = _found(tool)
+    chosen = find_tool(tool)
     if dry_run:
         _planned(ui, plan_local(request, chosen))
         return
@@ -210,7 +195,9 @@ def kubernetes(
     most: Annotated[
         int, typer.Option("--max-replicas", metavar="N", min=1, help="Pods at most, where they scale.")
     ] = 6,
-    scale_on: Annotated[Scale, typer.Option("--scale-on", help="What more pods are started for.")] = Scale.cpu,
+    scale_on: Annotated[
+        Literal["cpu", "queue", "none"], typer.Option("--scale-on", help="What more pods are started for.")
+    ] = "cpu",
     memory: Annotated[str, typer.Option("--memory", metavar="AMOUNT", help="Limit of a pod.")] = "2Gi",
     bundle_claim: Annotated[
         str | None,
@@ -236,7 +223,7 @@ def kubernetes(
         keys_secret=keys_secret,
         replicas=replicas,
         most=most,
-        scale_on=scale_on.value,
+        scale_on=scale_on,
         threads=ui.threads or 2,
         memory=memory,
         bundle_claim=bundle_claim,
@@ -289,12 +276,6 @@ def _tell_image(ui: Ui, built: BuiltImage, request: ImageRequest, tool: Containe
         ]
     )
     ui.text(f"Run it: {command_line('deploy', 'local', request.bundle, '--image', built.name)}")
-
-
-def _found(tool: Tool | None) -> ContainerTool:
-    from gliomap.deploy import find_tool
-
-    return find_tool(None if tool is None else tool.value)
 
 
 def _planned(ui: Ui, command: list[str]) -> None:

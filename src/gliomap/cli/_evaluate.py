@@ -9,7 +9,7 @@ import typer
 
 from gliomap._text import command_line
 from gliomap.cli._app import app
-from gliomap.cli._options import PaletteChoice, PaletteName, SensorName, TrackingUri
+from gliomap.cli._options import PaletteChoice, SensorName, TrackingUri
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
 
@@ -40,7 +40,7 @@ def evaluate(
         Path | None, typer.Option("--study", metavar="DIR", help="Where the study is now, if it was moved.")
     ] = None,
     sensor: SensorName = None,
-    palette: PaletteChoice = PaletteName.classic,
+    palette: PaletteChoice = "classic",
     shuffle_labels: Annotated[
         bool, typer.Option("--shuffle-labels", help="Also train on shuffled labels: must fall to chance.")
     ] = False,
@@ -66,7 +66,7 @@ def evaluate(
     instruments = [name for name in INSTRUMENT_NAMES if asked[name]]
     content: dict[str, Any] = {}
     if not instruments or ui.overwrite or not (run / "evaluation").exists():
-        content = _evaluate(ui, run, study, sensor, palette.value, tracking)
+        content = _evaluate(ui, run, study, sensor, palette, tracking)
     for name in instruments:
         found = measure_sanity(run, name, study=study, sensor=sensor, overwrite=ui.overwrite, track=ui.track)
         content.setdefault("sanity", {})[name] = found.model_dump(mode="json")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,17 +13,13 @@ if TYPE_CHECKING:
     from gliomap.captures import Exposures
 
 __all__ = [
-    "Architecture",
-    "Backend",
     "BackendChoice",
     "BundlePath",
     "DarkFrame",
-    "Difficulty",
     "ExposureTimes",
     "MsbAligned",
     "NormalisationName",
     "PaletteChoice",
-    "PaletteName",
     "RawFrame",
     "SensorName",
     "TrackingUri",
@@ -35,43 +30,8 @@ __all__ = [
 ]
 
 
-class Difficulty(StrEnum):
-    """How hard a phantom study is."""
-
-    realistic = "realistic"
-    moderate = "moderate"
-    easy = "easy"
-
-
-class NormalisationName(StrEnum):
-    """What each spectrum is divided by; see `PreprocessingConfig`."""
-
-    brightness = "brightness"
-    none = "none"
-    snv = "snv"
-    minmax = "minmax"
-    area = "area"
-
-
-class PaletteName(StrEnum):
-    """Colours of the classes."""
-
-    classic = "classic"
-    safe = "safe"
-
-
-class Backend(StrEnum):
-    """What runs a bundle."""
-
-    onnxruntime = "onnxruntime"
-    openvino = "openvino"
-
-
-class Architecture(StrEnum):
-    """Networks whose weights can be carried into a bundle."""
-
-    conv2d = "conv2d"
-    fourlayer = "fourlayer"
+NormalisationName = Literal["brightness", "none", "snv", "minmax", "area"]
+"""What each spectrum is divided by; see `PreprocessingConfig`."""
 
 
 def sensor_names(incomplete: str) -> list[str]:
@@ -99,9 +59,9 @@ SensorName = Annotated[
         help="Camera: a name from `gliomap sensor list`, a .toml or a vendor's .xml file.",
     ),
 ]
-BackendChoice = Annotated[Backend, typer.Option("--backend", help="What runs the bundle.")]
+BackendChoice = Annotated[Literal["onnxruntime", "openvino"], typer.Option("--backend", help="What runs the bundle.")]
 PaletteChoice = Annotated[
-    PaletteName,
+    Literal["classic", "safe"],
     typer.Option("--palette", help="Colours of the classes; safe can be told apart by people with colour blindness."),
 ]
 BundlePath = Annotated[

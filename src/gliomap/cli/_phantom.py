@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from gliomap._text import command_line, counted
 from gliomap.cli._app import app
-from gliomap.cli._options import Difficulty, SensorName
+from gliomap.cli._options import SensorName
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
 
@@ -30,8 +30,9 @@ def phantom(
     patients: Annotated[int, typer.Option("--patients", metavar="N", min=1, help="Synthetic patients.")] = 6,
     seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Same seed, same patients.")] = 0,
     difficulty: Annotated[
-        Difficulty, typer.Option("--difficulty", help="How much patients differ and how well the camera sees.")
-    ] = Difficulty.realistic,
+        Literal["realistic", "moderate", "easy"],
+        typer.Option("--difficulty", help="How much patients differ and how well the camera sees."),
+    ] = "realistic",
     sensor: SensorName = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and make nothing.")] = False,
 ) -> None:
@@ -44,14 +45,14 @@ def phantom(
     from gliomap.sensors import get_sensor
 
     camera = None if sensor is None else get_sensor(sensor)
-    plan = {"folder": str(folder), "patients": patients, "seed": seed, "difficulty": difficulty.value}
+    plan = {"folder": str(folder), "patients": patients, "seed": seed, "difficulty": difficulty}
     refuse_target(folder, overwrite=ui.overwrite)
     if not dry_run:
         make_phantom(
             folder,
             patients=patients,
             seed=seed,
-            difficulty=difficulty.value,
+            difficulty=difficulty,
             sensor=camera,
             overwrite=ui.overwrite,
             track=ui.track,
@@ -59,7 +60,7 @@ def phantom(
     if ui.as_json:
         ui.result({**plan, "sensor": sensor, "dry_run": dry_run})
         return
-    told = f"{counted(patients, 'synthetic patient')}, {difficulty.value}, seed {seed}"
+    told = f"{counted(patients, 'synthetic patient')}, {difficulty}, seed {seed}"
     if dry_run:
         ui.text(f"Would make {told}, in {folder}")
         return

@@ -106,21 +106,12 @@ def _make_cube(
     ui: Ui, frames: FrameFiles, sensor: str, target: Path, config: PreprocessingConfig | None, *, dry_run: bool
 ) -> None:
     from gliomap._files import refuse_existing, require_suffix
-    from gliomap.captures import read_capture
     from gliomap.preprocessing import preprocess_capture, save_npz
     from gliomap.sensors import get_sensor
 
     require_suffix(target, "a cube", ".npz")
     refuse_existing(target, overwrite=ui.overwrite)
-    capture = read_capture(
-        frames.raw,
-        frames.white,
-        frames.dark,
-        get_sensor(sensor),
-        white_dark=frames.white_dark,
-        exposures=frames.exposures,
-        msb_aligned=frames.msb_aligned,
-    )
+    capture = frames.read(get_sensor(sensor))
     cube = preprocess_capture(capture, config)
     if not dry_run:
         save_npz(cube, target)
@@ -133,8 +124,8 @@ def _config(normalisation: NormalisationName | None, no_correction: bool) -> Pre
         return None
     from gliomap.preprocessing import PreprocessingConfig
 
-    chosen = normalisation or NormalisationName.brightness
-    return PreprocessingConfig(spectral_correction=not no_correction, normalisation=chosen.value)
+    chosen = normalisation or "brightness"
+    return PreprocessingConfig(spectral_correction=not no_correction, normalisation=chosen)
 
 
 def _tell_cube(ui: Ui, capture: Capture, cube: HyperCube, target: Path, *, dry_run: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gliomap.cli._app import app
-from gliomap.cli._options import PaletteChoice, PaletteName, TrackingUri
+from gliomap.cli._options import PaletteChoice, TrackingUri
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
 
@@ -20,6 +20,7 @@ from gliomap.cli._verb import verb
     examples=(
         "gliomap report run",
         "gliomap report run -o report.html --pdf",
+        "gliomap report run -o report.pdf",
         "gliomap report lda-lopo forest-lopo --compare -o comparison.html",
     ),
 )
@@ -28,13 +29,13 @@ def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders that were evaluated.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="The page, FILE.html, if not RUN/report.html."),
+        typer.Option("--out", "-o", metavar="FILE", help="FILE.html or FILE.pdf, if not RUN/report.html."),
     ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Set the first run against each of the others, patient by patient.")
     ] = False,
-    pdf: Annotated[bool, typer.Option("--pdf", help="Also write FILE.pdf beside it.")] = False,
-    palette: PaletteChoice = PaletteName.safe,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also write FILE.pdf beside the page.")] = False,
+    palette: PaletteChoice = "safe",
     tracking: TrackingUri = None,
 ) -> None:
     """Write the report of evaluated runs: one HTML page.
@@ -51,7 +52,7 @@ def report(
         out,
         compare=compare,
         pdf=pdf,
-        palette=palette.value,
+        palette=palette,
         overwrite=ui.overwrite,
         track=ui.track,
         store=store_of_run(runs[0], tracking) if out is None else None,
@@ -59,7 +60,7 @@ def report(
     if ui.as_json:
         ui.result(
             {
-                "html": str(done.html),
+                "html": None if done.html is None else str(done.html),
                 "pdf": None if done.pdf is None else str(done.pdf),
                 "runs": [one.evaluation.run for one in done.runs],
                 "notice": done.runs[0].evaluation.notice,

@@ -13,8 +13,8 @@ import typer
 from gliomap._files import atomic_folder
 from gliomap.cli._app import app
 from gliomap.cli._map_table import tell_map, tell_written
-from gliomap.cli._options import DarkFrame, PaletteChoice, PaletteName, RawFrame, WhiteDarkFrame, WhiteFrame
-from gliomap.cli._service import Authority, Certificate, CertificateKey, KeyFile, Url, connect
+from gliomap.cli._options import DarkFrame, PaletteChoice, RawFrame, WhiteDarkFrame, WhiteFrame
+from gliomap.cli._service import Access, Url
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
 from gliomap.errors import UsageError
@@ -50,11 +50,9 @@ def score(
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where files go; with --watch beside the frames.")
     ] = None,
     patient: Annotated[str | None, typer.Option("--patient", metavar="ID", help="For the service's archive.")] = None,
-    palette: PaletteChoice = PaletteName.classic,
-    key: KeyFile = None,
-    ca: Authority = None,
-    certificate: Certificate = None,
-    private: CertificateKey = None,
+    palette: PaletteChoice = "classic",
+    *,
+    access: Access,
 ) -> None:
     """Ask a service for the map of a frame, or of all in a folder.
 
@@ -76,15 +74,15 @@ def score(
         kept = white, dark
     else:
         raise UsageError("score", "has no references", "Give --white and --dark, or --references ID.")
-    with connect("score", url, key, ca, certificate, private) as client:
+    with access.client("score", url) as client:
         if raw is not None and white_dark is None:
-            _once(ui, client, raw, kept, out, patient, palette.value)
+            _once(ui, client, raw, kept, out, patient, palette)
             return
         with _put(ui, client, kept, white_dark) as name:
             if raw is not None:
-                _once(ui, client, raw, name, out, patient, palette.value)
+                _once(ui, client, raw, name, out, patient, palette)
             elif watch is not None:
-                _watch(ui, client, watch, name, out, patient, palette.value)
+                _watch(ui, client, watch, name, out, patient, palette)
 
 
 @contextmanager

@@ -2,88 +2,130 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-__all__ = [
-    "ArchiveFolder",
-    "ArchiveFrames",
-    "ArchiveKeepIds",
-    "ArchiveUrl",
-    "BodyTimeout",
-    "Deadline",
-    "Host",
-    "KeysFile",
-    "LogFormat",
-    "LogFormatChoice",
-    "MaxReferenceAge",
-    "MaxReferences",
-    "MaxStreams",
-    "ModelVersion",
-    "Port",
-    "Queue",
-    "ServedBundle",
-    "TlsCertificate",
-    "TlsClientAuthority",
-    "TlsKey",
-    "Workers",
-]
+from gliomap.cli._options import BackendChoice
+from gliomap.errors import UsageError
+
+if TYPE_CHECKING:
+    from gliomap.serving import ArchiveSettings, ServiceSettings, TlsSettings
+
+__all__ = ["Serving"]
 
 
-class LogFormat(StrEnum):
-    """How the log is written."""
+@dataclass(frozen=True)
+class Serving:
+    """How a bundle is served."""
 
-    text = "text"
-    json = "json"
+    model_version: Annotated[
+        str | None,
+        typer.Option("--model-version", metavar="V", help="As your registry calls it; for answers and archive."),
+    ] = None
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes a free one.")] = 8000
+    keys: Annotated[
+        Path | None,
+        typer.Option("--keys", metavar="FILE", help="Who may ask: lines NAME KEY [admin]. Or GLIOMAP_KEYS."),
+    ] = None
+    tls_cert: Annotated[Path | None, typer.Option("--tls-cert", metavar="PEM", help="Certificate.")] = None
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="Its private key.")] = None
+    tls_client_ca: Annotated[
+        Path | None, typer.Option("--tls-client-ca", metavar="PEM", help="Let in only clients with its certificates.")
+    ] = None
+    backend: BackendChoice = "onnxruntime"
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="N", min=1, max=1024, help="Frames at the same time.")
+    ] = 1
+    queue: Annotated[
+        int, typer.Option("--queue", metavar="N", min=0, help="Requests that may wait; further ones get 503.")
+    ] = 16
+    deadline: Annotated[
+        float,
+        typer.Option("--deadline", metavar="S", min=0.1, max=86_400, help="Longest wait for an answer, in seconds."),
+    ] = 10.0
+    body_timeout: Annotated[
+        float,
+        typer.Option("--body-timeout", metavar="S", min=0.1, max=86_400, help="Longest time for a request to arrive."),
+    ] = 30.0
+    max_references: Annotated[
+        int, typer.Option("--max-references", metavar="N", min=1, help="Pairs kept at once, 40 MB each.")
+    ] = 8
+    max_streams: Annotated[int, typer.Option("--max-streams", metavar="N", min=0, help="Streams at once.")] = 4
+    max_reference_age: Annotated[
+        float,
+        typer.Option("--max-reference-age", metavar="MINUTES", min=0, max=525_600, help="Older ones blank the map."),
+    ] = 60.0
+    archive: Annotated[
+        Path | None, typer.Option("--archive", metavar="DIR", help="Keep what is answered, before it is.")
+    ] = None
+    archive_url: Annotated[
+        str | None, typer.Option("--archive-url", metavar="URL", help="Database of its index; SQLite if not given.")
+    ] = None
+    archive_frames: Annotated[bool, typer.Option("--archive-frames", help="Keep frames of streams too.")] = False
+    archive_keep_ids: Annotated[
+        bool, typer.Option("--archive-keep-ids", help="Patient identifiers as they come, not as a keyed hash.")
+    ] = False
+    log_format: Annotated[Literal["text", "json"], typer.Option("--log-format", help="For people or for machines.")] = (
+        "text"
+    )
 
+    def settings(self, locate: Callable[[], tuple[Path, str]], threads: int | None) -> ServiceSettings:
+        """As the service takes them; `locate` finds the bundle, and its version where a registry has it.
 
-ServedBundle = Annotated[
-    Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip, or models:/NAME@ALIAS.")
-]
-ModelVersion = Annotated[
-    str | None,
-    typer.Option("--model-version", metavar="V", help="As your registry calls it; for answers and archive."),
-]
-Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")]
-Port = Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes a free one.")]
-KeysFile = Annotated[
-    Path | None,
-    typer.Option("--keys", metavar="FILE", help="Who may ask: lines NAME KEY [admin]. Or GLIOMAP_KEYS."),
-]
-TlsCertificate = Annotated[Path | None, typer.Option("--tls-cert", metavar="PEM", help="Certificate.")]
-TlsKey = Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="Its private key.")]
-TlsClientAuthority = Annotated[
-    Path | None, typer.Option("--tls-client-ca", metavar="PEM", help="Let in only clients with its certificates.")
-]
-Workers = Annotated[int, typer.Option("--workers", metavar="N", min=1, max=1024, help="Frames at the same time.")]
-Queue = Annotated[
-    int, typer.Option("--queue", metavar="N", min=0, help="Requests that may wait; further ones get 503.")
-]
-Deadline = Annotated[
-    float, typer.Option("--deadline", metavar="S", min=0.1, max=86_400, help="Longest wait for an answer, in seconds.")
-]
-BodyTimeout = Annotated[
-    float,
-    typer.Option("--body-timeout", metavar="S", min=0.1, max=86_400, help="Longest time for a request to arrive."),
-]
-MaxReferences = Annotated[
-    int, typer.Option("--max-references", metavar="N", min=1, help="Pairs kept at once, 40 MB each.")
-]
-MaxStreams = Annotated[int, typer.Option("--max-streams", metavar="N", min=0, help="Streams at once.")]
-MaxReferenceAge = Annotated[
-    float, typer.Option("--max-reference-age", metavar="MINUTES", min=0, max=525_600, help="Older ones blank the map.")
-]
-ArchiveFolder = Annotated[
-    Path | None, typer.Option("--archive", metavar="DIR", help="Keep what is answered, before it is.")
-]
-ArchiveUrl = Annotated[
-    str | None, typer.Option("--archive-url", metavar="URL", help="Database of its index; SQLite if not given.")
-]
-ArchiveFrames = Annotated[bool, typer.Option("--archive-frames", help="Keep frames of streams too.")]
-ArchiveKeepIds = Annotated[
-    bool, typer.Option("--archive-keep-ids", help="Patient identifiers as they come, not as a keyed hash.")
-]
-LogFormatChoice = Annotated[LogFormat, typer.Option("--log-format", help="For people or for machines.")]
+        Raises
+        ------
+        UsageError
+            Options that contradict each other, or files that are not what they should be.
+        """
+        from gliomap.serving import ServiceSettings, read_keys
+
+        bundle, version = locate()
+        return ServiceSettings(
+            bundle=bundle,
+            model_version=self.model_version or version,
+            locate=locate if version else None,
+            host=self.host,
+            port=self.port,
+            keys=read_keys(self.keys, os.environ),
+            tls=self._tls(),
+            backend=self.backend,
+            threads=threads,
+            workers=self.workers,
+            queue=self.queue,
+            deadline=timedelta(seconds=self.deadline),
+            body_timeout=timedelta(seconds=self.body_timeout),
+            max_references=self.max_references,
+            max_streams=self.max_streams,
+            max_reference_age=timedelta(minutes=self.max_reference_age),
+            archive=self._archive(),
+            log_format=self.log_format,
+        )
+
+    def _tls(self) -> TlsSettings | None:
+        from gliomap.serving import TlsSettings
+
+        certificate, key, authority = self.tls_cert, self.tls_key, self.tls_client_ca
+        if certificate is not None and key is not None:
+            return TlsSettings(certificate, key, authority)
+        if (certificate, key, authority) != (None, None, None):
+            raise UsageError("serve", "a certificate needs its key, and a client authority both", "Give all of them.")
+        return None
+
+    def _archive(self) -> ArchiveSettings | None:
+        from gliomap.serving import ArchiveSettings
+
+        url, frames, keep_ids = self.archive_url, self.archive_frames, self.archive_keep_ids
+        if self.archive is not None:
+            return ArchiveSettings(self.archive, url, frames, keep_ids)
+        only_archive = {"--archive-url": url is not None, "--archive-frames": frames, "--archive-keep-ids": keep_ids}
+        misplaced = [flag for flag, given in only_archive.items() if given]
+        if misplaced:
+            raise UsageError("serve", f"{', '.join(misplaced)} belongs to --archive", "Add --archive DIR.")
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,38 +15,43 @@ from gliomap.errors import MissingExtraError, UsageError
 if TYPE_CHECKING:
     from gliomap.serving import Client
 
-__all__ = ["Authority", "Certificate", "CertificateKey", "KeyFile", "Url", "connect"]
+__all__ = ["Access", "Url"]
 
 KEY_VARIABLE = "GLIOMAP_KEY"
 
 Url = Annotated[str, typer.Argument(metavar="URL", help="Of a service (`gliomap serve`).")]
-KeyFile = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="File with the API key. Or GLIOMAP_KEY.")]
-Authority = Annotated[Path | None, typer.Option("--tls-ca", metavar="PEM", help="Authority of the service.")]
-Certificate = Annotated[
-    Path | None, typer.Option("--tls-cert", metavar="PEM", help="Your certificate, where it asks for one.")
-]
-CertificateKey = Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="Its private key.")]
 
 
-def connect(
-    verb: str, url: str, key: Path | None, authority: Path | None, certificate: Path | None, private: Path | None
-) -> Client:
-    """A client of the service.
+@dataclass(frozen=True)
+class Access:
+    """What a service is shown of its client, and by what it is known."""
 
-    Raises
-    ------
-    MissingExtraError
-        The client's libraries are not installed.
-    UsageError
-        A file that is not what it should be.
-    """
-    try:
-        from gliomap.serving import Client
-    except ImportError as error:
-        raise MissingExtraError(f"gliomap {verb}", "serve") from error
-    if not url.startswith(("http://", "https://")):
-        raise UsageError(url, "is no address of a service", "Write it as http://127.0.0.1:8000.")
-    return Client(url, key=_key(key), verify=_context(authority, certificate, private))
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="File with the API key. Or GLIOMAP_KEY.")
+    ] = None
+    ca: Annotated[Path | None, typer.Option("--tls-ca", metavar="PEM", help="Authority of the service.")] = None
+    certificate: Annotated[
+        Path | None, typer.Option("--tls-cert", metavar="PEM", help="Your certificate, where it asks for one.")
+    ] = None
+    private: Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="Its private key.")] = None
+
+    def client(self, verb: str, url: str) -> Client:
+        """A client of the service.
+
+        Raises
+        ------
+        MissingExtraError
+            The client's libraries are not installed.
+        UsageError
+            A file that is not what it should be.
+        """
+        try:
+            from gliomap.serving import Client
+        except ImportError as error:
+            raise MissingExtraError(f"gliomap {verb}", "serve") from error
+        if not url.startswith(("http://", "https://")):
+            raise UsageError(url, "is no address of a service", "Write it as http://127.0.0.1:8000.")
+        return Client(url, key=_key(self.key), verify=_context(self.ca, self.certificate, self.private))
 
 
 def _context(authority: Path | None, certificate: Path | None, private: Path | None) -> ssl.SSLContext | bool:

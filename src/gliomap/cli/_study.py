@@ -9,7 +9,7 @@ import typer
 
 from gliomap._text import command_line, counted
 from gliomap.cli._app import app
-from gliomap.cli._options import PaletteChoice, PaletteName, SensorName
+from gliomap.cli._options import PaletteChoice, SensorName
 from gliomap.cli._train_options import FoldCount
 from gliomap.cli._train_tables import describe_folds, table_of_folds
 from gliomap.cli._ui import Ui
@@ -57,7 +57,7 @@ def show(
         "contact-sheet.png"
     ),
     sensor: SensorName = None,
-    palette: PaletteChoice = PaletteName.classic,
+    palette: PaletteChoice = "classic",
 ) -> None:
     """Draw a contact sheet of all captures.
 
@@ -70,7 +70,7 @@ def show(
     require_suffix(out, "a PNG picture", ".png")
     refuse_existing(out, overwrite=ui.overwrite)
     study = open_study(folder)
-    contact_sheet(study, out, palette=palette.value, sensor=sensor, track=ui.track)
+    contact_sheet(study, out, palette=palette, sensor=sensor, track=ui.track)
     if ui.as_json:
         patients = {patient: list(captures) for patient, captures in study.patients.items()}
         ui.result({"study": study.name, "patients": patients, "picture": str(out)})

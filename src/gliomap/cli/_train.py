@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from gliomap.cli._app import app
-from gliomap.cli._options import SensorName, TrackingUri
-from gliomap.cli._train_options import (
-    AllowSamePatient,
-    BatchSize,
-    DryRun,
-    Epochs,
-    FoldCount,
-    FoldName,
-    FoldsFrom,
-    Hidden,
-    LearningRate,
-    ModelName,
-    NoFinal,
-    PresetName,
-    ProtocolName,
-    Resume,
-    RunFolder,
-    Seed,
-    SplitFile,
-    StudyFolder,
-    TestCaptures,
-    TestPatients,
-    TrainCaptures,
-    ValidationPatients,
-)
+from gliomap.cli._train_options import Training
 from gliomap.cli._train_tables import tell_folds_plan, tell_folds_run, tell_models, tell_plan, tell_run
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
 from gliomap.errors import UsageError
 
 if TYPE_CHECKING:
-    from gliomap.workflows import FoldsPlan, TrainingOptions, TrainingPlan
+    from gliomap.workflows import FoldsPlan, TrainingPlan
 
 
 @verb(
@@ -54,30 +33,26 @@ if TYPE_CHECKING:
 )
 def train(
     ui: Ui,
-    study: StudyFolder = None,
-    model: ModelName = "conv2d",
-    preset: PresetName = "default",
-    protocol: ProtocolName = "holdout",
-    folds: FoldCount = 5,
-    split: SplitFile = None,
-    fold: FoldName = None,
-    folds_from: FoldsFrom = None,
-    no_final: NoFinal = False,
-    test_patient: TestPatients = None,
-    test_capture: TestCaptures = None,
-    train_capture: TrainCaptures = None,
-    validation_patient: ValidationPatients = None,
-    allow_same_patient: AllowSamePatient = False,
-    out: RunFolder = None,
-    resume: Resume = False,
-    seed: Seed = 0,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    learning_rate: LearningRate = None,
-    hidden: Hidden = None,
-    sensor: SensorName = None,
-    tracking: TrackingUri = None,
-    dry_run: DryRun = False,
+    study: Annotated[
+        Path | None, typer.Argument(metavar="STUDY", help="The study folder; not needed for --model list.")
+    ] = None,
+    *,
+    training: Training,
+    fold: Annotated[
+        str | None, typer.Option("--fold", metavar="NAME|N", help="Only this one of the folds, or 'final'.")
+    ] = None,
+    folds_from: Annotated[
+        Path | None, typer.Option("--folds-from", metavar="DIR", help="Take folds that --fold trained elsewhere.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="RUN", help="Run folder, if not a new one in STUDY/runs/.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted training of these options.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check, show who trains and tests, train nothing.")
+    ] = False,
 ) -> None:
     """Train a model with captures or patients held out.
 
@@ -92,32 +67,14 @@ def train(
     from gliomap.tracking import RECORD, Tracking
     from gliomap.workflows import FoldsPlan, open_run, plan_protocol, run_plan
 
-    if model == "list":
+    if training.model == "list":
         tell_models(ui)
         return
     if study is None:
         raise UsageError("train", "needs a study", "Name its folder: gliomap train STUDY.")
     if out is not None:
         refuse_existing(out, overwrite=ui.overwrite, mark=RECORD)
-    settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "threads": ui.threads}
-    options: TrainingOptions = {
-        "model": model,
-        "preset": preset,
-        "protocol": protocol,
-        "folds": folds,
-        "split": split,
-        "final": not no_final,
-        "test_patients": test_patient or [],
-        "test_captures": test_capture or [],
-        "train_captures": train_capture or [],
-        "allow_same_patient": allow_same_patient,
-        "seed": seed,
-        "sensor": sensor,
-        "hidden": hidden,
-        "overrides": {name: value for name, value in settings.items() if value is not None},
-        "validation_patients": validation_patient or None,
-    }
-    plan = plan_protocol(study, options, track=ui.track)
+    plan = plan_protocol(study, training.options(ui.threads), track=ui.track)
     if fold is not None:
         plan = _only(plan, fold)
     if dry_run:
@@ -130,7 +87,7 @@ def train(
         overwrite=ui.overwrite,
         trained=folds_from,
         track=ui.track,
-        tracking=Tracking.of(tracking, plan.study.root),
+        tracking=Tracking.of(training.tracking, plan.study.root),
     )
     run = open_run(made)
     tell_folds_run(ui, plan, run) if isinstance(plan, FoldsPlan) else tell_run(ui, plan, run)

@@ -1,39 +1,19 @@
-"""The options of `gliomap train`; `gliomap azure train` has most of them too."""
+"""The options of `gliomap train` that mean the same in `gliomap azure train`."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-__all__ = [
-    "AllowSamePatient",
-    "BatchSize",
-    "DryRun",
-    "Epochs",
-    "FoldCount",
-    "FoldName",
-    "FoldsFrom",
-    "Hidden",
-    "LearningRate",
-    "ModelName",
-    "NoFinal",
-    "PresetName",
-    "ProtocolName",
-    "Resume",
-    "RunFolder",
-    "Seed",
-    "SplitFile",
-    "StudyFolder",
-    "TestCaptures",
-    "TestPatients",
-    "TrainCaptures",
-    "ValidationPatients",
-    "model_names",
-    "protocol_names",
-    "split_list",
-]
+from gliomap.cli._options import SensorName, TrackingUri
+
+if TYPE_CHECKING:
+    from gliomap.workflows import TrainingOptions
+
+__all__ = ["FoldCount", "Training", "model_names", "protocol_names", "split_list"]
 
 _LIST = " Repeat it, or give a list with commas."
 
@@ -57,68 +37,102 @@ def split_list(values: list[str] | None) -> list[str]:
     return [part.strip() for value in values or [] for part in value.split(",") if part.strip()]
 
 
-StudyFolder = Annotated[
-    Path | None, typer.Argument(metavar="STUDY", help="The study folder; not needed for --model list.")
-]
-ModelName = Annotated[
-    str, typer.Option("--model", autocompletion=model_names, help="A name, or 'list' for all of them.")
-]
-PresetName = Annotated[str, typer.Option("--preset", metavar="P", help="Settings to start from: default or thesis.")]
-ProtocolName = Annotated[
-    str,
-    typer.Option(
-        "--protocol",
-        metavar="P",
-        autocompletion=protocol_names,
-        help="holdout, lopo, kfold-patient; double-cv and pooled mix patients and overstate.",
-    ),
-]
 FoldCount = Annotated[int, typer.Option("--folds", metavar="K", min=2, help="Of protocols that have a number.")]
-SplitFile = Annotated[
-    Path | None, typer.Option("--split", metavar="FILE", help="Folds from `gliomap study split` or another run.")
-]
-FoldName = Annotated[
-    str | None, typer.Option("--fold", metavar="NAME|N", help="Only this one of the folds, or 'final'.")
-]
-FoldsFrom = Annotated[
-    Path | None, typer.Option("--folds-from", metavar="DIR", help="Take folds that --fold trained elsewhere.")
-]
-NoFinal = Annotated[bool, typer.Option("--no-final", help="After the folds, train no model on all patients.")]
-TestPatients = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--test-patient", metavar="ID", callback=split_list, help="Hold out all captures of a patient." + _LIST
-    ),
-]
-TestCaptures = Annotated[
-    list[str] | None,
-    typer.Option("--test-capture", metavar="ID", callback=split_list, help="Hold out a capture." + _LIST),
-]
-TrainCaptures = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--train-capture", metavar="LIST", callback=split_list, help="Train on these only, not on all others." + _LIST
-    ),
-]
-ValidationPatients = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--validation-patient",
-        metavar="ID",
-        callback=split_list,
-        help="Training patients that decide when to stop." + _LIST,
-    ),
-]
-AllowSamePatient = Annotated[
-    bool, typer.Option("--allow-same-patient", help="Let a patient both train and test; it is recorded.")
-]
-RunFolder = Annotated[
-    Path | None, typer.Option("--out", "-o", metavar="RUN", help="Run folder, if not a new one in STUDY/runs/.")
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training of these options.")]
-Seed = Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Same seed, same model.")]
-Epochs = Annotated[int | None, typer.Option("--epochs", metavar="N", min=1, help="Instead of the preset's.")]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", metavar="N", min=1, help="Instead of the preset's.")]
-LearningRate = Annotated[float | None, typer.Option("--learning-rate", metavar="X", help="Instead of the preset's.")]
-Hidden = Annotated[int | None, typer.Option("--hidden", metavar="H", min=1, max=4096, help="First width of fourlayer.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check, show who trains and tests, train nothing.")]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained, on whom and how."""
+
+    model: Annotated[
+        str, typer.Option("--model", autocompletion=model_names, help="A name, or 'list' for all of them.")
+    ] = "conv2d"
+    preset: Annotated[str, typer.Option("--preset", metavar="P", help="Settings to start from: default or thesis.")] = (
+        "default"
+    )
+    protocol: Annotated[
+        str,
+        typer.Option(
+            "--protocol",
+            metavar="P",
+            autocompletion=protocol_names,
+            help="holdout, lopo, kfold-patient; double-cv and pooled mix patients and overstate.",
+        ),
+    ] = "holdout"
+    folds: FoldCount = 5
+    split: Annotated[
+        Path | None, typer.Option("--split", metavar="FILE", help="Folds from `gliomap study split` or another run.")
+    ] = None
+    no_final: Annotated[bool, typer.Option("--no-final", help="After the folds, train no model on all patients.")] = (
+        False
+    )
+    test_patient: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--test-patient", metavar="ID", callback=split_list, help="Hold out all captures of a patient." + _LIST
+        ),
+    ] = None
+    test_capture: Annotated[
+        list[str] | None,
+        typer.Option("--test-capture", metavar="ID", callback=split_list, help="Hold out a capture." + _LIST),
+    ] = None
+    train_capture: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--train-capture",
+            metavar="LIST",
+            callback=split_list,
+            help="Train on these only, not on all others." + _LIST,
+        ),
+    ] = None
+    validation_patient: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--validation-patient",
+            metavar="ID",
+            callback=split_list,
+            help="Training patients that decide when to stop." + _LIST,
+        ),
+    ] = None
+    allow_same_patient: Annotated[
+        bool, typer.Option("--allow-same-patient", help="Let a patient both train and test; it is recorded.")
+    ] = False
+    seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Same seed, same model.")] = 0
+    epochs: Annotated[int | None, typer.Option("--epochs", metavar="N", min=1, help="Instead of the preset's.")] = None
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", metavar="N", min=1, help="Instead of the preset's.")
+    ] = None
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", metavar="X", help="Instead of the preset's.")
+    ] = None
+    hidden: Annotated[
+        int | None, typer.Option("--hidden", metavar="H", min=1, max=4096, help="First width of fourlayer.")
+    ] = None
+    sensor: SensorName = None
+    tracking: TrackingUri = None
+
+    def options(self, threads: int | None) -> TrainingOptions:
+        """As the workflows take them."""
+        settings = {
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "threads": threads,
+        }
+        return {
+            "model": self.model,
+            "preset": self.preset,
+            "protocol": self.protocol,
+            "folds": self.folds,
+            "split": self.split,
+            "final": not self.no_final,
+            "test_patients": self.test_patient or [],
+            "test_captures": self.test_capture or [],
+            "train_captures": self.train_capture or [],
+            "validation_patients": self.validation_patient or None,
+            "allow_same_patient": self.allow_same_patient,
+            "seed": self.seed,
+            "sensor": self.sensor,
+            "hidden": self.hidden,
+            "overrides": {name: value for name, value in settings.items() if value is not None},
+        }

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from textwrap import TextWrapper
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from gliomap._progress import Track, silent
 
@@ -28,7 +30,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 @dataclass(frozen=True)
 class Ui:
-    """The options that every verb has, and the two streams behind them.
+    """The options that every verb has (`overwrite`: every one that writes), and the two streams behind them.
 
     Attributes
     ----------
@@ -36,19 +38,23 @@ class Ui:
         Results as JSON on stdout; faults as one line of JSON on stderr.
     quiet
         No progress and no notes on stderr; warnings and faults still.
-    verbose
-        Debug notes, and tracebacks of faults.
     threads
         Limit for every library, or None for each library's own choice.
+    verbose
+        Debug notes, and tracebacks of faults.
     overwrite
         Replace outputs that are already there.
     """
 
-    as_json: bool = False
-    quiet: bool = False
-    verbose: bool = False
-    threads: int | None = None
-    overwrite: bool = False
+    as_json: Annotated[bool, typer.Option("--json", help="Results as JSON on stdout, faults as JSON on stderr.")] = (
+        False
+    )
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")] = False
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, max=4096, metavar="N", help="Use at most N processor threads.")
+    ] = None
+    verbose: Annotated[bool, typer.Option("--verbose", help="More notes, and the traceback of a fault.")] = False
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are already there.")] = False
 
     @cached_property
     def track(self) -> Track:

@@ -1,10 +1,11 @@
-"""How a function becomes a verb: the options that all verbs share, and the one handler of faults."""
+"""How a function becomes a verb: options from its parameters, and the one handler of faults."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from dataclasses import is_dataclass
+from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperGroup
@@ -22,25 +23,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {}
 """Every example that some `--help` shows, by verb; the tests parse each."""
 
 _HELP = {"help_option_names": ["-h", "--help"]}
-
-_SHARED: dict[str, tuple[Any, Any]] = {
-    "as_json": (
-        Annotated[bool, typer.Option("--json", help="Results as JSON on stdout, faults as JSON on stderr.")],
-        False,
-    ),
-    "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")], False),
-    "threads": (
-        Annotated[
-            int | None, typer.Option("--threads", min=1, max=4096, metavar="N", help="Use at most N processor threads.")
-        ],
-        None,
-    ),
-    "verbose": (Annotated[bool, typer.Option("--verbose", help="More notes, and the traceback of a fault.")], False),
-}
-_OVERWRITE: tuple[Any, Any] = (
-    Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are already there.")],
-    False,
-)
 
 
 def new_app(help_text: str, *, completion: bool = False, cls: type[TyperGroup] | None = None) -> typer.Typer:
@@ -95,23 +77,29 @@ def verb(
     Returns
     -------
     decorator
-        Its function takes a `Ui` first and gets the shared options through it.
+        Its function takes a `Ui` first. A parameter whose type is a dataclass, as `Ui` is, stands for the options that are
+        its fields.
     """
     full_name = f"{within} {name}".strip()
     EXAMPLES[full_name] = tuple(examples)
 
     def decorate(function: F) -> F:
-        shared = {**_SHARED, **({"overwrite": _OVERWRITE} if writes else {})}
+        first, *others = inspect.signature(function, eval_str=True).parameters.values()
+        own = {one.name: one for one in (*others, first.replace(annotation=Ui))}
+        groups = {
+            name: dict(inspect.signature(one.annotation, eval_str=True).parameters)
+            for name, one in own.items()
+            if isinstance(one.annotation, type) and is_dataclass(one.annotation)
+        }
+        if not writes:
+            del groups[first.name]["overwrite"]
 
         def typed(**given: Any) -> None:
-            ui = Ui(**{option: given.pop(option) for option in shared})
-            _guarded(function, ui, given)
+            for name, options in groups.items():
+                given[name] = own[name].annotation(**{option: given.pop(option) for option in options})
+            _guarded(function, given.pop(first.name), given)
 
-        parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-        parameters += [
-            inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for option, (annotation, default) in shared.items()
-        ]
+        parameters = [option for name, one in own.items() for option in groups.get(name, {"": one}).values()]
         for parameter in parameters:
             for option in getattr(parameter.annotation, "__metadata__", ()):
                 # A file without permission is the machine's fault (3); the parser would call it bad usage (2).

@@ -27,7 +27,7 @@ from gliomap.engine import (
     npy_bytes,
 )
 from gliomap.errors import UsageError
-from gliomap.preprocessing import reflectance
+from gliomap.preprocessing import HyperCube, reflectance
 from gliomap.rendering import Picture, map_picture, overlay_picture, save_png, synthetic_rgb
 from gliomap.sensors import MosaicSensor
 from gliomap.workflows._inputs import Loaded, Source, load_input
@@ -156,18 +156,15 @@ def classify(
 
 def _classified(engine: Engine, loaded: Loaded, asked: ClassifyOptions) -> tuple[TissueMap, Picture, list[str]]:
     """The map, its picture, and what must be said about both."""
-    warnings: list[str] = []
-    if loaded.capture is None:
-        if loaded.cube is None:
-            raise UsageError("input", "is empty", "Give frames or a cube.")
+    if isinstance(loaded.content, HyperCube):
         if asked.max_reference_age is not None:
             raise UsageError(
                 loaded.record.capture or loaded.record.files.get("cube", "cube"),
                 "is preprocessed, so the age of its references is unknown",
                 "Classify its frames, or set no limit to the age of references.",
             )
-        return engine.classify_cube(loaded.cube), synthetic_rgb(loaded.cube), warnings
-    capture = loaded.capture
+        return engine.classify_cube(loaded.content), synthetic_rgb(loaded.content), []
+    capture, warnings = loaded.content, []
     references = engine.prepare(
         capture.white,
         capture.dark,

@@ -14,6 +14,7 @@ from gliomap.captures import Capture, Exposures, read_capture, reference_age
 from gliomap.engine import Engine
 from gliomap.errors import BundleError, CubeError, TaxonomyError
 from gliomap.preprocessing import HyperCube, load_npz
+from gliomap.sensors import MosaicSensor
 from gliomap.workflows._result import InputRecord
 
 __all__ = ["CubeFile", "FrameFiles", "Loaded", "Source", "StudyCapture", "load_input"]
@@ -39,6 +40,18 @@ class FrameFiles:
     white_dark: Path | str | None = None
     exposures: Exposures | None = None
     msb_aligned: bool | None = None
+
+    def read(self, sensor: MosaicSensor) -> Capture:
+        """Read and check them; parameters and errors as of `gliomap.captures.read_capture`."""
+        return read_capture(
+            self.raw,
+            self.white,
+            self.dark,
+            sensor,
+            white_dark=self.white_dark,
+            exposures=self.exposures,
+            msb_aligned=self.msb_aligned,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +79,24 @@ Source = FrameFiles | CubeFile | StudyCapture
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """An input, read: either a capture or a cube.
+    """An input, read.
 
     Attributes
     ----------
+    record
+        What it was.
+    content
+        A capture, or a preprocessed cube.
     truth
         (H, W) classes 0…C of the ground truth, in the size of the map, or None.
     warnings
         For result.json; already logged.
-    record
-        What it was.
     synthetic
         It shows a phantom's patient, as far as is known: frames and cubes by themselves do not tell.
     """
 
     record: InputRecord
-    capture: Capture | None = None
-    cube: HyperCube | None = None
+    content: Capture | HyperCube
     truth: npt.NDArray[np.uint8] | None = None
     warnings: tuple[str, ...] = ()
     synthetic: bool = False
@@ -111,18 +125,9 @@ def load_input(source: Source, engine: Engine) -> Loaded:
 
 
 def _load_frames(source: FrameFiles, engine: Engine) -> Loaded:
-    capture = read_capture(
-        source.raw,
-        source.white,
-        source.dark,
-        engine.sensor,
-        white_dark=source.white_dark,
-        exposures=source.exposures,
-        msb_aligned=source.msb_aligned,
-    )
     paths = {"raw": source.raw, "white": source.white, "dark": source.dark, "white_dark": source.white_dark}
     files = {role: str(path) for role, path in paths.items() if path is not None}
-    return _with_capture(capture, InputRecord(kind="frame", files=files))
+    return _with_capture(source.read(engine.sensor), InputRecord(kind="frame", files=files))
 
 
 def _load_from_study(source: StudyCapture, engine: Engine) -> Loaded:
@@ -138,15 +143,15 @@ def _load_from_study(source: StudyCapture, engine: Engine) -> Loaded:
                 f"is for sensor {bundle.sensor.name!r}; the calibration of {named.name!r} in {study.root} differs",
                 "Use a bundle that was trained for this camera.",
             )
-    given = {"files": {"study": str(source.study)}, "capture": source.capture}
+    files = {"study": str(source.study)}
     if bundle.sensor is not None and study.has_raw(source.capture):
         capture = study.capture(source.capture, bundle.sensor)
-        loaded = _with_capture(capture, InputRecord.model_validate({"kind": "study frame", **given}))
+        loaded = _with_capture(capture, InputRecord(kind="study frame", files=files, capture=source.capture))
         shape = bundle.sensor.cube_shape
     else:
         cube = study.cube(source.capture, bundle.sensor, engine.manifest.preprocessing)
-        path = study.files(source.capture).cube
-        loaded = _with_cube(cube, path, InputRecord.model_validate({"kind": "study cube", **given}), engine)
+        record = InputRecord(kind="study cube", files=files, capture=source.capture)
+        loaded = _with_cube(cube, study.files(source.capture).cube, record, engine)
         shape = (cube.height, cube.width)
     loaded = replace(loaded, synthetic=bool(study.settings.synthetic))
     if not study.has_map(source.capture):
@@ -187,7 +192,7 @@ def _with_cube(cube: HyperCube, path: Path, record: InputRecord, engine: Engine)
             "Use a cube of the camera and preprocessing that the bundle was trained for.",
         )
     _check_wavelengths(cube, path, engine)
-    loaded = Loaded(record, cube=cube)
+    loaded = Loaded(record, cube)
     if cube.units != config.units:
         return _warned(loaded, f"the cube holds {cube.units}, the bundle was trained on {config.units}")
     return loaded
@@ -222,7 +227,7 @@ def _with_capture(capture: Capture, record: InputRecord) -> Loaded:
     )
     # Names without folders: warnings stand on pictures, which travel further than the paths of a machine should.
     warnings = tuple(f"{Path(finding.thing).name}: {finding.message}" for finding in capture.findings)
-    return Loaded(dated, capture=capture, warnings=warnings)
+    return Loaded(dated, capture, warnings=warnings)
 
 
 def _warned(loaded: Loaded, warning: str) -> Loaded:

@@ -40,15 +40,13 @@ class Reported:
 
     Attributes
     ----------
-    html
-        The page.
-    pdf
-        The same as PDF, where it was asked for.
+    html, pdf
+        The page, and the same as PDF; None for what was not asked for.
     runs
         What it shows.
     """
 
-    html: Path
+    html: Path | None
     pdf: Path | None
     runs: tuple[ReportedRun, ...]
 
@@ -71,11 +69,12 @@ def report(
     run_folders
         Runs that `evaluate` has tested.
     out
-        The page, FILE.html; by default report.html in the folder of the run, if it is one.
+        The page, FILE.html, or FILE.pdf for the PDF alone; by default report.html in the folder of the run, if it is
+        one.
     compare
         Set the first run against each of the others, patient by patient.
     pdf
-        Also write FILE.pdf beside it.
+        Also write FILE.pdf beside the page.
     palette
         Colours of the maps, 'safe' or 'classic'.
     overwrite
@@ -96,34 +95,38 @@ def report(
     MissingExtraError, MachineError
         What pages or PDF need is not installed.
     """
-    target = _page(run_folders, out)
-    beside = target.with_suffix(".pdf") if pdf else None
-    for path in (target, beside):
+    page, printed = _targets(run_folders, out, pdf=pdf)
+    for path in (page, printed):
         if path is not None:
             refuse_existing(path, overwrite=overwrite)
-    if pdf:
+    if printed is not None:
         require_pdf()
     runs = tuple(reported_run(folder) for folder in track(run_folders, "Reading runs", len(run_folders)))
     mine = whole_run(Path(run_folders[0]))
     with mirrored(mine, store if out is None else None) as mirror:
         html = render_report(runs, palette=palette, compare=compare)
-        write_text(target, html)
-        if beside is not None:
-            for path in track((beside,), "Printing", 1):
+        if page is not None:
+            write_text(page, html)
+        if printed is not None:
+            for path in track((printed,), "Printing", 1):
                 write_pdf(html, path)
         mirror.finish(mine)
-    return Reported(target, beside, runs)
+    return Reported(page, printed, runs)
 
 
-def _page(run_folders: Sequence[str | Path], out: Path | None) -> Path:
-    """Where the page goes."""
+def _targets(
+    run_folders: Sequence[str | Path], out: Path | None, *, pdf: bool
+) -> tuple[Path, Path | None] | tuple[None, Path]:
+    """Where the page and the PDF go."""
     if not run_folders:
         raise UsageError("report", "there is no run to report", "Name at least one.")
     if out is None and len(run_folders) > 1:
         raise UsageError("report", "of several runs has no folder of its own", "Say where it goes with -o FILE.html.")
     target = Path(run_folders[0]) / REPORT if out is None else out
-    require_suffix(target, "an HTML page", ".html", ".htm")
-    return target
+    require_suffix(target, "a page or a PDF", ".html", ".htm", ".pdf")
+    if target.suffix.lower() == ".pdf":
+        return None, target
+    return target, target.with_suffix(".pdf") if pdf else None
 
 
 def reported_run(run_folder: str | Path) -> ReportedRun:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gliomap.deploy.azure._client import Connection, plain
-from gliomap.deploy.azure._documents import Document
+from gliomap.deploy.azure._documents import SCHEMAS, Document
 from gliomap.deploy.azure._faults import NotThereError, azure_faults
 from gliomap.errors import AzureError
 
@@ -12,11 +12,11 @@ __all__ = ["DEFAULT_CLUSTER", "attaching", "cluster_document", "making", "requir
 DEFAULT_CLUSTER, _SIZE, _NODES = "cpu-cluster", "Standard_D4s_v3", 4
 
 
-def cluster_document(name: str = DEFAULT_CLUSTER) -> Document:
+def cluster_document() -> Document:
     """A cluster that costs nothing while nobody trains."""
     content = {
-        "$schema": "https://azuremlschemas.azureedge.net/latest/amlCompute.schema.json",
-        "name": name,
+        "$schema": f"{SCHEMAS}/amlCompute.schema.json",
+        "name": DEFAULT_CLUSTER,
         "type": "amlcompute",
         "size": _SIZE,
         "min_instances": 0,
