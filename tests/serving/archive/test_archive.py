@@ -29,7 +29,7 @@ import tifffile
 from gliomap.errors import ArchiveError, ArchiveFullError
 from gliomap.serving.archive import Archive, ArchiveReader, Case
 from gliomap.serving.archive._case import case_path
-from gliomap.serving.archive._index import CaseRow, Index
+from gliomap.serving.archive._index import CaseRow, Index, _limits
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 RAW = np.arange(12, dtype=np.uint16).reshape(3, 4)
@@ -185,15 +185,6 @@ class TestPatients:
             archive.close()
         assert len(found) == 2
 
-    def test_one_key_gives_one_pseudonym_in_all_archives_and_lies_in_none(self, tmp_path: Path) -> None:
-        found = set()
-        for number in range(2):
-            archive = Archive.open(tmp_path / str(number), key=b"of the hospital" * 3, least_free=0)
-            found.add(reader(archive).case(archive.record(CASE)).record.patient)
-            assert not (archive.folder / "pseudonym.key").exists()
-            archive.close()
-        assert len(found) == 1
-
     def test_they_are_kept_when_told_so(self, tmp_path: Path) -> None:
         archive = Archive.open(tmp_path / "cases", keep_ids=True, least_free=0)
         assert reader(archive).case(archive.record(CASE)).record.patient == "ID0018"
@@ -227,9 +218,12 @@ class TestRefused:
         with pytest.raises(ArchiveError, match="is not there"):
             reader(archive).case("20261123T091501123456-1a2b3c4d")
 
-    def test_a_database_that_is_not_there_is_named_without_its_password(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "rest", ["://who:secret@127.0.0.1:1/none", "//who:secret@127.0.0.1/none", "://who:a@b:secret@127.0.0.1/none"]
+    )
+    def test_a_database_that_is_not_there_is_named_without_its_password(self, tmp_path: Path, rest: str) -> None:
         with pytest.raises(ArchiveError, match="cannot be used") as caught:
-            Archive.open(tmp_path / "cases", database="postgresql+psycopg://who:secret@127.0.0.1:1/none")
+            Archive.open(tmp_path / "cases", database=f"postgresql+psycopg{rest}")
         assert "secret" not in str(caught.value)
         Archive.open(tmp_path / "cases", least_free=0).close()
 
@@ -410,6 +404,35 @@ class TestRepair:
             first = archive.record(CASE)
         second = archive.record(CASE)
         assert [row.id for row in reader(archive).rows()] == [second, first]
+
+    def test_a_database_that_is_slow_to_fail_is_left_alone_for_a_while(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        archive, asked = Archive.open(tmp_path / "cases", least_free=0), []
+        with monkeypatch.context() as patched:
+
+            def gone(_: Index, rows: list[CaseRow]) -> None:
+                asked.append(len(rows))
+                time.sleep(3)
+                raise ArchiveError("index", "cannot be used", "Wait.")
+
+            patched.setattr(Index, "add", gone)
+            names = [archive.record(CASE) for _ in range(3)]
+        assert asked == [1], "the others waited for nothing"
+        archive.close()
+        assert [row.id for row in reader(archive).rows()] == names[::-1]
+
+
+@pytest.mark.parametrize(
+    ("url", "limits"),
+    [
+        ("postgresql+psycopg://host/name", {"connect_timeout": 5, "tcp_user_timeout": 5000}),
+        ("postgresql+psycopg://host/name?connect_timeout=60", {"tcp_user_timeout": 5000}),
+        ("sqlite:////index.sqlite", {}),
+    ],
+)
+def test_a_server_that_has_vanished_is_not_waited_for_long(url: str, limits: dict[str, int]) -> None:
+    assert _limits(url) == limits
 
 
 WRITER = """

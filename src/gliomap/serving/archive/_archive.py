@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,12 +35,14 @@ class Archive:
     line. Whatever is missing after a kill in between (audit line, row of the index) is added when it is opened again.
     """
 
-    def __init__(self, folder: Path, index: Index, audit: AuditLog, pseudonyms: Pseudonyms | None, lock: int) -> None:
-        self.folder = folder
-        self.least_free = 0
+    def __init__(
+        self, folder: Path, index: Index, audit: AuditLog, pseudonyms: Pseudonyms | None, least_free: int, lock: int
+    ) -> None:
+        self.folder, self.least_free = folder, least_free
         self._index, self._audit, self._pseudonyms, self._lock_file = index, audit, pseudonyms, lock
         self._lock = threading.Lock()
         self._waiting: list[CaseRow] = []
+        self._index_again = 0.0
 
     @classmethod
     def open(
@@ -47,7 +50,6 @@ class Archive:
         folder: Path,
         *,
         database: str | None = None,
-        key: bytes | None = None,
         keep_ids: bool = False,
         least_free: int = 1 << 30,
     ) -> Archive:
@@ -59,10 +61,8 @@ class Archive:
             Made where it is not there; a folder with other things in it is refused.
         database
             SQLAlchemy URL of the index; None: SQLite in the folder.
-        key
-            For keyed hashes of patient identifiers; None: the one in the folder, made once.
         keep_ids
-            Keep patient identifiers as they come.
+            Keep patient identifiers as they come, not as hashes with the key in the folder, which is made once.
         least_free
             Bytes that must stay free on its disk.
 
@@ -76,9 +76,8 @@ class Archive:
         lock = _take_lock(folder)
         try:
             _remove_debris(folder)
-            pseudonyms = None if keep_ids else Pseudonyms(key) if key is not None else Pseudonyms.of_folder(folder)
-            archive = cls(folder, Index(folder, database), AuditLog(folder / AUDIT), pseudonyms, lock)
-            archive.least_free = least_free
+            pseudonyms = None if keep_ids else Pseudonyms.of_folder(folder)
+            archive = cls(folder, Index(folder, database), AuditLog(folder / AUDIT), pseudonyms, least_free, lock)
             archive._repair()
         except BaseException:
             os.close(lock)
@@ -129,16 +128,25 @@ class Archive:
     def close(self) -> None:
         """Let others open it."""
         with self._lock:
+            self._index_again = 0.0
             self._flush_index()
             self._index.close()
             self._audit.close()
             os.close(self._lock_file)
 
     def _flush_index(self) -> None:
-        """Add rows that wait. A database that is away for a while loses none: they wait, and the files have them."""
+        """Add rows that wait. A database that is away for a while loses none: they wait, and the files have them.
+
+        One that takes seconds to fail is left alone for ten times as long, since every request waits for it.
+        """
+        begun = time.monotonic()
+        if begun < self._index_again:
+            return
         try:
             self._index.add(self._waiting)
         except ArchiveError as error:
+            took = time.monotonic() - begun
+            self._index_again = begun + 11 * took if took > 1 else 0.0
             logger.error("%d cases are not in the index yet: %s", len(self._waiting), error)
             return
         self._waiting.clear()

@@ -98,11 +98,11 @@ class Index:
         # A path in the text of a URL would end at '?' and lose its '%20'.
         url = sa.URL.create("sqlite", database=str(folder / FILE)) if database is None else database
         try:
-            self._engine = sa.create_engine(url, pool_pre_ping=database is not None)
+            self._engine = sa.create_engine(url, pool_pre_ping=database is not None, connect_args=_limits(url))
             if self._engine.dialect.name == "sqlite":
                 sa.event.listen(self._engine, "connect", _set_pragmas)
             _metadata.create_all(self._engine)
-        except (sa.exc.SQLAlchemyError, ImportError) as error:
+        except (sa.exc.SQLAlchemyError, ImportError, ValueError) as error:
             raise unreachable(url, error) from error
 
     def add(self, rows: Iterable[CaseRow]) -> None:
@@ -181,13 +181,21 @@ class Index:
 
 def unreachable(url: object, error: BaseException) -> ArchiveError:
     """The error for a database that does not answer; a password in its URL is not told."""
+    told = " ".join(str(getattr(error, "orig", None) or error).split())[:200]
     try:
         shown = sa.make_url(str(url)).render_as_string(hide_password=True)
-    except sa.exc.ArgumentError:
-        shown = "the URL that was given"
-    told = " ".join(str(getattr(error, "orig", None) or error).split())[:200]
+    except (sa.exc.ArgumentError, ValueError):
+        # What these tell quotes some of it, the password too.
+        shown, told = "at the URL that was given", "it is no URL of a database"
     remedy = "Check the URL, that the server runs, and that its driver is installed (pip install 'gliomap[postgres]')."
     return ArchiveError(f"index {shown}", f"cannot be used ({told})", remedy)
+
+
+def _limits(url: sa.URL | str) -> dict[str, int]:
+    """How long a PostgreSQL server that has vanished is waited for, unless the URL says so itself; libpq waits for minutes."""
+    found = sa.make_url(url)
+    known = {"connect_timeout": 5, "tcp_user_timeout": 5000} if found.get_driver_name().startswith("psycopg") else {}
+    return {name: value for name, value in known.items() if name not in found.query}
 
 
 def _set_pragmas(connection: Any, _: object) -> None:
