@@ -136,6 +136,17 @@ def test_the_stream(client: Client, scene: Scene, expected: Labels) -> None:
     np.testing.assert_array_equal(png_labels(picture), expected)
 
 
+def test_a_stream_of_an_id_that_is_none_is_refused(client: Client, scene: Scene) -> None:
+    with pytest.raises(RequestError, match="id 'or 1&x': is not a name for references"):
+        list(client.stream([scene.raw], references="or 1&x"))
+
+
+@pytest.mark.parametrize("message", [b"", b"\x10", b"\x02\0\0\0{}", b"\x02\0\0\0[]", b"\x30\0\0\0{", b"<html>"])
+def test_what_is_no_reply_of_a_stream_is_refused(message: bytes) -> None:
+    with pytest.raises(RequestError, match="is no reply of a stream"):
+        unpack_reply(message)
+
+
 def test_a_bare_websocket(server: RunningServer, client: Client, scene: Scene, expected: Labels) -> None:
     del client
     url = server.url.replace("http", "ws")

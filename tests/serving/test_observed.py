@@ -43,6 +43,12 @@ logging.getLogger("somebody.else").warning("theirs")"""
     assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["ours", "theirs"]
 
 
+def test_a_line_break_in_a_path_begins_no_line_of_the_log(server: RunningServer) -> None:
+    assert httpx.get(f"{server.url}/nothing%0A12:00:00%20error%20forged").status_code == 404
+    (line,) = [one for one in server.logged().splitlines() if "forged" in one]
+    assert "GET /nothing%0A12%3A00%3A00%20error%20forged 404" in line
+
+
 def test_the_numbers_count_what_happened(server: RunningServer, scene: Scene) -> None:
     with server.client() as client:
         before = count(client.metrics(), 'gliomap_maps_total{kind="classify",outcome="map"}')

@@ -29,6 +29,7 @@ __all__ = [
     "problems",
     "request_id",
     "short_text",
+    "socket_access",
 ]
 
 PROBLEMS: dict[int, str] = {
@@ -66,8 +67,26 @@ def _caller(connection: HTTPConnection) -> Client:
     return client
 
 
-def _admin(connection: HTTPConnection) -> Client:
-    client = _caller(connection)
+# These two read nothing: they tell the interface's description how a key is shown. `find_client` looks at it.
+_Bearer = Annotated[object, Security(HTTPBearer(auto_error=False, description="A key, where the service has keys."))]
+_Header = Annotated[object, Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key."))]
+
+
+# Asynchronous, though they wait for nothing: FastAPI sends plain functions to a thread, which takes longer than they do.
+async def _serving(connection: HTTPConnection) -> Service:
+    return _service(connection)
+
+
+async def _request_caller(connection: HTTPConnection, bearer: _Bearer, header: _Header) -> Client:
+    del bearer, header
+    return _caller(connection)
+
+
+Serving = Annotated[Service, Depends(_serving)]
+Caller = Annotated[Client, Depends(_request_caller)]
+
+
+async def _admin(client: Caller) -> Client:
     if not client.admin:
         raise RequestError(
             f"key {client.name!r}",
@@ -78,32 +97,7 @@ def _admin(connection: HTTPConnection) -> Client:
     return client
 
 
-def _of_request(request: Request) -> Service:
-    return _service(request)
-
-
-def _of_socket(socket: WebSocket) -> Service:
-    return _service(socket)
-
-
-# These two read nothing: they tell the interface's description how a key is shown. `find_client` looks at it.
-_Bearer = Annotated[object, Security(HTTPBearer(auto_error=False, description="A key, where the service has keys."))]
-_Header = Annotated[object, Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key."))]
-
-
-def _request_caller(request: Request, bearer: _Bearer, header: _Header) -> Client:
-    del bearer, header
-    return _caller(request)
-
-
-def _request_admin(request: Request, bearer: _Bearer, header: _Header) -> Client:
-    del bearer, header
-    return _admin(request)
-
-
-Serving = Annotated[Service, Depends(_of_request)]
-Caller = Annotated[Client, Depends(_request_caller)]
-Admin = Annotated[Client, Depends(_request_admin)]
+Admin = Annotated[Client, Depends(_admin)]
 
 
 def socket_access(socket: WebSocket) -> tuple[Service, Client]:
@@ -114,7 +108,7 @@ def socket_access(socket: WebSocket) -> tuple[Service, Client]:
     RequestError
         No key, or a wrong one.
     """
-    return _of_socket(socket), _caller(socket)
+    return _service(socket), _caller(socket)
 
 
 def request_id(connection: HTTPConnection) -> str:

@@ -83,5 +83,5 @@ async def _reload(service: Service) -> None:
     try:
         async with service.exchanging:
             await asyncio.to_thread(service.exchange)
-    except GlioMapError as error:
+    except (GlioMapError, OSError) as error:
         logger.error("the new bundle is not served, the present one stays: %s", error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -31,17 +30,14 @@ async def example(
     service: Serving, _: Caller, file: Annotated[File, PathParameter(description="Which.", examples=["raw.tif"])]
 ) -> Response:
     """Noise in the shape of the served camera's frames: for trying the interface, not for looking at maps."""
-    make = partial(_made, EXAMPLES[file][1], service)
-    return Response(await asyncio.to_thread(make), media_type=EXAMPLES[file][0])
+    kind, make = EXAMPLES[file]
+    sensor = service.model.engine.sensor
+    return Response(await asyncio.to_thread(lambda: make(synthetic_frames(sensor))), media_type=kind)
 
 
 def example_of(file: File) -> dict[str, Any]:
     """How the description of a body names its example."""
     return {"synthetic": {"summary": f"Noise of the served camera: {file}", "externalValue": f"/v1/examples/{file}"}}
-
-
-def _made(make: Callable[[BenchFrames], bytes], service: Serving) -> bytes:
-    return make(synthetic_frames(service.model.engine.sensor))
 
 
 def _score(frames: BenchFrames) -> bytes:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import numpy as np
@@ -268,7 +269,8 @@ def not_opened(url: str, error: Exception) -> RequestError | MachineError:
 def stream_url(base: str, references: str, encoding: str) -> str:
     """The address of a stream."""
     scheme, _, rest = base.rstrip("/").partition("://")
-    return f"{'wss' if scheme == 'https' else 'ws'}://{rest}/v1/stream?references={references}&encoding={encoding}"
+    asked = urlencode({"references": references, "encoding": encoding})
+    return f"{'wss' if scheme == 'https' else 'ws'}://{rest}/v1/stream?{asked}"
 
 
 def binary(message: str | bytes) -> bytes:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Literal
+from urllib.parse import quote
 
 from gliomap.serving._service import Service
 
@@ -76,7 +77,9 @@ class Observer:
             "ms": round(1e3 * seconds, 1),
             "case": told["case"],
         }
-        logger.log(level, "%s %s %s in %.1f ms", method, scope["path"], told["status"], 1e3 * seconds, extra=fields)
+        # Quoted: a line break that a client hides in its path must not begin a line of the log.
+        path = quote(scope["path"])
+        logger.log(level, "%s %s %s in %.1f ms", method, path, told["status"], 1e3 * seconds, extra=fields)
 
 
 class _JsonLines(logging.Formatter):
@@ -104,11 +107,11 @@ class _TextLines(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def set_up_logging(form: Literal["text", "json"], *, level: int = logging.INFO) -> None:
-    """Let records go to stderr in one form, so that no library breaks it: ours from `level` on, theirs if they warn."""
+def set_up_logging(form: Literal["text", "json"]) -> None:
+    """Let records go to stderr in one form, so that no library breaks it: ours, and theirs if they warn."""
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonLines() if form == "json" else _TextLines())
-    for name, lowest in {"": logging.WARNING, "gliomap": level, "uvicorn.error": level}.items():
+    for name, lowest in {"": logging.WARNING, "gliomap": logging.INFO, "uvicorn.error": logging.INFO}.items():
         own = logging.getLogger(name)
         own.handlers = [handler]
         own.setLevel(lowest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-import orjson
+from pydantic import ValidationError
 
 from gliomap.errors import RequestError
 from gliomap.serving._schemas import StreamReply
@@ -28,15 +28,8 @@ def unpack_reply(message: bytes) -> tuple[StreamReply, bytes]:
     RequestError
         It is no reply of a stream.
     """
-    if len(message) < _HEAD.size or len(message) < _HEAD.size + _HEAD.unpack_from(message)[0]:
-        raise RequestError("message", "is no reply of a stream", "Check the address.", status=502)
-    end = _HEAD.size + _HEAD.unpack_from(message)[0]
-    return StreamReply.model_validate({"shape": None, **_json(message[_HEAD.size : end])}), message[end:]
-
-
-def _json(content: bytes) -> dict[str, object]:
+    end = _HEAD.size + int.from_bytes(message[: _HEAD.size], "little")
     try:
-        found = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
+        return StreamReply.model_validate_json(message[_HEAD.size : end]), message[end:]
+    except ValidationError as error:
         raise RequestError("message", "is no reply of a stream", "Check the address.", status=502) from error
-    return found if isinstance(found, dict) else {}

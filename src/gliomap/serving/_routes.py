@@ -32,7 +32,7 @@ from gliomap.serving._bodies import ROLES, FrameBytes, media_type, read_body, re
 from gliomap.serving._examples import example_of
 from gliomap.serving._metrics import CONTENT_TYPE
 from gliomap.serving._model import ServedModel
-from gliomap.serving._references import ReferencePair, check_id, pair_of_frames
+from gliomap.serving._references import ReferencePair, check_id
 from gliomap.serving._schemas import ClassifyAnswer, Health, ModelAnswer, ReferencesAnswer
 from gliomap.serving._service import Ask
 
@@ -162,8 +162,7 @@ async def put_references(
         missing = [role for role in ("white", "dark") if role not in sent]
         if missing:
             raise UsageError("request", f"has no file {' and no file '.join(missing)}", "Send both as multipart files.")
-        make = partial(pair_of_frames, exposures=exposures)
-        pair = await service.workers.run(partial(service.keep_references, id, sent, make))
+        pair = await service.workers.run(partial(service.read_references, id, sent, exposures))
         response.status_code = 201 if service.references.put(pair) else 200
     return _pair_answer(pair)
 

@@ -65,7 +65,7 @@ class StreamReply(Fields):
     sequence: int = Field(ge=1, description="Number of the frame among those received, from 1.")
     dropped: int = Field(ge=0, description="Frames that newer ones overtook since the last reply.")
     dropped_total: int = Field(ge=0)
-    shape: tuple[int, int] | None
+    shape: tuple[int, int] | None = None
     encoding: str = Field(description="What follows: 'labels' (uint8, row by row), 'png', or 'none'.")
     classified: int = Field(default=0, ge=0)
     pixels: dict[str, int] = Field(default={}, description="Class → pixels; 0 means 'not found', not 'absent'.")

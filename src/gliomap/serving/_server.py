@@ -92,7 +92,6 @@ def _config(settings: ServiceSettings, service: Service) -> uvicorn.Config:
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
             timeout_keep_alive=75,
-            limit_concurrency=None,
             **tls,
         )
         config.load()

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap import __version__
-from gliomap.captures import Finding, Frame, check_raw, inspect_shadows
+from gliomap.captures import Exposures, Finding, Frame, check_raw, inspect_shadows
 from gliomap.engine import DatedReferences, TissueMap, class_shares, invalid_counts
 from gliomap.errors import UsageError
 from gliomap.preprocessing import HyperCube, reflectance
@@ -211,10 +211,9 @@ class Service:
         if mapped.warnings:
             headers["GlioMap-Warnings"] = _header("; ".join(mapped.warnings))
         drawing = Drawing(mapped.cube, ask.palette, _origin(ask, mapped), mapped.warnings)
-        picture = base64_png(mapped.tissue, ask.palette) if form == "json" else None
         if form == "json":
-            result = self.result(ask, mapped)
-            body = dump_json(result.model_copy(update={"labels_png": picture}).model_dump(mode="json"))
+            picture = base64_png(mapped.tissue, ask.palette)
+            body = dump_json(self.result(ask, mapped).model_dump(mode="json") | {"labels_png": picture})
         elif form == "zip":
             told = self.result(ask, mapped).model_dump(mode="json", exclude={"labels_png"})
             body = packed(mapped.tissue, drawing, dump_json(told))
@@ -288,7 +287,7 @@ class Service:
         mapped.timings["archive"] = time.perf_counter() - begun
         return case
 
-    def keep_references(self, name: str, sent: Mapping[str, Sent], make: Callable[..., ReferencePair]) -> ReferencePair:
+    def read_references(self, name: str, sent: Mapping[str, Sent], exposures: Exposures | None) -> ReferencePair:
         """Read, check and prepare references; runs on a worker thread.
 
         Parameters
@@ -297,8 +296,8 @@ class Service:
             The id that clients use.
         sent
             Role (white, dark, white_dark) → what was sent.
-        make
-            Puts the pair together: name, frames, hashes, engine → pair.
+        exposures
+            Exposure times, where they differ.
 
         Raises
         ------
@@ -307,7 +306,7 @@ class Service:
         """
         engine = self.model.engine
         frames = frames_of(sent, engine.sensor)
-        return make(name, frames, {role: _hash(one) for role, one in sent.items()}, engine)
+        return pair_of_frames(name, frames, {role: _hash(one) for role, one in sent.items()}, engine, exposures)
 
     def close(self) -> None:
         """Finish what runs."""

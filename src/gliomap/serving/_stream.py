@@ -119,7 +119,7 @@ class _Stream:
 def _without_map(counts: dict[str, Any], error: BaseException, request_id: str) -> bytes:
     """The reply to a frame that cannot be classified."""
     problem = problem_of(error, request_id).model_dump(mode="json", exclude_none=True)
-    return pack_reply(StreamReply(**counts, shape=None, encoding="none", problem=problem), b"")
+    return pack_reply(StreamReply(**counts, encoding="none", problem=problem), b"")
 
 
 @router.websocket("/v1/stream")

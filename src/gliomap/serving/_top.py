@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -11,8 +11,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from gliomap.serving._client import Client
 
 __all__ = ["Activity", "Rate", "follow"]
-
-_Labels = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +79,16 @@ def follow(client: Client, every: float = 1.0) -> Iterator[Activity]:
     MachineError
         The service cannot be reached any more.
     """
-    before, at = _look(client), time.monotonic()
+    before, at = _Look(client.metrics()), time.monotonic()
     while True:
         time.sleep(every)
-        after, now = _look(client), time.monotonic()
+        after, now = _Look(client.metrics()), time.monotonic()
         yield _between(before, after, now - at)
         before, at = after, now
 
 
-class _Look(Mapping[tuple[str, _Labels], float]):
-    """All numbers of one moment: (name, labels) → value."""
+class _Look:
+    """All numbers of one moment."""
 
     def __init__(self, text: str) -> None:
         self._values = {
@@ -98,15 +96,6 @@ class _Look(Mapping[tuple[str, _Labels], float]):
             for family in text_string_to_metric_families(text)
             for sample in family.samples
         }
-
-    def __getitem__(self, key: tuple[str, _Labels]) -> float:
-        return self._values[key]
-
-    def __iter__(self) -> Iterator[tuple[str, _Labels]]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
 
     def sum(self, name: str, **wanted: str) -> float:
         """Of all samples of a name that carry these labels."""
@@ -116,10 +105,6 @@ class _Look(Mapping[tuple[str, _Labels], float]):
     def values_of(self, name: str, label: str) -> list[str]:
         """Values that a label takes, sorted."""
         return sorted({dict(has)[label] for found, has in self._values if found == name})
-
-
-def _look(client: Client) -> _Look:
-    return _Look(client.metrics())
 
 
 def _between(before: _Look, after: _Look, seconds: float) -> Activity:

@@ -13,8 +13,8 @@ __all__ = ["trace"]
 VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
-def trace(app: FastAPI) -> bool:
-    """Trace requests if OTEL_EXPORTER_OTLP_ENDPOINT is set; True where they are.
+def trace(app: FastAPI) -> None:
+    """Trace requests if OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
     Exporter, service name and sampling follow OpenTelemetry's own variables. Where `opentelemetry-instrument` has set up
     a provider already, that one is used.
@@ -25,7 +25,7 @@ def trace(app: FastAPI) -> bool:
         The variable is set, and the packages are not there.
     """
     if not os.environ.get(VARIABLE):
-        return False
+        return
     try:
         from opentelemetry import trace as telemetry
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -47,4 +47,3 @@ def trace(app: FastAPI) -> bool:
         telemetry.set_tracer_provider(provider)
     # Around any ASGI application: the instrumentation of FastAPI reads its routes, and older ones fail on newer FastAPI.
     app.add_middleware(OpenTelemetryMiddleware, excluded_urls=parse_excluded_urls("health,metrics"))
-    return True

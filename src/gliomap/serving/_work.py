@@ -29,31 +29,23 @@ class Workers:
         How many requests more are let in: their bodies are in memory while they wait.
     deadline
         Longest wait for one piece of work.
+
+    Attributes
+    ----------
+    admitted
+        Requests under way.
+    waiting
+        Pieces of work that wait or run.
+    done
+        Pieces of work that have ended since the start.
     """
 
     def __init__(self, threads: int, queue: int, deadline: timedelta) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="gliomap-worker")
         self._room = threads + queue
         self._deadline = deadline.total_seconds()
-        self._admitted = 0
-        self._waiting = 0
-        self._done_so_far = 0
+        self.admitted = self.waiting = self.done = 0
         self._large = asyncio.Semaphore(1)
-
-    @property
-    def admitted(self) -> int:
-        """Requests under way."""
-        return self._admitted
-
-    @property
-    def waiting(self) -> int:
-        """Pieces of work that wait or run."""
-        return self._waiting
-
-    @property
-    def done(self) -> int:
-        """Pieces of work that have ended since the start."""
-        return self._done_so_far
 
     @asynccontextmanager
     async def place(self, *, large: bool = False) -> AsyncIterator[None]:
@@ -69,15 +61,15 @@ class Workers:
         RequestError
             All places are taken, or the large requests before it took too long (503).
         """
-        if self._admitted >= self._room:
+        if self.admitted >= self._room:
             raise RequestError(
                 "service",
-                f"is busy with {self._admitted} requests, as many as it takes on",
+                f"is busy with {self.admitted} requests, as many as it takes on",
                 "Send it again after the time in Retry-After.",
                 status=503,
                 headers={"Retry-After": "1"},
             )
-        self._admitted += 1
+        self.admitted += 1
         try:
             if large:
                 async with self._in_time():
@@ -88,7 +80,7 @@ class Workers:
                 if large:
                     self._large.release()
         finally:
-            self._admitted -= 1
+            self.admitted -= 1
 
     async def run(self, function: Callable[[], T]) -> T:
         """Run a function on a thread and wait for it.
@@ -101,9 +93,9 @@ class Workers:
             It was not done in time (503).
         """
         future = self._pool.submit(function)
-        self._waiting += 1
+        self.waiting += 1
         loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done))
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._ended))
         async with self._in_time():
             return await asyncio.wrap_future(future)
 
@@ -121,9 +113,9 @@ class Workers:
                 headers={"Retry-After": "2"},
             ) from error
 
-    def _done(self) -> None:
-        self._waiting -= 1
-        self._done_so_far += 1
+    def _ended(self) -> None:
+        self.waiting -= 1
+        self.done += 1
 
     def close(self) -> None:
         """Wait for what runs, drop what waits."""
