@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from gliomap.errors import RunError
 from gliomap.learning import EpochRecord
-from gliomap.tracking._journal import Journal, read_journal
+from gliomap.tracking._journal import journal, read_journal
 
 
 def epoch(number: int, loss: float = 0.5) -> EpochRecord:
@@ -17,9 +14,9 @@ def epoch(number: int, loss: float = 0.5) -> EpochRecord:
 
 def test_what_is_written_is_read_at_once_and_told_on(tmp_path: Path) -> None:
     told: list[EpochRecord] = []
-    with Journal(tmp_path, told.append) as journal:
+    with journal(tmp_path, told.append) as write:
         for number in (1, 2):
-            journal(epoch(number))
+            write(epoch(number))
             assert [one.record for one in read_journal(tmp_path)] == told
     assert [one.record.epoch for one in read_journal(tmp_path)] == [1, 2]
     times = [one.time_ms for one in read_journal(tmp_path)]
@@ -27,21 +24,21 @@ def test_what_is_written_is_read_at_once_and_told_on(tmp_path: Path) -> None:
 
 
 def test_a_torn_line_costs_no_other(tmp_path: Path) -> None:
-    with Journal(tmp_path) as journal:
-        journal(epoch(1))
-        journal(epoch(2))
+    with journal(tmp_path) as write:
+        write(epoch(1))
+        write(epoch(2))
     path = tmp_path / "epochs.jsonl"
     path.write_bytes(path.read_bytes()[:-20])
     assert [one.record.epoch for one in read_journal(tmp_path)] == [1]
-    with Journal(tmp_path) as journal:
-        journal(epoch(2))
+    with journal(tmp_path) as write:
+        write(epoch(2))
     assert [one.record.epoch for one in read_journal(tmp_path)] == [1, 2]
 
 
 def test_of_an_epoch_that_was_repeated_the_first_time_counts(tmp_path: Path) -> None:
     for _ in range(2):
-        with Journal(tmp_path) as journal:
-            journal(epoch(1))
+        with journal(tmp_path) as write:
+            write(epoch(1))
     first, *more = read_journal(tmp_path)
     assert more == []
     assert first == read_journal(tmp_path)[0]
@@ -49,5 +46,3 @@ def test_of_an_epoch_that_was_repeated_the_first_time_counts(tmp_path: Path) -> 
 
 def test_without_a_journal_there_is_nothing(tmp_path: Path) -> None:
     assert read_journal(tmp_path) == ()
-    with pytest.raises(RunError, match="is not open"):
-        Journal(tmp_path)(epoch(1))

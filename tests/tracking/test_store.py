@@ -63,6 +63,7 @@ def test_no_secret_of_a_store_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told = [repr(store), store.name, without_secrets("401 for https://user:password@host (very-secret)")]
     assert not [text for text in told for secret in ("password", "abc", "very-secret") if secret in text]
     assert store.name == "https://host/path?sig=…&x=1"
+    assert without_secrets("https://user:p@ssword@host/path") == "https://host/path"
 
 
 def test_a_registry_is_found_where_one_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

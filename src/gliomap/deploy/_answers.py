@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import urllib.error
 import urllib.request
 
 __all__ = ["answers", "served_identity"]
@@ -18,7 +17,7 @@ def answers(url: str) -> bool:
     try:
         with _OPENER.open(url, timeout=5) as answer:
             return bool(answer.status == 200)
-    except (urllib.error.URLError, http.client.HTTPException, OSError):
+    except (http.client.HTTPException, OSError):
         return False
 
 

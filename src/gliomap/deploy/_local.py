@@ -153,29 +153,20 @@ def run_local(request: LocalRequest, tool: ContainerTool) -> LocalContainer:
                 f"image {image}", f"serves bundle {served[:12]}, wanted {bundle.identity[:12]}", "Build it anew."
             )
     except BaseException:
-        stop_local(request.name, tool, grace_s=1)  # it has begun nothing that could be lost
+        tool.succeeds("rm", "--force", request.name)  # it has begun nothing that could be lost
         raise
     return LocalContainer(request.name, image, url, served, made, time.monotonic() - begun)
 
 
-def stop_local(name: str, tool: ContainerTool, *, grace_s: int = GRACE_S) -> None:
-    """End a container in an orderly way, after `grace_s` seconds in any way, and remove it.
-
-    Parameters
-    ----------
-    name
-        Of the container.
-    tool
-        What runs it.
-    grace_s
-        Seconds until it is killed.
+def stop_local(name: str, tool: ContainerTool) -> None:
+    """End a container in an orderly way, after `GRACE_S` seconds in any way, and remove it.
 
     Raises
     ------
     MachineError
         The tool fails.
     """
-    tool.output("stop", "-t", str(grace_s), name)
+    tool.output("stop", "-t", str(GRACE_S), name)
     tool.output("rm", name)
 
 

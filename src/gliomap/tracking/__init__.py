@@ -29,7 +29,7 @@ from gliomap.tracking._names import (
 
 if TYPE_CHECKING:
     from gliomap.tracking._folder import finish_folder, is_held, lock_folder
-    from gliomap.tracking._journal import Journal, write_history
+    from gliomap.tracking._journal import journal, write_history
     from gliomap.tracking._mirror import Mirror, mirrored
     from gliomap.tracking._record import (
         COMMIT_VARIABLE,
@@ -91,7 +91,6 @@ __all__ = [
     "SUMMARY",
     "THESIS_COLUMNS",
     "Environment",
-    "Journal",
     "Mirror",
     "ModelRecord",
     "ModelReference",
@@ -114,6 +113,7 @@ __all__ = [
     "finish_folder",
     "is_held",
     "is_tracked",
+    "journal",
     "list_models",
     "lock_folder",
     "mirrored",
@@ -140,7 +140,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "._folder": ("finish_folder", "is_held", "lock_folder"),
-            "._journal": ("Journal", "write_history"),
+            "._journal": ("journal", "write_history"),
             "._mirror": ("Mirror", "mirrored"),
             "._record": (
                 "COMMIT_VARIABLE",

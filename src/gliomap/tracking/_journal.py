@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import IO
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,7 +21,7 @@ from gliomap.errors import RunError
 from gliomap.learning import EpochRecord, History, Observer, no_observer
 from gliomap.tracking._names import HISTORY
 
-__all__ = ["JOURNAL", "Epoch", "Journal", "milliseconds", "read_history", "read_journal", "write_history"]
+__all__ = ["JOURNAL", "Epoch", "journal", "milliseconds", "read_history", "read_journal", "write_history"]
 
 JOURNAL = "epochs.jsonl"
 
@@ -34,38 +34,23 @@ class Epoch:
     time_ms: int
 
 
-class Journal:
-    """An observer of a training that writes each epoch into the run folder, and tells another; a context manager."""
+@contextmanager
+def journal(folder: Path, then: Observer = no_observer) -> Iterator[Observer]:
+    """An observer of a training that writes each epoch into the run folder, and tells another."""
+    with (folder / JOURNAL).open("ab+") as stream:
+        # A line that an earlier process left half-written is ended.
+        if stream.tell():
+            stream.seek(-1, 2)
+            if stream.read(1) != b"\n":
+                stream.write(b"\n")
 
-    def __init__(self, folder: Path, then: Observer = no_observer) -> None:
-        self._path = folder / JOURNAL
-        self._then = then
-        self._stream: IO[bytes] | None = None
+        def write(record: EpochRecord) -> None:
+            line = json.dumps({"time_ms": time.time_ns() // 1_000_000, **asdict(record)}, allow_nan=False)
+            stream.write(line.encode() + b"\n")
+            stream.flush()
+            then(record)
 
-    def __enter__(self) -> Journal:
-        """Open the file; a line that an earlier process left half-written is ended."""
-        self._stream = self._path.open("ab+")
-        if self._stream.tell():
-            self._stream.seek(-1, 2)
-            if self._stream.read(1) != b"\n":
-                self._stream.write(b"\n")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        if self._stream is not None:
-            self._stream.close()
-
-    def __call__(self, record: EpochRecord) -> None:
-        """Write one epoch."""
-        if self._stream is None:
-            raise RunError(self._path, "is not open", "Use the journal as a context manager.")
-        line = json.dumps({"time_ms": time.time_ns() // 1_000_000, **asdict(record)}, allow_nan=False)
-        self._stream.write(line.encode() + b"\n")
-        self._stream.flush()
-        self._then(record)
+        yield write
 
 
 def read_journal(folder: Path) -> tuple[Epoch, ...]:

@@ -59,7 +59,12 @@ class _Process(Mirror):
         self._listener.start()
 
     def finish(self, folder: Path) -> None:
-        self._tell(str(folder.absolute()))
+        try:
+            if self._process.stdin is not None:
+                self._process.stdin.write(f"{folder.absolute()}\n".encode())
+                self._process.stdin.flush()
+        except BrokenPipeError:
+            logger.debug("the mirror has ended before")
 
     def end(self) -> None:
         """No more will come; wait while it goes on sending."""
@@ -84,14 +89,6 @@ class _Process(Mirror):
             last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
             self._complain(f"the mirror in MLflow ended early ({''.join(last)}); {LATER}")
         self._errors.close()
-
-    def _tell(self, line: str) -> None:
-        try:
-            if self._process.stdin is not None:
-                self._process.stdin.write(line.encode() + b"\n")
-                self._process.stdin.flush()
-        except BrokenPipeError:
-            logger.debug("the mirror has ended before")
 
     def _listen(self) -> None:
         """Its lines: signs of life, and what a person should know, said once."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,7 +211,7 @@ def promote(
     return Promotion(version, alias, before)
 
 
-def fetch_bundle(store: Store, reference: ModelReference, environ: Mapping[str, str] = os.environ) -> Path:
+def fetch_bundle(store: Store, reference: ModelReference) -> Path:
     """The folder of a registered bundle on this machine, checked against what was registered.
 
     It is kept in the user's cache (XDG_CACHE_HOME, else ~/.cache) under its identity, and fetched once.
@@ -223,8 +222,6 @@ def fetch_bundle(store: Store, reference: ModelReference, environ: Mapping[str, 
         With the registry.
     reference
         Name with version or alias.
-    environ
-        Environment variables.
 
     Raises
     ------
@@ -236,7 +233,7 @@ def fetch_bundle(store: Store, reference: ModelReference, environ: Mapping[str, 
     version = show_version(store, reference)
     if version.identity is None:
         raise BundleError(version.uri, "is no bundle of GlioMap", "Name a model that `gliomap models register` made.")
-    cache = user_folder("XDG_CACHE_HOME", ".cache", environ) / "models" / version.identity
+    cache = user_folder("XDG_CACHE_HOME", ".cache") / "models" / version.identity
     if cache.is_dir() and _is(cache, version.identity):
         return cache
     with _fetched(store, version) as bundle, atomic_folder(cache, overwrite=True) as folder:

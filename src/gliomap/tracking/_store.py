@@ -197,7 +197,7 @@ def nearest_store(asked: str | None, study: Path | None = None, environ: Mapping
 
 def without_secrets(text: str) -> str:
     """A text without passwords of URIs and without the secrets of this process's environment."""
-    text = re.sub(r"//[^/@\s]+@", "//", text)
+    text = re.sub(r"//[^/\s]+@", "//", text)
     text = re.sub(r"(?i)([?&](?:sig|token|password|key)=)[^&\s]+", r"\1…", text)
     for variable in _SECRETS:
         secret = os.environ.get(variable)

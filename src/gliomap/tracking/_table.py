@@ -14,13 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gliomap.errors import RunError
 from gliomap.tracking._names import BUNDLE, EVALUATION, FOLDS, METRICS, RECORD, RUNS, SUMMARY
-
-if TYPE_CHECKING:
-    from gliomap.evaluation import EvaluationSummary
 
 __all__ = ["THESIS_COLUMNS", "Figures", "RunRow", "find_runs", "read_row", "thesis_csv"]
 
@@ -177,10 +174,8 @@ def thesis_csv(rows: Iterable[RunRow], *, by_fold: bool = False) -> str:
     table = csv.writer(buffer, lineterminator="\r\n")
     table.writerow(THESIS_COLUMNS)
     table.writerows([_plain(cell) for cell in line] for line in lines)
-    columns = list(zip(*(line[_TEXT_COLUMNS:] for line in lines), strict=True)) or [()] * (
-        len(THESIS_COLUMNS) - _TEXT_COLUMNS
-    )
-    known = [[float(value) for value in column if isinstance(value, float)] for column in columns]
+    numbers = range(_TEXT_COLUMNS, len(THESIS_COLUMNS))
+    known = [[value for line in lines if isinstance(value := line[column], float)] for column in numbers]
     table.writerow(["Mean", "", *(_plain(statistics.fmean(values) if values else None) for values in known)])
     table.writerow(["Std", "", *(_plain(_deviation(values)) for values in known)])
     table.writerow(["Std error", "", *(_plain(_error(values)) for values in known)])
@@ -206,8 +201,9 @@ def _fold_lines(row: RunRow) -> Iterator[list[Cell]]:
     for fold in evaluation.folds:
         trained = open_run(row.path / FOLDS / fold.name).record.times
         summary = EvaluationSummary.of(fold.metrics, evaluation.classes, fold.tested, fold.times)
-        times = {**({} if trained is None else trained.model_dump()), **(_plain_summary(summary)["times"] or {})}
-        yield _cells(f"{row.name} {fold.name}", _figures(_plain_summary(summary)), times)
+        found = summary.model_dump(mode="json")
+        times = {**({} if trained is None else trained.model_dump()), **(found["times"] or {})}
+        yield _cells(f"{row.name} {fold.name}", _figures(found), times)
 
 
 def _cells(name: str, figures: Figures | None, times: Mapping[str, float]) -> list[Cell]:
@@ -272,11 +268,7 @@ def _summary(folder: Path) -> Mapping[str, Any] | None:
         return None
     from gliomap.evaluation import read_evaluation, summarise
 
-    return _plain_summary(summarise(read_evaluation(folder / EVALUATION / METRICS)))
-
-
-def _plain_summary(summary: EvaluationSummary) -> dict[str, Any]:
-    return summary.model_dump(mode="json")
+    return summarise(read_evaluation(folder / EVALUATION / METRICS)).model_dump(mode="json")
 
 
 def _read(path: Path, remedy: str) -> dict[str, Any]:

@@ -161,15 +161,14 @@ def _test_all(tests: _Tests, folder: Path, palette: str) -> EvaluationRecord:
     findings: dict[str, CaptureFinding] = {}
     records: list[FoldRecord] = []
     curves: list[str] = []
-    shown: dict[str, str] = {}
     for fold in tests:
         mine: list[Judged] = []
         for capture in tests.track(fold.split.test, f"Testing {fold.name or 'captures'}", len(fold.split.test)):
             tested = fold.test(capture)
             mine.append(tested.judged)
             findings[capture] = findings.get(capture, CaptureFinding()).with_test(tested)
-            if _shows(run, fold, capture, shown):
-                shown[capture] = fold.name
+            # Where several folds test a capture, the kept model's map is drawn.
+            if not findings[capture].pictures or fold.name == run.record.kept:
                 with fold.watch("drawing"):
                     pictures = draw_capture(fold, tested, folder, palette=palette, version=version)
                 findings[capture] = replace(findings[capture], pictures=pictures)
@@ -179,13 +178,8 @@ def _test_all(tests: _Tests, folder: Path, palette: str) -> EvaluationRecord:
     for judged in captures.values():
         save_predictions(folder, judged)
     record = evaluation_record(tests.run, tests.folds, records, captures, findings, version)
-    confusion = draw_confusion(run, tests.captures, record.pooled, run.record.classes, folder, version)
+    confusion = draw_confusion(run, tests.captures, record.pooled, folder, version)
     return record.model_copy(update={"pictures": (confusion, *curves)})
-
-
-def _shows(run: Run, fold: FoldTest, capture: str, shown: dict[str, str]) -> bool:
-    """Whether this fold's map of a capture is drawn: the kept model's, where several folds test it."""
-    return capture not in shown or fold.name == run.record.kept
 
 
 def _carry_pictures(old: Path, fresh: Path) -> int:

@@ -84,11 +84,6 @@ class FoldTest:
         roles = ("train", "validation") if self.run.history().refit else ("train",)
         return tuple(sorted({patient for role in roles for patient in self.split.patients_of(role)}))
 
-    @property
-    def overlapping(self) -> tuple[str, ...]:
-        """Patients of the test who also train or validate."""
-        return self.split.shared_patients
-
     def test(self, capture: str) -> TestedCapture:
         """Classify one capture and compare."""
         with self.watch("preparing"):

@@ -53,6 +53,11 @@ class FoldsPlan:
     seconds: float = 0.0
 
     @property
+    def trainings(self) -> Mapping[str, TrainingPlan]:
+        """All of them by name, that on all patients last."""
+        return self.plans if self.final is None else {**self.plans, FINAL: self.final}
+
+    @property
     def any(self) -> TrainingPlan:
         """Any one of them, for what all have in common."""
         return next(iter(self.plans.values()))
@@ -76,18 +81,16 @@ class FoldsPlan:
             There is none.
         """
         names = list(self.plans)
-        if fold == FINAL and self.final is not None:
-            return self.final
         if fold.isdecimal() and 1 <= int(fold) <= len(names):
             fold = names[int(fold) - 1]
-        if fold not in self.plans:
+        if fold not in self.trainings:
             last = "" if self.final is None else f", or {FINAL}"
             raise UsageError(
                 f"fold {fold!r}",
                 "is none of this training",
                 f"Choose 1 to {len(names)}, {', '.join(names)[:300]}{last}.",
             )
-        return self.plans[fold]
+        return self.trainings[fold]
 
     def study_fingerprint(self) -> str:
         """SHA-256 over names and hashes of the files that are used."""
@@ -147,12 +150,11 @@ def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
     ModelError, SensorError, TaxonomyError
         As `plan_training`.
     """
-    asked = options
-    protocol, given = asked.get("protocol", "holdout"), asked.get("split")
+    protocol, given = options.get("protocol", "holdout"), options.get("split")
     if given is None and protocol not in PROTOCOLS:
         raise UsageError(f"protocol {protocol!r}", "is not known", f"Choose one of: {', '.join(PROTOCOLS)}.")
-    held = [name for name in _HOLDING_OUT if asked.get(name)]
-    validating = asked.get("validation_patients")
+    held = [name for name in _HOLDING_OUT if options.get(name)]
+    validating = options.get("validation_patients")
     # A number of them is drawn in every fold; who is named would be tested by one of them.
     if validating and not isinstance(validating, int):
         held.append("validation_patients")
@@ -163,7 +165,7 @@ def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
             f"says itself who trains and tests; {', '.join(name.replace('_', ' ') for name in held)} cannot be named",
             "Leave these out, or use --protocol holdout.",
         )
-    ground = lay_ground(study_path, asked, track)
+    ground = lay_ground(study_path, options, track)
     if given is None:
         folds = _drawn(ground, protocol, track)
     else:

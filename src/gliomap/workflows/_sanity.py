@@ -104,7 +104,6 @@ def measure_sanity(
         notes=tuple(dict.fromkeys(bench.notes)),
         seconds=round(time.monotonic() - started, 3),
     )
-    path.parent.mkdir(exist_ok=True)
     record.save(path)
     return record
 

@@ -20,7 +20,6 @@ from gliomap.evaluation import (
     summary_line,
 )
 from gliomap.rendering import map_picture, overlay_picture, save_png
-from gliomap.taxonomy import ClassSet
 from gliomap.tracking import Run
 from gliomap.workflows._fold_test import FoldTest, TestedCapture
 
@@ -29,10 +28,9 @@ __all__ = ["MAPS", "PREDICTIONS", "draw_capture", "draw_confusion", "draw_curves
 PREDICTIONS, MAPS = "predictions", "maps"
 
 
-def save_predictions(folder: Path, judged: Judged) -> str:
-    """predictions/CAPTURE.npz; its name beside metrics.json."""
-    name = f"{PREDICTIONS}/{judged.capture}.npz"
-    with atomic_file(folder / name) as temporary:
+def save_predictions(folder: Path, judged: Judged) -> None:
+    """predictions/CAPTURE.npz."""
+    with atomic_file(folder / PREDICTIONS / f"{judged.capture}.npz") as temporary:
         np.savez_compressed(
             temporary,
             rows=judged.rows,
@@ -41,7 +39,6 @@ def save_predictions(folder: Path, judged: Judged) -> str:
             predicted=judged.predicted,
             probabilities=judged.probabilities,
         )
-    return name
 
 
 def draw_capture(fold: FoldTest, tested: TestedCapture, folder: Path, *, palette: str, version: int) -> tuple[str, ...]:
@@ -75,14 +72,12 @@ def draw_capture(fold: FoldTest, tested: TestedCapture, folder: Path, *, palette
     return tuple(pictures)
 
 
-def draw_confusion(
-    run: Run, captures: Sequence[str], pooled: Metrics, classes: ClassSet, folder: Path, version: int
-) -> str:
+def draw_confusion(run: Run, captures: Sequence[str], pooled: Metrics, folder: Path, version: int) -> str:
     """Confusion matrix of all test captures together; the file's name."""
     everything, model = together(captures), run.record.model.title
     name = picture_name(picture_stem(model, everything, run.record.protocol), version, "confusion")
     whose = f"{everything.replace('-', ' ')}{_synthetic(run, len(captures))}"
-    confusion_figure(pooled, classes, folder / name, title=f"{model} · confusion matrix · {whose}")
+    confusion_figure(pooled, run.record.classes, folder / name, title=f"{model} · confusion matrix · {whose}")
     return name
 
 
@@ -119,6 +114,6 @@ def _synthetic(run: Run, patients: int) -> str:
 
 def _trained_on(fold: FoldTest, patient: str) -> str:
     told = f"trained on {counted(len(fold.learned), 'patient')}"
-    if patient in fold.overlapping:
+    if patient in fold.split.shared_patients:
         return f"{told}, {patient} among them: these figures overstate"
     return f"{told}, without {patient}"

@@ -165,8 +165,7 @@ def _times(loading: float, preparing: float, folds: Iterable[TrainingTimes | Non
 def _given(plan: FoldsPlan, trained: Path, record: RunRecord) -> dict[str, Run]:
     """Folds that were trained elsewhere; `record` is that of the whole."""
     found: dict[str, Run] = {}
-    plans = {**plan.plans, **_final_of(plan)}
-    names = {one.split.fingerprint: name for name, one in plans.items()}
+    names = {one.split.fingerprint: name for name, one in plan.trainings.items()}
     for path in sorted(trained.rglob(RECORD)):
         run = open_run(path.parent)
         name = names.get(run.record.split_fingerprint)
@@ -174,7 +173,7 @@ def _given(plan: FoldsPlan, trained: Path, record: RunRecord) -> dict[str, Run]:
             raise RunError(
                 run.path, "is no fold of this training", "Give the options with which the folds were trained."
             )
-        wanted = record.model_copy(update={"training": plans[name].config})
+        wanted = record.model_copy(update={"training": plan.trainings[name].config})
         differing = [what for what in differences(run.record, wanted) if what not in _OF_EACH_FOLD]
         if differing:
             raise RunError(
@@ -195,10 +194,6 @@ def _gather(given: dict[str, Run], folder: Path) -> None:
                 shutil.copytree(run.path, temporary, dirs_exist_ok=True)
 
 
-def _final_of(plan: FoldsPlan) -> dict[str, TrainingPlan]:
-    return {} if plan.final is None else {FINAL: plan.final}
-
-
 def _train_all(
     plan: FoldsPlan,
     folder: Path,
@@ -207,7 +202,7 @@ def _train_all(
     track: Track,
     cache: MutableMapping[str, CachedCube],
 ) -> dict[str, Run]:
-    plans = {**plan.plans, **_final_of(plan)}
+    plans = plan.trainings
     trained = {}
     for name in track(plans, "training folds", len(plans)):
         place = folder / FOLDS / name

@@ -25,7 +25,6 @@ from gliomap.tracking import (
     RUNS,
     SAID_NOTHING,
     SPLIT,
-    Journal,
     ModelRecord,
     RunRecord,
     SensorRecord,
@@ -34,6 +33,7 @@ from gliomap.tracking import (
     TrainingTimes,
     environment,
     finish_folder,
+    journal,
     lock_folder,
     mirrored,
     read_record,
@@ -91,8 +91,8 @@ def run_training(
         record = read_record(folder)
         try:
             plan.split.save(folder / SPLIT)
-            with watch("training"), Journal(folder, observer) as journal:
-                model, history = fit_plan(plan, data, folder=folder, observer=journal, track=track)
+            with watch("training"), journal(folder, observer) as writing:
+                model, history = fit_plan(plan, data, folder=folder, observer=writing, track=track)
                 save_model(model, folder / MODEL)
             # Of a training that was resumed, earlier processes have trained some of the epochs.
             epochs = sum(one.seconds for one in (*history.epochs, *history.refit))

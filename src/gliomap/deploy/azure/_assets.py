@@ -11,7 +11,7 @@ from typing import Any
 
 from gliomap._progress import Track, silent
 from gliomap.deploy.azure._client import Connection, quiet
-from gliomap.deploy.azure._documents import Document
+from gliomap.deploy.azure._documents import SCHEMAS, Document
 from gliomap.deploy.azure._faults import NotThereError, azure_faults
 from gliomap.deploy.azure._storage import Transfer, download_files
 from gliomap.deploy.azure._study import FOLDER_OF_PART, PARTS, Inventory, read_inventory
@@ -34,7 +34,6 @@ DEFAULT_DATASTORE = "workspaceblobstore"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 _PATH = re.compile(r"azureml://(?:.*/)?datastores/([^/]+)/paths/(.+?)/?")
 _TAKEN = "A version never changes: leave out --version for the next one, or choose another --version or --name."
-_SCHEMA = "https://azuremlschemas.azureedge.net/latest/data.schema.json"
 _FINGERPRINT, _PATIENTS, _PART, _PREFIX = "gliomap-fingerprint", "gliomap-patients", "gliomap-part", "gliomap-folder"
 
 
@@ -126,7 +125,7 @@ def asset_document(
     return Document(
         "data",
         {
-            "$schema": _SCHEMA,
+            "$schema": f"{SCHEMAS}/data.schema.json",
             "name": check_name(f"{name or prefix}-{part}" if part else name or prefix),
             **({} if version is None else {"version": version}),
             "type": "uri_folder",
@@ -139,7 +138,12 @@ def asset_document(
 
 def upload_document(root: Path, prefix: str) -> Document:
     """The document with which `az ml` itself would send a study and make an asset of it."""
-    content = {"$schema": _SCHEMA, "name": prefix, "type": "uri_folder", "path": str(root.resolve())}
+    content = {
+        "$schema": f"{SCHEMAS}/data.schema.json",
+        "name": prefix,
+        "type": "uri_folder",
+        "path": str(root.resolve()),
+    }
     return Document("data", content)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from gliomap.deploy.azure._client import Connection, plain
 from gliomap.deploy.azure._computes import making
-from gliomap.deploy.azure._documents import Document
+from gliomap.deploy.azure._documents import SCHEMAS, Document
 from gliomap.deploy.azure._faults import NotThereError, UnreachedError, azure_faults
 from gliomap.deploy.azure._settings import AzureSettings
 from gliomap.errors import AzureError
@@ -100,7 +100,7 @@ def check_workspace(connection: Connection) -> Checked:
 def workspace_document(settings: AzureSettings) -> Document:
     """The workspace itself."""
     content = {
-        "$schema": "https://azuremlschemas.azureedge.net/latest/workspace.schema.json",
+        "$schema": f"{SCHEMAS}/workspace.schema.json",
         "name": settings.workspace_name,
         "resource_group": settings.resource_group,
     }

@@ -53,7 +53,7 @@ def code_folder(added: Mapping[str, bytes] | None = None) -> Path:
     digest = hashlib.sha256()
     for name, content in sorted(files.items()):
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    folder = _cache() / f"code-{digest.hexdigest()[:16]}"
+    folder = user_folder("XDG_CACHE_HOME", ".cache") / "azure" / f"code-{digest.hexdigest()[:16]}"
     if not folder.is_dir():
         # Two processes may make the same folder at once; whose it is does not matter.
         with atomic_folder(folder, overwrite=True) as made:
@@ -64,13 +64,8 @@ def code_folder(added: Mapping[str, bytes] | None = None) -> Path:
 
 def environment(kind: Literal["train", "score"]) -> dict[str, Any]:
     """The environment of a job or a deployment, of exactly the versions in our lock file, for a document."""
-    lines = (
-        resources.files("gliomap.deploy.azure")
-        .joinpath("locks", f"{kind}.txt")
-        .read_text(encoding="utf-8")
-        .splitlines()
-    )
-    pins: list[Any] = [line for line in lines if line and not line.startswith("#")]
+    lock = resources.files("gliomap.deploy.azure").joinpath("locks", f"{kind}.txt").read_text(encoding="utf-8")
+    pins: list[Any] = [line for line in lock.splitlines() if line and not line.startswith("#")]
     return {
         "image": _IMAGE,
         "conda_file": {
@@ -79,9 +74,3 @@ def environment(kind: Literal["train", "score"]) -> dict[str, Any]:
             "dependencies": [f"python={_PYTHON}", "pip", {"pip": pins}],
         },
     }
-
-
-def _cache() -> Path:
-    root = user_folder("XDG_CACHE_HOME", ".cache") / "azure"
-    root.mkdir(parents=True, exist_ok=True)
-    return root

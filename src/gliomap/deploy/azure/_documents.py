@@ -23,7 +23,9 @@ from azure.ai.ml import (
 from gliomap.deploy.azure._faults import azure_faults
 from gliomap.errors import UsageError
 
-__all__ = ["Document", "DocumentKind", "as_yaml"]
+__all__ = ["SCHEMAS", "Document", "DocumentKind", "as_yaml"]
+
+SCHEMAS = "https://azuremlschemas.azureedge.net/latest"
 
 DocumentKind = Literal[
     "workspace", "compute", "data", "environment", "job", "model", "online-endpoint", "online-deployment"

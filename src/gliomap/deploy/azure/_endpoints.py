@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from gliomap import __version__
 from gliomap.deploy.azure._code import SCORING_SCRIPT, code_folder, environment
-from gliomap.deploy.azure._documents import Document
+from gliomap.deploy.azure._documents import SCHEMAS, Document
 from gliomap.errors import UsageError
 
 __all__ = ["AUTH_MODES", "Auth", "EndpointKind", "EndpointPlan", "deployment_document", "endpoint_document"]
@@ -16,7 +16,6 @@ __all__ = ["AUTH_MODES", "Auth", "EndpointKind", "EndpointPlan", "deployment_doc
 EndpointKind = Literal["managed", "kubernetes"]
 Auth = Literal["key", "entra"]
 
-_SCHEMA = "https://azuremlschemas.azureedge.net/latest"
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]")
 AUTH_MODES = {"key": "key", "entra": "aad_token"}
 """What our words are to Azure."""
@@ -71,19 +70,18 @@ class EndpointPlan:
             raise UsageError("--compute", "belongs to --to kubernetes", "Leave it out, or add --to kubernetes.")
 
 
-def endpoint_document(plan: EndpointPlan, traffic: dict[str, int] | None = None) -> Document:
-    """The endpoint; `traffic` holds percentages of its deployments."""
+def endpoint_document(plan: EndpointPlan) -> Document:
+    """The endpoint."""
     managed = plan.kind == "managed"
     return Document(
         "online-endpoint",
         {
-            "$schema": f"{_SCHEMA}/{'managed' if managed else 'kubernetes'}OnlineEndpoint.schema.json",
+            "$schema": f"{SCHEMAS}/{'managed' if managed else 'kubernetes'}OnlineEndpoint.schema.json",
             "name": plan.endpoint,
             "auth_mode": AUTH_MODES[plan.auth],
             **({} if managed else {"compute": f"azureml:{plan.compute}"}),
             "description": "GlioMap. Research software, not a medical device.",
             "tags": {"gliomap": __version__},
-            **({"traffic": traffic} if traffic else {}),
         },
     )
 
@@ -91,20 +89,18 @@ def endpoint_document(plan: EndpointPlan, traffic: dict[str, int] | None = None)
 def deployment_document(plan: EndpointPlan) -> Document:
     """The deployment: model, scoring script, environment, machines, probes."""
     managed = plan.kind == "managed"
-    machine: dict[str, Any] = {"instance_type": plan.instance_type} if plan.instance_type else {}
-    if managed:
-        machine = {"instance_type": plan.instance_type or "Standard_DS3_v2"}
+    machine = plan.instance_type or ("Standard_DS3_v2" if managed else None)
     return Document(
         "online-deployment",
         {
-            "$schema": f"{_SCHEMA}/{'managed' if managed else 'kubernetes'}OnlineDeployment.schema.json",
+            "$schema": f"{SCHEMAS}/{'managed' if managed else 'kubernetes'}OnlineDeployment.schema.json",
             "name": plan.deployment,
             "endpoint_name": plan.endpoint,
             **({} if managed else {"type": "kubernetes"}),
             "model": plan.model,
             "code_configuration": {"code": str(code_folder()), "scoring_script": SCORING_SCRIPT},
             "environment": environment("score"),
-            **machine,
+            **({"instance_type": machine} if machine else {}),
             **({} if managed else {"resources": {"requests": {"cpu": "1", "memory": "2Gi"}}}),
             "instance_count": plan.instances,
             "app_insights_enabled": False,

@@ -20,7 +20,7 @@ from gliomap import __version__
 from gliomap._files import sha256_of
 from gliomap.deploy.azure._assets import DEFAULT_DATASTORE
 from gliomap.deploy.azure._code import UNPACK, code_folder, environment
-from gliomap.deploy.azure._documents import Document
+from gliomap.deploy.azure._documents import SCHEMAS, Document
 from gliomap.errors import UsageError
 from gliomap.learning import MODELS, PRESETS
 from gliomap.studies import PROTOCOLS, Folds
@@ -29,7 +29,6 @@ from gliomap.tracking import environment as environment_here
 
 __all__ = ["STUDY", "TRAINING", "TrainJob", "check_training", "fold_names", "job_name", "training_documents"]
 
-_SCHEMA = "https://azuremlschemas.azureedge.net/latest"
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 _MOST_HOURS = 24
 _HOLDING_OUT = ("test_patient", "test_capture", "train_capture", "validation_patient", "allow_same_patient")
@@ -165,11 +164,8 @@ def training_documents(job: TrainJob) -> tuple[Document, ...]:
     """One command job, or the sweep and then the job that puts its folds together."""
     if not job.folds:
         return (_command_job(job, job.options, {}),)
-    return _sweep(job), _command_job(job, (*job.options, "--folds-from", "${{inputs.folds}}"), _folds_input(job))
-
-
-def _folds_input(job: TrainJob) -> dict[str, Any]:
-    return {"folds": {"type": "uri_folder", "mode": "download", "path": job.address("folds")}}
+    folds = {"folds": {"type": "uri_folder", "mode": "download", "path": job.address("folds")}}
+    return _sweep(job), _command_job(job, (*job.options, "--folds-from", "${{inputs.folds}}"), folds)
 
 
 def _command_job(job: TrainJob, options: Sequence[str], inputs: Mapping[str, Any]) -> Document:
@@ -177,7 +173,7 @@ def _command_job(job: TrainJob, options: Sequence[str], inputs: Mapping[str, Any
     return Document(
         "job",
         {
-            "$schema": f"{_SCHEMA}/commandJob.schema.json",
+            "$schema": f"{SCHEMAS}/commandJob.schema.json",
             "type": "command",
             **_head(job, job.last),
             "command": _line(options, keeps_model=job.keeps_model),
@@ -195,7 +191,7 @@ def _sweep(job: TrainJob) -> Document:
     return Document(
         "job",
         {
-            "$schema": f"{_SCHEMA}/sweepJob.schema.json",
+            "$schema": f"{SCHEMAS}/sweepJob.schema.json",
             "type": "sweep",
             **_head(job, job.name),
             "sampling_algorithm": "grid",

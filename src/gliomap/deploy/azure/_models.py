@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gliomap.bundles import Bundle, open_bundle
 from gliomap.deploy.azure._client import Connection, quiet
-from gliomap.deploy.azure._documents import Document
+from gliomap.deploy.azure._documents import SCHEMAS, Document
 from gliomap.deploy.azure._faults import NotThereError, azure_faults
 from gliomap.errors import UsageError
 
@@ -38,7 +38,7 @@ def model_document(bundle: Bundle, *, path: str | None = None, name: str | None 
     return Document(
         "model",
         {
-            "$schema": "https://azuremlschemas.azureedge.net/latest/model.schema.json",
+            "$schema": f"{SCHEMAS}/model.schema.json",
             "name": name or re.sub(r"[^A-Za-z0-9_-]", "-", manifest.name),
             "type": "custom_model",
             "description": "GlioMap bundle. Research software, not a medical device.",

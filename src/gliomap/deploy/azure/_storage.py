@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -64,7 +64,6 @@ def upload_files(
     prefix: str,
     *,
     overwrite: bool = False,
-    workers: int = WORKERS,
     track: Track = silent,
 ) -> tuple[Transfer, dict[str, str]]:
     """Send files; those that are there with the same SHA-256 are skipped, so the same call goes on after a kill.
@@ -81,8 +80,6 @@ def upload_files(
         Folder in the container.
     overwrite
         Replace blobs that differ.
-    workers
-        Files at the same time.
     track
         Told of each file.
 
@@ -99,7 +96,7 @@ def upload_files(
     begun = time.perf_counter()
     there = remote_files(container, prefix)
     present = [name for name in files if name in there]
-    hashes = dict(_parallel(lambda name: (name, sha256_of(files[name])), present, workers, track, "comparing"))
+    hashes = dict(_parallel(lambda name: (name, sha256_of(files[name])), present, track, "comparing"))
     differing = [name for name in present if _hash_of(there[name]) != hashes[name]]
     changed = [name for name in differing if not _same_md5(there[name], files[name])]
     if changed and not overwrite:
@@ -115,7 +112,6 @@ def upload_files(
     for name, sha256, size in _parallel(
         lambda name: _send(container, f"{prefix}/{name}", name, files[name], overwrite=name in there),
         [*missing, *differing],
-        workers,
         track,
         "uploading",
     ):
@@ -154,7 +150,6 @@ def download_files(
     wanted: Mapping[str, str] | None = None,
     only: Callable[[str], bool] = bool,
     overwrite: bool = False,
-    workers: int = WORKERS,
     track: Track = silent,
 ) -> Transfer:
     """Fetch all blobs below a prefix; each is checked before it gets its name, and those that are there are skipped.
@@ -173,8 +168,6 @@ def download_files(
         Whether a name is meant; all are, if not given.
     overwrite
         Replace files that differ.
-    workers
-        Files at the same time.
     track
         Told of each file.
 
@@ -196,7 +189,7 @@ def download_files(
     present = [name for name, path in targets.items() if path.is_file()]
     same = {
         name
-        for name, found in _parallel(lambda one: (one, sha256_of(targets[one])), present, workers, silent, "reading")
+        for name, found in _parallel(lambda one: (one, sha256_of(targets[one])), present, silent, "reading")
         if found == known[name]
     }
     for name in present:
@@ -213,15 +206,14 @@ def download_files(
         return int(blobs[name].size)
 
     missing = [name for name in blobs if name not in same]
-    sizes = list(_parallel(fetch, missing, workers, track, "downloading"))
+    sizes = list(_parallel(fetch, missing, track, "downloading"))
     unverified = tuple(name for name in missing if known[name] is None and not blobs[name].content_settings.content_md5)
     return Transfer(len(sizes), len(same), sum(sizes), time.perf_counter() - begun, unverified)
 
 
-def _parallel(work: Callable[[T], R], items: Iterable[T], workers: int, track: Track, description: str) -> Iterator[R]:
+def _parallel(work: Callable[[T], R], things: Sequence[T], track: Track, description: str) -> Iterator[R]:
     """Results as they come; the first error, or Ctrl-C, ends what has not begun."""
-    things = list(items)
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(WORKERS) as pool:
         futures = [pool.submit(work, thing) for thing in things]
         try:
             for future in track(as_completed(futures), description, len(things)):

@@ -186,15 +186,13 @@ def confusion(record: EvaluationRecord) -> PageTable:
     rows = []
     for name, counts in zip(record.classes.names, record.pooled.confusion, strict=True):
         total = sum(counts)
-        cells = [Cell(name)]
-        for count in counts:
-            share = count / total if total else None
-            cells.append(
-                Cell(f"{count:,}", _percent(share) if share is not None else "", number=True, shade=share)
-                if total
-                else Cell("no label", number=True)
-            )
-        rows.append((*cells, _count(total)))
+        cells = [
+            Cell(f"{count:,}", _percent(count / total), number=True, shade=count / total)
+            if total
+            else Cell("no label", number=True)
+            for count in counts
+        ]
+        rows.append((Cell(name), *cells, _count(total)))
     return PageTable(
         "Confusion matrix over all test pixels: rows are the true class, columns the predicted one; below each count its"
         " share of the row, which also sets the shade.",
