@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.machine import PAUSE_S, THREADS, limit_block
+from benchmarks.machine import THREADS, limit_block
 from gliomap.bundles import Bundle
 from gliomap.learning import LabelledCube, PatchSource, TissueModel, TrainingConfig, build_model
 from gliomap.learning.export import BundleInfo, export_bundle
@@ -79,8 +79,6 @@ def against_limit(benchmark: Any) -> Measure:
         current = function
         benchmark.pedantic(function, setup=setup, rounds=ROUNDS, warmup_rounds=2)
         benchmark.extra_info["limit_s"] = float(np.median(limits))
-        benchmark.extra_info["best_limit_s"] = float(np.min(limits))
-        benchmark.extra_info["pause_s"] = PAUSE_S
 
     return measure
 

@@ -9,6 +9,7 @@ import json
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -24,6 +25,7 @@ from gliomap.engine import Engine
 from gliomap.errors import CaptureError, RequestError
 from gliomap.serving import AsyncClient, Client
 from gliomap.serving._reply import unpack_reply
+from gliomap.serving._stream import _Stream
 from gliomap.serving._thesis import thesis_picture
 from serving.servers import COMMAND, RunningServer, Scene
 
@@ -139,6 +141,15 @@ def test_the_stream(client: Client, scene: Scene, expected: Labels) -> None:
 def test_a_stream_of_an_id_that_is_none_is_refused(client: Client, scene: Scene) -> None:
     with pytest.raises(RequestError, match="id 'or 1&x': is not a name for references"):
         list(client.stream([scene.raw], references="or 1&x"))
+
+
+def test_a_frame_for_which_memory_is_lacking_does_not_end_its_stream() -> None:
+    def classify(_: object) -> None:
+        raise MemoryError
+
+    stream = _Stream(SimpleNamespace(classify=classify), "camera", "id", "or-1", "labels", "classic", None)
+    reply, body = unpack_reply(stream.reply({"sequence": 1, "dropped": 0, "dropped_total": 0}, b"", 0.0))
+    assert (reply.sequence, reply.problem["status"], body) == (1, 503, b"")
 
 
 @pytest.mark.parametrize("message", [b"", b"\x10", b"\x02\0\0\0{}", b"\x02\0\0\0[]", b"\x30\0\0\0{", b"<html>"])

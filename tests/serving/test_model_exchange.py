@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import io
 import shutil
 import signal
@@ -11,6 +13,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -18,6 +21,7 @@ import pytest
 
 from bundles.makers import small_bundle, small_sensor, window_network
 from gliomap.engine import Engine
+from gliomap.serving._app import _reload
 from serving.servers import ADMIN, COMMAND, GUARDED, KEY, RunningServer, Scene
 
 ZIP = {"Content-Type": "application/zip", "X-API-Key": ADMIN}
@@ -82,6 +86,14 @@ def test_a_bad_one_is_refused_and_the_present_one_stays(
         assert (client.model().bundle, client.model().version) == (identity, "3")
         found = client.classify(scene.raw, references=(scene.white, scene.dark))
     np.testing.assert_array_equal(found.labels, labels(own, scene))
+
+
+def test_a_disk_that_fails_while_the_bundle_is_read_anew_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    asyncio.run(_reload(SimpleNamespace(exchanging=asyncio.Lock(), exchange=fail)))
+    assert "the present one stays: [Errno 5] Input/output error" in caplog.text
 
 
 def test_without_keys_nobody_is_an_admin(server: RunningServer, other: Path) -> None:

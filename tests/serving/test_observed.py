@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from serving.servers import RunningServer, Scene, start
 
@@ -41,6 +43,19 @@ logging.getLogger("somebody.else").info("chatter")
 logging.getLogger("somebody.else").warning("theirs")"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["ours", "theirs"]
+
+
+def test_a_stream_that_is_refused_is_logged_and_counted_as_such(server: RunningServer) -> None:
+    with pytest.raises(InvalidStatus) as caught:
+        connect(f"{server.url.replace('http', 'ws')}/v1/stream?references=nobody")
+    answer = caught.value.response
+    assert answer.status_code == 404
+    (line,) = [one for one in server.logged().splitlines() if answer.headers["x-request-id"] in one]
+    assert "WEBSOCKET /v1/stream 404" in line
+    with server.client() as client:
+        assert (
+            count(client.metrics(), 'gliomap_requests_total{method="WEBSOCKET",route="/v1/stream",status="404"}') >= 1
+        )
 
 
 def test_a_line_break_in_a_path_begins_no_line_of_the_log(server: RunningServer) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import uuid
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -165,10 +164,7 @@ def _row(one: Measured) -> tuple[object, ...]:
 def _follow(ui: Ui, client: Client, every: float, count: int | None) -> None:
     from gliomap.serving import follow
 
-    _show(ui, client.url, itertools.islice(follow(client, every), count))
-
-
-def _show(ui: Ui, url: str, looks: Iterable[Activity]) -> None:
+    looks = itertools.islice(follow(client, every), count)
     if ui.as_json:
         for activity in looks:
             ui.result(asdict(activity), event=True)
@@ -177,7 +173,7 @@ def _show(ui: Ui, url: str, looks: Iterable[Activity]) -> None:
 
         with Live(console=ui.out, auto_refresh=False) as view:
             for activity in looks:
-                view.update(_screen(url, activity), refresh=True)
+                view.update(_screen(client.url, activity), refresh=True)
     else:
         for activity in looks:
             ui.text(", ".join(f"{name} {value}" for name, value in _facts(activity)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,16 +14,10 @@ from gliomap.cli._models import bundle_path
 from gliomap.cli._options import (
     BackendChoice,
     BundlePath,
-    DarkFrame,
-    ExposureTimes,
-    MsbAligned,
+    Frames,
     PaletteChoice,
-    RawFrame,
     SensorName,
     TrackingUri,
-    WhiteDarkFrame,
-    WhiteFrame,
-    parse_exposures,
 )
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
@@ -72,10 +65,7 @@ _WAYS = "Give --raw R --white W --dark D, or --cube FILE, or --study DIR --captu
 def classify(
     ui: Ui,
     bundle: BundlePath,
-    raw: RawFrame = None,
-    white: WhiteFrame = None,
-    dark: DarkFrame = None,
-    white_dark: WhiteDarkFrame = None,
+    frames: Frames,
     cube: CubeFile = None,
     study: StudyFolder = None,
     capture: CaptureName = None,
@@ -84,8 +74,6 @@ def classify(
     backend: BackendChoice = "onnxruntime",
     reduced: ReducedPrecision = False,
     max_reference_age: MaxReferenceAge = None,
-    exposures: ExposureTimes = None,
-    msb_aligned: MsbAligned = None,
     sensor: SensorName = None,
     tracking: TrackingUri = None,
 ) -> None:
@@ -105,9 +93,7 @@ def classify(
         from gliomap.sensors import get_sensor
 
         camera = get_sensor(sensor)
-    frames = (raw, white, dark)
-    only_frames = {"--white-dark": white_dark, "--exposures": exposures, "--msb-aligned": msb_aligned}
-    _refuse_misplaced(frames, cube, study, only_frames, capture)
+    source = _source(frames, cube, study, capture)
     options = ClassifyOptions(
         backend=backend,
         precision="reduced" if reduced else "f32",
@@ -116,53 +102,30 @@ def classify(
         sensor=camera,
         max_reference_age=None if max_reference_age is None else timedelta(minutes=max_reference_age),
     )
-    source = _source(frames, white_dark, cube, study, capture, exposures, msb_aligned=msb_aligned)
     done = run_classify(bundle_path(bundle, tracking, study), source, out=out, options=options, overwrite=ui.overwrite)
     _tell(ui, done)
 
 
-def _refuse_misplaced(
-    frames: tuple[Path | None, ...],
-    cube: Path | None,
-    study: Path | None,
-    only_frames: Mapping[str, object],
-    capture: str | None,
-) -> None:
-    ways = [any(path is not None for path in frames), cube is not None, study is not None]
+def _source(frames: Frames, cube: Path | None, study: Path | None, capture: str | None) -> Source:
+    from gliomap.workflows import CubeFile, StudyCapture
+
+    flags = frames.flags()
+    ways = [not {"--raw", "--white", "--dark"}.isdisjoint(flags), cube is not None, study is not None]
     if sum(ways) != 1:
         raise UsageError("classify", "nothing to classify" if not any(ways) else "more than one input", _WAYS)
-    misplaced = [flag for flag, value in only_frames.items() if value is not None and not ways[0]]
-    if misplaced:
-        raise UsageError("classify", f"{', '.join(misplaced)} belongs to --raw, --white and --dark", _WAYS)
+    if flags and not ways[0]:
+        raise UsageError("classify", f"{', '.join(flags)} belongs to --raw, --white and --dark", _WAYS)
     if capture is not None and study is None:
         raise UsageError("classify", "--capture belongs to --study", _WAYS)
-
-
-def _source(
-    frames: tuple[Path | None, Path | None, Path | None],
-    white_dark: Path | None,
-    cube: Path | None,
-    study: Path | None,
-    capture: str | None,
-    exposures: str | None,
-    *,
-    msb_aligned: bool | None,
-) -> Source:
-    from gliomap.workflows import CubeFile, FrameFiles, StudyCapture
-
     if cube is not None:
         return CubeFile(cube)
-    if study is not None:
-        if capture is None:
-            raise UsageError(
-                f"study {study}", "no capture is named", "Add --capture ID (`gliomap study check` lists them)."
-            )
-        return StudyCapture(study, capture)
-    raw, white, dark = frames
-    if raw is None or white is None or dark is None:
-        missing = [flag for flag, path in zip(("--raw", "--white", "--dark"), frames, strict=True) if path is None]
-        raise UsageError("classify", f"{', '.join(missing)} not given", _WAYS)
-    return FrameFiles(raw, white, dark, white_dark, parse_exposures(exposures), msb_aligned)
+    if study is None:
+        return frames.files("classify", _WAYS)
+    if capture is None:
+        raise UsageError(
+            f"study {study}", "no capture is named", "Add --capture ID (`gliomap study check` lists them)."
+        )
+    return StudyCapture(study, capture)
 
 
 def _tell(ui: Ui, done: Classification) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,13 +12,13 @@ from gliomap.errors import UsageError
 
 if TYPE_CHECKING:
     from gliomap.captures import Exposures
+    from gliomap.workflows import FrameFiles
 
 __all__ = [
     "BackendChoice",
     "BundlePath",
     "DarkFrame",
-    "ExposureTimes",
-    "MsbAligned",
+    "Frames",
     "NormalisationName",
     "PaletteChoice",
     "RawFrame",
@@ -25,7 +26,6 @@ __all__ = [
     "TrackingUri",
     "WhiteDarkFrame",
     "WhiteFrame",
-    "parse_exposures",
     "sensor_names",
 ]
 
@@ -74,42 +74,63 @@ WhiteDarkFrame = Annotated[
     Path | None,
     typer.Option("--white-dark", metavar="FILE", help="Dark frame taken with the white's exposure, if it differs."),
 ]
-ExposureTimes = Annotated[
-    str | None,
-    typer.Option("--exposures", metavar="RAW,WHITE,DARK", help="Exposure times in ms, where they differ: 40,12,40."),
-]
-MsbAligned = Annotated[
-    bool | None,
-    typer.Option(
-        "--msb-aligned/--lsb-aligned", help="Where the bits stand in 16; found out from the frame unless given."
-    ),
-]
 
 
-def parse_exposures(text: str | None) -> Exposures | None:
-    """Read `--exposures`: three times in ms, or four where a dark frame matches the white.
+@dataclass(frozen=True)
+class Frames:
+    """One exposure with its references."""
 
-    Raises
-    ------
-    UsageError
-        Anything else.
-    """
+    raw: RawFrame = None
+    white: WhiteFrame = None
+    dark: DarkFrame = None
+    white_dark: WhiteDarkFrame = None
+    exposures: Annotated[
+        str | None,
+        typer.Option(
+            "--exposures", metavar="RAW,WHITE,DARK", help="Exposure times in ms, where they differ: 40,12,40."
+        ),
+    ] = None
+    msb_aligned: Annotated[
+        bool | None,
+        typer.Option(
+            "--msb-aligned/--lsb-aligned", help="Where the bits stand in 16; found out from the frame unless given."
+        ),
+    ] = None
+
+    def flags(self) -> list[str]:
+        """Those that were given."""
+        given = [field.name for field in fields(self) if getattr(self, field.name) is not None]
+        return [f"--{name.replace('_', '-')}" for name in given]
+
+    def files(self, verb: str, remedy: str) -> FrameFiles:
+        """As the workflows take them.
+
+        Raises
+        ------
+        UsageError
+            One is missing, or the exposure times cannot be read.
+        """
+        from gliomap.workflows import FrameFiles
+
+        if self.raw is None or self.white is None or self.dark is None:
+            missing = [flag for flag in ("--raw", "--white", "--dark") if flag not in self.flags()]
+            raise UsageError(verb, f"{', '.join(missing)} not given", remedy)
+        times = None if self.exposures is None else _exposures(self.exposures)
+        return FrameFiles(self.raw, self.white, self.dark, self.white_dark, times, self.msb_aligned)
+
+
+def _exposures(text: str) -> Exposures:
+    """Three times in ms, or four where a dark frame matches the white."""
     from gliomap.captures import Exposures
 
-    if text is None:
-        return None
     try:
         times = [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise _bad_exposures(text) from error
+    except ValueError:
+        times = []
     if len(times) not in (3, 4):
-        raise _bad_exposures(text)
+        raise UsageError(
+            f"--exposures {text!r}",
+            "is not three times in ms (raw, white, dark)",
+            "Write them with commas between: --exposures 40,12,40 (a fourth for --white-dark).",
+        )
     return Exposures(*times)
-
-
-def _bad_exposures(text: str) -> UsageError:
-    return UsageError(
-        f"--exposures {text!r}",
-        "is not three times in ms (raw, white, dark)",
-        "Write them with commas between: --exposures 40,12,40 (a fourth for --white-dark).",
-    )

@@ -10,15 +10,9 @@ import typer
 from gliomap._text import counted
 from gliomap.cli._app import app
 from gliomap.cli._options import (
-    DarkFrame,
-    ExposureTimes,
-    MsbAligned,
+    Frames,
     NormalisationName,
-    RawFrame,
     SensorName,
-    WhiteDarkFrame,
-    WhiteFrame,
-    parse_exposures,
 )
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
@@ -57,14 +51,10 @@ _TWO_WAYS = "Give one capture (--raw R --white W --dark D --sensor NAME) or a st
 def preprocess(
     ui: Ui,
     study: StudyFolder = None,
-    raw: RawFrame = None,
-    white: WhiteFrame = None,
-    dark: DarkFrame = None,
-    white_dark: WhiteDarkFrame = None,
+    *,
+    frames: Frames,
     sensor: SensorName = None,
     out: CubeFile = None,
-    exposures: ExposureTimes = None,
-    msb_aligned: MsbAligned = None,
     normalisation: Normalisation = None,
     no_correction: NoCorrection = False,
     dry_run: DryRun = False,
@@ -76,34 +66,20 @@ def preprocess(
     filled; cubes that are there already are kept.
     """
     config = _config(normalisation, no_correction)
-    given = {
-        "--raw": raw,
-        "--white": white,
-        "--dark": dark,
-        "--white-dark": white_dark,
-        "-o": out,
-        "--exposures": exposures,
-        "--msb-aligned": msb_aligned,
-    }
-    named = [flag for flag, value in given.items() if value is not None]
+    named = [*frames.flags(), *([] if out is None else ["-o"])]
     if study is not None:
         if named:
             raise UsageError(f"preprocess {study}", f"{', '.join(named)} cannot stand beside a study folder", _TWO_WAYS)
         _fill_study(ui, study, sensor, config, dry_run=dry_run)
         return
-    if raw is None or white is None or dark is None:
-        missing = [flag for flag in ("--raw", "--white", "--dark") if given[flag] is None]
-        raise UsageError("preprocess", f"{', '.join(missing)} not given", _TWO_WAYS)
+    files = frames.files("preprocess", _TWO_WAYS)
     if sensor is None:
         raise UsageError("preprocess", "names no sensor", "Add --sensor NAME (`gliomap sensor list` shows the names).")
-    from gliomap.workflows import FrameFiles
-
-    frames = FrameFiles(raw, white, dark, white_dark, parse_exposures(exposures), msb_aligned)
-    _make_cube(ui, frames, sensor, out or Path("cube.npz"), config, dry_run=dry_run)
+    _make_cube(ui, files, sensor, out or Path("cube.npz"), config, dry_run=dry_run)
 
 
 def _make_cube(
-    ui: Ui, frames: FrameFiles, sensor: str, target: Path, config: PreprocessingConfig | None, *, dry_run: bool
+    ui: Ui, files: FrameFiles, sensor: str, target: Path, config: PreprocessingConfig | None, *, dry_run: bool
 ) -> None:
     from gliomap._files import refuse_existing, require_suffix
     from gliomap.preprocessing import preprocess_capture, save_npz
@@ -111,7 +87,7 @@ def _make_cube(
 
     require_suffix(target, "a cube", ".npz")
     refuse_existing(target, overwrite=ui.overwrite)
-    capture = frames.read(get_sensor(sensor))
+    capture = files.read(get_sensor(sensor))
     cube = preprocess_capture(capture, config)
     if not dry_run:
         save_npz(cube, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -275,15 +276,9 @@ def _no_runs(places: list[Path] | None) -> str:
 def _figures(row: RunRow) -> tuple[float | None, float | None, float | None]:
     """Overall accuracy, sensitivity and specificity for tumour."""
     found = row.figures
-    return (
-        (None, None, None)
-        if found is None
-        else (
-            found.overall_accuracy,
-            found.tumour_sensitivity,
-            found.tumour_specificity,
-        )
-    )
+    if found is None:
+        return None, None, None
+    return found.overall_accuracy, found.tumour_sensitivity, found.tumour_specificity
 
 
 def _best_first(value: float | None) -> float:
@@ -314,8 +309,6 @@ def _tested(row: RunRow) -> str:
 
 
 def _described(row: RunRow) -> dict[str, Any]:
-    from dataclasses import asdict
-
     return {
         "run": str(row.path),
         "name": row.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from gliomap._text import command_line, counted
@@ -183,8 +184,6 @@ def _patients(split: Split, role: str) -> str:
 
 def tell_models(ui: Ui) -> None:
     """What can be trained, at what cost, and where it comes from."""
-    from dataclasses import asdict
-
     from gliomap.learning import model_table
 
     rows = model_table()

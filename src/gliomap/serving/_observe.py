@@ -48,7 +48,8 @@ class Observer:
         told: dict[str, Any] = {"status": 101 if scope["type"] == "websocket" else 0, "case": None}
 
         async def observed(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            # The second is a stream that is refused before it is open.
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 told["status"] = message["status"]
                 headers = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
                 told["case"] = dict(headers).get(b"gliomap-case", b"").decode() or None

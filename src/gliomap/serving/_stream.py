@@ -79,19 +79,18 @@ class _Stream:
     palette: str
     patient: str | None
 
-    def reply(self, sequence: int, dropped: int, total: int, frame: bytes, arrived: float) -> bytes:
+    def reply(self, counts: dict[str, Any], frame: bytes, arrived: float) -> bytes:
         """Classify one frame; runs on a worker thread. What is wrong with one frame does not end the stream."""
         ask = Ask(
             "stream",
             self.client,
-            f"{self.request_id}-{sequence}",
+            f"{self.request_id}-{counts['sequence']}",
             {"raw": FrameBytes.guessed(frame)},
             self.references,
             self.patient,
             self.palette,
             started=arrived,
         )
-        counts: dict[str, Any] = {"sequence": sequence, "dropped": dropped, "dropped_total": total}
         try:
             mapped = self.service.classify(ask)
             begun = time.perf_counter()
@@ -99,7 +98,7 @@ class _Stream:
             body = labels_png(tissue, self.palette) if self.encoding == "png" else tissue.labels.tobytes()
             mapped.timings["encode"] = time.perf_counter() - begun
             case = self.service.record(ask, mapped, body)
-        except (GlioMapError, OSError) as error:
+        except (GlioMapError, OSError, MemoryError) as error:
             return _without_map(counts, error, ask.request_id)
         self.service.metrics.classified("stream", tissue, mapped.timings)
         head = StreamReply(
@@ -134,7 +133,8 @@ async def stream(
     try:
         opened = _open(socket, references, encoding, palette, patient)
     except GlioMapError as error:
-        await _refuse(socket, error)
+        # Before the stream is open: as an HTTP answer.
+        await socket.send_denial_response(problem_response(error, request_id(socket)))
         return
     # Counted before anything is waited for: of many that open at once, none may pass that is too many.
     opened.service.open_streams += 1
@@ -181,11 +181,6 @@ def _open(socket: WebSocket, references: str, encoding: str, palette: str, patie
     return _Stream(service, client.name, request_id(socket), references, kind, palette, patient)
 
 
-async def _refuse(socket: WebSocket, error: GlioMapError) -> None:
-    """Say why before the stream is open: as an HTTP answer."""
-    await socket.send_denial_response(problem_response(error, request_id(socket)))
-
-
 async def _read(socket: WebSocket, newest: _Newest, limit: int) -> None:
     try:
         while True:
@@ -205,12 +200,11 @@ async def _answer(socket: WebSocket, newest: _Newest, opened: _Stream) -> None:
     while (taken := await newest.take()) is not None:
         sequence, dropped, frame = taken
         opened.service.metrics.dropped.inc(dropped)
-        arrived = time.perf_counter()
-        work = partial(opened.reply, sequence, dropped, newest.dropped_total, frame, arrived)
+        counts = {"sequence": sequence, "dropped": dropped, "dropped_total": newest.dropped_total}
+        work = partial(opened.reply, counts, frame, time.perf_counter())
         try:
             message = await opened.service.workers.run(work)
         except RequestError as error:
-            counts = {"sequence": sequence, "dropped": dropped, "dropped_total": newest.dropped_total}
             message = _without_map(counts, error, opened.request_id)
         if opened.service.draining:
             await socket.send_bytes(message)

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     )
     from gliomap.tracking._run import Run, is_tracked, open_run, study_folder, whole_run
     from gliomap.tracking._store import (
-        NO_TRACKING,
         SAID_NONE,
         SAID_NOTHING,
         Store,
@@ -78,7 +77,6 @@ __all__ = [
     "HISTORY",
     "METRICS",
     "MODEL",
-    "NO_TRACKING",
     "RECORD",
     "REFIT_CHECKPOINT",
     "REPORT",
@@ -166,7 +164,6 @@ if not TYPE_CHECKING:
             ),
             "._run": ("Run", "is_tracked", "open_run", "study_folder", "whole_run"),
             "._store": (
-                "NO_TRACKING",
                 "SAID_NONE",
                 "SAID_NOTHING",
                 "Store",

@@ -14,7 +14,6 @@ from gliomap.errors import MissingExtraError, TrackingError, UsageError
 from gliomap.tracking._database import database_path, database_uri
 
 __all__ = [
-    "NO_TRACKING",
     "SAID_NONE",
     "SAID_NOTHING",
     "Store",
@@ -25,9 +24,6 @@ __all__ = [
     "store_of_study",
     "without_secrets",
 ]
-
-NO_TRACKING = "none"
-"""Instead of a store: do not mirror."""
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
 """Beside a study: its own store and where that keeps files."""
@@ -106,7 +102,7 @@ def find_store(asked: str | None, study: Path | None = None, environ: Mapping[st
         A store is asked for, and MLflow is not installed.
     """
     uri = asked or environ.get("MLFLOW_TRACKING_URI") or None
-    if uri == NO_TRACKING:
+    if uri == "none":
         return None
     installed = find_spec("mlflow") is not None
     if uri is None:
