@@ -111,9 +111,10 @@ def test_traces_reach_a_collector_where_one_is_named(
     address = f"http://127.0.0.1:{collector.server_port}"
     with start(bundle, env={"OTEL_EXPORTER_OTLP_ENDPOINT": address}) as server:
         httpx.get(f"{server.url}/health/ready")
-        assert httpx.post(f"{server.url}/v1/classify", files=scene.files).status_code == 200
+        assert httpx.post(f"{server.url}/v1/classify?patient=ID0018", files=scene.files).status_code == 200
     received = collector.received  # type: ignore[attr-defined]
     assert {path for path, _ in received} == {"/v1/traces"}
     sent = b"".join(content for _, content in received)
     assert b"POST /v1/classify" in sent
     assert b"/health/ready" not in sent
+    assert b"ID0018" not in sent, "traces go to others"

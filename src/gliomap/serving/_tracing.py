@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -46,4 +47,15 @@ def trace(app: FastAPI) -> None:
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         telemetry.set_tracer_provider(provider)
     # Around any ASGI application: the instrumentation of FastAPI reads its routes, and older ones fail on newer FastAPI.
-    app.add_middleware(OpenTelemetryMiddleware, excluded_urls=parse_excluded_urls("health,metrics"))
+    excluded = parse_excluded_urls("health,metrics")
+    app.add_middleware(OpenTelemetryMiddleware, excluded_urls=excluded, server_request_hook=_without_query)
+
+
+def _without_query(span: Any, scope: object) -> None:
+    """Keep out of a trace what stands behind the path of an address: it can name a patient."""
+    del scope
+    for name, value in dict(getattr(span, "attributes", None) or {}).items():
+        if name in ("http.url", "http.target", "url.full"):
+            span.set_attribute(name, str(value).partition("?")[0])
+        elif name == "url.query":
+            span.set_attribute(name, "")
