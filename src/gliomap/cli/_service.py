@@ -24,7 +24,7 @@ Url = Annotated[str, typer.Argument(metavar="URL", help="Of a service (`gliomap 
 
 @dataclass(frozen=True)
 class Access:
-    """What a service is shown of its client, and by what it is known."""
+    """How a client shows who it is, and whom it trusts."""
 
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="File with the API key. Or GLIOMAP_KEY.")
