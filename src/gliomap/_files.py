@@ -47,10 +47,16 @@ def refuse_existing(path: Path, *, overwrite: bool, mark: str | None = None) -> 
     OutputExistsError
         `path` exists, and `overwrite` is False.
     UsageError
-        `path` is no earlier result.
+        `path` is no earlier result, or '.' or '..'.
     """
     if path.exists() and not overwrite:
         raise OutputExistsError(path, "is already there", "Choose another output, or add --overwrite to replace it.")
+    if path.name in ("", ".."):
+        raise UsageError(
+            path,
+            "is the folder that the command runs in, or one above it, which cannot be replaced from inside",
+            "Run the command from outside of it, and call the folder by its name.",
+        )
     if mark is not None:
         _spare_others(path, [mark])
 

@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from gliomap._files import atomic_file, atomic_folder, put_in_place, sha256_of, user_folder, write_json, write_zip
+from gliomap._files import (
+    atomic_file,
+    atomic_folder,
+    put_in_place,
+    refuse_existing,
+    sha256_of,
+    user_folder,
+    write_json,
+    write_zip,
+)
 from gliomap.errors import MachineError, OutputExistsError, UsageError
 
 
@@ -51,6 +60,21 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Pat
         write_half()
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["result.txt"]
+
+
+@pytest.mark.parametrize("folder", [".", ".."])
+def test_the_folder_of_the_command_is_not_replaced_from_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """It cannot be renamed by that name, and whoever stands in it would stand in nothing."""
+    here = tmp_path / "result" / "deep"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    with pytest.raises(UsageError, match="from outside of it"):
+        refuse_existing(Path(folder), overwrite=True)
+    with pytest.raises(UsageError, match="from outside of it"), atomic_folder(Path(folder), overwrite=True):
+        pass
+    assert here.is_dir()
 
 
 def test_an_error_of_the_system_names_what_was_to_be_written(tmp_path: Path) -> None:

@@ -87,7 +87,9 @@ def test_a_crop_beside_the_cube_is_refused(window: tuple[int, int, int, int]) ->
     [
         ({"data": np.zeros((4, 5, 3))}, "is float64"),
         ({"data": np.zeros((4, 5), np.float32)}, "has shape"),
-        ({"mask": np.ones((5, 4), bool)}, "do not fit"),
+        ({"mask": np.ones((5, 4), bool)}, r"has mask of bool \(5, 4\) for data of"),
+        ({"mask": np.ones((4, 5), np.uint8)}, "mask of uint8"),
+        ({"reasons": np.zeros((4, 5), np.int64)}, "reasons of int64"),
         ({"wavelengths_nm": np.arange(4.0)}, "4 wavelengths for 3 bands"),
         ({"data": np.full((4, 5, 3), np.nan, np.float32)}, "NaN"),
         ({"data": np.full((4, 5, 3), np.inf, np.float32)}, "infinite"),

@@ -77,7 +77,7 @@ def test_arrays_that_do_not_fit(tmp_path: Path, cube: HyperCube) -> None:
     for changes, fault in (
         ({"cube": cube.data.astype(np.float64)}, "float64"),
         ({"cube": np.full_like(cube.data, np.nan)}, "NaN"),
-        ({"mask": cube.mask[1:]}, "do not fit"),
+        ({"mask": cube.mask[1:]}, "mask of bool"),
         ({"mask": cube.mask.astype(np.uint8)}, "mask of uint8"),
         ({"wavelengths": np.arange(2.0)}, "2 wavelengths"),
         ({"wavelengths": np.full(3, np.inf)}, "not finite"),

@@ -219,6 +219,16 @@ def test_the_width_of_a_filter_ends_where_its_measurement_does() -> None:
     assert [row.fwhm_nm for row in sensor_table(sensor)] == pytest.approx([6, 10, 100, 8], abs=0.05)
 
 
+def test_a_filter_that_sees_no_light_has_no_peak() -> None:
+    """As where the mounted band-pass filter ends before it begins."""
+    values = np.ones((4, 3))
+    values[2] = 0
+    sensor = two_by_two(responses=Responses(np.array([500.0, 550.0, 600.0]), values))
+    rows = {row.positions[0]: row for row in sensor_table(sensor)}
+    assert (rows[2].peak_nm, rows[2].fwhm_nm) == (None, None)
+    assert rows[1].fwhm_nm == 100
+
+
 def test_the_table_of_a_sensor_without_responses_says_so_and_shows_the_noise_gain() -> None:
     rows = sensor_table(get_sensor("nemesis"))
     assert all(row.peak_nm is None and row.fwhm_nm is None and row.nominal for row in rows)

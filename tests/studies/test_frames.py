@@ -10,7 +10,7 @@ import pytest
 
 from gliomap.captures import write_frame
 from gliomap.errors import CaptureError, OutputExistsError, StudyError
-from gliomap.preprocessing import PreprocessingConfig, prepare_references, preprocess
+from gliomap.preprocessing import HyperCube, PreprocessingConfig, prepare_references, preprocess
 from gliomap.sensors import MosaicSensor, get_sensor, write_sensor_toml
 from gliomap.studies import (
     CaptureSettings,
@@ -22,9 +22,12 @@ from gliomap.studies import (
     check_study,
     fill_preprocessed,
     find_crop,
+    labelled_spectra,
     open_study,
     write_capture_files,
     write_cube,
+    write_dataset,
+    write_map,
     write_study_toml,
 )
 from sensors.makers import second_shape
@@ -300,6 +303,19 @@ def test_a_place_is_not_guessed(raw_study: Study) -> None:
         find_crop(study, "ID0001C01")
     write_cube(study.root, "ID0001C01", study.full_cube("ID0001C01"))
     with pytest.raises(StudyError, match="neither a cropped cube nor labelled spectra"):
+        find_crop(study, "ID0001C01")
+
+
+@pytest.mark.parametrize("keep", ["cube", "dataset"])
+def test_without_a_spectrum_there_is_no_place(raw_study: Study, keep: str) -> None:
+    study = cropped_study(raw_study, Crop(row=3, column=5, height=7, width=6), keep=keep)
+    empty = np.zeros((7, 6, 25), np.float32)
+    if keep == "cube":
+        write_cube(study.root, "ID0001C01", HyperCube(empty, None, "", empty.any(axis=2), np.ones((7, 6), np.uint8)))
+    else:
+        write_map(study.root, "ID0001C01", np.zeros((7, 6), np.uint16))
+        write_dataset(study.root, "ID0001C01", labelled_spectra(empty, np.zeros((7, 6), np.uint16)))
+    with pytest.raises(StudyError, match="so its place cannot be found"):
         find_crop(study, "ID0001C01")
 
 

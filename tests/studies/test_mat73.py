@@ -52,6 +52,20 @@ def test_arrays_come_back_in_matlabs_axis_order_and_class(tmp_path: Path, storag
     ]
 
 
+def test_a_sparse_matrix_is_not_called_damaged(tmp_path: Path) -> None:
+    """Its class is that of its values, as of a plain array; but MATLAB writes it as a group."""
+    path = tmp_path / "sparse.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        group = file.create_group("groundTruthMap")
+        group.attrs["MATLAB_class"], group.attrs["MATLAB_sparse"] = np.bytes_("double"), np.uint64(5)
+        for part, values in (("data", [101.0, 200.0]), ("ir", [0, 3]), ("jc", [0, 1, 2])):
+            group[part] = values
+    stamp_header(path)
+    assert [variable.kind for variable in list_mat(path)] == ["sparse"]
+    with pytest.raises(StudyError, match="'groundTruthMap' is a sparse"):
+        read_mat(path, ["groundTruthMap"])
+
+
 def test_structures_cells_and_text_are_listed_and_refused(tmp_path: Path) -> None:
     path = tmp_path / "odd.mat"
     with h5py.File(path, "w", userblock_size=512) as file:

@@ -81,12 +81,13 @@ class HyperCube:
             raise CubeError(
                 "cube", f"is {self.data.dtype} {self.data.shape}", "A cube is float32 and has shape (H, W, B)."
             )
-        if self.mask.shape != self.data.shape[:2] or self.reasons.shape != self.data.shape[:2]:
-            raise CubeError(
-                "cube",
-                f"mask {self.mask.shape} or reasons {self.reasons.shape} do not fit {self.data.shape}",
-                "Give (H, W).",
-            )
+        for name, array, kind in (("mask", self.mask, "bool"), ("reasons", self.reasons, "uint8")):
+            if array.dtype != kind or array.shape != self.data.shape[:2]:
+                raise CubeError(
+                    "cube",
+                    f"has {name} of {array.dtype} {array.shape} for data of {self.data.shape}",
+                    f"Give {kind} of shape (H, W).",
+                )
         if self.wavelengths_nm is not None and self.wavelengths_nm.shape != self.data.shape[2:]:
             raise CubeError(
                 "cube", f"{self.wavelengths_nm.size} wavelengths for {self.data.shape[2]} bands", "Give one per band."

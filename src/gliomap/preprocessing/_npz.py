@@ -105,8 +105,6 @@ def _read(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
 def _cube(arrays: dict[str, npt.NDArray[Any]]) -> HyperCube:
     data, mask, reasons = (arrays[name] for name in _NEEDED)
     data = data.astype(data.dtype.newbyteorder("="), copy=False)
-    if mask.dtype != np.bool_ or reasons.dtype != np.uint8:
-        raise CubeError("cube", f"has a mask of {mask.dtype} and reasons of {reasons.dtype}", _REMEDY)
     waves = arrays.get("wavelengths", np.zeros(0))
     if waves.dtype.kind not in "fiu" or not np.isfinite(waves).all():
         raise CubeError("cube", f"has wavelengths of {waves.dtype} or not finite", _REMEDY)

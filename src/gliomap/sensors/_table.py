@@ -25,7 +25,7 @@ class BandRow:
     positions
         Mosaic positions that mainly feed it; none where there are more bands than positions.
     peak_nm, fwhm_nm
-        Of the first such position's response with the rejection filter; None where no response is known.
+        Of the first such position's response with the rejection filter; None where none is known or it sees no light.
     noise_gain
         Euclidean norm of the row of the matrix; 1 without correction.
     row_sum
@@ -51,7 +51,8 @@ def sensor_table(sensor: MosaicSensor) -> tuple[BandRow, ...]:
         peak, width = None, None
         if sensor.responses is not None and positions:
             grid, curve = sensor.responses.wavelengths_nm, sensor.responses.effective()[positions[0]]
-            peak, width = float(grid[curve.argmax()]), _full_width(grid, curve)
+            if curve.max() > 0:
+                peak, width = float(grid[curve.argmax()]), _full_width(grid, curve)
         rows.append(
             BandRow(
                 band=band,

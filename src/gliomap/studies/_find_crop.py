@@ -81,14 +81,14 @@ def _samples(study: Study, capture_id: str, shape: tuple[int, int]) -> _Samples:
     files = study.files(capture_id)
     if files.cube.exists():
         data, _ = read_cube_file(files.cube)
-        if data.shape[:2] == shape:
-            rows, columns = np.nonzero(data.any(axis=2))
+        rows, columns = np.nonzero(data.any(axis=2))
+        if data.shape[:2] == shape and rows.size:
             chosen = _spread(rows.size)
             return rows[chosen], columns[chosen], data[rows[chosen], columns[chosen]]
     if files.dataset.exists():
         spectra, codes, _ = read_dataset_arrays(files.dataset)
         columns, rows = np.nonzero(read_codes(files.map).T)
-        if codes.size == rows.size:
+        if codes.size == rows.size > 0:
             chosen = _spread(rows.size)
             return rows[chosen], columns[chosen], spectra[chosen]
     raise StudyError(

@@ -76,15 +76,12 @@ def _variable(file: Any, name: str) -> MatVariable:
     declared = item.attrs.get("MATLAB_class", b"")
     kind = declared.decode("latin-1") if isinstance(declared, bytes) else str(declared)
     if not isinstance(item, h5py.Dataset):
-        return MatVariable(name, (), kind or "struct", 0)
+        return MatVariable(name, (), "sparse" if "MATLAB_sparse" in item.attrs else kind or "struct", 0)
     if item.external or item.is_virtual:
         return MatVariable(name, (), "data in another file", 0)
-    if item.dtype.kind not in "fiu" or item.dtype.itemsize > 8:
-        return MatVariable(
-            name, tuple(item.shape or ())[::-1], kind if kind in _OTHER_KINDS else f"HDF5 {item.dtype}", 0
-        )
-    if kind in _OTHER_KINDS:
-        return MatVariable(name, tuple(item.shape or ())[::-1], kind, 0)
+    if kind in _OTHER_KINDS or item.dtype.kind not in "fiu" or item.dtype.itemsize > 8:
+        shape = tuple(item.shape or ())[::-1]
+        return MatVariable(name, shape, kind if kind in _OTHER_KINDS else f"HDF5 {item.dtype}", 0)
     shape = _shape(item)
     # A chunk is inflated whole, however little of it the array uses.
     cells = max(math.prod(shape), math.prod(item.chunks or (0,)))
