@@ -17,7 +17,7 @@ import onnx
 import pytest
 
 from bundles.makers import linear_network, small_bundle, small_manifest, small_sensor
-from gliomap.bundles import Bundle, Training, copy_bundle, open_bundle, verify_bundle, write_bundle
+from gliomap.bundles import Bundle, Training, copy_bundle, open_bundle, write_bundle
 from gliomap.errors import BundleError, OutputExistsError
 from gliomap.sensors import MosaicSensor
 
@@ -266,7 +266,7 @@ def test_another_number_of_bands_than_the_sensor_gives_is_refused(bundle: Bundle
 
 def test_another_calibration_of_the_sensor_is_refused(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="calibration"):
-        verify_bundle(bundle.path, small_sensor(offset=(0, 0)))
+        open_bundle(bundle.path, small_sensor(offset=(0, 0)))
 
 
 def test_nothing_is_replaced_unless_asked(bundle: Bundle, sensor: MosaicSensor) -> None:

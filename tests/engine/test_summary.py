@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from gliomap.engine import TissueMap, class_shares, invalid_counts
+from gliomap.engine import TissueMap, class_shares
 from gliomap.errors import TaxonomyError
-from gliomap.preprocessing import Reason
+from gliomap.preprocessing import Reason, reason_counts
 from gliomap.taxonomy import THESIS_CLASSES
 
 LABELS = np.array([[0, 1, 2, 2], [2, 0, 5, 0]], np.uint8)
@@ -42,7 +42,7 @@ def test_the_colours_are_those_of_the_palette(tissue: TissueMap) -> None:
 
 def test_what_is_not_classified_is_counted_under_each_of_its_reasons(tissue: TissueMap) -> None:
     assert Reason.SATURATED | Reason.DARK == 3
-    assert invalid_counts(tissue) == {"saturated": 2, "dark": 1, "zero_brightness": 1}
+    assert reason_counts(tissue.reasons) == {"saturated": 2, "dark": 1, "zero_brightness": 1}
 
 
 def test_of_nothing_there_is_no_share(tissue: TissueMap) -> None:

@@ -42,7 +42,7 @@ def test_a_study_has_every_file_of_the_layout(study_folder: Path) -> None:
         assert study.has_raw(capture)
         assert study.has_cube(capture)
         assert study.has_map(capture)
-        assert study.has_dataset(capture)
+        assert study.files(capture).dataset.exists()
 
 
 def test_prepared_cubes_are_those_of_the_raw_frames(study_folder: Path) -> None:

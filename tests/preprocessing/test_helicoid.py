@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gliomap.errors import CubeError
-from gliomap.preprocessing import Reason, decimate, drop_bands, helicoid_chain, minmax, moving_average
+from gliomap.preprocessing import Reason, decimate, drop_bands, helicoid_chain, moving_average
 
 WAVES = np.linspace(400, 1000, 826)
 
@@ -76,7 +76,3 @@ def test_flat_and_broken_pixels_are_masked(cube: np.ndarray) -> None:
 def test_wavelengths_must_fit(cube: np.ndarray) -> None:
     with pytest.raises(CubeError, match="825 wavelengths"):
         helicoid_chain(cube, WAVES[1:])
-
-
-def test_minmax_of_a_flat_spectrum_is_zero() -> None:
-    assert not minmax(np.full((2, 5), 0.5, np.float32)).any()

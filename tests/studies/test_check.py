@@ -260,7 +260,7 @@ def test_a_class_with_few_pixels_in_all_is_warned_of(prepared_study: StudyMaker)
 def test_the_same_image_under_two_names_is_warned_of_however_it_was_saved(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     first, second = study.labelled[:2]
-    write_cube(study.root, second, study.cube(first), compress=True)
+    write_mat(study.files(second).cube, {"preProcessedImage": study.cube(first).data}, compress=True)
     assert study.files(first).cube.read_bytes() != study.files(second).cube.read_bytes()
     assert f"duplicate: {first} and {second} (one patient) are the same image" in found(study, "warning")
 

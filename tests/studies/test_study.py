@@ -42,7 +42,7 @@ def test_captures_are_grouped_by_patient(prepared_study: StudyMaker) -> None:
     assert study.labelled == study.capture_ids
     assert study.name == "study"
     assert not study.has_raw("ID0001C01")
-    assert study.has_dataset("ID0001C01")
+    assert study.files("ID0001C01").dataset.exists()
 
 
 def test_a_path_that_no_run_could_record_is_refused(prepared_study: StudyMaker) -> None:

@@ -1,6 +1,6 @@
 """Bundles: a trained model as it travels — graphs, manifest, hashes, card. Write, open, verify."""
 
-from gliomap.bundles._bundle import ML_DOMAIN, ML_OPSET, Bundle, copy_bundle, open_bundle, verify_bundle, write_bundle
+from gliomap.bundles._bundle import ML_DOMAIN, ML_OPSET, Bundle, copy_bundle, open_bundle, write_bundle
 from gliomap.bundles._card import GROUP
 from gliomap.bundles._container import MANIFEST
 from gliomap.bundles._manifest import (
@@ -44,6 +44,5 @@ __all__ = [
     "cube_graph_record",
     "frame_graph_record",
     "open_bundle",
-    "verify_bundle",
     "write_bundle",
 ]

@@ -14,7 +14,7 @@ from gliomap.errors import BundleError
 from gliomap.preprocessing import chain_sensor
 from gliomap.sensors import MosaicSensor
 
-__all__ = ["ML_DOMAIN", "ML_OPSET", "Bundle", "copy_bundle", "open_bundle", "verify_bundle", "write_bundle"]
+__all__ = ["ML_DOMAIN", "ML_OPSET", "Bundle", "copy_bundle", "open_bundle", "write_bundle"]
 
 ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 1
 """ONNX's operators for trees; a graph without trees does not import them."""
@@ -102,11 +102,6 @@ def open_bundle(path: str | Path, sensor: MosaicSensor | None = None) -> Bundle:
     if sensor is not None:
         _check_sensor(bundle, sensor)
     return bundle
-
-
-def verify_bundle(path: str | Path, sensor: MosaicSensor | None = None) -> Manifest:
-    """Check a bundle as `open_bundle` does and return its manifest."""
-    return open_bundle(path, sensor).manifest
 
 
 def copy_bundle(path: str | Path, target: str | Path) -> Bundle:

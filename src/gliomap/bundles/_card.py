@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gliomap._text import counted
 from gliomap.bundles._manifest import Manifest, Measured
 
 __all__ = ["GROUP", "model_card"]
@@ -83,11 +84,8 @@ def _training(manifest: Manifest) -> str:
     lines = [f"Study '{training.study}', protocol '{training.protocol}', seed {training.seed}."]
     for role, patients in training.patients.items():
         if patients:
-            captures = len(training.captures.get(role, ()))
-            many, several = "s" * (len(patients) != 1), "s" * (captures != 1)
-            lines.append(
-                f"- {role}: {len(patients)} patient{many}, {captures} capture{several} ({', '.join(patients)})"
-            )
+            captures = counted(len(training.captures.get(role, ())), "capture")
+            lines.append(f"- {role}: {counted(len(patients), 'patient')}, {captures} ({', '.join(patients)})")
     for role, counts in training.labelled.items():
         told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
         lines.append(f"- labelled pixels, {role}: {told}")

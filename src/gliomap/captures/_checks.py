@@ -85,10 +85,7 @@ def check_references(
         dark fits the exposures.
     """
     findings = inspect_references(white, dark, sensor, white_dark=white_dark, exposures=exposures)
-    for finding in findings:
-        if finding.severity == "error":
-            raise ReferenceFrameError(finding.thing, finding.message, finding.remedy)
-    return findings
+    return _refused(findings, ReferenceFrameError)
 
 
 def check_raw(
@@ -111,11 +108,7 @@ def check_raw(
         A frame of another shape or type; half of it saturated, darker than the dark or brighter than the white; the
         same picture as one of them.
     """
-    findings = inspect_raw(raw, white, dark, sensor, exposures)
-    for finding in findings:
-        if finding.severity == "error":
-            raise CaptureError(finding.thing, finding.message, finding.remedy)
-    return findings
+    return _refused(inspect_raw(raw, white, dark, sensor, exposures), CaptureError)
 
 
 def inspect_references(
@@ -205,6 +198,13 @@ def inspect_raw(
             Finding("error", "raw frame", "is the same picture as a reference", "Give the raw frame of the scene.")
         )
     return tuple(findings)
+
+
+def _refused(findings: tuple[Finding, ...], kind: type[CaptureError]) -> tuple[Finding, ...]:
+    for finding in findings:
+        if finding.severity == "error":
+            raise kind(finding.thing, finding.message, finding.remedy)
+    return findings
 
 
 def _share(flags: npt.NDArray[np.bool_]) -> float:

@@ -5,7 +5,7 @@ from gliomap.engine._engine import Engine
 from gliomap.engine._map import TissueMap
 from gliomap.engine._map_files import LABELS, MAP, MAP_FILES, OVERLAY, PROBABILITIES, RESULT, npy_bytes
 from gliomap.engine._references import DatedReferences
-from gliomap.engine._summary import ClassShare, class_shares, invalid_counts
+from gliomap.engine._summary import ClassShare, class_shares
 
 __all__ = [
     "BACKENDS",
@@ -24,6 +24,5 @@ __all__ = [
     "TissueMap",
     "backend_version",
     "class_shares",
-    "invalid_counts",
     "npy_bytes",
 ]

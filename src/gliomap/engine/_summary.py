@@ -7,9 +7,8 @@ from pydantic import Field
 
 from gliomap._fields import Fields
 from gliomap.engine._map import TissueMap
-from gliomap.preprocessing import reason_counts
 
-__all__ = ["ClassShare", "class_shares", "invalid_counts"]
+__all__ = ["ClassShare", "class_shares"]
 
 
 class ClassShare(Fields):
@@ -53,8 +52,3 @@ def class_shares(tissue: TissueMap, palette: str = "classic") -> tuple[ClassShar
             )
         )
     return tuple(shares)
-
-
-def invalid_counts(tissue: TissueMap) -> dict[str, int]:
-    """Reason → pixels that are not classified for it; one pixel can have several reasons."""
-    return reason_counts(tissue.reasons)

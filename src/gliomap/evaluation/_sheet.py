@@ -151,7 +151,7 @@ def _labelled(
 def _side_by_side(left: Picture, right: Picture) -> Picture:
     """Both pictures with a white gap, each enlarged or thinned out by a whole factor to at most `WIDEST` pixels."""
     step, factor = -(-left.shape[1] // WIDEST), max(1, WIDEST // left.shape[1])
-    shown = [upscale(picture[::step, ::step], factor).astype(np.uint8) for picture in (left, right)]
+    shown = [upscale(picture[::step, ::step], factor) for picture in (left, right)]
     gap = np.full((shown[0].shape[0], GAP, 3), 255, np.uint8)
     return np.concatenate([shown[0], gap, shown[1]], axis=1)
 

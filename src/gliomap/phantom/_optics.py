@@ -12,14 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["WAVELENGTHS_NM", "Optics", "absorbers", "blood_absorption", "diffuse_reflectance", "tissue_reflectance"]
+from gliomap.phantom._fields import Floats
 
-Floats: TypeAlias = npt.NDArray[np.float32]
+__all__ = ["WAVELENGTHS_NM", "Optics", "absorbers", "blood_absorption", "diffuse_reflectance", "tissue_reflectance"]
 
 WAVELENGTHS_NM: npt.NDArray[np.float32] = np.arange(600, 1001, 5, dtype=np.float32)
 """(81,) grid of every spectrum in this room, nm."""

@@ -3,7 +3,7 @@
 from gliomap.preprocessing._chain import preprocess, preprocess_capture, reflectance
 from gliomap.preprocessing._config import Normalisation, PreprocessingConfig
 from gliomap.preprocessing._cube import HyperCube, Reason, reason_counts
-from gliomap.preprocessing._helicoid import decimate, drop_bands, helicoid_chain, minmax, moving_average
+from gliomap.preprocessing._helicoid import decimate, drop_bands, helicoid_chain, moving_average
 from gliomap.preprocessing._npz import load_npz, save_npz
 from gliomap.preprocessing._references import References, chain_sensor, prepare_references, raw_reasons
 from gliomap.preprocessing._steps import (
@@ -32,7 +32,6 @@ __all__ = [
     "helicoid_chain",
     "is_normalised",
     "load_npz",
-    "minmax",
     "mosaic_to_cube",
     "moving_average",
     "normalise",

@@ -15,7 +15,7 @@ from gliomap.errors import CubeError
 from gliomap.preprocessing._cube import HyperCube, Reason
 from gliomap.preprocessing._steps import normalised
 
-__all__ = ["decimate", "drop_bands", "helicoid_chain", "minmax", "moving_average"]
+__all__ = ["decimate", "drop_bands", "helicoid_chain", "moving_average"]
 
 _Float32 = npt.NDArray[np.float32]
 
@@ -31,13 +31,12 @@ def moving_average(data: _Float32, window: int = 5) -> _Float32:
     if window < 1 or window % 2 == 0:
         raise CubeError("moving average", f"cannot be centred with a window of {window}", "Choose an odd window.")
     bands, half = data.shape[-1], window // 2
+    padded = np.pad(data, [(0, 0)] * (data.ndim - 1) + [(half, half)])
     result = np.zeros_like(data, dtype=np.float32)
-    counts = np.zeros(bands, np.float32)
-    for shift in range(-half, half + 1):
-        to, source = _overlap(shift, bands)
-        result[..., to] += data[..., source]
-        counts[to] += 1
-    result /= counts
+    for shift in range(window):
+        result += padded[..., shift : shift + bands]
+    before = np.minimum(np.arange(bands), half)
+    result /= (before + 1 + before[::-1]).astype(np.float32)
     return result
 
 
@@ -78,11 +77,6 @@ def decimate(data: npt.NDArray[Any], bands: int = 128) -> npt.NDArray[Any]:
     return np.ascontiguousarray(data[..., kept])
 
 
-def minmax(data: _Float32, *, min_range: float = 1e-6) -> _Float32:
-    """Scale each spectrum to 0…1; flat ones become 0."""
-    return normalised(data, "minmax", min_range)[0]
-
-
 def helicoid_chain(reflectance: _Float32, wavelengths_nm: npt.NDArray[np.float64]) -> HyperCube:
     """Moving average over 5, drop the first 56 and last 126 bands, decimate to 128, min-max per pixel.
 
@@ -115,10 +109,3 @@ def helicoid_chain(reflectance: _Float32, wavelengths_nm: npt.NDArray[np.float64
     reasons[~finite] = Reason.DEFECTIVE
     mask = reasons == 0
     return HyperCube(data, decimate(drop_bands(wavelengths_nm)), "reflectance scaled to 0…1", mask, reasons)
-
-
-def _overlap(shift: int, length: int) -> tuple[slice, slice]:
-    """Slices so that target[i] meets source[i + shift]."""
-    if shift >= 0:
-        return slice(0, max(length - shift, 0)), slice(min(shift, length), length)
-    return slice(min(-shift, length), length), slice(0, max(length + shift, 0))

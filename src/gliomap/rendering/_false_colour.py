@@ -32,10 +32,10 @@ def bands_for_rgb(n_bands: int, wavelengths_nm: npt.NDArray[np.float64] | None) 
     return red, green, blue
 
 
-def synthetic_rgb(cube: HyperCube, *, percentiles: tuple[float, float] = (1.0, 99.0)) -> npt.NDArray[np.uint8]:
+def synthetic_rgb(cube: HyperCube) -> npt.NDArray[np.uint8]:
     """False-colour picture of a cube, (H, W, 3) uint8.
 
-    Each of three bands is stretched on its own between two percentiles of its valid pixels, so that a
+    Each of three bands is stretched on its own between the 1st and 99th percentile of its valid pixels, so that a
     glint does not darken the rest. Colours are not those of the eye and depend on the scene. A cube of
     reflectance (normalisation 'none') shows more than one of normalised brightness.
 
@@ -43,15 +43,13 @@ def synthetic_rgb(cube: HyperCube, *, percentiles: tuple[float, float] = (1.0, 9
     ----------
     cube
         Any units; masked pixels are black.
-    percentiles
-        Values of these percentiles, 0…100, become 0 and 255.
     """
     picture = np.zeros((*cube.mask.shape, 3), np.uint8)
     if cube.n_bands == 0 or not cube.mask.any():
         return picture
     for channel, band in enumerate(bands_for_rgb(cube.n_bands, cube.wavelengths_nm)):
         values = cube.data[:, :, band][cube.mask].astype(np.float64)
-        low, high = np.percentile(values, percentiles)
+        low, high = np.percentile(values, (1, 99))
         # One value everywhere is neither dark nor bright.
         stretched = (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
         picture[cube.mask, channel] = np.round(np.clip(stretched, 0, 1) * 255).astype(np.uint8)

@@ -84,8 +84,8 @@ def map_picture(
     factor = scale or fitting_scale(height, width)
     # A blanked map has no valid pixel, its picture has.
     bad = ~tissue.mask if tissue.blanked is None else tissue.reasons != 0
-    invalid = upscale(bad, factor).astype(bool)
-    panels = [Panel("Synthetic RGB (false colour)", hatch_where(upscale(rgb, factor).astype(np.uint8), invalid))]
+    shown = hatch_where(upscale(rgb, factor), upscale(bad, factor))
+    panels = [Panel("Synthetic RGB (false colour)", shown)]
     if truth is not None:
         given = labels_on_picture(truth, tissue.classes, rgb, palette, scale=factor)
         panels.append(Panel("Ground truth (labelled pixels)", given))
@@ -151,7 +151,7 @@ def labels_on_picture(
         (scale·H, scale·W, 3) uint8.
     """
     coloured = np.where((labels > 0)[:, :, None], colour_map(labels, classes, palette), dimmed(rgb))
-    return upscale(coloured, scale).astype(np.uint8)
+    return upscale(coloured, scale)
 
 
 def dimmed(rgb: Picture) -> Picture:
@@ -308,8 +308,8 @@ def _whole(tissue: MapLike, palette: str, scale: int) -> Picture:
     if tissue.blanked is not None:
         return blank_panel(height * scale, width * scale, tissue.blanked)
     labels = drawn_labels(tissue)
-    large = upscale(colour_map(labels, tissue.classes, palette), scale).astype(np.uint8)
-    return hatch_where(large, upscale(labels == 0, scale).astype(bool))
+    large = upscale(colour_map(labels, tissue.classes, palette), scale)
+    return hatch_where(large, upscale(labels == 0, scale))
 
 
 def _at_labels(tissue: MapLike, truth: npt.NDArray[np.integer], rgb: Picture, palette: str, scale: int) -> Picture:
@@ -319,4 +319,4 @@ def _at_labels(tissue: MapLike, truth: npt.NDArray[np.integer], rgb: Picture, pa
         return blank_panel(height * scale, width * scale, tissue.blanked)
     labels = np.where(truth > 0, drawn_labels(tissue), 0)
     large = labels_on_picture(labels, tissue.classes, rgb, palette, scale=scale)
-    return hatch_where(large, upscale((truth > 0) & (labels == 0), scale).astype(bool))
+    return hatch_where(large, upscale((truth > 0) & (labels == 0), scale))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from gliomap.errors import TaxonomyError, UsageError
-from gliomap.rendering._text import draw_lines, fit, font, line_height, text_width
+from gliomap.rendering._text import draw_lines, fit, line_height, text_width
 from gliomap.taxonomy import ClassSet
 
 __all__ = [
@@ -26,6 +26,8 @@ __all__ = [
     "overlay",
     "upscale",
 ]
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 Picture = npt.NDArray[np.uint8]
 """(H, W, 3) RGB, 0…255."""
@@ -100,7 +102,7 @@ def colour_map(labels: npt.NDArray[np.integer], classes: ClassSet, palette: str 
     return coloured
 
 
-def upscale(array: npt.NDArray[np.generic], scale: int) -> npt.NDArray[np.generic]:
+def upscale(array: npt.NDArray[_Scalar], scale: int) -> npt.NDArray[_Scalar]:
     """Repeat each pixel `scale` times along rows and columns: nearest neighbour, invents no label."""
     return array if scale == 1 else array.repeat(scale, axis=0).repeat(scale, axis=1)
 
@@ -167,13 +169,12 @@ def overlay(
     blended = luma(rgb)[:, :, None] * (1 - share[:, :, None]) + colours * share[:, :, None]
     classified = (labels > 0)[:, :, None]
     picture = np.where(classified, np.round(np.clip(blended, 0, 255)).astype(np.uint8), rgb)
-    large = upscale(picture, scale).astype(np.uint8)
-    return hatch_where(large, upscale(~tissue.mask, scale).astype(bool))
+    return hatch_where(upscale(picture, scale), upscale(~tissue.mask, scale))
 
 
 def hatch_where(picture: Picture, where: npt.NDArray[np.bool_]) -> Picture:
     """Replace pixels by the hatching."""
-    return np.where(where[:, :, None], hatch(*where.shape), picture).astype(np.uint8)
+    return np.where(where[:, :, None], hatch(*where.shape), picture)
 
 
 def blank_panel(height: int, width: int, reason: str, *, heading: str = "No map") -> Picture:
@@ -197,9 +198,6 @@ def blank_panel(height: int, width: int, reason: str, *, heading: str = "No map"
     lines, size = fit(reason, width - 2 * margin, height * 3 // 5, largest)
     total = len(head) * line_height(heading_size) + len(lines) * line_height(size)
     top = max(2, (height - total) // 2)
-    for line in head:
-        draw.text(((width - text_width(line, heading_size)) // 2, top), line, font=font(heading_size), fill=BLANK_INK)
-        top += line_height(heading_size)
-    for line in lines:
-        top = draw_lines(draw, [line], (width - text_width(line, size)) // 2, top, size, BLANK_INK)
+    for line, large in [*((line, heading_size) for line in head), *((line, size) for line in lines)]:
+        top = draw_lines(draw, [line], (width - text_width(line, large)) // 2, top, large, BLANK_INK)
     return np.asarray(image, np.uint8).copy()

@@ -58,7 +58,6 @@ def get_sensor(name_or_path: str | Path) -> MosaicSensor:
     text = str(name_or_path)
     if text in _packaged():
         return _load_packaged(text)
-    path = Path(name_or_path)
     own = _own().get(text)
     if own is not None:
         return read_sensor_toml(own)
@@ -66,8 +65,8 @@ def get_sensor(name_or_path: str | Path) -> MosaicSensor:
     if calibration:
         file, choice = calibration.groups()
         return read_imec_xml(file, correction=None if choice is None else int(choice))
-    if path.suffix.lower() == ".toml":
-        return read_sensor_toml(path)
+    if text.lower().endswith(".toml"):
+        return read_sensor_toml(text)
     raise SensorError(
         f"sensor {text!r}",
         "is neither a known name nor a .toml or .xml file",

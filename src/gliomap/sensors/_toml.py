@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gliomap._files import atomic_file
+from gliomap._files import write_text
 from gliomap.errors import SensorError
 from gliomap.sensors._read import read_limited
 from gliomap.sensors._sensor import MosaicSensor
@@ -61,14 +62,13 @@ def sensor_from_text(text: str, origin: object) -> MosaicSensor:
 
 def write_sensor_toml(sensor: MosaicSensor, path: Path | str) -> None:
     """Write a sensor with its matrix and sampled responses, atomically; reading gives the same sensor back."""
-    area = sensor.active_area
     table: dict[str, Any] = {
         "format": FORMAT,
         "name": sensor.name,
         "description": sensor.description,
         "source": sensor.source,
         "frame_shape": list(sensor.frame_shape),
-        "active_area": {"top": area.top, "left": area.left, "height": area.height, "width": area.width},
+        "active_area": asdict(sensor.active_area),
         "pattern": list(sensor.pattern),
         "bit_depth": sensor.bit_depth,
         "saturation": sensor.saturation,
@@ -93,5 +93,4 @@ def write_sensor_toml(sensor: MosaicSensor, path: Path | str) -> None:
             table["responses"]["rejection_filter"] = sensor.responses.rejection_filter.tolist()
     import tomli_w
 
-    with atomic_file(Path(path)) as temporary:
-        temporary.write_text(tomli_w.dumps(table), encoding="utf-8")
+    write_text(Path(path), tomli_w.dumps(table))

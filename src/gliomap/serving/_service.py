@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from gliomap import __version__
 from gliomap.captures import Exposures, Finding, Frame, check_raw, inspect_shadows
-from gliomap.engine import DatedReferences, TissueMap, class_shares, invalid_counts
+from gliomap.engine import DatedReferences, TissueMap, class_shares
 from gliomap.errors import UsageError
-from gliomap.preprocessing import HyperCube, reflectance
+from gliomap.preprocessing import HyperCube, reason_counts, reflectance
 from gliomap.sensors import MosaicSensor
 from gliomap.serving._answers import MEDIA_TYPES, Answer, AnswerForm, Drawing, base64_png, packed, render
 from gliomap.serving._bodies import FrameBytes, frames_of
@@ -240,7 +240,7 @@ class Service:
             classes=class_shares(tissue, ask.palette),
             classified=classified,
             not_classified=tissue.labels.size - classified,
-            invalid=invalid_counts(tissue),
+            invalid=reason_counts(tissue.reasons),
             blanked=tissue.blanked,
             warnings=mapped.warnings,
             timings_ms={stage: round(1e3 * seconds, 3) for stage, seconds in mapped.timings.items()},

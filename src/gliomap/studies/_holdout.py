@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Sequence
 
 from gliomap._progress import Track, silent
 from gliomap.errors import StudyError, UsageError
-from gliomap.preprocessing import PreprocessingConfig
 from gliomap.studies._split import Split, hash_sources
 from gliomap.studies._study import SensorLike, Study
 
@@ -23,7 +22,6 @@ def make_holdout(
     allow_same_patient: bool = False,
     *,
     sensor: SensorLike | None = None,
-    config: PreprocessingConfig | None = None,
     track: Track = silent,
 ) -> Split:
     """Hold out patients or captures for the test; the rest trains.
@@ -44,8 +42,8 @@ def make_holdout(
         Recorded, for whoever draws such patients.
     allow_same_patient
         Let a patient stand on both sides; recorded in the split.
-    sensor, config
-        As for `Study.cube`; they decide which files the fingerprint covers.
+    sensor
+        As for `Study.cube`; it decides which files the fingerprint covers.
 
     Raises
     ------
@@ -69,7 +67,7 @@ def make_holdout(
         seed=seed,
         allow_same_patient=allow_same_patient,
         patients={capture: study.patient_of(capture) for capture in used},
-        files=hash_sources(study, used, sensor, config, track),
+        files=hash_sources(study, used, sensor, track),
     )
 
 

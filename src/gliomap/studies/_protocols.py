@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from gliomap._progress import Track, silent
 from gliomap.errors import UsageError
-from gliomap.preprocessing import PreprocessingConfig
 from gliomap.studies._folds import Folds
 from gliomap.studies._pixel_parts import PixelParts
 from gliomap.studies._split import Split, hash_sources
@@ -27,10 +26,8 @@ def make_folds(
     classes_of: Mapping[str, npt.NDArray[np.int64]],
     *,
     folds: int = 5,
-    captures: Sequence[str] = (),
     seed: int = 0,
     sensor: SensorLike | None = None,
-    config: PreprocessingConfig | None = None,
     track: Track = silent,
 ) -> Folds:
     """Divide a study.
@@ -48,19 +45,17 @@ def make_folds(
         Capture → (C,) labelled pixels per class.
     folds
         How many; `lopo` has as many as there are patients.
-    captures
-        Those that take part; all labelled ones by default.
     seed
         Of all that is drawn.
-    sensor, config
-        As for `Study.cube`; they decide which files the fingerprint covers.
+    sensor
+        As for `Study.cube`; it decides which files the fingerprint covers.
 
     Raises
     ------
     UsageError
         An unknown protocol, too few patients or folds.
     """
-    used = sorted(captures or study.labelled)
+    used = study.labelled
     patients = {capture: study.patient_of(capture) for capture in used}
     groups: dict[str, list[str]] = {}
     for capture in used:
@@ -74,7 +69,7 @@ def make_folds(
         patient: np.sum([classes_of[capture] for capture in members], axis=0) for patient, members in groups.items()
     }
     assigned = makers[protocol](groups, counts, folds, seed)
-    files = hash_sources(study, used, sensor, config, track)
+    files = hash_sources(study, used, sensor, track)
     return Folds(
         protocol,
         {

@@ -19,7 +19,6 @@ from gliomap._files import sha256_of, write_json
 from gliomap._progress import Track, silent
 from gliomap._text import counted
 from gliomap.errors import LeakageError, StudyError
-from gliomap.preprocessing import PreprocessingConfig
 from gliomap.studies._duplicates import Duplicate, duplicate_files
 from gliomap.studies._layout import written_name
 from gliomap.studies._pixel_parts import PixelParts
@@ -152,19 +151,7 @@ class Split:
 
     def save(self, path: Path) -> None:
         """Write the split as JSON."""
-        content = SplitFile(
-            protocol=self.protocol,
-            train=self.train,
-            validation=self.validation,
-            test=self.test,
-            seed=self.seed,
-            allow_same_patient=self.allow_same_patient,
-            patients=dict(self.patients),
-            files=dict(self.files),
-            pixels=self.pixels,
-            fingerprint=self.fingerprint,
-        )
-        write_json(path, content.model_dump(mode="json"))
+        write_json(path, SplitFile.model_validate(self, from_attributes=True).model_dump(mode="json"))
 
     @classmethod
     def load(cls, path: Path) -> Split:
@@ -187,13 +174,7 @@ class Split:
         except ValidationError as error:
             raise StudyError(path, f"is not a split: {field_faults(error)}", "Train again to make one.") from error
         with faults_name(path):
-            split = cls(
-                **{
-                    name: getattr(kept, name)
-                    for name in SplitFile.model_fields
-                    if name not in ("format", "fingerprint")
-                }
-            )
+            split = cls(**{name: value for name, value in kept if name not in ("format", "fingerprint")})
         if split.fingerprint != kept.fingerprint:
             raise StudyError(path, "does not carry its own fingerprint: it was edited", "Train again to make one.")
         return split
@@ -244,20 +225,14 @@ class Split:
                 )
 
 
-def hash_sources(
-    study: Study,
-    captures: Iterable[str],
-    sensor: SensorLike | None = None,
-    config: PreprocessingConfig | None = None,
-    track: Track = silent,
-) -> dict[str, str]:
+def hash_sources(study: Study, captures: Iterable[str], sensor: SensorLike | None, track: Track) -> dict[str, str]:
     """SHA-256 of every file that these captures' cubes and maps are read from, and of their crops and exposures.
 
     Frames go by the names that we write, whatever their endings are here.
     """
     hashes: dict[str, str] = {}
     for capture_id in track(sorted(captures), "Hashing files"):
-        for path in study.sources(capture_id, sensor, config):
+        for path in study.sources(capture_id, sensor):
             hashes[written_name(path.relative_to(study.root)).as_posix()] = sha256_of(path)
         hashes |= _settings_of(study, capture_id)
     return hashes

@@ -15,11 +15,11 @@ from gliomap.captures import Capture, Exposures, read_capture
 from gliomap.errors import StudyError, TaxonomyError
 from gliomap.preprocessing import HyperCube, PreprocessingConfig, preprocess_capture
 from gliomap.sensors import MosaicSensor, get_sensor, sensor_file
+from gliomap.studies._align import aligned
 from gliomap.studies._arrays import (
     ClassMap,
     LabelledSpectra,
     class_map,
-    map_shape,
     read_codes,
     read_dataset,
     read_reference_pixels,
@@ -107,10 +107,6 @@ class Study:
     def has_map(self, capture_id: str) -> bool:
         """Whether a ground-truth map is there."""
         return self.files(capture_id).map.exists()
-
-    def has_dataset(self, capture_id: str) -> bool:
-        """Whether a file of labelled spectra is there."""
-        return self.files(capture_id).dataset.exists()
 
     @property
     def labelled(self) -> tuple[str, ...]:
@@ -271,18 +267,16 @@ class Study:
             return np.array_equal(chain, chain_of(self.sensor(sensor), wanted, self.capture_settings(capture_id)))
         return wanted == self.preprocessing and self._sensor_agrees(sensor)
 
-    def sources(
-        self, capture_id: str, sensor: SensorLike | None = None, config: PreprocessingConfig | None = None
-    ) -> tuple[Path, ...]:
+    def sources(self, capture_id: str, sensor: SensorLike | None = None) -> tuple[Path, ...]:
         """The files that `cube` and `codes` read: the prepared cube or the three frames, and the map where there is one.
 
         Parameters
         ----------
-        capture_id, sensor, config
+        capture_id, sensor
             As of `cube`.
         """
         files = self.files(capture_id)
-        prepared = self.is_prepared(capture_id, sensor, config)
+        prepared = self.is_prepared(capture_id, sensor)
         images = (files.cube,) if prepared else (files.raw, files.white, files.dark)
         return tuple(path for path in (*images, files.map) if path.exists())
 
@@ -380,26 +374,4 @@ class Study:
         )
 
     def _aligned(self, capture_id: str, cube: HyperCube) -> HyperCube:
-        crop = self.crop(capture_id)
-        target = map_shape(self.files(capture_id).map) if self.has_map(capture_id) else None
-        have = (cube.height, cube.width)
-        if target is None:
-            target = have if crop is None else crop.shape
-        if have == target:
-            return cube
-        sizes = f"its cube has {have[0]}×{have[1]} pixels and its map {target[0]}×{target[1]}"
-        if crop is None:
-            raise StudyError(
-                f"capture {capture_id}",
-                f"{sizes}, and no crop is known",
-                f"Write where the map lies in the cube into study.toml: [captures.{capture_id}]"
-                f" crop = {{row = …, column = …, height = {target[0]}, width = {target[1]}}}"
-                " (gliomap.studies.find_crop looks for it).",
-            )
-        if crop.shape != target or not crop.fits(have):
-            raise StudyError(
-                f"capture {capture_id}",
-                f"{sizes}, and the crop in study.toml ({crop}) does not fit them",
-                "Correct the crop.",
-            )
-        return cube.cropped(crop.row, crop.column, crop.height, crop.width)
+        return aligned(cube, self.crop(capture_id), self.files(capture_id).map, capture_id)

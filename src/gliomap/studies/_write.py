@@ -14,7 +14,14 @@ from gliomap.captures import write_frame
 from gliomap.errors import StudyError
 from gliomap.preprocessing import HyperCube
 from gliomap.studies._arrays import LabelledSpectra, labelled_spectra
-from gliomap.studies._layout import CHAIN_VARIABLE, CUBE_VARIABLE, MAP_VARIABLE, REASONS_VARIABLE, capture_files
+from gliomap.studies._layout import (
+    CHAIN_VARIABLE,
+    CUBE_VARIABLE,
+    DATASET_VARIABLES,
+    MAP_VARIABLE,
+    REASONS_VARIABLE,
+    capture_files,
+)
 from gliomap.studies._mat import write_mat
 from gliomap.studies._study import SensorLike, Study
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
@@ -49,14 +56,7 @@ def write_frames(
         write_frame(path, frame, taken_at=taken_at)
 
 
-def write_cube(
-    root: Path,
-    capture_id: str,
-    cube: HyperCube,
-    *,
-    chain: npt.NDArray[np.uint8] | None = None,
-    compress: bool = False,
-) -> None:
+def write_cube(root: Path, capture_id: str, cube: HyperCube, *, chain: npt.NDArray[np.uint8] | None = None) -> None:
     """Write the pre-processed cube of a capture as single precision, H×W×B.
 
     Beside the layout's variable the file holds `reasons` (H×W uint8, see `Reason`) and, if it is given,
@@ -72,16 +72,14 @@ def write_cube(
         Its spectra; its mask goes into `reasons`.
     chain
         (1, 32) uint8.
-    compress
-        Deflate the file.
     """
     arrays: dict[str, npt.NDArray[np.generic]] = {CUBE_VARIABLE: cube.data, REASONS_VARIABLE: cube.reasons}
     if chain is not None:
         arrays[CHAIN_VARIABLE] = chain
-    write_mat(capture_files(root, capture_id).cube, arrays, compress=compress)
+    write_mat(capture_files(root, capture_id).cube, arrays)
 
 
-def write_map(root: Path, capture_id: str, codes: npt.NDArray[np.uint16], *, compress: bool = False) -> None:
+def write_map(root: Path, capture_id: str, codes: npt.NDArray[np.uint16]) -> None:
     """Write the ground-truth map of a capture: tissue codes, H×W uint16.
 
     Parameters
@@ -92,8 +90,6 @@ def write_map(root: Path, capture_id: str, codes: npt.NDArray[np.uint16], *, com
         Such as ID0018C09.
     codes
         (H, W) uint16, 0 where nobody labelled.
-    compress
-        Deflate the file.
 
     Raises
     ------
@@ -104,10 +100,10 @@ def write_map(root: Path, capture_id: str, codes: npt.NDArray[np.uint16], *, com
         raise StudyError(
             f"map of {capture_id}", f"is {codes.dtype} of shape {codes.shape}", "A map is uint16 of shape (H, W)."
         )
-    write_mat(capture_files(root, capture_id).map, {MAP_VARIABLE: codes}, compress=compress)
+    write_mat(capture_files(root, capture_id).map, {MAP_VARIABLE: codes})
 
 
-def write_dataset(root: Path, capture_id: str, spectra: LabelledSpectra, *, compress: bool = False) -> None:
+def write_dataset(root: Path, capture_id: str, spectra: LabelledSpectra) -> None:
     """Write labelled spectra: `data` N×B double, `label` N×1 uint16, `label4Classes` N×1 uint8.
 
     Rows stand as they are given; `labelled_spectra` gives them in the layout's order.
@@ -120,15 +116,9 @@ def write_dataset(root: Path, capture_id: str, spectra: LabelledSpectra, *, comp
         Such as ID0018C09.
     spectra
         N of them.
-    compress
-        Deflate the file.
     """
-    arrays: dict[str, npt.NDArray[np.generic]] = {
-        "data": spectra.data.astype(np.float64),
-        "label": spectra.codes[:, np.newaxis],
-        "label4Classes": spectra.classes[:, np.newaxis],
-    }
-    write_mat(capture_files(root, capture_id).dataset, arrays, compress=compress)
+    columns = (spectra.data.astype(np.float64), spectra.codes[:, np.newaxis], spectra.classes[:, np.newaxis])
+    write_mat(capture_files(root, capture_id).dataset, dict(zip(DATASET_VARIABLES, columns, strict=True)))
 
 
 def write_capture_files(
@@ -138,10 +128,8 @@ def write_capture_files(
     frames: tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16], npt.NDArray[np.uint16]] | None = None,
     cube: HyperCube | None = None,
     codes: npt.NDArray[np.uint16] | None = None,
-    classes: ClassSet = THESIS_CLASSES,
     chain: npt.NDArray[np.uint8] | None = None,
     taken_at: datetime | None = None,
-    compress: bool = False,
 ) -> None:
     """Write what is given of one capture; with both cube and codes, also its labelled spectra.
 
@@ -157,23 +145,19 @@ def write_capture_files(
         Of the same height and width as `codes`.
     codes
         (H, W) uint16.
-    classes
-        For `label4Classes`.
     chain
         What the cube was made with, from `chain_of`; lets a later change of study.toml be noticed.
     taken_at
         Written into the TIFF files; without it they hold no time.
-    compress
-        Deflate the `.mat` files.
     """
     if frames is not None:
         write_frames(root, capture_id, *frames, taken_at=taken_at)
     if cube is not None:
-        write_cube(root, capture_id, cube, chain=chain, compress=compress)
+        write_cube(root, capture_id, cube, chain=chain)
     if codes is not None:
-        write_map(root, capture_id, codes, compress=compress)
+        write_map(root, capture_id, codes)
     if cube is not None and codes is not None:
-        write_dataset(root, capture_id, labelled_spectra(cube.data, codes, classes), compress=compress)
+        write_dataset(root, capture_id, labelled_spectra(cube.data, codes))
 
 
 def write_datasets(

@@ -23,11 +23,10 @@ from gliomap.engine import (
     Precision,
     TissueMap,
     class_shares,
-    invalid_counts,
     npy_bytes,
 )
 from gliomap.errors import UsageError
-from gliomap.preprocessing import HyperCube, reflectance
+from gliomap.preprocessing import HyperCube, reason_counts, reflectance
 from gliomap.rendering import Picture, map_picture, overlay_picture, save_png, synthetic_rgb
 from gliomap.sensors import MosaicSensor
 from gliomap.workflows._inputs import Loaded, Source, load_input
@@ -216,7 +215,7 @@ def _result(
         classes=class_shares(tissue, asked.palette),
         classified=classified,
         not_classified=tissue.labels.size - classified,
-        invalid=invalid_counts(tissue),
+        invalid=reason_counts(tissue.reasons),
         blanked=tissue.blanked,
         warnings=warnings,
         timings_ms={stage: round(1000 * seconds, 3) for stage, seconds in tissue.timings.items()},

@@ -1,0 +1,54 @@
+"""A cube laid over its ground-truth map: the thesis's maps are cropped by hand round the brain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gliomap.errors import StudyError
+from gliomap.preprocessing import HyperCube
+from gliomap.studies._arrays import map_shape
+from gliomap.studies._settings import Crop
+
+__all__ = ["aligned"]
+
+
+def aligned(cube: HyperCube, crop: Crop | None, ground_truth: Path, capture_id: str) -> HyperCube:
+    """The part of a cube that its map covers; without a map, the part that its crop says.
+
+    Parameters
+    ----------
+    cube
+        As large as the map already, or full-size.
+    crop
+        Where the map lies in the full-size cube; None where study.toml does not say.
+    ground_truth
+        The map's file; it need not exist.
+    capture_id
+        What messages call it.
+
+    Raises
+    ------
+    StudyError
+        Cube and map differ in size, and no crop is known or it fits neither.
+    """
+    have = (cube.height, cube.width)
+    unmapped = have if crop is None else crop.shape
+    target = map_shape(ground_truth) if ground_truth.exists() else unmapped
+    if have == target:
+        return cube
+    sizes = f"its cube has {have[0]}×{have[1]} pixels and its map {target[0]}×{target[1]}"
+    if crop is None:
+        raise StudyError(
+            f"capture {capture_id}",
+            f"{sizes}, and no crop is known",
+            f"Write where the map lies in the cube into study.toml: [captures.{capture_id}]"
+            f" crop = {{row = …, column = …, height = {target[0]}, width = {target[1]}}}"
+            " (gliomap.studies.find_crop looks for it).",
+        )
+    if crop.shape != target or not crop.fits(have):
+        raise StudyError(
+            f"capture {capture_id}",
+            f"{sizes}, and the crop in study.toml ({crop}) does not fit them",
+            "Correct the crop.",
+        )
+    return cube.cropped(crop.row, crop.column, crop.height, crop.width)
