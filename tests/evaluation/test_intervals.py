@@ -46,7 +46,7 @@ class TestIntervals:
         interval = interval_over_patients([1.0, 1.0, 1.0, 1.0, 1.0, 0.5])
         assert interval is not None
         assert interval.high == 1
-        free = interval_over_patients([1.0, 1.0, 1.0, 1.0, 1.0, 0.5], bounds=None)
+        free = interval_over_patients([1.0, 1.0, 1.0, 1.0, 1.0, 0.5], bounds=(-9, 9))
         assert free is not None
         assert free.high > 1
 

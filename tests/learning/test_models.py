@@ -118,7 +118,7 @@ def test_the_dense_form_gives_every_pixel_what_its_patch_gives(trained, make_cub
     mask = np.ones(data.shape[:2], bool)
     mask[4, 5] = False
     cube = HyperCube(data * mask[..., np.newaxis], None, "reflectance", mask, np.where(mask, 0, 1).astype(np.uint8))
-    by_patch = predict_map(model, cube, batch_size=50)
+    by_patch = predict_map(model, cube)
     logits = dense_logits(model.dense(), cube.data)
     powers = np.exp(logits - logits.max(axis=2, keepdims=True))
     dense = powers / powers.sum(axis=2, keepdims=True)

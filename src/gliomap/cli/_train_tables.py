@@ -184,15 +184,15 @@ def _patients(split: Split, role: str) -> str:
 
 def tell_models(ui: Ui) -> None:
     """What can be trained, at what cost, and where it comes from."""
-    from gliomap.learning import model_table
+    from gliomap.learning import MODELS
 
-    rows = model_table()
+    facts = ("name", "title", "description", "window", "cost", "source", "backends")
     if ui.as_json:
-        ui.result({"models": [asdict(row) for row in rows]})
+        ui.result({"models": [{fact: getattr(kind, fact) for fact in facts} for kind in MODELS.values()]})
         return
     ui.table(
         ["model", "what it is", "cost", "runs on", "source"],
-        [[row.name, row.description, row.cost, ", ".join(row.backends), row.source] for row in rows],
+        [[kind.name, kind.description, kind.cost, ", ".join(kind.backends), kind.source] for kind in MODELS.values()],
         title="Models",
         numbers="     ",
     )

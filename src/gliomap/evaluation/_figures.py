@@ -79,9 +79,7 @@ def learning_curves(history: History, path: Path, *, title: str = "Learning curv
     save_figure(figure, path)
 
 
-def confusion_figure(
-    result: Metrics, classes: ClassSet, path: Path, *, title: str = "Confusion matrix", subtitle: str | None = None
-) -> None:
+def confusion_figure(result: Metrics, classes: ClassSet, path: Path, *, title: str = "Confusion matrix") -> None:
     """Draw the confusion matrix as shares of each true class and as pixels, into a PNG.
 
     One hue from light to dark with the numbers written in: readable in print and to the colour-blind.
@@ -95,8 +93,8 @@ def confusion_figure(
         What was told apart.
     path
         An existing file is replaced.
-    title, subtitle
-        Above the picture.
+    title
+        Above the picture, and under it the figures that matter most.
 
     Raises
     ------
@@ -109,9 +107,7 @@ def confusion_figure(
         )
     count = len(classes)
     side = max(3.0, 0.62 * count + 0.6)
-    figure = new_figure(
-        2 * side + 2.2, side + 1.5, title, summary_line(result, classes) if subtitle is None else subtitle
-    )
+    figure = new_figure(2 * side + 2.2, side + 1.5, title, summary_line(result, classes))
     left, right = figure.subplots(1, 2)
     table = np.array(result.confusion, np.float64)
     rows = table.sum(axis=1, keepdims=True)

@@ -49,7 +49,7 @@ class Interval:
 
 
 def interval_over_patients(
-    values: Sequence[float | None], *, bounds: tuple[float, float] | None = SHARE, seed: int = 0
+    values: Sequence[float | None], *, bounds: tuple[float, float] = SHARE, seed: int = 0
 ) -> Interval | None:
     """Mean over patients and its 95 % interval; None where no patient has a value.
 
@@ -62,7 +62,7 @@ def interval_over_patients(
     values
         One per patient, None where not defined.
     bounds
-        Between which such values lie; an interval does not reach beyond. None for no bounds.
+        Between which such values lie; an interval does not reach beyond.
     seed
         Of the bootstrap.
     """
@@ -74,8 +74,7 @@ def interval_over_patients(
         return Interval(mean, None, None, count, "values", tuple(np.sort(known).tolist()))
     method: Literal["bootstrap", "t"] = "t" if count < LEAST_BOOTSTRAP else "bootstrap"
     low, high = _student(known) if method == "t" else _bootstrap(known, seed)
-    least, most = bounds or (-np.inf, np.inf)
-    return Interval(mean, float(max(low, least)), float(min(high, most)), count, method)
+    return Interval(mean, float(max(low, bounds[0])), float(min(high, bounds[1])), count, method)
 
 
 def _student(values: npt.NDArray[np.float64]) -> tuple[float, float]:

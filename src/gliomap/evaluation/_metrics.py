@@ -6,7 +6,7 @@ precision of a class that was never predicted. Such a value is never 0 and never
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -143,28 +143,6 @@ class Metrics:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; None becomes null."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Metrics:
-        """What `as_dict` gave.
-
-        Raises
-        ------
-        UsageError
-            Fields that are missing or unknown.
-        """
-        try:
-            values = dict(content)
-            values["confusion"] = tuple(tuple(row) for row in values["confusion"])
-            values["classes"] = tuple(ClassMetrics(**entry) for entry in values["classes"])
-            values["reliability"] = tuple(ReliabilityBin(**entry) for entry in values["reliability"])
-            curve = values["tumour"]
-            values["tumour"] = None if curve is None else TumourCurve.from_dict(curve)
-            return cls(**values)
-        except (KeyError, TypeError) as error:
-            raise UsageError(
-                "metrics", f"do not have the fields of this version ({error})", "Evaluate the run again."
-            ) from error
 
 
 def metrics(

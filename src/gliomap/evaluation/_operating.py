@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,15 +54,6 @@ class TumourCurve:
     area: float
     points: tuple[tuple[float, float], ...]
     working: tuple[WorkingPoint, ...]
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> TumourCurve:
-        """What `dataclasses.asdict` gave."""
-        return cls(
-            content["area"],
-            tuple((alarm, hit) for alarm, hit in content["points"]),
-            tuple(WorkingPoint(**one) for one in content["working"]),
-        )
 
 
 def tumour_curve(is_tumour: npt.NDArray[np.bool_], probability: npt.NDArray[np.floating]) -> TumourCurve | None:

@@ -13,7 +13,7 @@ from gliomap.evaluation._canvas import INK, SOFT_INK, TRAINING, VALIDATION, new_
 from gliomap.evaluation._intervals import interval_over_patients
 from gliomap.evaluation._metrics import Metrics
 from gliomap.evaluation._record import EvaluationRecord
-from gliomap.evaluation._summary import EvaluationSummary
+from gliomap.evaluation._summary import tumour_figures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,20 +82,11 @@ def _panel(
         axes.text(1.05, row, f"{mean.mean:.3f}", fontsize=7.5, color=INK, va="center")
 
 
-def _tumour(name: str) -> Callable[[Metrics, EvaluationRecord], float | None]:
-    def figure_of(found: Metrics, record: EvaluationRecord) -> float | None:
-        figures = EvaluationSummary.of(found, record.classes, (), None).tumour
-        value: float | None = getattr(figures, name)
-        return value
-
-    return figure_of
-
-
 _PANELS: Mapping[str, Callable[[Metrics, EvaluationRecord], float | None]] = {
     "overall accuracy": lambda found, _: found.overall_accuracy,
     "balanced accuracy": lambda found, _: found.balanced_accuracy,
-    "tumour sensitivity": _tumour("sensitivity"),
-    "tumour specificity": _tumour("specificity"),
+    "tumour sensitivity": lambda found, record: tumour_figures(found, record.classes).sensitivity,
+    "tumour specificity": lambda found, record: tumour_figures(found, record.classes).specificity,
 }
 
 

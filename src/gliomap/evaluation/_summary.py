@@ -16,7 +16,7 @@ from gliomap.evaluation._record import EvaluationRecord, EvaluationTimes
 from gliomap.evaluation._tables import tumour_indices
 from gliomap.taxonomy import ClassSet
 
-__all__ = ["EvaluationSummary", "TumourFigures", "summarise"]
+__all__ = ["EvaluationSummary", "TumourFigures", "summarise", "tumour_figures"]
 
 
 class TumourFigures(Fields):
@@ -62,7 +62,7 @@ class EvaluationSummary(Fields):
             overall_accuracy=metrics.overall_accuracy,
             balanced_accuracy=metrics.balanced_accuracy,
             macro_f1=metrics.macro_f1,
-            tumour=_tumour(metrics, classes),
+            tumour=tumour_figures(metrics, classes),
             times=times,
         )
 
@@ -83,7 +83,7 @@ def summarise(record: EvaluationRecord) -> EvaluationSummary:
     )
 
 
-def _tumour(metrics: Metrics, classes: ClassSet) -> TumourFigures:
+def tumour_figures(metrics: Metrics, classes: ClassSet) -> TumourFigures:
     """All tumour classes as one against the rest."""
     tumour = [index - 1 for index in tumour_indices(classes)]
     if not tumour or not metrics.n:

@@ -52,15 +52,15 @@ def decimal(value: float | None, places: int = 3) -> str:
     return NOT_DEFINED if value is None else f"{value:.{places}f}"
 
 
-def interval_text(interval: Interval | None, places: int = 3) -> str:
+def interval_text(interval: Interval | None) -> str:
     """'0.712 (0.640–0.790, 9 patients, t)'; below six patients the values themselves instead of an interval."""
     if interval is None:
         return NOT_DEFINED
-    mean, people = decimal(interval.mean, places), counted(interval.patients, "patient")
+    mean, people = decimal(interval.mean), counted(interval.patients, "patient")
     if interval.low is None or interval.high is None:
-        values = ", ".join(decimal(value, places) for value in interval.values)
+        values = ", ".join(decimal(value) for value in interval.values)
         return f"{mean} ({people}: {values})" if interval.patients > 1 else f"{mean} ({people})"
-    return f"{mean} ({interval.low:.{places}f}–{interval.high:.{places}f}, {people}, {interval.method})"
+    return f"{mean} ({decimal(interval.low)}–{decimal(interval.high)}, {people}, {interval.method})"
 
 
 def tumour_indices(classes: ClassSet) -> tuple[int, ...]:
@@ -86,18 +86,8 @@ def summary_line(result: Metrics, classes: ClassSet) -> str:
     return " · ".join(parts)
 
 
-def class_table(result: Metrics, classes: ClassSet, title: str = "By class, one versus the rest") -> Table:
-    """Accuracy, sensitivity, specificity, precision, F1 and ROC AUC of each class.
-
-    Parameters
-    ----------
-    result
-        Of one test.
-    classes
-        What was told apart.
-    title
-        Above the table.
-    """
+def class_table(result: Metrics, classes: ClassSet) -> Table:
+    """Accuracy, sensitivity, specificity, precision, F1 and ROC AUC of each class."""
     rows = tuple(
         (
             name,
@@ -117,10 +107,10 @@ def class_table(result: Metrics, classes: ClassSet, title: str = "By class, one 
         for name, found in zip(classes.names, result.classes, strict=True)
     )
     heads = ("class", "pixels", "accuracy", "sens.", "spec.", "precision", "F1", "ROC AUC")
-    return Table(title, heads, rows, " rrrrrrr")
+    return Table("By class, one versus the rest", heads, rows, " rrrrrrr")
 
 
-def overall_table(groups: Mapping[str, Metrics], classes: ClassSet, title: str = "Overall") -> Table:
+def overall_table(groups: Mapping[str, Metrics], classes: ClassSet) -> Table:
     """One row per group (a capture, a patient, all together).
 
     Parameters
@@ -129,8 +119,6 @@ def overall_table(groups: Mapping[str, Metrics], classes: ClassSet, title: str =
         Name of a row → its metrics.
     classes
         What was told apart.
-    title
-        Above the table.
     """
     tumour = tumour_indices(classes)
     names = tuple(f"{classes.names[index - 1]} sens." for index in tumour)
@@ -154,22 +142,12 @@ def overall_table(groups: Mapping[str, Metrics], classes: ClassSet, title: str =
         for group, result in groups.items()
     )
     heads = ("tested on", "pixels", "OACC", "balanced", "macro F1", "MCC", "ROC AUC", "ECE", *names)
-    return Table(title, heads, rows, " " + "r" * (len(heads) - 1))
+    return Table("Overall", heads, rows, " " + "r" * (len(heads) - 1))
 
 
-def confusion_table(result: Metrics, classes: ClassSet, title: str = "Confusion matrix, pixels") -> Table:
-    """Rows are true classes, columns predicted ones.
-
-    Parameters
-    ----------
-    result
-        Of one test.
-    classes
-        What was told apart.
-    title
-        Above the table.
-    """
+def confusion_table(result: Metrics, classes: ClassSet) -> Table:
+    """Rows are true classes, columns predicted ones."""
     rows = tuple(
         (name, *(f"{count:,}" for count in row)) for name, row in zip(classes.names, result.confusion, strict=True)
     )
-    return Table(title, ("true \\ predicted", *classes.names), rows, " " + "r" * len(classes))
+    return Table("Confusion matrix, pixels", ("true \\ predicted", *classes.names), rows, " " + "r" * len(classes))

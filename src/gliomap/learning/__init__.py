@@ -19,12 +19,10 @@ from gliomap.learning._patches import LabelledCube, PatchSource, check_bands
 from gliomap.learning._registry import (
     MODELS,
     ModelKind,
-    ModelRow,
     build_model,
     load_model,
     model_from_tensors,
     model_kind,
-    model_table,
     read_tensors,
     save_model,
 )
@@ -52,7 +50,6 @@ __all__ = [
     "LogisticRegression",
     "MaxPool",
     "ModelKind",
-    "ModelRow",
     "Observer",
     "PatchSource",
     "RandomForest",
@@ -67,7 +64,6 @@ __all__ = [
     "load_model",
     "model_from_tensors",
     "model_kind",
-    "model_table",
     "no_observer",
     "pixel_parts",
     "predict",

@@ -191,44 +191,31 @@ def _frame_graph(network: Classifier, chain: MosaicSensor, config: Preprocessing
         tiles = build("Mul", tiles, build("Unsqueeze", "scale", build.integers(0)))
         cube, valid = _normalise(build, tiles, config, chain.n_bands, chain.n_bands, None)
     else:
-        channels = _channels(network, config)
-        tiles = _corrected_tiles(build, chain, channels)
+        network = _widened(network, config)
+        tiles = _corrected_tiles(build, chain, network.n_bands)
         build.stage = "normalise"
         # Scale here is 1 in every band of a valid tile and 0 in every band of a masked one: one band tells
         # all, and it can go into the factor of the normalisation instead of a pass over the cube.
         scale = build("Slice", "scale", build.integers(0), build.integers(1), build.integers(0))
         scale = build("Unsqueeze", scale, build.integers(0))
-        cube, valid = _normalise(build, tiles, config, chain.n_bands, channels, scale)
-        network = _widened(network, channels)
+        cube, valid = _normalise(build, tiles, config, chain.n_bands, network.n_bands, scale)
     _classify(build, network, cube, build("Squeeze", valid, build.integers(0)))
     return build.serialise("frame", record)
 
 
-def _channels(network: Classifier, config: PreprocessingConfig) -> int:
-    """Channels of the cube inside the graph: the bands, and channels of zeros up to a multiple of 8 where they may be.
+def _widened(network: Classifier, config: PreprocessingConfig) -> Classifier:
+    """The same network on a cube with channels of zeros behind the bands, up to a multiple of 8, where they may be.
 
     ONNX Runtime keeps whole blocks of 8 channels in its own layout, and changing layouts costs more than the zeros.
     """
-    if (
-        isinstance(network, DenseNetwork)
-        and isinstance(network.layers[0], Conv)
-        and config.normalisation in ("brightness", "area", "none")
-    ):
-        return -(-network.n_bands // _BLOCK) * _BLOCK
-    return network.n_bands
-
-
-def _widened(network: Classifier, channels: int) -> Classifier:
-    """The same network on a cube with further channels, which it does not look at."""
-    if channels == network.n_bands or not isinstance(network, DenseNetwork):
+    if not isinstance(network, DenseNetwork) or config.normalisation not in ("brightness", "area", "none"):
         return network
-    first = network.layers[0]
+    first, *others = network.layers
     if not isinstance(first, Conv):
         return network
-    weight = _filled(first.weight, 1, channels)
-    return DenseNetwork(
-        (Conv(weight, first.bias, first.dilation), *network.layers[1:]), network.padding, channels, network.n_classes
-    )
+    channels = -(-network.n_bands // _BLOCK) * _BLOCK
+    wider = Conv(_filled(first.weight, 1, channels), first.bias, first.dilation)
+    return DenseNetwork((wider, *others), network.padding, channels, network.n_classes)
 
 
 def _filled(array: npt.NDArray[_Scalar], axis: int, size: int) -> npt.NDArray[_Scalar]:

@@ -35,21 +35,20 @@ class FrameScene:
 def frame_scene(sensor: MosaicSensor, seed: int = 0) -> FrameScene:
     """A scene under a vignetted lamp: reflectance 0.1…0.9, shot-like noise, a dark of 3 % with a pattern."""
     generator = np.random.default_rng(seed)
-    full, area, frame = sensor.saturation, sensor.active_area, sensor.frame_shape
+    full, frame = sensor.saturation, sensor.frame_shape
     height, width = sensor.cube_shape
     reflectance = 0.1 + 0.8 * _fields(generator, height, width, sensor.n_positions)
     tiles = cube_to_mosaic(reflectance, sensor.pattern)
-    inside = (slice(area.top, area.top + area.height), slice(area.left, area.left + area.width))
 
     dark = 0.03 * full * (1 + 0.3 * generator.random(frame))
     rows, columns = np.linspace(-1, 1, frame[0])[:, None], np.linspace(-1, 1, frame[1])
     lamp = 0.75 - 0.12 * (rows**2 + columns**2)
     light = full * lamp * (1 + 0.05 * generator.standard_normal(frame)).clip(0.7, 1.2)
     position = generator.uniform(0.7, 1.0, sensor.pattern)
-    light[inside] *= np.tile(position, sensor.cube_shape)
+    sensor.active(light)[:] *= np.tile(position, sensor.cube_shape)
     white = (dark + light).clip(0, full - 1)
     raw = dark.copy()
-    raw[inside] += (white - dark)[inside] * tiles
+    sensor.active(raw)[:] += sensor.active(white - dark) * tiles
     raw += _NOISE * full * generator.standard_normal(frame)
 
     scene = FrameScene(*(np.rint(one.clip(0, full - 1)).astype(np.uint16) for one in (raw, white, dark)))
@@ -57,11 +56,9 @@ def frame_scene(sensor: MosaicSensor, seed: int = 0) -> FrameScene:
     return scene
 
 
-def cube_scene(
-    n_bands: int, config: PreprocessingConfig, shape: tuple[int, int] = (61, 83), seed: int = 0
-) -> HyperCube:
+def cube_scene(n_bands: int, config: PreprocessingConfig, seed: int = 0) -> HyperCube:
     """A preprocessed cube of an unknown camera, with one masked pixel."""
-    generator = np.random.default_rng(seed)
+    generator, shape = np.random.default_rng(seed), (61, 83)
     reflectance = 0.05 + 0.9 * _fields(generator, *shape, n_bands)
     reflectance += _NOISE * generator.standard_normal(reflectance.shape)
     reasons = np.zeros(shape, np.uint8)

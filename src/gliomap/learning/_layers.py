@@ -124,6 +124,11 @@ class DenseNetwork:
         """Side of the patch that one output pixel sees."""
         return 2 * self.padding + 1
 
+    @property
+    def parameters(self) -> int:
+        """Numbers that were learned."""
+        return sum(layer.weight.size + layer.bias.size for layer in self.layers if isinstance(layer, Conv))
+
     def logits(self, cube: npt.ArrayLike) -> Array:
         """Logits by NumPy: the plain reference that graphs are held against, not the fast path.
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from gliomap._progress import Track, silent
@@ -23,12 +23,11 @@ from gliomap.errors import ModelError, RunError
 from gliomap.learning._checkpoint import read_checkpoint, restore_adam, write_checkpoint
 from gliomap.learning._config import TrainingConfig
 from gliomap.learning._history import EpochRecord, History, Observer, no_observer
-from gliomap.learning._model import BATCH, check_labels
-from gliomap.learning._module import PatchModule
+from gliomap.learning._model import BATCH, check_labels, check_sizes
 from gliomap.learning._patches import PatchSource
 from gliomap.learning._stratified import stratified_batches
 
-__all__ = ["WEIGHT_LIMIT", "class_weights", "repeatable", "train_network"]
+__all__ = ["WEIGHT_LIMIT", "PatchModule", "class_weights", "repeatable", "train_network"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +36,25 @@ WEIGHT_LIMIT = 10.0
 
 FINAL_RATE = 0.01
 """Share of the learning rate that the cosine schedule ends at."""
+
+
+class PatchModule(nn.Module):
+    """What can be trained: a module from patches (N, B, w, w) to logits (N, C).
+
+    Raises
+    ------
+    ModelError
+        Fewer than one band or two classes.
+    """
+
+    name: ClassVar[str]
+    window: ClassVar[int]
+
+    def __init__(self, n_bands: int, n_classes: int) -> None:
+        super().__init__()
+        check_sizes(self.name, n_bands, n_classes)
+        self.n_bands = n_bands
+        self.n_classes = n_classes
 
 
 def train_network(

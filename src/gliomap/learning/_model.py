@@ -110,7 +110,7 @@ class TissueModel(Protocol):
         ...
 
 
-def predict(model: TissueModel, source: PatchSource, *, batch_size: int = BATCH, track: Track = silent) -> Floats:
+def predict(model: TissueModel, source: PatchSource, *, batch_size: int = BATCH) -> Floats:
     """Probabilities of all pixels of a source, (N, C) float32, in its order; one batch of windows at a time.
 
     Parameters
@@ -121,17 +121,14 @@ def predict(model: TissueModel, source: PatchSource, *, batch_size: int = BATCH,
         N pixels.
     batch_size
         Windows in memory at a time.
-    track
-        Told how the work advances.
     """
     result = np.zeros((len(source), model.n_classes), np.float32)
-    batches = -(-len(source) // batch_size)
-    for which in track(source.batches(batch_size), "predicting", batches):
+    for which in source.batches(batch_size):
         result[which] = model.predict_proba(source.windows(which))
     return result
 
 
-def predict_map(model: TissueModel, cube: HyperCube, *, batch_size: int = BATCH, track: Track = silent) -> Floats:
+def predict_map(model: TissueModel, cube: HyperCube) -> Floats:
     """Probabilities of a whole cube, (H, W, C) float32, patch by patch; 0 where it is masked.
 
     This is the plain way that a bundle's graph is held against. For use on frames take the engine.
@@ -142,12 +139,10 @@ def predict_map(model: TissueModel, cube: HyperCube, *, batch_size: int = BATCH,
         Trained.
     cube
         (H, W, B), preprocessed as for the training.
-    batch_size, track
-        As of `predict`.
     """
     source = PatchSource.every_pixel(cube, model.window)
     result = np.zeros((cube.height, cube.width, model.n_classes), np.float32)
-    result[source.index[:, 1], source.index[:, 2]] = predict(model, source, batch_size=batch_size, track=track)
+    result[source.index[:, 1], source.index[:, 2]] = predict(model, source)
     return result
 
 

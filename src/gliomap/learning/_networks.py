@@ -13,9 +13,8 @@ from gliomap.errors import ModelError
 from gliomap.learning._config import TrainingConfig
 from gliomap.learning._history import History, Observer, no_observer
 from gliomap.learning._layers import Conv, DenseNetwork, MaxPool, Relu
-from gliomap.learning._loop import train_network
+from gliomap.learning._loop import PatchModule, train_network
 from gliomap.learning._model import Floats, Tensors, check_finite, check_patches
-from gliomap.learning._module import PatchModule
 from gliomap.learning._patches import PatchSource
 
 __all__ = ["Conv2DNet", "FourLayerNet", "Network"]

@@ -19,12 +19,10 @@ from gliomap.learning._model import Floats, Tensors, TissueModel
 __all__ = [
     "MODELS",
     "ModelKind",
-    "ModelRow",
     "build_model",
     "load_model",
     "model_from_tensors",
     "model_kind",
-    "model_table",
     "read_tensors",
     "save_model",
 ]
@@ -214,37 +212,6 @@ MODELS: Mapping[str, ModelKind] = MappingProxyType(
     }
 )
 """Every model that can be trained, by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRow:
-    """A model as a person compares it with others.
-
-    Attributes
-    ----------
-    name, title, description, cost, source
-        As of `ModelKind`.
-    window
-        Side of the window that it looks at.
-    backends
-        What runs it.
-    """
-
-    name: str
-    title: str
-    description: str
-    window: int
-    cost: str
-    source: str
-    backends: tuple[str, ...]
-
-
-def model_table() -> tuple[ModelRow, ...]:
-    """Every model with its cost and where it comes from."""
-    return tuple(
-        ModelRow(kind.name, kind.title, kind.description, kind.window, kind.cost, kind.source, kind.backends)
-        for kind in MODELS.values()
-    )
 
 
 def model_kind(name: str) -> ModelKind:

@@ -17,10 +17,9 @@ from gliomap._text import counted
 from gliomap.errors import ModelError
 from gliomap.learning._calibration import softmax, temperature_of
 from gliomap.learning._config import TrainingConfig
-from gliomap.learning._history import History, Observer, no_observer
+from gliomap.learning._history import EpochRecord, History, Observer, no_observer
 from gliomap.learning._layers import DenseNetwork
-from gliomap.learning._model import Floats, Tensors, check_finite, check_labels, check_patches, check_sizes
-from gliomap.learning._one_step import one_step
+from gliomap.learning._model import Floats, Tensors, check_finite, check_labels, check_patches, check_sizes, predict
 from gliomap.learning._patches import PatchSource
 from gliomap.learning._spectral_graph import SpectralGraph
 from gliomap.learning._stratified import pixel_parts
@@ -164,7 +163,20 @@ class SpectralModel(ABC):
                 factor, told = self._calibrate(fitted, pixels, validation, config)
                 fitted, notes = self._scaled(fitted, factor, present), (*notes, *told)
         self._adopt(fitted)
-        return one_step(self, training, validation, started, notes, observer)
+        loss, accuracy, _ = self._scores(training)
+        tested = self._scores(validation) if validation is not None and len(validation) else (None, None, None)
+        record = EpochRecord(1, time.perf_counter() - started, 0.0, loss, accuracy, *tested)
+        observer(record)
+        return History((record,), 1, "fitted in one step", notes)
+
+    def _scores(self, source: PatchSource) -> tuple[float, float, float]:
+        """Cross-entropy, accuracy and mean recall."""
+        probabilities = predict(self, source)
+        labels = source.labels.astype(np.intp) - 1
+        right = probabilities.argmax(axis=1) == labels
+        likelihood = np.maximum(probabilities[np.arange(labels.size), labels], np.finfo(np.float32).tiny)
+        recalls = [float(right[labels == value].mean()) for value in np.unique(labels)]
+        return abs(float(np.log(likelihood).mean())), float(right.mean()), float(np.mean(recalls))
 
     def _calibrate(
         self, fitted: dict[str, Floats], pixels: Pixels, validation: PatchSource | None, config: TrainingConfig

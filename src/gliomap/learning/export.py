@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
 
 from gliomap import __version__
 from gliomap._files import refuse_existing
@@ -27,7 +25,7 @@ from gliomap.bundles import (
 from gliomap.errors import ModelError
 from gliomap.learning._graph import Classifier, Graphs, build_graphs
 from gliomap.learning._graph_check import LABEL_TIE, PROBABILITY_TOLERANCE, check_backends
-from gliomap.learning._layers import Conv, DenseNetwork
+from gliomap.learning._layers import DenseNetwork
 from gliomap.learning._model import TissueModel
 from gliomap.learning._registry import MODELS
 from gliomap.preprocessing import PreprocessingConfig, chain_sensor
@@ -164,8 +162,7 @@ def checked_bundle(
     manifest = _manifest(model, network, graphs, info)
     bundle = Bundle(path or Path(info.name), manifest, "", graphs.cube, graphs.frame, "")
     backends = check_backends(model, bundle, reduced=reduced_precision, threads=threads, track=track)
-    manifest = manifest.model_copy(update={"backends": backends})
-    return Bundle(bundle.path, manifest, "", graphs.cube, graphs.frame, "")
+    return replace(bundle, manifest=manifest.model_copy(update={"backends": backends}))
 
 
 def _manifest(model: TissueModel | DenseNetwork, network: Classifier, graphs: Graphs, info: BundleInfo) -> Manifest:
@@ -186,7 +183,7 @@ def _manifest(model: TissueModel | DenseNetwork, network: Classifier, graphs: Gr
             title=MODELS[name].title if name in MODELS else name,
             window=network.window,
             n_bands=network.n_bands,
-            parameters=_parameters(network),
+            parameters=network.parameters,
         ),
         classes=info.classes,
         preprocessing=info.preprocessing,
@@ -201,10 +198,3 @@ def _manifest(model: TissueModel | DenseNetwork, network: Classifier, graphs: Gr
         intended_use=info.intended_use,
         notes=info.notes,
     )
-
-
-def _parameters(network: Classifier) -> int:
-    """Numbers that were learned."""
-    if not isinstance(network, DenseNetwork):
-        return network.parameters
-    return int(np.sum([layer.weight.size + layer.bias.size for layer in network.layers if isinstance(layer, Conv)]))

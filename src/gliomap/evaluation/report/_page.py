@@ -8,6 +8,8 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gliomap import __version__
 from gliomap.errors import MissingExtraError, UsageError
 from gliomap.evaluation._canvas import ink_on
@@ -191,8 +193,5 @@ def _protocol(record: EvaluationRecord) -> str:
 
 def _gradient() -> str:
     """The ramp of confidence, as CSS writes it."""
-    import numpy as np
-
-    colours = confidence_ramp(np.linspace(0, 1, 6))
-    stops = ", ".join(css_colour(colour) for colour in colours)
+    stops = ", ".join(css_colour(colour) for colour in confidence_ramp(np.linspace(0, 1, 6)))
     return f"linear-gradient(to right, {stops})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -142,31 +143,33 @@ def class_pooled(record: EvaluationRecord) -> PageTable:
 
 def class_intervals(record: EvaluationRecord) -> PageTable:
     """One class against the rest, patient by patient."""
-    rows = []
-    for index, name in enumerate(record.classes.names):
-        cells = [Cell(name)]
-        for figure in CLASS_METRICS.values():
-            interval = interval_over_patients([figure(found.classes[index]) for found in record.patients.values()])
-            cells.append(interval_cell(interval))
-        rows.append(tuple(cells))
+    tested = record.patients.values()
+    rows = tuple(
+        (
+            Cell(name),
+            *(
+                interval_cell(interval_over_patients([figure(found.classes[index]) for found in tested]))
+                for figure in CLASS_METRICS.values()
+            ),
+        )
+        for index, name in enumerate(record.classes.names)
+    )
     return PageTable(
         "The same, mean of patients; below it the 95 % interval, or the range of the values where there are too few patients"
         " for one, and the number of patients in whom the figure is defined.",
         ("Class", *CLASS_METRICS),
-        tuple(rows),
+        rows,
     )
 
 
 def patients(record: EvaluationRecord) -> PageTable:
     """One row per test patient."""
     named = patient_metrics(record.classes)
-    captures: dict[str, int] = {}
-    for one in record.captures.values():
-        captures[one.patient] = captures.get(one.patient, 0) + 1
+    captures = Counter(one.patient for one in record.captures.values())
     rows = tuple(
         (
             Cell(patient),
-            _count(captures.get(patient, 0)),
+            _count(captures[patient]),
             _count(found.n),
             _count(found.not_classified),
             *(_number(figure(found)) for figure in named.values()),
