@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import secrets
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -186,6 +186,10 @@ def _begin(folder: Path) -> None:
 
 
 def _take_lock(folder: Path) -> int:
+    if sys.platform == "win32":
+        raise ArchiveError(folder, "needs locks that Windows has not", "Run the service in WSL 2 or in its container.")
+    import fcntl
+
     handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
