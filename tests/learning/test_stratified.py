@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,3 +44,9 @@ def test_the_seed_decides() -> None:
     drawn = [pixel_parts(labels, 5, unit=unit, seed=seed).tolist() for unit in (1, 16) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
     assert drawn[3] == drawn[4] != drawn[5]
+
+
+@pytest.mark.parametrize("unit", [1, 16])
+def test_of_no_pixel_there_are_no_parts(unit: int) -> None:
+    """The training that follows says which captures have no label."""
+    assert pixel_parts(np.zeros(0, np.uint8), 25, unit=unit).size == 0

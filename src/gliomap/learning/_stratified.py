@@ -54,6 +54,8 @@ def stratified_batches(
     Each batch takes from every class its share of what is left, rounded so that the batch is full
     (largest remainder), as the thesis's batches did.
     """
+    if not labels.size:
+        return []
     _, classes = np.unique(labels, return_inverse=True)
     left = np.bincount(classes)
     shares = []
