@@ -201,17 +201,11 @@ def machine_error(error: OSError) -> MachineError | None:
 
 def exit_code(error: BaseException) -> int:
     """Exit code of the command line for `error` (0 is never returned)."""
-    for kind, code in EXIT_CODES:
-        if isinstance(error, kind):
-            return code
-    return 1
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
 
 
 def http_status(error: BaseException) -> int:
     """HTTP status with which the service answers `error`."""
     if isinstance(error, RequestError):
         return error.status
-    for kind, status in HTTP_STATUS:
-        if isinstance(error, kind):
-            return status
-    return 500
+    return next((status for kind, status in HTTP_STATUS if isinstance(error, kind)), 500)

@@ -40,7 +40,6 @@ def test_a_frame_survives_writing_and_reading(path: Path) -> None:
     assert np.array_equal(read.data, data)
     assert read.data.dtype == np.uint16
     assert read.taken_at == taken
-    assert read.path == path
     assert not read.msb_aligned
     assert not read.eight_bit
 

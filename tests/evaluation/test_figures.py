@@ -178,7 +178,7 @@ class TestAllFigures:
         result: Metrics,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+        monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
         with pytest.raises(MissingExtraError, match=r"gliomap\[report\]"):
             confusion_figure(result, THESIS_CLASSES, tmp_path / "a.png")
 

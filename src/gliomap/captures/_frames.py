@@ -30,8 +30,6 @@ class Frame:
         uint16 (rows, columns), digital numbers in the low bits: 0 … 2^bit_depth − 1.
     taken_at
         The TIFF's DateTime: local time of the camera's computer, without a zone; or None.
-    path
-        Where it was read.
     msb_aligned
         The file had its bits in the high end of 16; they were shifted down.
     eight_bit
@@ -40,7 +38,6 @@ class Frame:
 
     data: npt.NDArray[np.uint16]
     taken_at: datetime | None
-    path: Path
     msb_aligned: bool = False
     eight_bit: bool = False
 
@@ -128,7 +125,7 @@ def _frames(
             raise CaptureError(
                 paths[0], "cannot be shifted without a sensor", "Name the sensor: it knows the bit depth."
             )
-        return [Frame(image.data.astype(np.uint16), image.taken_at, p) for p, image in zip(paths, images, strict=True)]
+        return [Frame(image.data.astype(np.uint16), image.taken_at) for image in images]
     widths = {image.data.dtype.itemsize for image in images}
     if len(widths) > 1:
         listed = ", ".join(f"{p.name}: {i.data.dtype}" for p, i in zip(paths, images, strict=True))
@@ -191,7 +188,7 @@ def _unshifted(path: Path, image: RawImage, sensor: MosaicSensor, aligned: bool)
                 f"is not MSB-aligned: not every value is a multiple of {1 << shift}",
                 "Leave the alignment to be found out.",
             )
-        return Frame(np.right_shift(data, np.uint16(shift)), image.taken_at, path, msb_aligned=True)
+        return Frame(np.right_shift(data, np.uint16(shift)), image.taken_at, msb_aligned=True)
     top = int(data.max())
     if top >> sensor.bit_depth:
         raise CaptureError(
@@ -199,7 +196,7 @@ def _unshifted(path: Path, image: RawImage, sensor: MosaicSensor, aligned: bool)
             f"has values up to {top}, {sensor.bit_depth} bits end at {2**sensor.bit_depth - 1}",
             "Check the sensor's name and whether the frame is MSB-aligned.",
         )
-    return Frame(data, image.taken_at, path)
+    return Frame(data, image.taken_at)
 
 
 def _spread(path: Path, image: RawImage, sensor: MosaicSensor) -> Frame:
@@ -208,4 +205,4 @@ def _spread(path: Path, image: RawImage, sensor: MosaicSensor) -> Frame:
     if sensor.bit_depth <= 8:
         return _unshifted(path, image, sensor, aligned=False)
     table = np.round(np.arange(256) * (full / 255)).astype(np.uint16)
-    return Frame(table[image.data], image.taken_at, path, eight_bit=True)
+    return Frame(table[image.data], image.taken_at, eight_bit=True)

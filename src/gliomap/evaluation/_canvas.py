@@ -50,7 +50,6 @@ def new_figure(width: float, height: float, title: str, subtitle: str = "") -> F
         matplotlib is not installed.
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ModuleNotFoundError as error:
@@ -58,7 +57,6 @@ def new_figure(width: float, height: float, title: str, subtitle: str = "") -> F
     foot, head = 0.26 / height, (0.56 if subtitle else 0.38) / height
     layout = ConstrainedLayoutEngine(rect=(0, foot, 1, 1 - foot - head))
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)
-    FigureCanvasAgg(figure)
     figure.text(0.012, 1 - 0.10 / height, title, fontsize=12, color=INK, va="top")
     if subtitle:
         figure.text(0.012, 1 - 0.32 / height, subtitle, fontsize=8.5, color=SOFT_INK, va="top")

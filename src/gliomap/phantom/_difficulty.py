@@ -8,13 +8,10 @@ PubMed 28380934 (grey matter in vivo) and Journal of Biomedical Optics 22:027002
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
 
 from gliomap.errors import UsageError
 
-__all__ = ["DIFFICULTIES", "Difficulty", "DifficultyName", "Spread", "get_difficulty"]
-
-DifficultyName: TypeAlias = Literal["realistic", "moderate", "easy"]
+__all__ = ["DIFFICULTIES", "Difficulty", "Spread", "get_difficulty"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,9 +289,6 @@ def get_difficulty(name: str) -> Difficulty:
     UsageError
         A name that is not one of the three.
     """
-    preset = DIFFICULTIES.get(name)
-    if preset is None:
-        raise UsageError(
-            f"difficulty {name!r}", "is not known", f"Choose one of: {', '.join(get_args(DifficultyName))}."
-        )
-    return preset
+    if name not in DIFFICULTIES:
+        raise UsageError(f"difficulty {name!r}", "is not known", f"Choose one of: {', '.join(DIFFICULTIES)}.")
+    return DIFFICULTIES[name]

@@ -53,14 +53,11 @@ def canvas(width: float, height: float) -> Figure:
         matplotlib is not installed.
     """
     try:
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ModuleNotFoundError as error:
         raise MissingExtraError("drawing charts", "report") from error
-    figure = Figure(figsize=(width, height), facecolor="white", layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
-    FigureCanvasSVG(figure)
-    return figure
+    return Figure(figsize=(width, height), facecolor="white", layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
 
 
 def plain_axes(axes: Axes, across: str, upwards: str) -> None:
