@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import json
 import subprocess
@@ -9,12 +10,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from gliomap.serving._metrics import Metrics
+from gliomap.serving._observe import Observer
 from serving.servers import RunningServer, Scene, start
 
 
@@ -56,6 +60,17 @@ def test_a_stream_that_is_refused_is_logged_and_counted_as_such(server: RunningS
         assert (
             count(client.metrics(), 'gliomap_requests_total{method="WEBSOCKET",route="/v1/stream",status="404"}') >= 1
         )
+
+
+def test_a_fault_of_its_own_is_counted_as_one() -> None:
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    metrics = Metrics()
+    scope = {"type": "http", "method": "GET", "path": "/x", "headers": []}
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(Observer(broken, SimpleNamespace(metrics=metrics))(scope, broken, broken))
+    assert 'gliomap_requests_total{method="GET",route="other",status="500"} 1.0' in metrics.text().decode()
 
 
 def test_a_line_break_in_a_path_begins_no_line_of_the_log(server: RunningServer) -> None:

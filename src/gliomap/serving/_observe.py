@@ -58,6 +58,10 @@ class Observer:
 
         try:
             await self._app(scope, receive, observed)
+        except Exception:
+            # A fault of our own is answered further out.
+            told["status"] = told["status"] or 500
+            raise
         finally:
             self._tell(scope, told, time.perf_counter() - begun)
 

@@ -58,11 +58,11 @@ def reliability_chart(record: EvaluationRecord, name: str) -> Chart | None:
     )
 
 
-def operating_part(record: EvaluationRecord, name: str) -> tuple[Operating, ...]:
-    """The curve over all test pixels with its working points; nothing where tumour or the rest is missing."""
+def operating_part(record: EvaluationRecord, name: str) -> Operating | None:
+    """The curve over all test pixels with its working points; None where tumour or the rest is missing."""
     curve = record.pooled.tumour
     if curve is None:
-        return ()
+        return None
     heads = ("Specificity kept", "Sensitivity", "Specificity reached", "Tumour from a probability of")
     points = PageTable(
         "Working points of tumour against the rest, over all test pixels. The thresholds were chosen on the very pixels that"
@@ -70,7 +70,7 @@ def operating_part(record: EvaluationRecord, name: str) -> tuple[Operating, ...]
         heads,
         tuple(_point(one) for one in curve.working),
     )
-    return (Operating(_operating_chart(curve, name), points),)
+    return Operating(_operating_chart(curve, name), points)
 
 
 def _point(one: WorkingPoint) -> tuple[Cell, ...]:

@@ -26,9 +26,9 @@ def sanity_part(run: ReportedRun, anchor: str) -> dict[str, Any]:
     return {
         "sanity": run.sanity,
         "sanity_table": _table(run) if run.sanity else None,
-        "sanity_charts": (patients_chart(curve, balanced, f"{anchor}-learners"),)
+        "sanity_chart": patients_chart(curve, balanced, f"{anchor}-learners")
         if curve is not None and len(curve.points) > 1
-        else (),
+        else None,
         "sanity_notes": [f"{_NAMES[one.name].capitalize()}: {text}" for one in run.sanity for text in _told(one)],
         "sanity_missing": [_NAMES[name] for name in missing],
         "sanity_flags": " ".join(f"--{name}" for name in missing),
