@@ -11,14 +11,7 @@ import typer
 from gliomap.cli._app import app
 from gliomap.cli._map_table import tell_map, tell_written
 from gliomap.cli._models import bundle_path
-from gliomap.cli._options import (
-    BackendChoice,
-    BundlePath,
-    Frames,
-    PaletteChoice,
-    SensorName,
-    TrackingUri,
-)
+from gliomap.cli._options import BackendChoice, BundlePath, Frames, PaletteChoice, SensorName, TrackingUri
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
 from gliomap.errors import UsageError

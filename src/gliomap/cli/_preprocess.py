@@ -9,11 +9,7 @@ import typer
 
 from gliomap._text import counted
 from gliomap.cli._app import app
-from gliomap.cli._options import (
-    Frames,
-    NormalisationName,
-    SensorName,
-)
+from gliomap.cli._options import Frames, NormalisationName, SensorName
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
 from gliomap.errors import UsageError

@@ -11,12 +11,7 @@ from pathlib import Path
 
 from gliomap._files import refuse_existing
 from gliomap._progress import Track, silent
-from gliomap.learning import (
-    History,
-    Observer,
-    no_observer,
-    save_model,
-)
+from gliomap.learning import History, Observer, no_observer, save_model
 from gliomap.studies import ROLES
 from gliomap.tracking import (
     CHECKPOINT,
