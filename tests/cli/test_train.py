@@ -55,6 +55,16 @@ def test_the_dry_run_shows_who_trains_and_trains_nothing(gliomap: Run, study: Pa
     assert not (study / "runs").exists()
 
 
+def test_pixels_that_are_dealt_out_are_not_counted_twice(gliomap: Run, study: Path) -> None:
+    words = ("train", study, "--model", "lda", "--protocol", "pooled", "--fold", 1)
+    dry = gliomap(*words, "--dry-run").out
+    assert "to be dealt out" in dry
+    assert "1 of 5" in dry
+    told = json.loads(gliomap(*words, "--json").out)["split"]
+    train, test = (sum(told[role]["labelled"].values()) for role in ("train", "test"))
+    assert train == pytest.approx(4 * test, abs=8)
+
+
 def test_chosen_captures_train(gliomap: Run, study: Path) -> None:
     flags = ["--model", "lda", "--test-capture", "ID0003C01", "--train-capture", "ID0002C01", "--dry-run", "--json"]
     told = json.loads(gliomap("train", study, *flags).out)

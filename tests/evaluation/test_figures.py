@@ -202,3 +202,4 @@ def test_a_run_whose_figures_overstate_is_marked_beside_its_name(tmp_path: Path,
     runs_figure(runs, tmp_path / "runs.png")
     assert {"honest", "mixed\n(overstates)"} <= set(words)
     assert any("4 in all" in word for word in words)
+    assert any(word.endswith("\nn = 4") for word in words)

@@ -56,6 +56,12 @@ class TestIntervals:
         assert interval is not None
         assert (interval.low, interval.high) == (0.5, 0.5)
 
+    @pytest.mark.parametrize("patients", [6, 20])
+    def test_what_differs_by_rounding_only_has_no_width(self, patients: int) -> None:
+        interval = interval_over_patients([1.0] * (patients - 1) + [1 - 2**-52])
+        assert interval is not None
+        assert (interval.low, interval.high) == (pytest.approx(1, abs=1e-12), pytest.approx(1, abs=1e-12))
+
     def test_no_patient_has_nothing(self) -> None:
         assert interval_over_patients([None, None]) is None
 
@@ -103,6 +109,13 @@ class TestComparison:
         found = compare_over_patients(same, same)
         assert found is not None
         assert (found.equal, found.p_value, found.least_p_value) == (8, None, None)
+
+    def test_the_last_digit_of_a_sum_is_no_difference(self) -> None:
+        first = {str(k): 0.1 + 0.2 + 0.3 for k in range(8)}
+        found = compare_over_patients(first, dict.fromkeys(first, 0.3 + 0.2 + 0.1))
+        assert first["0"] != 0.3 + 0.2 + 0.1
+        assert found is not None
+        assert (found.better, found.worse, found.equal, found.p_value) == (0, 0, 8, None)
 
     def test_no_common_patient_is_no_comparison(self) -> None:
         assert compare_over_patients({"a": 0.5}, {"b": 0.5}) is None

@@ -35,6 +35,13 @@ class TestTumourCurve:
         assert curve is not None
         assert [(point.sensitivity, point.specificity) for point in curve.working] == [(1, 0.9), (0, 1)]
 
+    def test_no_threshold_between_is_passed_over(self) -> None:
+        """Few distinct probabilities, as neighbours and forests vote: corners on one line, of which scikit-learn keeps the ends."""
+        truth = np.tile([True, False], 20)
+        curve = tumour_curve(truth, np.repeat(np.arange(20, 0, -1) / 20, 2))
+        assert curve is not None
+        assert [(point.sensitivity, point.specificity) for point in curve.working] == [(0.1, 0.9), (0.05, 0.95)]
+
     def test_a_score_that_tells_nothing_reaches_no_sensitivity(self) -> None:
         curve = tumour_curve(np.arange(100) < 50, np.full(100, 0.5))
         assert curve is not None

@@ -14,6 +14,7 @@ import pytest
 
 from gliomap.bundles import open_bundle
 from gliomap.errors import OutputExistsError, RunError, StudyError, UsageError
+from gliomap.evaluation import read_evaluation
 from gliomap.learning import FourLayerNet, PatchSource
 from gliomap.phantom import make_phantom
 from gliomap.preprocessing import PreprocessingConfig
@@ -104,6 +105,23 @@ class TestLeaveOnePatientOut:
         assert "not trained on its patient" in manifest.measured_on
         assert any("nobody is left to test this one on" in note for note in manifest.notes)
         assert "overall accuracy" in manifest.metrics
+
+    def test_its_bundle_names_who_calibrated_the_model_on_all_patients(self, study: Path, tmp_path: Path) -> None:
+        run = train(study, model="svm-linear", protocol="lopo")
+        evaluate(run)
+        manifest = make_bundle(run, tmp_path / "bundle").manifest
+        (aside,) = manifest.training.patients["validation"]
+        assert any(
+            note.startswith(f"Trained on all patients but {aside}, who calibrated it") for note in manifest.notes
+        )
+
+    def test_its_bundle_tells_that_a_network_learned_from_who_validated_too(self, study: Path, tmp_path: Path) -> None:
+        settings = {"epochs": 2, "min_epochs": 1, "patience": 1}
+        run = train(study, model="fourlayer", protocol="lopo", overrides=settings)
+        evaluate(run)
+        manifest = make_bundle(run, tmp_path / "bundle").manifest
+        assert any(note.startswith("Trained on all patients. ") for note in manifest.notes)
+        assert any("trained afresh on all 4 patients" in note for note in manifest.training.notes)
 
     def test_without_a_final_model_there_is_no_bundle(self, study: Path, tmp_path: Path) -> None:
         run = train(study, model="lda", protocol="lopo", final=False)
@@ -202,8 +220,18 @@ class TestMixing:
     def test_its_bundle_warns(self, study: Path, tmp_path: Path) -> None:
         run = train(study, model="lda", protocol="pooled")
         evaluate(run)
-        make_bundle(run, tmp_path / "bundle")
-        assert any("overstate" in note for note in open_bundle(tmp_path / "bundle").manifest.notes)
+        made = make_bundle(run, tmp_path / "bundle").manifest
+        assert any("overstate" in note for note in made.notes)
+        tested = read_evaluation(run / "evaluation" / "metrics.json").pooled
+        names = [one.name for one in made.classes.classes]
+        assert [made.training.labelled["test"][name] for name in names] == [one.labelled for one in tested.classes]
+
+    def test_the_card_of_a_double_cv_tells_whose_figures_it_shows(self, study: Path, tmp_path: Path) -> None:
+        run = train(study, model="lda", protocol="double-cv", folds=2)
+        evaluate(run)
+        notes = make_bundle(run, tmp_path / "bundle").manifest.notes
+        assert "Its figures are those of 2 models together, each on the pixels of its own test." in notes
+        assert open_run(run).record.notes[0] in notes
 
 
 class TestSharedSplits:
@@ -427,6 +455,17 @@ class TestSanity:
         monkeypatch.setattr(FourLayerNet, "fit", watched)
         measure_sanity(run, "shuffle-labels")
         assert len(seen) == 1
+
+    def test_chance_of_classes_that_are_not_weighted_is_told(self, make_study: Callable[..., Path]) -> None:
+        """Whoever says the commonest class everywhere is right on half of the classes of a patient who has two."""
+        study = make_study()
+        run = train(study, model="lda", protocol="lopo", preset="thesis")
+        (note,) = measure_sanity(run, "shuffle-labels").notes
+        assert "balanced accuracy of 0.200" in note
+
+    def test_the_learning_curve_tells_that_some_calibrated(self, study: Path) -> None:
+        run = train(study, model="svm-linear", protocol="lopo", final=False)
+        assert any("calibrated" in note for note in measure_sanity(run, "learning-curve").notes)
 
     def test_the_learning_curve_ends_with_all_training_patients(self, lopo: Path) -> None:
         record = measure_sanity(lopo, "learning-curve")

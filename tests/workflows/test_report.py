@@ -13,6 +13,7 @@ import pytest
 from evaluation.report.test_pdf import pdf_or_skip
 from gliomap.cli import run as command
 from gliomap.errors import RunError
+from gliomap.evaluation.report import ReportedRun
 from gliomap.studies import StudySettings, write_study_toml
 from gliomap.workflows import draw_folds, evaluate, open_run, report, reported_run, train
 from workflows.conftest import write_study
@@ -56,6 +57,41 @@ def test_its_commands_make_the_same_run_again(
     ]
     assert weights[0] == weights[1]
     assert (elsewhere / "first" / "report.html").is_file()
+
+
+def test_folds_that_were_drawn_for_another_model_are_named(tmp_path: Path) -> None:
+    """LDA asks nobody to validate: without the file its folds would be others."""
+    study = write_study(tmp_path / "study", ("ID0001C01", "ID0002C01", "ID0003C01"))
+    first = train(study, model="svm-linear", protocol="lopo", final=False)
+    run = train(study, model="lda", split=first / "splits.json", final=False, out=tmp_path / "run")
+    evaluate(run)
+    assert "--split splits.json" in " ".join(reported_run(run).commands)
+    assert "--split" not in " ".join(reported_run_of(first).commands)
+
+
+def reported_run_of(run: Path) -> ReportedRun:
+    evaluate(run)
+    return reported_run(run)
+
+
+@pytest.mark.parametrize(("protocol", "folds"), [("lopo", 4), ("double-cv", 4)])
+def test_what_all_folds_have_in_common_is_told(study: Path, protocol: str, folds: int) -> None:
+    """Labels outside the classes stand in the folds' records, and of a double cross-validation half the folds are tested."""
+    path = train(study, model="lda", protocol=protocol, folds=2, final=False)
+    run, shown = open_run(path), reported_run_of(path)
+    assert dict(shown.study)["Labels outside the classes"] == "code 310: 5 pixels"
+    alone = reported_run_of(path / "folds" / run.record.chosen[0])
+    assert dict(alone.study)["Labels outside the classes"] == "code 310: 5 pixels"
+    seconds = [run.fold(name).record.seconds for name in run.record.folds]
+    assert len(seconds) == folds
+    assert dict(shown.times)["Training, all folds"] == f"{sum(seconds):.1f} s"
+    assert dict(alone.times)["Training"] == f"{run.fold(run.record.chosen[0]).record.seconds:.1f} s"
+
+
+@pytest.mark.parametrize(("model", "told"), [("lda", "all patients; nobody"), ("svm-linear", "all patients but ID000")])
+def test_a_model_that_keeps_patients_aside_is_not_one_of_all(study: Path, model: str, told: str) -> None:
+    shown = reported_run_of(train(study, model=model, protocol="lopo"))
+    assert told in dict(shown.model)["Kept for use"]
 
 
 @pytest.mark.parametrize(("patients", "stops"), [(2, False), (3, True)])

@@ -22,12 +22,14 @@ __all__ = [
 ]
 
 
-def _roles(plan: TrainingPlan) -> dict[str, dict[str, Any]]:
+def _roles(plan: TrainingPlan, run: Run | None = None) -> dict[str, dict[str, Any]]:
+    """Role → patients, captures, and labelled pixels: of whole captures, or, where a run has dealt them out, its own."""
+    dealt = {} if run is None or plan.split.pixels is None else run.record.labelled
     return {
         role: {
             "patients": list(plan.split.patients_of(role)),
             "captures": list(plan.split.captures_of(role)),
-            "labelled": plan.counts(role),
+            "labelled": dealt.get(role, plan.counts(role)),
         }
         for role in ("train", "validation", "test")
     }
@@ -49,7 +51,7 @@ def tell_plan(ui: Ui, plan: TrainingPlan) -> None:
             }
         )
         return
-    _table_of_roles(ui, plan)
+    _table_of_roles(ui, plan, "labelled pixels" if plan.split.pixels is None else "labelled pixels, to be dealt out")
     config = plan.config
     most = "at most " if plan.split.patients_of("validation") else ""
     ui.text(
@@ -60,14 +62,19 @@ def tell_plan(ui: Ui, plan: TrainingPlan) -> None:
     )
 
 
-def _table_of_roles(ui: Ui, plan: TrainingPlan) -> None:
+def _table_of_roles(ui: Ui, plan: TrainingPlan, title: str = "labelled pixels", run: Run | None = None) -> None:
     rows = [
-        [role, ", ".join(part["patients"]), len(part["captures"]), *(f"{n:,}" for n in part["labelled"].values())]
-        for role, part in _roles(plan).items()
+        [
+            role,
+            ", ".join(part["patients"]) if plan.split.pixels is None else _patients(plan.split, role),
+            len(part["captures"]),
+            *(f"{part['labelled'][name]:,}" for name in plan.classes.names),
+        ]
+        for role, part in _roles(plan, run).items()
         if part["captures"]
     ]
     columns = ["", "patients", "captures", *plan.classes.names]
-    ui.table(columns, rows, title=f"{plan.study.name}: labelled pixels", numbers="  " + "r" * (len(columns) - 2))
+    ui.table(columns, rows, title=f"{plan.study.name}: {title}", numbers="  " + "r" * (len(columns) - 2))
 
 
 def tell_run(ui: Ui, plan: TrainingPlan, run: Run) -> None:
@@ -82,13 +89,13 @@ def tell_run(ui: Ui, plan: TrainingPlan, run: Run) -> None:
                 "best_epoch": record.best_epoch,
                 "stopped": record.stopped,
                 "seconds": record.seconds,
-                "split": _roles(plan),
+                "split": _roles(plan, run),
                 "notes": list(record.notes),
                 "hints": list(record.hints),
             }
         )
         return
-    _table_of_roles(ui, plan)
+    _table_of_roles(ui, plan, run=run)
     best = f", epoch {record.best_epoch} the best" if plan.split.patients_of("validation") else ""
     how = f" {counted(record.epochs, 'epoch')}{best} ({record.stopped})," if plan.kind.iterative else ""
     ui.text(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gliomap.evaluation._intervals import Interval, interval_over_patients
+from gliomap.evaluation._intervals import ROUNDING, Interval, interval_over_patients
 
 __all__ = ["LEAST_PAIRS", "Comparison", "compare_over_patients"]
 
@@ -60,6 +60,7 @@ def compare_over_patients(
         if (one := first[patient]) is not None and (other := second[patient]) is not None
     ]
     differences = np.array([other - one for one, other in pairs], np.float64)
+    differences[np.abs(differences) < ROUNDING] = 0
     interval = interval_over_patients(differences.tolist(), bounds=_DIFFERENCE, seed=seed)
     if interval is None:
         return None

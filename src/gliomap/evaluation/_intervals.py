@@ -9,13 +9,16 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LEAST_BOOTSTRAP", "LEAST_INTERVAL", "SHARE", "Interval", "interval_over_patients"]
+__all__ = ["LEAST_BOOTSTRAP", "LEAST_INTERVAL", "ROUNDING", "SHARE", "Interval", "interval_over_patients"]
 
 LEAST_INTERVAL, LEAST_BOOTSTRAP = 6, 20
 """From so many patients on there is an interval: Student's t; and from so many on a bootstrap."""
 
 SHARE = (0.0, 1.0)
 """Bounds of an accuracy, a sensitivity, …"""
+
+ROUNDING = 1e-12
+"""Figures nearer to each other than this are equal: the same counts, added up in another order."""
 
 _COVERAGE = 0.95
 _RESAMPLES = 2000
@@ -89,8 +92,8 @@ def _bootstrap(values: npt.NDArray[np.float64], seed: int) -> tuple[float, float
     """Bias-corrected and accelerated (Efron 1987): of the bootstraps the one that skewed values need."""
     from scipy.stats import bootstrap
 
-    if np.ptp(values) == 0:
-        return float(values[0]), float(values[0])
+    if np.ptp(values) < ROUNDING:
+        return float(values.mean()), float(values.mean())
     found = bootstrap(
         (values,),
         np.mean,

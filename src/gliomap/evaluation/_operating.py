@@ -70,8 +70,8 @@ def tumour_curve(is_tumour: npt.NDArray[np.bool_], probability: npt.NDArray[np.f
 
     if is_tumour.all() or not is_tumour.any():
         return None
-    alarms, hits, thresholds = roc_curve(is_tumour, probability)
-    chosen = np.unique(np.linspace(0, alarms.size - 1, min(alarms.size, _MOST_POINTS)).round().astype(np.intp))
+    # Of every threshold: one between two corners of the curve may be the best that keeps a specificity.
+    alarms, hits, thresholds = roc_curve(is_tumour, probability, drop_intermediate=False)
     working = []
     for wanted in SPECIFICITIES:
         kept = np.flatnonzero(alarms <= 1 - wanted + 1e-12)
@@ -79,8 +79,10 @@ def tumour_curve(is_tumour: npt.NDArray[np.bool_], probability: npt.NDArray[np.f
         # scikit-learn's first threshold is infinite: nothing is called tumour.
         threshold = float(min(thresholds[best], 2.0))
         working.append(WorkingPoint(wanted, float(hits[best]), float(1 - alarms[best]), threshold))
+    corners = np.stack(roc_curve(is_tumour, probability)[:2], axis=1)
+    chosen = np.unique(np.linspace(0, len(corners) - 1, min(len(corners), _MOST_POINTS)).round().astype(np.intp))
     return TumourCurve(
         float(roc_auc_score(is_tumour, probability)),
-        tuple((float(alarm), float(hit)) for alarm, hit in zip(alarms[chosen], hits[chosen], strict=True)),
+        tuple((float(alarm), float(hit)) for alarm, hit in corners[chosen]),
         tuple(working),
     )

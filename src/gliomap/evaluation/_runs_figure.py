@@ -10,7 +10,7 @@ import numpy as np
 
 from gliomap.errors import UsageError
 from gliomap.evaluation._canvas import INK, SOFT_INK, TRAINING, VALIDATION, new_figure, quiet_axes, save_figure
-from gliomap.evaluation._intervals import interval_over_patients
+from gliomap.evaluation._intervals import LEAST_INTERVAL, interval_over_patients
 from gliomap.evaluation._metrics import Metrics
 from gliomap.evaluation._record import EvaluationRecord
 from gliomap.evaluation._summary import tumour_figures
@@ -46,7 +46,10 @@ def runs_figure(runs: Mapping[str, EvaluationRecord], path: Path) -> None:
             "comparison", "there is no evaluated run to draw", "Evaluate runs first: gliomap evaluate RUN."
         )
     patients = sorted({patient for one in runs.values() for patient in one.patients})
-    subtitle = f"each dot a test patient, {len(patients)} in all; bar: mean over patients; line: its 95 % interval"
+    subtitle = (
+        f"each dot a test patient, {len(patients)} in all; bar: mean over patients, how many beside it; line: its 95 %"
+        f" interval, from {LEAST_INTERVAL} patients on"
+    )
     figure = new_figure(11.5, 1.55 + 0.42 * len(runs), "Runs compared", subtitle)
     panels = figure.subplots(1, len(_PANELS), sharey=True, squeeze=False)[0]
     for axes, (title, figure_of) in zip(panels, _PANELS.items(), strict=True):
@@ -79,7 +82,7 @@ def _panel(
         if mean.low is not None and mean.high is not None:
             axes.plot([mean.low, mean.high], [row, row], color=VALIDATION, linewidth=1.6)
         axes.plot([mean.mean] * 2, [row - 0.26, row + 0.26], color=VALIDATION, linewidth=2.4)
-        axes.text(1.05, row, f"{mean.mean:.3f}", fontsize=7.5, color=INK, va="center")
+        axes.text(1.05, row, f"{mean.mean:.3f}\nn = {mean.patients}", fontsize=7.5, color=INK, va="center")
 
 
 _PANELS: Mapping[str, Callable[[Metrics, EvaluationRecord], float | None]] = {

@@ -80,6 +80,8 @@ def summary_line(result: Metrics, classes: ClassSet) -> str:
         name = classes.names[index - 1]
         if found.labelled:
             parts.append(f"{name}: sensitivity {decimal(found.sensitivity)}, precision {decimal(found.precision)}")
+        elif found.not_classified:
+            parts.append(f"{name}: every labelled pixel is masked")
         else:
             parts.append(f"{name}: nobody labelled any")
     parts.append(f"{result.n:,} labelled pixels")

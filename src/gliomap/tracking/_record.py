@@ -109,7 +109,7 @@ class RunRecord(Fields):
     split_fingerprint
         As in split.json.
     labelled
-        Role → class name → labelled pixels that were used (in 'test', that the map has).
+        Role → class name → labelled pixels that were used (in 'test', that the maps have, or that were dealt to the test).
     masked
         Role → labelled pixels left out because their spectrum is invalid.
     ignored_codes

@@ -105,6 +105,15 @@ class Run:
         """Learning curves; raises as `read_history`."""
         return read_history(self.path)
 
+    def learned(self) -> tuple[str, ...]:
+        """Patients that the weights were learned from: those who validated too, where it was trained afresh on all."""
+        split, roles = self.split(), ("train", "validation") if self.history().refit else ("train",)
+        return tuple(sorted({patient for role in roles for patient in split.patients_of(role)}))
+
+    def kept_aside(self) -> tuple[str, ...]:
+        """Patients who decided when to stop, or calibrated, and whose pixels the weights were not learned from."""
+        return tuple(sorted(set(self.split().patients_of("validation")) - set(self.learned())))
+
     def model(self) -> TissueModel:
         """The trained model."""
         return load_model(self.path / MODEL, self.record.model.name)

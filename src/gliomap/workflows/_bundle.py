@@ -18,6 +18,7 @@ from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 from gliomap.tracking import BUNDLE, EVALUATION, METRICS, Run, Store, mirrored, open_run, whole_run
 from gliomap.workflows._evaluation_record import patient_intervals
 from gliomap.workflows._folds_plan import FINAL
+from gliomap.workflows._report_facts import told_aside
 
 __all__ = ["bundle_from_weights", "make_bundle"]
 
@@ -208,9 +209,15 @@ def _notes(run: Run, evaluation: EvaluationRecord | None) -> tuple[str, ...]:
         return (*told, "It was never evaluated.")
     if run.record.kept == FINAL:
         told.append(
-            f"Trained on all patients. Its figures are those of {len(evaluation.folds)} models trained in the same way"
-            " without the patients they were tested on; nobody is left to test this one on."
+            f"Trained on all patients{told_aside(run.model_run.kept_aside())}. Its figures are those of"
+            f" {len(evaluation.folds)} models trained on fewer, without the patients they were tested on; nobody is left to"
+            " test this one on."
         )
+    elif len(evaluation.folds) > 1:
+        told.append(
+            f"Its figures are those of {len(evaluation.folds)} models together, each on the pixels of its own test."
+        )
+        told += run.record.notes
     if evaluation.warning is not None:
         told.append(evaluation.warning)
     told += [f"{one}, in training and test: the figures overstate." for one in evaluation.duplicates]
@@ -249,7 +256,7 @@ def _training(run: Run, source: Run) -> Training:
         platform=record.environment.platform,
         commit=record.environment.commit,
         finished_at=record.finished_at,
-        notes=(*record.hints, *record.notes),
+        notes=(*record.hints, *record.notes, *((record.stopped,) if source.history().refit else ())),
     )
 
 
@@ -281,7 +288,7 @@ def _by_group(evaluation: EvaluationRecord) -> dict[str, Measured]:
     tumour = tumour_indices(evaluation.classes)
     groups: dict[str, list[Metrics]] = {"patients with labelled tumour": [], "patients without": []}
     for one in evaluation.patients.values():
-        has = any(one.classes[index - 1].labelled for index in tumour)
+        has = any(one.classes[index - 1].labelled or one.classes[index - 1].not_classified for index in tumour)
         groups["patients with labelled tumour" if has else "patients without"].append(one)
     if not tumour or not all(groups.values()):
         return {}

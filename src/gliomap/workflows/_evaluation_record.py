@@ -104,7 +104,7 @@ def fold_record(fold: FoldTest, judged: Sequence[Judged]) -> FoldRecord:
     record, split = fold.run.record, fold.split
     return FoldRecord(
         name=fold.name,
-        trained=fold.learned,
+        trained=fold.run.learned(),
         validated=split.patients_of("validation"),
         tested=split.patients_of("test"),
         graph=fold.graph,

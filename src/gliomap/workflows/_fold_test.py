@@ -78,12 +78,6 @@ class FoldTest:
         """SHA-256 of the cube.onnx that is tested."""
         return hashlib.sha256(self.engine.bundle.cube_graph).hexdigest()
 
-    @property
-    def learned(self) -> tuple[str, ...]:
-        """Patients that the weights were learned from: those who validated too, where it was trained afresh on all."""
-        roles = ("train", "validation") if self.run.history().refit else ("train",)
-        return tuple(sorted({patient for role in roles for patient in self.split.patients_of(role)}))
-
     def test(self, capture: str) -> TestedCapture:
         """Classify one capture and compare."""
         with self.watch("preparing"):

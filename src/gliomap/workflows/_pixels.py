@@ -42,7 +42,7 @@ class TrainingPixels:
     training, validation
         `validation` is None where no patient validates.
     used
-        Role → class name → pixels.
+        Role → class name → pixels; of the test only where the split divides pixels.
     masked
         Role → labelled pixels whose spectrum is invalid.
     wavelengths_nm
@@ -116,10 +116,9 @@ def read_pixels(
             "hold no valid labelled pixel",
             "Name other validation patients (--validation-patient).",
         )
-    used = {
-        role: dict(zip(names, map(int, source.class_counts(len(names))), strict=True))
-        for role, source in sources.items()
-    }
+    used = {role: _counted(cubes, wanted[role], names) for role in roles}
+    if split.pixels is not None:
+        used["test"] = _counted(cubes, role_pixels(split, cubes, "test"), names)
     masked = (
         {role: sum(plan.counts(role).values()) - len(source) for role, source in sources.items()}
         if split.pixels is None
@@ -131,6 +130,15 @@ def read_pixels(
     return TrainingPixels(
         sources["train"], sources.get("validation"), used, masked, wavelengths, together, either, names, doubts
     )
+
+
+def _counted(
+    cubes: Mapping[str, LabelledCube], chosen: Mapping[str, npt.NDArray[np.bool_]], names: Sequence[str]
+) -> dict[str, int]:
+    """Class name → chosen pixels."""
+    labels = np.concatenate([cubes[capture].classes[pixels] for capture, pixels in chosen.items()])
+    counts = np.bincount(labels, minlength=len(names) + 1)[1:]
+    return dict(zip(names, map(int, counts), strict=True))
 
 
 def _doubt(captures: Sequence[str], study: Study) -> str:

@@ -147,7 +147,7 @@ def reported_run(run_folder: str | Path) -> ReportedRun:
         synthetic=run.record.study.synthetic,
         study=study_facts(run),
         model=model_facts(run, evaluation),
-        times=time_facts(run, evaluation),
+        times=time_facts(run),
         environment=environment_facts(run, evaluation),
         labelled={} if run.record.folds else run.record.labelled,
         histories={name: one.history() for name, one in tested.items()},

@@ -16,10 +16,19 @@ from gliomap.errors import GlioMapError
 from gliomap.evaluation import EvaluationRecord
 from gliomap.evaluation.report import Fact
 from gliomap.learning import MODELS, PRESETS, TrainingConfig
-from gliomap.studies import ROLES, Folds
+from gliomap.studies import ROLES, Folds, Split
 from gliomap.tracking import BUNDLE, SPLITS, Run
+from gliomap.workflows._folds_plan import FINAL
 
-__all__ = ["commands", "environment_facts", "model_description", "model_facts", "study_facts", "time_facts"]
+__all__ = [
+    "commands",
+    "environment_facts",
+    "model_description",
+    "model_facts",
+    "study_facts",
+    "time_facts",
+    "told_aside",
+]
 
 _LINE = 80
 """Characters of a command that stand on one line of the report, where a word allows it."""
@@ -41,9 +50,6 @@ def study_facts(run: Run) -> tuple[Fact, ...]:
     captures = sorted({name for split in folds.splits.values() for role in ROLES for name in split.captures_of(role)})
     patients = Counter(folds.patients[capture] for capture in captures)
     several = sum(count > 1 for count in patients.values())
-    ignored = Counter[int]()
-    for counts in record.ignored_codes.values():
-        ignored.update(counts)
     return (
         ("Study", record.study.name),
         ("Patients", f"{len(patients)}: {', '.join(patients)}"),
@@ -54,7 +60,7 @@ def study_facts(run: Run) -> tuple[Fact, ...]:
                 f"{one.name} (code{'s' * (len(one.codes) > 1)} {_listed(one.codes)})" for one in record.classes.classes
             ),
         ),
-        ("Labels outside the classes", _ignored(ignored)),
+        ("Labels outside the classes", _ignored(_outside_classes(run, folds))),
         ("Camera", "not named: preprocessed cubes" if record.sensor is None else record.sensor.name),
         ("Fingerprint of the study", record.study.fingerprint),
         ("Fingerprint of the split", record.split_fingerprint),
@@ -97,13 +103,15 @@ def model_facts(run: Run, evaluation: EvaluationRecord) -> tuple[Fact, ...]:
     return tuple(facts)
 
 
-def time_facts(run: Run, evaluation: EvaluationRecord) -> tuple[Fact, ...]:
+def time_facts(run: Run) -> tuple[Fact, ...]:
     """How long it took; the time per frame where the run has a bundle."""
     record = run.record
-    facts = [("Training, all folds", f"{sum(fold.seconds for fold in evaluation.folds):.1f} s")]
-    if len(evaluation.folds) > 1:
-        slowest = max(evaluation.folds, key=lambda fold: fold.seconds)
-        facts.append(("Slowest fold", f"{slowest.name}, {slowest.seconds:.1f} s"))
+    # Of all that were trained: double-cv tests but the best of each outer fold.
+    seconds = {name: run.fold(name).record.seconds for name in record.folds} or {"": record.seconds}
+    facts = [("Training, all folds" if record.folds else "Training", f"{sum(seconds.values()):.1f} s")]
+    if len(seconds) > 1:
+        slowest = max(seconds, key=lambda name: seconds[name])
+        facts.append((f"Slowest of {len(seconds)} folds", f"{slowest}, {seconds[slowest]:.1f} s"))
     if record.finished_at is not None:
         facts.append(("Trained", f"{record.started_at:%Y-%m-%d %H:%M} to {record.finished_at:%Y-%m-%d %H:%M %Z}"))
     return (*facts, *_frame_times(run))
@@ -163,8 +171,8 @@ def _division(run: Run, folds: Folds) -> list[str]:
         if split.validation:
             words += ["--validation-patient", ",".join(split.patients_of("validation"))]
         return [*words, "--allow-same-patient"] if split.allow_same_patient else words
-    if split.seed != run.record.training.seed:
-        # Drawn with another seed than the model's first weights: only the file tells it.
+    if split.seed != run.record.training.seed or _given_validation(run, split):
+        # Drawn with another seed than the model's first weights, or for another model: only the file tells it.
         words = ["--split", SPLITS]
     elif protocol == "kfold-patient":
         words += ["--folds", str(len(folds.splits))]
@@ -173,6 +181,15 @@ def _division(run: Run, folds: Folds) -> list[str]:
     elif split.pixels is not None:
         words += ["--folds", str(split.pixels.count)]
     return [*words, "--no-final"] if protocol in ("lopo", "kfold-patient") and run.record.kept is None else words
+
+
+def _given_validation(run: Run, split: Split) -> bool:
+    """Whether somebody validates whom this model would not have asked for: the folds came from a file."""
+    kind = MODELS.get(run.record.model.name)
+    if kind is None or run.record.protocol != "lopo":
+        return False
+    asks = kind.calibrates or (kind.iterative and run.record.training.patience is not None)
+    return bool(split.validation) and not asks
 
 
 def _frame_times(run: Run) -> tuple[Fact, ...]:
@@ -207,7 +224,24 @@ def _kept(run: Run) -> str:
         return "the model that was tested"
     if record.kept is None:
         return "none"
-    return "a model of all patients, which nobody is left to test" if record.kept == "final" else f"fold {record.kept}"
+    if record.kept != FINAL:
+        return f"fold {record.kept}"
+    aside = run.model_run.kept_aside()
+    return f"a model of all patients{told_aside(aside)}; nobody is left to test it"
+
+
+def told_aside(patients: Sequence[str]) -> str:
+    """Who is not among 'all patients' that a model learned from."""
+    return f" but {', '.join(patients)}, who calibrated it or decided when it stopped" if patients else ""
+
+
+def _outside_classes(run: Run, folds: Folds) -> Counter[int]:
+    """Code → pixels, over all captures; any one fold holds each in one role, or in every role where it divides pixels."""
+    record = run.fold(run.record.folds[0]).record if run.record.folds else run.record
+    total = Counter[int]()
+    for role in ROLES if folds.first.pixels is None else ("train",):
+        total.update(record.ignored_codes.get(role, {}))
+    return total
 
 
 def _ignored(counts: Mapping[int, int]) -> str:

@@ -169,8 +169,9 @@ def _bench(run: Run, study: str | Path | None, sensor: SensorLike | None, track:
 def _shuffled(bench: _Bench) -> SanityPoint:
     """Every fold trained on shuffled labels."""
     found: dict[str, list[_Tested]] = {}
-    tested, trained = bench.tested(), 0
-    for number, split in enumerate(bench.track(tested.values(), "shuffled labels", len(tested))):
+    constant: dict[str, list[_Tested]] = {}
+    folds, trained = bench.tested(), 0
+    for number, split in enumerate(bench.track(folds.values(), "shuffled labels", len(folds))):
         data = read_pixels(bench.ground.plan(split), cache=bench.cache)
         generator = np.random.default_rng([bench.ground.seed, number])
         shuffled = replace(
@@ -183,7 +184,16 @@ def _shuffled(bench: _Bench) -> SanityPoint:
         plan = replace(plan, config=plan.config.with_overrides({"refit": False}))
         model, _ = fit_plan(plan, shuffled)
         trained = len(split.patients_of("train"))
-        _add(found, _test(bench, model, split))
+        tested = _test(bench, model, split)
+        _add(found, tested)
+        _add(constant, _always(int(np.bincount(data.training.labels).argmax()), tested))
+    if bench.ground.config.class_weights == "none":
+        reached = _point(constant, trained, bench).balanced_accuracy
+        if reached is not None:
+            bench.notes.append(
+                "classes are not weighted, so a model that learned nothing says the commonest class everywhere: that alone"
+                f" gives a balanced accuracy of {reached.mean:.3f} on these patients, who do not all have every class"
+            )
     return _point(found, trained, bench)
 
 
@@ -240,6 +250,8 @@ def _learning_curve(bench: _Bench) -> Iterator[SanityPoint]:
             except ModelError as error:
                 bench.notes.append(f"{size} training patients, {', '.join(sorted(drawn))}: {error.thing} {error.fault}")
                 continue
+            if plan.split.validation and not (plan.kind.iterative and plan.config.refit):
+                bench.notes.append("among the training patients are those who calibrated or decided when to stop")
             _add(found, _test(bench, model, split))
         yield _point(found, size, bench)
 
@@ -262,6 +274,14 @@ def _test(bench: _Bench, model: TissueModel, split: Split) -> list[_Tested]:
         if len(source):
             result.append(_Tested(split.patients[capture], source.labels, predict(model, source)))
     return result
+
+
+def _always(label: int, tested: list[_Tested]) -> list[_Tested]:
+    """The same pixels, all called one class."""
+    return [
+        replace(one, probabilities=np.eye(one.probabilities.shape[1], dtype=np.float32)[[label - 1] * one.true.size])
+        for one in tested
+    ]
 
 
 def _add(found: dict[str, list[_Tested]], tested: list[_Tested]) -> None:

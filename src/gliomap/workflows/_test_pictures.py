@@ -113,7 +113,7 @@ def _synthetic(run: Run, patients: int) -> str:
 
 
 def _trained_on(fold: FoldTest, patient: str) -> str:
-    told = f"trained on {counted(len(fold.learned), 'patient')}"
+    told = f"trained on {counted(len(fold.run.learned()), 'patient')}"
     if patient in fold.split.shared_patients:
         return f"{told}, {patient} among them: these figures overstate"
     return f"{told}, without {patient}"

@@ -138,7 +138,7 @@ def first_record(plan: TrainingPlan, data: TrainingPixels, begun: datetime) -> R
         training=plan.config,
         split_fingerprint=plan.split.fingerprint,
         hints=(*plan.hints, *data.doubts),
-        labelled={**{role: dict(counts) for role, counts in data.used.items()}, "test": plan.counts("test")},
+        labelled={"test": plan.counts("test"), **{role: dict(counts) for role, counts in data.used.items()}},
         masked=dict(data.masked),
         ignored_codes={role: codes for role in ROLES if (codes := plan.ignored_codes(role))},
         environment=environment(),

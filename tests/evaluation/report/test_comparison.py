@@ -46,6 +46,14 @@ def test_what_is_unlike_is_said() -> None:
     assert "left out: ID0003, ID0004, ID0009" in part.pairs[0].words[0]
 
 
+def test_patients_of_whom_other_pixels_were_tested_are_named() -> None:
+    record = evaluation(run="other")
+    capture = record.captures.pop("ID0003C01")
+    record.captures["ID0003C02"] = capture
+    (told,) = compare_runs([reported(), reported(record)]).warnings
+    assert "other pixels of ID0003 than" in told
+
+
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(UsageError, match="different patients"):
         compare_runs([reported(), reported(evaluation(("ID0008", "ID0009")))])

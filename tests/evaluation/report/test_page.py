@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -11,7 +12,7 @@ import pytest
 
 from evaluation.report.scenes import evaluation, reported
 from gliomap.errors import UsageError
-from gliomap.evaluation import SanityPoint, SanityRecord, SanityScore, interval_over_patients
+from gliomap.evaluation import SanityPoint, SanityRecord, SanityScore, interval_over_patients, summary_line
 from gliomap.evaluation.report import render_report
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -140,6 +141,16 @@ def test_what_nobody_labelled_is_not_defined() -> None:
     assert "not defined" in text
     assert "Tumour marked where nobody labelled any" in text
     assert "5 of 200 2.5 %" in text
+
+
+def test_masked_labels_are_not_called_missing() -> None:
+    record = evaluation(classes=(1, 3))
+    tumour = record.pooled.classes[1]
+    classes = (record.pooled.classes[0], replace(tumour, not_classified=7), *record.pooled.classes[2:])
+    record = record.model_copy(update={"pooled": replace(record.pooled, classes=classes)})
+    text = Page(render_report([reported(record)])).text
+    assert "Every pixel labelled tumour is masked: whether the model finds tumour was not measured." in text
+    assert "tumour: every labelled pixel is masked" in summary_line(record.pooled, record.classes)
 
 
 def test_names_cannot_bring_markup_in() -> None:

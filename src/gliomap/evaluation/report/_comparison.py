@@ -97,6 +97,12 @@ def _warnings(runs: Sequence[ReportedRun]) -> tuple[str, ...]:
         lines.append(
             "The runs did not divide the patients in the same way, so a difference need not come from the models."
         )
+    for other in runs[1:]:
+        if unlike := _other_pixels(runs[0].evaluation, other.evaluation):
+            lines.append(
+                f"{other.title} was tested on other pixels of {', '.join(unlike)} than {runs[0].title}, so their values are"
+                " not of the same test."
+            )
     if len({run.study_fingerprint for run in runs}) > 1:
         lines.append("The runs were not made on the same files. Make sure that equal names mean the same patients.")
     return tuple(lines)
@@ -107,6 +113,20 @@ def _division(record: EvaluationRecord) -> tuple[object, ...]:
     if record.warning is not None:
         return (record.protocol, record.split)
     return tuple(sorted((one.tested, tuple(sorted({*one.trained, *one.validated}))) for one in record.folds))
+
+
+def _other_pixels(first: EvaluationRecord, other: EvaluationRecord) -> list[str]:
+    """Common patients of whom the runs tested other captures, or other numbers of pixels in them."""
+    one, two = _tested_pixels(first), _tested_pixels(other)
+    return [patient for patient in first.patients if patient in two and one[patient] != two[patient]]
+
+
+def _tested_pixels(record: EvaluationRecord) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Patient → capture → tested pixels of each class."""
+    found: dict[str, dict[str, tuple[int, ...]]] = {patient: {} for patient in record.patients}
+    for capture, one in record.captures.items():
+        found[one.patient][capture] = tuple(each.labelled for each in one.metrics.classes)
+    return found
 
 
 def _overview(runs: Sequence[ReportedRun]) -> PageTable:

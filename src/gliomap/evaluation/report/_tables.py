@@ -176,8 +176,9 @@ def patients(record: EvaluationRecord) -> PageTable:
         )
         for patient, found in record.patients.items()
     )
+    never = " Where pixels are divided these were never dealt out, and are not counted." if record.warning else ""
     return PageTable(
-        "Each test patient. 'Left out' are labelled pixels that were lit too badly to be classified.",
+        f"Each test patient. 'Left out' are labelled pixels that were lit too badly to be classified.{never}",
         ("Patient", "Captures", "Pixels", "Left out", *named),
         rows,
         wide=True,
@@ -244,9 +245,9 @@ def labelled_pixels(reported: ReportedRun) -> PageTable:
         for role, counts in reported.labelled.items()
         if role != "test"
     ]
+    tested = "Labelled pixels of the tested patients" if record.warning is None else "Labelled pixels that were tested"
     return PageTable(
-        "Labelled pixels of the tested patients by class"
-        + (", and what was trained on." if reported.labelled else "."),
+        f"{tested} by class" + (", and what was trained on." if reported.labelled else "."),
         ("Patient", *record.classes.names),
         tuple(rows),
     )

@@ -108,7 +108,9 @@ def _tumour(record: EvaluationRecord, index: int) -> str:
     known = sorted(value for value in found if value is not None)
     interval = interval_over_patients(found)
     if interval is None:
-        return f"Nobody labelled {name} in the tested captures: whether the model finds {name} was not measured."
+        masked = record.pooled.classes[index - 1].not_classified
+        why = f"Every pixel labelled {name} is masked" if masked else f"Nobody labelled {name} in the tested captures"
+        return f"{why}: whether the model finds {name} was not measured."
     many = (
         "in the one patient who has it" if len(known) == 1 else f"on average in the {len(known)} patients who have it"
     )
