@@ -224,10 +224,21 @@ class TestRaw:
         self, frames: Frames, raw_ms: float, white_ms: float
     ) -> None:
         white, dark = frames["white"], frames["dark"]
-        floor = shadow_floor(white, dark, Exposures(raw_ms, white_ms, raw_ms))
+        floor = shadow_floor(white, dark, SENSOR, Exposures(raw_ms, white_ms, raw_ms))
         assert floor.dtype == np.uint16
         assert (floor >= dark).all()
         assert (floor <= np.maximum(white, dark)).all()
+
+    def test_a_dark_of_another_exposure_is_held_against_frames_as_it_is_subtracted(self, frames: Frames) -> None:
+        """Ten times as long, it is brighter than half of the frame and than a dim white, and yet right."""
+        unbiased = replace(SENSOR, has_bias_offset=False)
+        longer = (frames["dark"] * 10).astype(np.uint16)
+        dim = (frames["dark"] + (frames["white"] - frames["dark"]) // 3).astype(np.uint16)
+        frames["raw"] = (frames["dark"] + (dim - frames["dark"]) * 0.6).astype(np.uint16)
+        capture = Capture(frames["raw"], dim, longer, unbiased, exposures=Exposures(10, 10, 100))
+        assert [str(one) for one in inspect_capture(capture)] == ["exposure: the dark of 100 ms is scaled by time."]
+        alike = replace(capture, exposures=None)
+        assert {one.severity for one in inspect_capture(alike)} == {"warning", "error"}
 
     def test_a_longer_exposure_may_exceed_the_white(self, frames: Frames) -> None:
         raw = np.minimum(frames["raw"].astype(int) * 3, 1022).astype(np.uint16)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gliomap.captures._exposures import Exposures, plan_darks
+from gliomap.captures._exposures import DarkPlan, Exposures, dark_of_raw, plan_darks
 from gliomap.captures._finding import Finding
 from gliomap.captures._shadows import inspect_shadows, shadow_floor
 from gliomap.errors import CaptureError, ReferenceFrameError
@@ -14,6 +14,7 @@ from gliomap.sensors import MosaicSensor
 __all__ = ["check_raw", "check_references", "inspect_raw", "inspect_references", "require_frame"]
 
 _UInt16 = npt.NDArray[np.uint16]
+_Float32 = npt.NDArray[np.float32]
 
 DARK_FRACTION = 0.02
 """White − dark under this share of full scale is no light (see PreprocessingConfig.dark_fraction)."""
@@ -136,12 +137,18 @@ def inspect_references(
         frames["dark reference of the white"] = white_dark
     for thing, frame in frames.items():
         require_frame(frame, sensor, thing)
-    findings = _exposure_findings(sensor, exposures, has_white_dark=white_dark is not None)
-    bright, black = sensor.active(white), sensor.active(dark if white_dark is None else white_dark)
+    try:
+        plans = plan_darks(exposures, sensor, has_white_dark=white_dark is not None)
+        findings = _exposure_findings(exposures, plans)
+    except ReferenceFrameError as error:
+        # Whether there is light can be told all the same.
+        plans = plan_darks(None, sensor, has_white_dark=white_dark is not None)
+        findings = [Finding("error", error.thing, error.fault, error.remedy)]
+    bright, black = sensor.active(white), sensor.active(plans[1].of(dark, white_dark))
     return (
         *findings,
         *_light_findings(bright, black, sensor),
-        *_range_findings(bright, black, sensor),
+        *_range_findings(bright, sensor.active(dark if white_dark is None else white_dark), sensor),
         *_correction_findings(bright, black, sensor),
     )
 
@@ -181,7 +188,8 @@ def inspect_raw(
     ratio = 1.0 if exposures is None else exposures.raw_ms / exposures.white_ms
     # As whole numbers where nothing is scaled: a service does this for each frame.
     limit = bright if ratio <= 1 else bright.astype(np.float32) * np.float32(ratio)
-    below, above = _share(image < black), _share(image > limit)
+    below = _share(image < sensor.active(dark_of_raw(dark, sensor, exposures)))
+    above = _share(image > limit)
     if below + above > OUTSIDE_WARN:
         findings.append(
             Finding(
@@ -191,7 +199,7 @@ def inspect_raw(
                 "Check that raw, white and dark belong together and are not swapped.",
             )
         )
-    findings += inspect_shadows(raw, shadow_floor(white, dark, exposures), sensor)
+    findings += inspect_shadows(raw, shadow_floor(white, dark, sensor, exposures), sensor)
     # The first row tells nearly always.
     if any(np.array_equal(image[0], other[0]) and np.array_equal(image, other) for other in (bright, black)):
         findings.append(
@@ -211,9 +219,9 @@ def _share(flags: npt.NDArray[np.bool_]) -> float:
     return np.count_nonzero(flags) / flags.size
 
 
-def _light_findings(bright: _UInt16, black: _UInt16, sensor: MosaicSensor) -> list[Finding]:
+def _light_findings(bright: _UInt16, black: _Float32, sensor: MosaicSensor) -> list[Finding]:
     """Whether there is light in the white, and only there."""
-    light = bright.astype(np.int32) - black
+    light = bright - black
     limit = DARK_FRACTION * sensor.saturation
     if float(np.mean(-light >= limit)) > 0.5:
         return [
@@ -276,7 +284,7 @@ def _range_findings(bright: _UInt16, black: _UInt16, sensor: MosaicSensor) -> li
     return findings
 
 
-def _correction_findings(bright: _UInt16, black: _UInt16, sensor: MosaicSensor) -> list[Finding]:
+def _correction_findings(bright: _UInt16, black: _Float32, sensor: MosaicSensor) -> list[Finding]:
     """Whether bands nearly cancel where the white is corrected before it is divided by.
 
     A row of the matrix amplifies the noise of the pixels by its Euclidean norm. A band whose corrected white is less
@@ -285,7 +293,7 @@ def _correction_findings(bright: _UInt16, black: _UInt16, sensor: MosaicSensor) 
     if sensor.correction_after_division:
         return []
     matrix = sensor.band_matrix()
-    light = (bright.astype(np.float32) - black).reshape(-1, sensor.pattern[0], bright.shape[1])
+    light = (bright - black).reshape(-1, sensor.pattern[0], bright.shape[1])
     tile = light.mean(axis=0).reshape(sensor.pattern[0], -1, sensor.pattern[1]).mean(axis=1).ravel()
     left = matrix @ tile / (np.sqrt((matrix**2).sum(axis=1)) * sensor.saturation)
     weak = [
@@ -306,13 +314,9 @@ def _correction_findings(bright: _UInt16, black: _UInt16, sensor: MosaicSensor) 
     ]
 
 
-def _exposure_findings(sensor: MosaicSensor, exposures: Exposures | None, *, has_white_dark: bool) -> list[Finding]:
+def _exposure_findings(exposures: Exposures | None, plans: tuple[DarkPlan, DarkPlan]) -> list[Finding]:
     if exposures is None:
         return []
-    try:
-        plans = plan_darks(exposures, sensor, has_white_dark=has_white_dark)
-    except ReferenceFrameError as error:
-        return [Finding("error", error.thing, error.fault, error.remedy)]
     notes = []
     if abs(exposures.white_over_raw - 1) > 1e-3:
         notes.append(f"white {exposures.white_ms:g} ms and raw {exposures.raw_ms:g} ms differ; scaled by time")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from gliomap.errors import CaptureError, ReferenceFrameError
 from gliomap.sensors import MosaicSensor
 
-__all__ = ["LONGEST_MS", "SHORTEST_MS", "DarkPlan", "Exposures", "plan_darks"]
+__all__ = ["LONGEST_MS", "SHORTEST_MS", "DarkPlan", "Exposures", "dark_of_raw", "plan_darks"]
 
 _SAME = 1e-3
 """Exposures that differ by less than this share are one: cameras round to their line time."""
@@ -53,6 +56,11 @@ class DarkPlan:
     white_dark: bool
     factor: float
 
+    def of(self, dark: npt.NDArray[np.uint16], white_dark: npt.NDArray[np.uint16] | None) -> npt.NDArray[np.float32]:
+        """What is subtracted, digital numbers."""
+        frame = white_dark if self.white_dark and white_dark is not None else dark
+        return frame.astype(np.float32) * np.float32(self.factor)
+
 
 def plan_darks(exposures: Exposures | None, sensor: MosaicSensor, *, has_white_dark: bool) -> tuple[DarkPlan, DarkPlan]:
     """Choose the dark for the raw frame and the dark for the white.
@@ -86,6 +94,16 @@ def plan_darks(exposures: Exposures | None, sensor: MosaicSensor, *, has_white_d
     # For the white its own dark comes first.
     white = _plan("white", exposures.white_ms, (exposures.dark_ms, white_dark_ms), sensor, own_first=True)
     return raw, white
+
+
+def dark_of_raw(
+    dark: npt.NDArray[np.uint16], sensor: MosaicSensor, exposures: Exposures | None
+) -> npt.NDArray[np.uint16]:
+    """The dark in whole numbers as a raw frame has it: scaled by time where that is right, else as it was recorded."""
+    if exposures is None or sensor.has_bias_offset:
+        return dark
+    plan, _ = plan_darks(exposures, sensor, has_white_dark=False)
+    return np.rint(plan.of(dark, None)).clip(max=np.iinfo(np.uint16).max).astype(np.uint16)
 
 
 def _plan(

@@ -118,9 +118,7 @@ def prepare_references(
     if white_dark is not None:
         require_frame(white_dark, sensor, "dark reference of the white")
     for_raw, for_white = plan_darks(exposures, sensor, has_white_dark=white_dark is not None)
-    darks = (dark, dark if white_dark is None else white_dark)
-    raw_dark = darks[for_raw.white_dark].astype(np.float32) * np.float32(for_raw.factor)
-    light = white - darks[for_white.white_dark].astype(np.float32) * np.float32(for_white.factor)
+    raw_dark, light = for_raw.of(dark, white_dark), white - for_white.of(dark, white_dark)
     ratio = np.float32(1.0 if exposures is None else exposures.white_over_raw)
 
     fraction = max(config.dark_fraction, _SMALLEST_FRACTION)

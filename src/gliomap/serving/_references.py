@@ -15,6 +15,7 @@ import numpy.typing as npt
 from gliomap.captures import Exposures, Frame, check_references, shadow_floor
 from gliomap.engine import DatedReferences, Engine
 from gliomap.errors import RequestError
+from gliomap.sensors import MosaicSensor
 
 __all__ = ["ReferencePair", "ReferenceStore", "check_id", "pair_of_frames"]
 
@@ -31,6 +32,8 @@ class ReferencePair:
         The id that clients use.
     white, dark, white_dark
         As they were read; `white_dark` is a second dark of the white's exposure.
+    sensor
+        Whose frames they are.
     hashes
         Role → SHA-256 of the bytes as received.
     exposures
@@ -47,6 +50,7 @@ class ReferencePair:
     white: Frame
     dark: Frame
     white_dark: Frame | None
+    sensor: MosaicSensor
     hashes: Mapping[str, str]
     exposures: Exposures | None
     received_at: datetime
@@ -65,7 +69,7 @@ class ReferencePair:
     @cached_property
     def shadow_floor(self) -> npt.NDArray[np.uint16]:
         """What a pixel of a frame reaches where it is not in shadow."""
-        return shadow_floor(self.white.data, self.dark.data, self.exposures)
+        return shadow_floor(self.white.data, self.dark.data, self.sensor, self.exposures)
 
     def prepared(self, engine: Engine, *, camera_clock: bool) -> DatedReferences:
         """The references as this engine takes them, dated by the camera's clock or by when they arrived."""
@@ -193,6 +197,7 @@ def pair_of_frames(
         white=frames["white"],
         dark=frames["dark"],
         white_dark=white_dark,
+        sensor=engine.sensor,
         hashes=dict(hashes),
         exposures=exposures,
         received_at=datetime.now(UTC),
