@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gliomap.captures import write_frame
+from gliomap.captures import Exposures, read_frame, write_frame
 from gliomap.errors import CaptureError, OutputExistsError, StudyError
 from gliomap.preprocessing import HyperCube, PreprocessingConfig, prepare_references, preprocess
 from gliomap.sensors import MosaicSensor, get_sensor, write_sensor_toml
@@ -103,6 +103,26 @@ def test_filling_writes_what_is_made_in_memory(raw_study: Study) -> None:
     np.testing.assert_array_equal(from_file.data, in_memory.data)
     np.testing.assert_array_equal(from_file.reasons, in_memory.reasons)
     assert study.sources("ID0002C01")[0] == study.files("ID0002C01").cube
+
+
+def test_a_white_of_another_exposure_brings_a_dark_of_its_own(raw_study: Study) -> None:
+    """A camera with a bias offset needs one: its darks cannot be scaled."""
+    times = {"raw_ms": 40, "white_ms": 20, "dark_ms": 40}
+    study = with_settings(raw_study, captures={"ID0001C01": {"exposures": times}})
+    files = study.files("ID0001C01")
+    with pytest.raises(CaptureError, match=r"Record a dark of 20 ms"):
+        study.cube("ID0001C01")
+    own = read_frame(files.dark).data - np.uint16(8)
+    write_frame(files.white_dark.with_suffix(".TIF"), own)
+    study = open_study(study.root)
+    capture = study.capture("ID0001C01")
+    references = prepare_references(
+        capture.white, capture.dark, capture.sensor, exposures=Exposures(40, 20, 40, 20), white_dark=own
+    )
+    np.testing.assert_array_equal(study.cube("ID0001C01").data, preprocess(capture.raw, references).data)
+    assert files.white_dark.with_suffix(".TIF") in study.sources("ID0001C01")
+    assert {finding.thing for finding in check_study(study).findings if "exposure" in str(finding)} == {"exposure"}
+    assert not [finding for finding in check_study(study).findings if "are not named" in finding.message]
 
 
 def test_filling_goes_on_where_it_was_stopped(raw_study: Study) -> None:

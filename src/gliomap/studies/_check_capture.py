@@ -168,7 +168,9 @@ class CaptureCheck:
     def _frames_without_sensor(self) -> None:
         """Whether the frames can be read at all and are of one size."""
         shapes = {}
-        for path in (self.files.raw, self.files.white, self.files.dark):
+        files = self.files
+        second = [files.white_dark] if files.white_dark.exists() else []
+        for path in (files.raw, files.white, files.dark, *second):
             frame = self._trying(partial(read_frame, path))
             if frame is not None:
                 shapes[path.name] = frame.data.shape

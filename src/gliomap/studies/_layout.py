@@ -39,7 +39,7 @@ DATASET_VARIABLES = ("data", "label", "label4Classes")
 
 _CAPTURE_ID = re.compile(r"(ID[0-9]{4})C([0-9]{2,3})")
 _FILE_NAMES = {
-    "tif": re.compile(r"(?P<patient>ID[0-9]{4})C[DW]?(?P<number>[0-9]{2,3})\.tif"),
+    "tif": re.compile(r"(?P<patient>ID[0-9]{4})C(?:D|W|WD)?(?P<number>[0-9]{2,3})\.tif"),
     "preProcessedImages": re.compile(
         r"SNAPimages(?P<patient>ID[0-9]{4})C(?P<number>[0-9]{2,3})_cropped_Pre-processed\.mat"
     ),
@@ -50,11 +50,12 @@ _FILE_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class CaptureFiles:
-    """Paths of one capture's files; they need not exist."""
+    """Paths of one capture's files; they need not exist. `white_dark` is a second dark, of the white's exposure."""
 
     raw: Path
     white: Path
     dark: Path
+    white_dark: Path
     cube: Path
     map: Path
     dataset: Path
@@ -89,6 +90,7 @@ def capture_files(root: Path, capture_id: str) -> CaptureFiles:
         raw=root / "tif" / f"{capture_id}.tif",
         white=root / "tif" / f"{patient}CW{number}.tif",
         dark=root / "tif" / f"{patient}CD{number}.tif",
+        white_dark=root / "tif" / f"{patient}CWD{number}.tif",
         cube=root / "preProcessedImages" / f"SNAPimages{capture_id}_cropped_Pre-processed.mat",
         map=root / "GroundTruthMaps" / f"SNAPgt{capture_id}_cropped_Pre-processed.mat",
         dataset=root / "datasets" / f"{capture_id}_dataset.mat",

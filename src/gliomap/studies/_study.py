@@ -87,9 +87,8 @@ class Study:
                 f"capture {capture_id!r}", f"is not in {self.root}", f"It has: {', '.join(self.capture_ids)[:500]}."
             )
         files = capture_files(self.root, capture_id)
-        return replace(
-            files, raw=self.located(files.raw), white=self.located(files.white), dark=self.located(files.dark)
-        )
+        frames = ("raw", "white", "dark", "white_dark")
+        return replace(files, **{name: self.located(getattr(files, name)) for name in frames})
 
     def located(self, path: Path) -> Path:
         """Where a file of the layout lies that we would write at `path`."""
@@ -153,7 +152,7 @@ class Study:
         return self._named_sensor
 
     def capture(self, capture_id: str, sensor: SensorLike | None = None, *, strict: bool = True) -> Capture:
-        """Read the raw, white and dark frames of a capture; without `strict`, unusable references are findings.
+        """Read the frames of a capture, a second dark among them where it has one; without `strict`, unusable references are findings.
 
         Parameters
         ----------
@@ -184,6 +183,7 @@ class Study:
             files.white,
             files.dark,
             self.sensor(sensor),
+            white_dark=files.white_dark if files.white_dark.exists() else None,
             exposures=self.exposures(capture_id),
             msb_aligned=self.settings.msb_aligned,
             strict=strict,
@@ -268,7 +268,7 @@ class Study:
         return wanted == self.preprocessing and self._sensor_agrees(sensor)
 
     def sources(self, capture_id: str, sensor: SensorLike | None = None) -> tuple[Path, ...]:
-        """The files that `cube` and `codes` read: the prepared cube or the three frames, and the map where there is one.
+        """The files that `cube` and `codes` read: the prepared cube or the frames, and the map where there is one.
 
         Parameters
         ----------
@@ -277,7 +277,7 @@ class Study:
         """
         files = self.files(capture_id)
         prepared = self.is_prepared(capture_id, sensor)
-        images = (files.cube,) if prepared else (files.raw, files.white, files.dark)
+        images = (files.cube,) if prepared else (files.raw, files.white, files.dark, files.white_dark)
         return tuple(path for path in (*images, files.map) if path.exists())
 
     def codes(self, capture_id: str) -> npt.NDArray[np.uint16]:
