@@ -158,6 +158,15 @@ def test_results_go_to_stdout_and_notes_to_stderr(capsys: pytest.CaptureFixture[
     assert "debug: a detail" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_no_secret_is_told_with_a_fault(capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
+    error = ZeroDivisionError("of http://who:hidden@host/x?sig=hidden")
+    assert report(error, as_json=as_json, verbose=True) == 1
+    told = capsys.readouterr().err
+    assert told.count("http://host/x") == 2
+    assert "hidden" not in told
+
+
 def test_logging_is_left_as_it_was() -> None:
     logger = logging.getLogger("gliomap")
     before = (logger.level, logger.propagate, list(logger.handlers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,16 @@ def test_a_mirror_that_gives_no_sign_of_life_is_given_up(
         mirror.finish(run)
     assert [one.levelname for one in caplog.records] == ["WARNING"]
     assert "tracking store http://127.0.0.1:9 takes too long; nothing is lost" in caplog.text
+
+
+def test_what_a_mirror_says_last_is_told_without_a_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\necho 'ValueError: http://who:hidden@host' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with mirrored(tmp_path, Store("http://who:hidden@host")):
+        pass
+    assert "the mirror in MLflow ended early (ValueError: http://host)" in caplog.text
+    assert "hidden" not in caplog.text

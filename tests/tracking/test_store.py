@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from gliomap._secrets import without_secrets
 from gliomap.errors import MissingExtraError, TrackingError, UsageError
 from gliomap.tracking import Store, find_store, nearest_store, store_of_study
 from gliomap.tracking._database import database_path, make_database
-from gliomap.tracking._store import without_secrets
 
 SERVER = "http://tracking.example:5000"
 

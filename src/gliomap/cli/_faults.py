@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from types import TracebackType
 
+from gliomap._secrets import without_secrets
 from gliomap.errors import GlioMapError, MachineError, UsageError, exit_code, machine_error
 
 __all__ = ["fault_hook", "report", "translate"]
@@ -58,7 +59,7 @@ def report(error: BaseException, *, as_json: bool, verbose: bool) -> int:
         The traceback before it.
     """
     if verbose:
-        traceback.print_exception(error, file=sys.stderr)
+        _write("".join(traceback.format_exception(error)).rstrip("\n"))
     known = translate(error)
     code = exit_code(known)
     _write(_as_json(known, code) if as_json else _sentence(known))
@@ -106,9 +107,10 @@ def _as_json(error: BaseException, code: int) -> str:
     return json.dumps({"error": {"kind": type(error).__name__, **content, "exit_code": code}}, ensure_ascii=False)
 
 
-def _write(line: str) -> None:
+def _write(text: str) -> None:
+    """What is told here is read by others too: a traceback is passed on, and a job's log is kept."""
     try:
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(without_secrets(text) + "\n")
         sys.stderr.flush()
     except OSError:
         return  # nobody listens, or the disk that holds the log is full; the exit code still tells

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from gliomap._secrets import without_secrets
 from gliomap.tracking._mlflow import LATER
 from gliomap.tracking._store import Store
 
@@ -87,7 +88,7 @@ class _Process(Mirror):
         if code > 0:
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
-            self._complain(f"the mirror in MLflow ended early ({''.join(last)}); {LATER}")
+            self._complain(f"the mirror in MLflow ended early ({without_secrets(''.join(last))}); {LATER}")
         self._errors.close()
 
     def _listen(self) -> None:

@@ -13,10 +13,11 @@ from functools import lru_cache
 from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any
 
+from gliomap._secrets import without_secrets
 from gliomap.errors import MachineError, MissingExtraError, TrackingError
 from gliomap.tracking._database import database_path, make_database
 from gliomap.tracking._moved import follow_move
-from gliomap.tracking._store import Store, without_secrets
+from gliomap.tracking._store import Store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

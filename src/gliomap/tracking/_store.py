@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gliomap._secrets import without_secrets
 from gliomap.errors import MissingExtraError, TrackingError, UsageError
 from gliomap.tracking._database import database_path, database_uri
 
@@ -22,14 +22,12 @@ __all__ = [
     "nearest_store",
     "store_of_run",
     "store_of_study",
-    "without_secrets",
 ]
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
 """Beside a study: its own store and where that keeps files."""
 
 _SCHEMES = ("sqlite", "http", "https", "azureml")
-_SECRETS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD", "AZURE_CLIENT_SECRET")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,14 +187,3 @@ def nearest_store(asked: str | None, study: Path | None = None, environ: Mapping
         "there are several: " + ", ".join(str(path) for path in found) if found else "none is named, and none is here"
     )
     raise TrackingError("model registry", told, "Say which with --tracking URI or MLFLOW_TRACKING_URI.")
-
-
-def without_secrets(text: str) -> str:
-    """A text without passwords of URIs and without the secrets of this process's environment."""
-    text = re.sub(r"//[^/\s]+@", "//", text)
-    text = re.sub(r"(?i)([?&](?:sig|token|password|key)=)[^&\s]+", r"\1…", text)
-    for variable in _SECRETS:
-        secret = os.environ.get(variable)
-        if secret:
-            text = text.replace(secret, "…")
-    return text
