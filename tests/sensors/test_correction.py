@@ -106,7 +106,7 @@ def test_impossible_parameters_are_refused(width: float, ridge: float) -> None:
 
 
 def test_a_blind_position_is_refused() -> None:
-    responses = Responses(np.arange(500.0, 600.0), np.zeros((1, 100)))
+    responses = Responses(np.arange(500.0, 600.0), np.eye(2, 1) * np.ones(100))
     with pytest.raises(SensorError, match="no response"):
         correction_matrix_from_responses(responses, np.array([550.0]))
 

@@ -85,6 +85,7 @@ def test_correction_after_division_needs_rows_that_sum_to_one() -> None:
         (np.array([1.0, 1.0, 2.0]), np.ones((4, 3)), None),
         (np.arange(3.0), np.full((4, 3), np.inf), None),
         (np.arange(3.0), np.ones((4, 3)), np.ones(2)),
+        (np.arange(3.0), np.eye(4, 3), np.zeros(3)),
     ],
 )
 def test_responses_must_fit_their_grid(grid: np.ndarray, values: np.ndarray, rejection: np.ndarray | None) -> None:

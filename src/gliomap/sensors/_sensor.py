@@ -73,6 +73,8 @@ class Responses:
             np.diff(grid) <= 0
         ):
             raise SensorError("responses", "are not finite on an ascending grid of wavelengths", _CHECK_FILE)
+        if not self.effective().max(initial=0) > 0:
+            raise SensorError("responses", "let no light through the rejection filter at all", _CHECK_FILE)
         _freeze(self, "wavelengths_nm", "values", "rejection_filter")
 
     def effective(self) -> npt.NDArray[np.float64]:
