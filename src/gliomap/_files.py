@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gliomap.errors import MachineError, OutputExistsError, UsageError
+from gliomap.errors import GlioMapError, MachineError, OutputExistsError, UsageError
 
 __all__ = [
     "atomic_file",
     "atomic_folder",
     "put_in_place",
+    "read_limited",
     "refuse_existing",
     "require_suffix",
     "sha256_of",
@@ -181,6 +182,30 @@ def user_folder(variable: str, usual: str, environ: Mapping[str, str] = os.envir
         return (Path(base) if base else Path.home() / usual) / "gliomap"
     except RuntimeError as error:
         raise MachineError("this user", "has no home folder", f"Set {variable} to a folder for such files.") from error
+
+
+def read_limited(
+    path: Path, most: int, fault: type[GlioMapError], *, large: str, missing: str = "Check the path."
+) -> bytes:
+    """The bytes of a file that nobody vouches for, at most so many.
+
+    Parameters
+    ----------
+    fault
+        What is raised where there is no such file, or a larger one.
+    large, missing
+        Their remedies.
+    """
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            # A pipe tells no size. To ask for more than there is would take the memory for it.
+            content = b"" if size > most else stream.read((size or most) + 1)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise fault(path, "is not a file", missing) from error
+    if max(size, len(content)) > most:
+        raise fault(path, f"is larger than {most // 2**20} MiB", large)
+    return content
 
 
 def sha256_of(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 import zipfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from gliomap._files import (
     atomic_file,
     atomic_folder,
     put_in_place,
+    read_limited,
     refuse_existing,
     sha256_of,
     user_folder,
@@ -75,6 +77,26 @@ def test_the_folder_of_the_command_is_not_replaced_from_inside(
     with pytest.raises(UsageError, match="from outside of it"), atomic_folder(Path(folder), overwrite=True):
         pass
     assert here.is_dir()
+
+
+def test_of_a_file_no_more_is_read_than_was_meant(tmp_path: Path) -> None:
+    (tmp_path / "small").write_bytes(b"12345")
+    assert read_limited(tmp_path / "small", 5, UsageError, large="") == b"12345"
+    for path in (tmp_path / "small", Path("/dev/zero")):
+        with pytest.raises(UsageError, match=r"is larger than 0 MiB\. Take another"):
+            read_limited(path, 4, UsageError, large="Take another.")
+    for path in (tmp_path, tmp_path / "none", tmp_path / "small" / "none"):
+        with pytest.raises(UsageError, match=r"is not a file\. Check the path"):
+            read_limited(path, 5, UsageError, large="")
+
+
+def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    content = bytes(range(256)) * 1000
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(content,))
+    writer.start()
+    assert read_limited(tmp_path / "pipe", 2**20, UsageError, large="") == content
+    writer.join()
 
 
 def test_an_error_of_the_system_names_what_was_to_be_written(tmp_path: Path) -> None:

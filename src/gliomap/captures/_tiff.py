@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from gliomap._files import atomic_file
+from gliomap._files import atomic_file, read_limited
 from gliomap.errors import CaptureError
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def read_tiff(path: Path, expected: tuple[int, int] | None = None) -> RawImage:
     CaptureError
         Anything else than such a file; the message has the numbers.
     """
-    return parse_tiff(_content(path), path, expected)
+    content = read_limited(path, _MAX_FILE_BYTES, CaptureError, large="Export the one frame that is meant.")
+    return parse_tiff(content, path, expected)
 
 
 def parse_tiff(content: bytes, path: Path, expected: tuple[int, int] | None = None) -> RawImage:
@@ -132,21 +133,6 @@ def tiff_bytes(data: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], taken_at: d
     return buffer.getvalue()
 
 
-def _content(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > _MAX_FILE_BYTES:
-            raise CaptureError(
-                path,
-                f"is {size / 2**20:.0f} MiB; a frame has at most {_MAX_FILE_BYTES // 2**20} MiB",
-                "Export the one frame that is meant.",
-            )
-        content = path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise CaptureError(path, "is not a file", "Check the path.") from error
-    return content
-
-
 def _check_kind(path: Path, page: TiffPage) -> None:
     if page.samplesperpixel != 1 or page.imagedepth != 1:
         raise CaptureError(
@@ -197,7 +183,10 @@ def _check_strips(path: Path, page: TiffPage, content: bytes) -> None:
         stored = 0
         for offset, count in zip(offsets, counts, strict=True):
             strip = content[offset : offset + count]
-            unpacked = _unpacked_bits(strip) if page.compression in _PACKBITS else _inflated(strip, needed + 1)
+            if page.compression in _PACKBITS:
+                unpacked = _unpacked_bits(strip)
+            else:
+                unpacked = len(zlib.decompressobj().decompress(strip, needed + 1))
             stored += unpacked
             if unpacked > needed or stored > 2 * needed:  # the last strip may be padded to the others' height
                 raise CaptureError(path, f"unpacks to more than its {needed:,} bytes of pixels", _COPY_AGAIN)
@@ -205,11 +194,6 @@ def _check_strips(path: Path, page: TiffPage, content: bytes) -> None:
         raise CaptureError(
             path, f"is truncated: {needed:,} bytes of pixels are declared, {stored:,} there", _COPY_AGAIN
         )
-
-
-def _inflated(strip: bytes, limit: int) -> int:
-    """Bytes that a deflated strip unpacks to, at most `limit`."""
-    return len(zlib.decompressobj().decompress(strip, limit))
 
 
 def _unpacked_bits(strip: bytes) -> int:

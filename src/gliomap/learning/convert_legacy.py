@@ -32,7 +32,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from gliomap._files import refuse_existing
+from gliomap._files import read_limited, refuse_existing
 from gliomap.errors import GlioMapError, ModelError, exit_code, machine_error
 from gliomap.learning._model import Floats, TissueModel
 from gliomap.learning._registry import model_from_tensors, save_model
@@ -274,13 +274,7 @@ def _limit_memory() -> None:
 
 def _unpacked(path: Path) -> bytes:
     """The file's bytes; joblib may have compressed them."""
-    try:
-        size = path.stat().st_size
-        if size > SIZE_LIMIT:
-            raise ModelError(path, f"has {size} bytes, more than {SIZE_LIMIT}", REMEDY)
-        content = path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise ModelError(path, "is no file", "Check the path.") from error
+    content = read_limited(path, SIZE_LIMIT, ModelError, large=REMEDY)
     try:
         if content[:2] == b"\x1f\x8b" or content[:1] == b"\x78":
             unpacked = zlib.decompressobj(wbits=47).decompress(content, SIZE_LIMIT + 1)

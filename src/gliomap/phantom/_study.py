@@ -130,18 +130,15 @@ def _sensor(sensor: MosaicSensor | str | Path | None) -> MosaicSensor:
 
 
 def _settings(name: str, camera: MosaicSensor) -> StudySettings:
+    """The packaged sensor by name, any other by the file that travels with the study."""
+    packaged = camera.fingerprint() == get_sensor(DEFAULT_SENSOR).fingerprint()
     return StudySettings(
         name=name,
         synthetic=True,
-        sensor=_sensor_entry(camera),
+        sensor=DEFAULT_SENSOR if packaged else SENSOR_FILE,
         preprocessing=PreprocessingConfig(),
         exposures=ExposureTimes(raw_ms=EXPOSURE_MS, white_ms=EXPOSURE_MS, dark_ms=EXPOSURE_MS),
     )
-
-
-def _sensor_entry(camera: MosaicSensor) -> str:
-    """What study.toml says: the packaged sensor by name, any other by the file that travels with the study."""
-    return DEFAULT_SENSOR if camera.fingerprint() == get_sensor(DEFAULT_SENSOR).fingerprint() else SENSOR_FILE
 
 
 def _written(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gliomap._files import atomic_file
+from gliomap._files import atomic_file, read_limited
 from gliomap.errors import CubeError
 from gliomap.preprocessing._cube import HyperCube
 
@@ -56,14 +56,8 @@ def load_npz(path: Path | str) -> HyperCube:
         A missing or damaged file, a missing array, shapes or types that do not fit, NaN or infinity.
     """
     path = Path(path)
-    try:
-        size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise CubeError(path, f"is {size / 2**20:.0f} MiB; the limit is {_MAX_BYTES // 2**20}", _REMEDY)
-        # Parsed in memory: an OSError then is the disk's, never a broken archive's.
-        content = io.BytesIO(path.read_bytes())
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise CubeError(path, "is not a file", "Check the path.") from error
+    # Parsed in memory: an OSError then is the disk's, never a broken archive's.
+    content = io.BytesIO(read_limited(path, _MAX_BYTES, CubeError, large=_REMEDY))
     try:
         with zipfile.ZipFile(content) as archive:
             arrays = {name.removesuffix(".npy"): _read(archive, name) for name in archive.namelist()}

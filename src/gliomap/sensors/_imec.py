@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from gliomap._files import read_limited
 from gliomap.errors import SensorError
-from gliomap.sensors._read import read_limited
 from gliomap.sensors._sensor import (
+    CHECK_NAME,
     ROW_SUM_TOLERANCE,
     ActiveArea,
     MosaicSensor,
@@ -72,7 +73,7 @@ def read_imec_xml(path: Path | str, *, correction: int | None = None) -> MosaicS
 
 
 def _parse(path: Path) -> Element:
-    content = read_limited(path, _MAX_BYTES, _REMEDY)
+    content = read_limited(path, _MAX_BYTES, SensorError, large=_REMEDY, missing=CHECK_NAME)
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import ParseError, fromstring
 

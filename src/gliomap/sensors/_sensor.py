@@ -22,6 +22,7 @@ NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
+CHECK_NAME = "Check the path, or name a sensor of `gliomap sensor list`."
 _CHECK_FILE = "Check the calibration file."
 
 

@@ -7,10 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gliomap._files import write_text
+from gliomap._files import read_limited, write_text
 from gliomap.errors import SensorError
-from gliomap.sensors._read import read_limited
-from gliomap.sensors._sensor import MosaicSensor
+from gliomap.sensors._sensor import CHECK_NAME, MosaicSensor
 
 __all__ = ["read_sensor_toml", "sensor_from_text", "write_sensor_toml"]
 
@@ -38,7 +37,9 @@ def read_sensor_toml(path: Path | str) -> MosaicSensor:
     """
     path = Path(path)
     try:
-        text = read_limited(path, _MAX_BYTES, "A sensor description is a small file.").decode("utf-8")
+        text = read_limited(
+            path, _MAX_BYTES, SensorError, large="A sensor description is a small file.", missing=CHECK_NAME
+        ).decode("utf-8")
     except UnicodeDecodeError as error:
         raise SensorError(path, "is not UTF-8 text", _REMEDY) from error
     return sensor_from_text(text, path)

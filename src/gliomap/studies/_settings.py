@@ -10,7 +10,7 @@ import tomli_w
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from gliomap._fields import Fields, field_faults
-from gliomap._files import write_text
+from gliomap._files import read_limited, write_text
 from gliomap.captures import LONGEST_MS, SHORTEST_MS
 from gliomap.errors import StudyError, UsageError
 from gliomap.preprocessing import PreprocessingConfig
@@ -151,11 +151,7 @@ def read_study_toml(root: Path) -> StudySettings:
     path = root / SETTINGS_FILE
     if not path.exists():
         return StudySettings()
-    with path.open("rb") as stream:
-        content = stream.read(_MAX_BYTES + 1)
-    if len(content) > _MAX_BYTES:
-        raise StudyError(path, f"is larger than {_MAX_BYTES:,} bytes", _REMEDY)
-    return parse_study_toml(content, path)
+    return parse_study_toml(read_limited(path, _MAX_BYTES, StudyError, large=_REMEDY), path)
 
 
 def parse_study_toml(content: bytes, path: Path) -> StudySettings:
