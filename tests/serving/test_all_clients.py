@@ -24,6 +24,7 @@ from websockets.sync.client import connect
 from gliomap.engine import Engine
 from gliomap.errors import CaptureError, RequestError
 from gliomap.serving import AsyncClient, Client
+from gliomap.serving._metrics import Metrics
 from gliomap.serving._reply import unpack_reply
 from gliomap.serving._stream import _Stream
 from gliomap.serving._thesis import thesis_picture
@@ -147,7 +148,9 @@ def test_a_frame_for_which_memory_is_lacking_does_not_end_its_stream() -> None:
     def classify(_: object) -> None:
         raise MemoryError
 
-    stream = _Stream(SimpleNamespace(classify=classify), "camera", "id", "or-1", "labels", "classic", None)
+    stream = _Stream(
+        SimpleNamespace(classify=classify, metrics=Metrics()), "camera", "id", "or-1", "labels", "classic", None
+    )
     reply, body = unpack_reply(stream.reply({"sequence": 1, "dropped": 0, "dropped_total": 0}, b"", 0.0))
     assert (reply.sequence, reply.problem["status"], body) == (1, 503, b"")
 

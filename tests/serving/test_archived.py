@@ -97,6 +97,45 @@ def test_a_disk_that_is_nearly_full_refuses_new_work(
     assert len(ArchiveReader(tmp_path / "cases").ids()) == 1
 
 
+def test_without_its_archive_a_service_is_not_ready_and_answers_nothing(
+    scene: Scene, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its disk is unmounted, comes back, and hangs."""
+    from gliomap.serving import ArchiveSettings, Service, ServiceSettings, create_app
+
+    folder = tmp_path / "cases"
+    service = Service(ServiceSettings(bundle, archive=ArchiveSettings(folder, least_free=0)))
+    released = threading.Event()
+
+    async def ask() -> None:
+        transport = httpx.ASGITransport(create_app(service))
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+
+            async def states() -> list[int]:
+                paths = ("/health/live", "/health/ready", "/v2/health/ready", "/v2/models/gliomap/ready")
+                return [(await client.get(path)).status_code for path in paths]
+
+            assert await states() == [200, 200, 200, 200]
+            folder.rename(tmp_path / "away")
+            assert await states() == [200, 507, 507, 507]
+            answer = await client.post("/v1/classify", files=scene.files)
+            assert (answer.status_code, answer.json()["title"]) == (507, "MachineError")
+            assert "mounted" in answer.json()["remedy"]
+            assert not folder.exists()
+            (tmp_path / "away").rename(folder)
+            assert await states() == [200, 200, 200, 200]
+            assert (await client.post("/v1/classify", files=scene.files)).status_code == 200
+            monkeypatch.setattr("gliomap.serving._service._CHECK_S", 0.05)
+            monkeypatch.setattr(service.archive, "require_usable", lambda: released.wait(30))
+            answer = await client.get("/health/ready")
+            assert "has not answered" in answer.json()["detail"]
+
+    asyncio.run(ask())
+    released.set()
+    service.close()
+    assert len(ArchiveReader(folder).ids()) == 1
+
+
 @pytest.mark.slow
 def test_killed_50_times_under_load_every_acknowledged_case_is_there(
     bundle: Path, scene: Scene, tmp_path: Path

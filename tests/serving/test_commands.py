@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ import tifffile
 
 from gliomap.captures import tiff_bytes
 from gliomap.engine import Engine
-from serving.servers import COMMAND, GUARDED, KEY, RunningServer, Scene
+from serving.servers import COMMAND, GUARDED, KEY, RunningServer, Scene, start
 
 
 @pytest.fixture
@@ -172,6 +173,40 @@ class TestWatch:
             again.send_signal(signal.SIGINT)
             again.communicate(timeout=30)
         assert (folder / "before_map.png").stat().st_mtime_ns == state, "frames that have a map are left alone"
+
+    def test_it_outlives_a_service_that_is_started_again(
+        self, bundle: Path, frames: dict[str, Path], scene: Scene, expected: np.ndarray, tmp_path: Path
+    ) -> None:
+        folder, printed = tmp_path / "camera", tmp_path / "printed"
+        folder.mkdir()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        words = ["score", f"http://127.0.0.1:{port}", "--watch", folder, *own(frames, "white", "dark")]
+        with printed.open("w") as out:
+            with start(bundle, "--port", port) as first:
+                watching = subprocess.Popen([COMMAND, *map(str, words)], stdout=out, stderr=subprocess.PIPE, text=True)
+                (folder / "frame1.tif").write_bytes(scene.files["raw"])
+                wait_for(folder / "frame1_result.json", watching)
+                first.process.kill()
+            try:
+                (folder / "frame2.tif").write_bytes(scene.files["raw"])
+                (folder / "frame3.tif").write_bytes(scene.files["raw"])
+                wait_for(printed, watching, lambda path: "frame2.tif: waits" in path.read_text())
+                with start(bundle, "--port", port):
+                    wait_for(folder / "frame3_result.json", watching)
+            finally:
+                watching.send_signal(signal.SIGINT)
+                told = watching.communicate(timeout=30)[1]
+        assert watching.returncode == 130, "that the service is gone again does not hide that it was interrupted"
+        assert "had forgotten the references and got them again" in told
+        assert printed.read_text().count("waits") == 1
+        np.testing.assert_array_equal(np.load(folder / "frame2_labels.npy"), expected)
+
+    def test_references_of_others_are_not_made_up_for(self, server: RunningServer, tmp_path: Path) -> None:
+        done = run("score", server.url, "--watch", tmp_path, "--references", "theirs", code=2)
+        assert "are not known" in done.stderr
+        done = run("score", "http://127.0.0.1:1", "--watch", tmp_path, "--references", "theirs", code=3)
+        assert "cannot be reached" in done.stderr
 
 
 def wait_for(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.server
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from websockets.sync.client import connect
 
 from gliomap.serving._metrics import Metrics
 from gliomap.serving._observe import Observer
+from gliomap.serving._reply import unpack_reply
 from serving.servers import RunningServer, Scene, start
 
 
@@ -90,6 +92,54 @@ def test_the_numbers_count_what_happened(server: RunningServer, scene: Scene) ->
     assert count(after, "process_resident_memory_bytes") > 1e7
     assert 'route="/v1/references/{id}"' in after
     assert "theatre-7" not in after, "ids that clients choose are no labels"
+
+
+def test_no_patient_and_no_forged_line_is_in_the_log(serve: Callable[..., RunningServer], scene: Scene) -> None:
+    server = serve()
+    with server.client() as client:
+        client.put_references("or-1", scene.white, scene.dark)
+    streams = f"{server.url.replace('http', 'ws')}/v1/stream?patient=Jane-Doe&references="
+    with connect(f"{streams}or-1") as socket:
+        socket.send(scene.files["raw"])
+        assert unpack_reply(socket.recv(timeout=30))[0].problem is None
+    with pytest.raises(InvalidStatus):
+        connect(f"{streams}nobody")
+    httpx.post(f"{server.url}/v1/classify", params={"references": "or-1", "patient": "Jane-Doe"}, content=b"junk")
+    for path in ("/a%0A12:00:00 info POST /v1/classify 200", "/\u202e%9b%1b[2J", "/" + "long" * 2000):
+        assert httpx.get(f"{server.url}{path}").status_code == 404
+    server.process.send_signal(signal.SIGTERM)
+    server.process.wait(20)
+    logged = server.logged()
+    assert "Jane-Doe" not in logged
+    assert " error " not in logged, "a refused stream is no fault of the service"
+    lines = logged.splitlines()
+    assert not [line for line in lines if line.startswith("12:00:00 info POST")]
+    assert logged.isascii()
+    assert max(map(len, lines)) < 300
+
+
+def test_a_stream_that_opens_has_its_id(server: RunningServer, scene: Scene) -> None:
+    with server.client() as client:
+        client.put_references("told", scene.white, scene.dark)
+    url, own = f"{server.url.replace('http', 'ws')}/v1/stream?references=told", {"X-Request-Id": "or-7.stream-1"}
+    with connect(url, additional_headers=own) as opened:
+        assert opened.response is not None
+        assert opened.response.headers["x-request-id"] == "or-7.stream-1"
+
+
+def test_why_frames_of_a_stream_have_no_map_is_logged_once_and_counted(
+    serve: Callable[..., RunningServer], scene: Scene
+) -> None:
+    server = serve("--log-format", "json")
+    with server.client() as client:
+        client.put_references("or-1", scene.white, scene.dark)
+        sent = [b"junk", b"junk", b"junk", scene.raw, b"junk"]
+        problems = [reply.problem for reply, _ in client.stream(sent, references="or-1")]
+        counted = count(client.metrics(), "gliomap_stream_refused_frames_total")
+    told = [json.loads(line) for line in server.logged().splitlines() if "no map in a stream" in line]
+    assert [line["request_id"] for line in told] == [problems[at]["request_id"] for at in (0, 4) if problems[at]]
+    assert "has 4 bytes" in told[0]["message"]
+    assert counted == 4
 
 
 def count(text: str, name: str) -> float:

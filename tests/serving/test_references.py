@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pytest
 
 from gliomap.captures import tiff_bytes
 from gliomap.engine import Engine
+from gliomap.serving import Service, ServiceSettings
 from gliomap.serving._bodies import FrameBytes, frames_of
 from gliomap.serving._references import ReferencePair, pair_of_frames
+from gliomap.serving._service import Ask
 from serving.servers import Scene
 
 EARLIER, LATER = datetime(2026, 11, 23, 9, 0), datetime(2026, 11, 23, 9, 5)
@@ -53,3 +56,30 @@ def test_their_age_is_that_of_the_older_one_or_unknown(
     assert kept.camera_time == time
     assert kept.prepared(engine, camera_clock=True).taken_at == time
     assert kept.prepared(engine, camera_clock=False).taken_at == kept.received_at
+
+
+@pytest.mark.parametrize(
+    ("clock", "steady", "blank"),
+    [(0, 0, False), (-90, 0, False), (-90, 90, True), (90, 0, True), (90, 90, True)],
+    ids=["at once", "the clock was set back", "set back, and late", "it slept meanwhile", "late"],
+)
+def test_of_two_clocks_the_one_counts_by_which_they_are_older(
+    bundle: Path, scene: Scene, clock: int, steady: int, blank: bool
+) -> None:
+    """Minutes that passed by the computer's clock, which may be set, and by the one that is never set and may sleep."""
+    service = Service(ServiceSettings(bundle))
+    _, kept = pair(bundle, scene, {})
+    service.references.put(kept)
+    ask = Ask(
+        "classify",
+        "camera",
+        "id",
+        {"raw": scene.raw},
+        "or-1",
+        received_at=kept.received_at + timedelta(minutes=clock),
+        started=perf_counter() + 60 * steady,
+    )
+    blanked = service.classify(ask).tissue.blanked
+    service.close()
+    assert (blanked is not None and "90.0 min older" in blanked) == blank
+    assert (blanked is None) != blank

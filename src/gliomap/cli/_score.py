@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +17,7 @@ from gliomap.cli._options import DarkFrame, PaletteChoice, RawFrame, WhiteDarkFr
 from gliomap.cli._service import Access, Url
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import verb
-from gliomap.errors import UsageError
+from gliomap.errors import MachineError, RequestError, UsageError
 
 if TYPE_CHECKING:
     from gliomap.serving import Client, References
@@ -78,26 +78,40 @@ def score(
         if raw is not None and white_dark is None:
             _once(ui, client, raw, kept, out, patient, palette)
             return
-        with _put(ui, client, kept, white_dark) as name:
+        with _put(ui, client, kept, white_dark) as (name, renew):
             if raw is not None:
                 _once(ui, client, raw, name, out, patient, palette)
             elif watch is not None:
-                _watch(ui, client, watch, name, out, patient, palette)
+                _watch(ui, client, watch, name, out, patient, palette, renew)
 
 
 @contextmanager
-def _put(ui: Ui, client: Client, references: References, white_dark: Path | None) -> Iterator[str]:
-    """The id of references; those of one's own are sent, and forgotten at the end."""
+def _put(
+    ui: Ui, client: Client, references: References, white_dark: Path | None
+) -> Iterator[tuple[str, Callable[[], object] | None]]:
+    """The id of references; those of one's own are sent, sent again by what comes with it, and forgotten at the end."""
     if isinstance(references, str):
-        yield references
+        client.get_references(references)  # a wrong address, key or name is told at once, not with the first frame
+        yield references, None
         return
     name = f"score-{uuid.uuid4().hex[:12]}"
-    for warning in client.put_references(name, *references, white_dark=white_dark).warnings:
-        ui.warn(warning)
+
+    def send() -> None:
+        for warning in client.put_references(name, *references, white_dark=white_dark).warnings:
+            ui.warn(warning)
+
+    def renew() -> None:
+        send()
+        ui.warn(
+            "the service had forgotten the references and got them again; where they hold no time, they count as new"
+        )
+
+    send()
     try:
-        yield name
+        yield name, renew
     finally:
-        client.delete_references(name)
+        with suppress(MachineError, RequestError):  # a service that is gone has forgotten them
+            client.delete_references(name)
 
 
 def _once(
@@ -128,7 +142,14 @@ def _once(
 
 
 def _watch(
-    ui: Ui, client: Client, folder: Path, references: str, out: Path | None, patient: str | None, palette: str
+    ui: Ui,
+    client: Client,
+    folder: Path,
+    references: str,
+    out: Path | None,
+    patient: str | None,
+    palette: str,
+    renew: Callable[[], object] | None,
 ) -> None:
     from gliomap.serving import watch
 
@@ -138,9 +159,12 @@ def _watch(
     target.mkdir(parents=True, exist_ok=True)
     ui.say(f"watching {folder}; maps go to {target}; Ctrl-C ends it")
     told: set[str] = set()
-    for scored in watch(client, folder, target, references=references, patient=patient, palette=palette):
+    for scored in watch(client, folder, target, references=references, patient=patient, palette=palette, renew=renew):
         if ui.as_json:
-            ui.result({"frame": str(scored.frame), "fault": scored.fault, "result": scored.result}, event=True)
+            told_now = {"fault": scored.fault, "again": scored.again, "result": scored.result}
+            ui.result({"frame": str(scored.frame), **told_now}, event=True)
+        elif scored.again:
+            ui.text(f"{scored.frame.name}: waits. {scored.fault}")
         elif scored.fault is not None:
             ui.text(f"{scored.frame.name}: {scored.fault}")
         else:

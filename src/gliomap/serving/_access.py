@@ -28,6 +28,7 @@ __all__ = [
     "placed",
     "problems",
     "request_id",
+    "require_ready",
     "short_text",
     "socket_access",
 ]
@@ -162,6 +163,21 @@ def short_text(thing: str, value: object) -> str | None:
     if value is not None and not (isinstance(value, str) and len(value) <= 128 and value.isprintable()):
         raise UsageError(thing, "is no short text", "Send at most 128 printable characters.")
     return value
+
+
+async def require_ready(service: Service) -> None:
+    """Raise where frames would be refused whatever they are.
+
+    Raises
+    ------
+    RequestError
+        The service is going down (503).
+    MachineError
+        Its archive cannot take a case (507).
+    """
+    if service.draining:
+        raise going_down()
+    await service.require_archive()
 
 
 def going_down() -> RequestError:

@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 import httpx
 from websockets.asyncio.client import connect as connect_async
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import InvalidHandshake
 from websockets.sync.client import connect
 
 from gliomap.serving._exchange import (
@@ -28,6 +28,7 @@ from gliomap.serving._exchange import (
     not_opened,
     pair_request,
     refused,
+    stream_faults,
     stream_options,
     stream_url,
     tls_context,
@@ -113,6 +114,10 @@ class Client:
         """
         answer = self._send(pair_request(name, white, dark, white_dark, exposures_ms))
         return ReferencesAnswer.model_validate_json(answer.content)
+
+    def get_references(self, name: str) -> ReferencesAnswer:
+        """What is kept under an id; `RequestError` where nothing is."""
+        return ReferencesAnswer.model_validate_json(self._send(Asked("GET", f"/v1/references/{name}", {})).content)
 
     def delete_references(self, name: str) -> None:
         """Forget references."""
@@ -206,9 +211,9 @@ class Client:
         url = stream_url(self.url, references, encoding)
         try:
             socket = connect(url, **stream_options(self._key, url, self._verify))
-        except (InvalidStatus, OSError) as error:
+        except (InvalidHandshake, OSError) as error:
             raise not_opened(url, error) from error
-        with socket:
+        with stream_faults(url), socket:
             model = self.model()
             sent = replied = 0
             for frame in frames:
@@ -293,6 +298,11 @@ class AsyncClient:
         answer = await self._send(pair_request(name, white, dark, white_dark, exposures_ms))
         return ReferencesAnswer.model_validate_json(answer.content)
 
+    async def get_references(self, name: str) -> ReferencesAnswer:
+        """As of `Client`."""
+        answer = await self._send(Asked("GET", f"/v1/references/{name}", {}))
+        return ReferencesAnswer.model_validate_json(answer.content)
+
     async def delete_references(self, name: str) -> None:
         """Forget references."""
         await self._send(Asked("DELETE", f"/v1/references/{name}", {}))
@@ -332,37 +342,38 @@ class AsyncClient:
         url = stream_url(self.url, references, encoding)
         try:
             opened = await connect_async(url, **stream_options(self._key, url, self._verify))
-        except (InvalidStatus, OSError) as error:
+        except (InvalidHandshake, OSError) as error:
             raise not_opened(url, error) from error
-        async with opened as socket:
-            model = await self.model()
-            sent = replied = 0
+        with stream_faults(url):
+            async with opened as socket:
+                model = await self.model()
+                sent = replied = 0
 
-            async def send() -> None:
-                nonlocal sent
+                async def send() -> None:
+                    nonlocal sent
+                    try:
+                        async for frame in frames:
+                            await socket.send(frame_message(frame, model))
+                            sent += 1
+                    finally:
+                        if replied == sent:
+                            await socket.close()
+
+                sender = asyncio.create_task(send())
                 try:
-                    async for frame in frames:
-                        await socket.send(frame_message(frame, model))
-                        sent += 1
-                finally:
-                    if replied == sent:
-                        await socket.close()
-
-            sender = asyncio.create_task(send())
-            try:
-                # The newest frame is never dropped: when it is answered and no more come, all is done.
-                async for message in socket:
-                    reply, body = unpack_reply(binary(message))
-                    replied = reply.sequence
-                    yield reply, body
+                    # The newest frame is never dropped: when it is answered and no more come, all is done.
+                    async for message in socket:
+                        reply, body = unpack_reply(binary(message))
+                        replied = reply.sequence
+                        yield reply, body
+                        if sender.done():
+                            sender.result()
+                            if replied == sent:
+                                break
                     if sender.done():
                         sender.result()
-                        if replied == sent:
-                            break
-                if sender.done():
-                    sender.result()
-            finally:
-                sender.cancel()
+                finally:
+                    sender.cancel()
 
     async def _send(self, asked: Asked) -> httpx.Response:
         tried = 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import ssl
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from urllib.parse import urlencode
 import httpx
 import numpy as np
 import numpy.typing as npt
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import CloseCode
 
 from gliomap.captures import tiff_bytes
 from gliomap.errors import CaptureError, MachineError, RequestError
@@ -35,6 +37,7 @@ __all__ = [
     "not_opened",
     "pair_request",
     "refused",
+    "stream_faults",
     "stream_options",
     "stream_url",
     "tls_context",
@@ -264,6 +267,22 @@ def not_opened(url: str, error: Exception) -> RequestError | MachineError:
     if isinstance(error, InvalidStatus):
         return refused(httpx.Response(error.response.status_code, content=bytes(error.response.body)))
     return unreachable(url, error)
+
+
+@contextmanager
+def stream_faults(url: str) -> Iterator[None]:
+    """Tell why an open stream ended before its frames were answered, in this house's words."""
+    try:
+        yield
+    except ConnectionClosed as error:
+        told = error.rcvd
+        if told is not None and told.code == CloseCode.POLICY_VIOLATION:
+            raise RequestError(url, f"closed the stream ({told.reason})", "Send what it takes.", status=400) from error
+        raise MachineError(
+            url,
+            "is gone in the middle of a stream" if told is None else f"ended the stream ({told.reason or told.code})",
+            "Frames without a reply have no map. When the service is ready again, send references and open a stream.",
+        ) from error
 
 
 def stream_url(base: str, references: str, encoding: str) -> str:

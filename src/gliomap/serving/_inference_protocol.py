@@ -26,10 +26,10 @@ from gliomap.serving._access import (
     Serving,
     body_limits,
     case_header,
-    going_down,
     placed,
     problems,
     request_id,
+    require_ready,
     short_text,
 )
 from gliomap.serving._bodies import ROLES, read_body
@@ -139,11 +139,12 @@ async def live() -> Response:
     return Response(status_code=200)
 
 
-@router.get("/health/ready", summary="Whether frames may be sent", response_class=Response, responses=problems(503))
+@router.get(
+    "/health/ready", summary="Whether frames may be sent", response_class=Response, responses=problems(503, 507)
+)
 async def ready(service: Serving) -> Response:
-    """Answer 200 until the service is told to end."""
-    if service.draining:
-        raise going_down()
+    """Answer 200 until the service is told to end, while its archive takes cases."""
+    await require_ready(service)
     return Response(status_code=200)
 
 
@@ -182,26 +183,25 @@ def _metadata(model: ServedModel, name: str) -> MetadataAnswer:
     )
 
 
-@router.get("/models/{name}/ready", summary="Whether the model takes requests", responses=problems(404, 503))
+@router.get("/models/{name}/ready", summary="Whether the model takes requests", responses=problems(404, 503, 507))
 async def model_ready(service: Serving, name: Name) -> ReadyAnswer:
-    """Answer 200 until the service is told to end."""
-    return _ready(service, name)
+    """Answer 200 until the service is told to end, while its archive takes cases."""
+    return await _ready(service, name)
 
 
 @router.get(
     "/models/{name}/versions/{version}/ready",
     summary="Whether a version takes requests",
-    responses=problems(404, 503),
+    responses=problems(404, 503, 507),
 )
 async def version_ready(service: Serving, name: Name, version: Version) -> ReadyAnswer:
-    """Answer 200 until the service is told to end."""
-    return _ready(service, name, version)
+    """Answer 200 until the service is told to end, while its archive takes cases."""
+    return await _ready(service, name, version)
 
 
-def _ready(service: Service, name: str, version: str | None = None) -> ReadyAnswer:
+async def _ready(service: Service, name: str, version: str | None = None) -> ReadyAnswer:
     _model(service, name, version)
-    if service.draining:
-        raise going_down()
+    await require_ready(service)
     return ReadyAnswer(name=name)
 
 

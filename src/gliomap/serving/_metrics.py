@@ -41,6 +41,9 @@ class Metrics:
         self.references = Gauge("gliomap_references", "Pairs of references that are kept.", **within)
         self.streams = Gauge("gliomap_streams", "Open streams.", **within)
         self.dropped = Counter("gliomap_stream_dropped_frames", "Frames of streams that newer ones overtook.", **within)
+        self.stream_refused = Counter(
+            "gliomap_stream_refused_frames", "Frames of streams that got a problem in the place of a map.", **within
+        )
         self.model = Info("gliomap_model", "The model that is served.", **within)
 
     def serves(self, model: ServedModel) -> None:

@@ -27,6 +27,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _QUIET = frozenset({"/health/live", "/health/ready", "/metrics", "/v2/health/live", "/v2/health/ready"})
 """Asked every few seconds by machines: counted, and logged only when debugging."""
+_ANSWERS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+"""Messages that begin an answer: to a request, to a stream, to a stream that is refused."""
+_LONGEST_PATH = 200
 _FIELDS = ("request_id", "client", "method", "path", "status", "ms", "case")
 
 
@@ -45,12 +48,11 @@ class Observer:
         given = dict(scope["headers"]).get(b"x-request-id", b"")
         request_id = given.decode() if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex[:16]
         scope["request_id"] = request_id
-        told: dict[str, Any] = {"status": 101 if scope["type"] == "websocket" else 0, "case": None}
+        told: dict[str, Any] = {"status": 0, "case": None}
 
         async def observed(message: Message) -> None:
-            # The second is a stream that is refused before it is open.
-            if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                told["status"] = message["status"]
+            if message["type"] in _ANSWERS:
+                told["status"] = message.get("status", 101)
                 headers = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
                 told["case"] = dict(headers).get(b"gliomap-case", b"").decode() or None
                 message = {**message, "headers": headers}
@@ -73,17 +75,17 @@ class Observer:
         metrics.requests.labels(method, route, str(told["status"])).inc()
         metrics.seconds.labels(route).observe(seconds)
         level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
+        # Quoted: a line break that a client hides in its path must not begin a line of the log.
+        path = quote(scope["path"])[:_LONGEST_PATH]
         fields = {
             "request_id": scope["request_id"],
             "client": scope.get("client_name"),
             "method": method,
-            "path": scope["path"],
+            "path": path,
             "status": told["status"],
             "ms": round(1e3 * seconds, 1),
             "case": told["case"],
         }
-        # Quoted: a line break that a client hides in its path must not begin a line of the log.
-        path = quote(scope["path"])
         logger.log(level, "%s %s %s in %.1f ms", method, path, told["status"], 1e3 * seconds, extra=fields)
 
 

@@ -1,15 +1,23 @@
-"""What uvicorn's HTTP lacks: names in certificates, an end to silence, answers for clients that close their side."""
+"""What uvicorn's protocols lack: names in certificates, an end to silence, answers for clients that close their side."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from starlette.requests import HTTPConnection
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-__all__ = ["ServedProtocol", "certificate_name"]
+__all__ = ["ServedProtocol", "ServedSocket", "certificate_name"]
+
+# Uvicorn's lines about a stream hold its whole address, and with it the patient; the observer writes one without.
+_sockets = logging.getLogger("gliomap.serving.sockets")
+_sockets.setLevel(logging.WARNING)
+
+_LINGER_S = 10.0
 
 
 class ServedProtocol(HttpToolsProtocol):
@@ -61,6 +69,25 @@ class ServedProtocol(HttpToolsProtocol):
         if self._silence is not None:
             self._silence.cancel()
             self._silence = None
+
+
+class ServedSocket(WebSocketsSansIOProtocol):
+    """One stream."""
+
+    def __init__(self, *settings: Any, **more: Any) -> None:
+        super().__init__(*settings, **more)
+        self.logger = self.conn.logger = _sockets
+
+    def keepalive_timeout(self) -> None:
+        """Nobody answered for long: end, also where what was sent is never read and a place would be held for ever."""
+        super().keepalive_timeout()
+        self.loop.call_later(_LINGER_S, self.transport.abort)
+
+    async def send(self, message: Any) -> None:
+        """Send; a refusal that is out ends the handshake, which uvicorn would take for a fault."""
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
 
 
 def certificate_name(connection: HTTPConnection) -> str | None:

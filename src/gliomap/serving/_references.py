@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 import numpy as np
@@ -56,6 +57,7 @@ class ReferencePair:
     received_at: datetime
     msb_aligned: bool
     warnings: tuple[str, ...]
+    _begun: float = field(default_factory=time.perf_counter, repr=False)
     _prepared: dict[str, dict[bool, DatedReferences]] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -65,6 +67,20 @@ class ReferencePair:
         if self.white.taken_at is None or self.dark.taken_at is None:
             return None
         return min(self.white.taken_at, self.dark.taken_at)
+
+    def moment(self, told: datetime, steady: float) -> datetime:
+        """When a frame came, for the age of the references: of two clocks the one by which more time has passed.
+
+        The computer's clock may be set back, and the steady one may stand still while a computer sleeps.
+
+        Parameters
+        ----------
+        told
+            By the computer's clock, UTC.
+        steady
+            By `time.perf_counter`.
+        """
+        return max(told, self.received_at + timedelta(seconds=steady - self._begun))
 
     @cached_property
     def shadow_floor(self) -> npt.NDArray[np.uint16]:

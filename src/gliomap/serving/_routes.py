@@ -21,10 +21,10 @@ from gliomap.serving._access import (
     Caller,
     Serving,
     body_limits,
-    going_down,
     placed,
     problems,
     request_id,
+    require_ready,
     short_text,
 )
 from gliomap.serving._answers import FORMS, check_palette, chosen_form
@@ -83,11 +83,10 @@ async def live() -> Health:
     return Health(status="live")
 
 
-@router.get("/health/ready", summary="Whether frames may be sent", tags=["health"], responses=problems(503))
+@router.get("/health/ready", summary="Whether frames may be sent", tags=["health"], responses=problems(503, 507))
 async def ready(service: Serving) -> Health:
-    """Answer 200 once a frame has been classified, and until the service is told to end."""
-    if service.draining:
-        raise going_down()
+    """Answer 200 once a frame has been classified, until the service is told to end, while its archive takes cases."""
+    await require_ready(service)
     return Health(status="ready")
 
 

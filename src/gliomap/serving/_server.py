@@ -15,7 +15,7 @@ from gliomap.errors import MachineError, UsageError
 from gliomap.serving._app import create_app
 from gliomap.serving._memory import keep_large_apart
 from gliomap.serving._observe import set_up_logging
-from gliomap.serving._protocol import ServedProtocol
+from gliomap.serving._protocol import ServedProtocol, ServedSocket
 from gliomap.serving._service import Service
 from gliomap.serving._settings import ServiceSettings
 
@@ -83,7 +83,7 @@ def _config(settings: ServiceSettings, service: Service) -> uvicorn.Config:
             create_app(service),
             loop="uvloop",
             http=_protocol(settings),
-            ws="websockets-sansio",
+            ws=ServedSocket,
             ws_max_size=settings.max_body,
             ws_max_queue=2,
             ws_per_message_deflate=False,  # frames are noise: deflating them costs more than it saves

@@ -7,6 +7,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +39,7 @@ __all__ = ["Ask", "Mapped", "Service"]
 
 logger = logging.getLogger(__name__)
 
+_CHECK_S = 2
 Sent = FrameBytes | npt.NDArray[np.generic]
 
 
@@ -132,6 +134,7 @@ class Service:
         self.exchanging = asyncio.Lock()
         self.archive = _open_archive(settings)
         self.draining = False
+        self._checks = ThreadPoolExecutor(1, thread_name_prefix="gliomap-check")
 
     def _load(self, path: Path, version: str) -> ServedModel:
         settings = self.settings
@@ -166,7 +169,7 @@ class Service:
             The frame or its references cannot be used.
         """
         if self.archive is not None:
-            self.archive.require_space()
+            self.archive.require_usable()
         begun = time.perf_counter()
         model = self.model
         timings = {**ask.spent, "queue": begun - ask.started}
@@ -186,7 +189,7 @@ class Service:
         references = pair.prepared(model.engine, camera_clock=by_camera)
         prepared = time.perf_counter()
         timings["references"] = prepared - decoded
-        taken_at = raw.taken_at if by_camera else ask.received_at
+        taken_at = raw.taken_at if by_camera else pair.moment(ask.received_at, ask.started)
         tissue = model.engine.classify_frame(raw.data, references, taken_at=taken_at)
         timings |= {stage: seconds for stage, seconds in tissue.timings.items() if stage != "total"}
         notes = [f"{finding.thing}: {finding.message}" for finding in findings]
@@ -258,7 +261,7 @@ class Service:
 
         Raises
         ------
-        OSError
+        MachineError
             The disk refuses it; nothing of the case is left then.
         """
         if self.archive is None or self.settings.archive is None:
@@ -267,25 +270,27 @@ class Service:
 
         begun = time.perf_counter()
         keeps = ask.kind != "stream" or self.settings.archive.stream_frames
-        case = self.archive.record(
-            Case(
-                kind=ask.kind,
-                client=ask.client,
-                model=mapped.model.name,
-                model_version=mapped.model.version,
-                bundle=mapped.model.identity,
-                references=ask.references,
-                patient=ask.patient,
-                received_at=ask.received_at,
-                inputs=mapped.hashes,
-                raw=mapped.raw.data if keeps else None,
-                labels=mapped.tissue.labels,
-                result=self.result(ask, mapped).model_dump(mode="json", exclude={"labels_png"}),
-                answer=hashlib.sha256(body).hexdigest(),
-            )
+        case = Case(
+            kind=ask.kind,
+            client=ask.client,
+            model=mapped.model.name,
+            model_version=mapped.model.version,
+            bundle=mapped.model.identity,
+            references=ask.references,
+            patient=ask.patient,
+            received_at=ask.received_at,
+            inputs=mapped.hashes,
+            raw=mapped.raw.data if keeps else None,
+            labels=mapped.tissue.labels,
+            result=self.result(ask, mapped).model_dump(mode="json", exclude={"labels_png"}),
+            answer=hashlib.sha256(body).hexdigest(),
         )
+        try:
+            name = self.archive.record(case)
+        except OSError as error:
+            raise self.archive.refused(error) from error
         mapped.timings["archive"] = time.perf_counter() - begun
-        return case
+        return name
 
     def read_references(self, name: str, sent: Mapping[str, Sent], exposures: Exposures | None) -> ReferencePair:
         """Read, check and prepare references; runs on a worker thread.
@@ -308,8 +313,25 @@ class Service:
         frames = frames_of(sent, engine.sensor)
         return pair_of_frames(name, frames, {role: _hash(one) for role, one in sent.items()}, engine, exposures)
 
+    async def require_archive(self) -> None:
+        """Raise where no case could be kept: on a thread of its own, for a disk may hang.
+
+        Raises
+        ------
+        MachineError
+            The archive is full, not there, not writable, or does not answer.
+        """
+        if self.archive is None:
+            return
+        try:
+            async with asyncio.timeout(_CHECK_S):
+                await asyncio.wrap_future(self._checks.submit(self.archive.require_usable))
+        except TimeoutError as error:
+            raise self.archive.refused(f"its disk has not answered for {_CHECK_S} s") from error
+
     def close(self) -> None:
         """Finish what runs."""
+        self._checks.shutdown(wait=False, cancel_futures=True)
         self.workers.close()
         if self.archive is not None:
             self.archive.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +13,7 @@ import numpy as np
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from gliomap.errors import GlioMapError, RequestError
+from gliomap.errors import GlioMapError, RequestError, http_status
 from gliomap.serving._access import going_down, request_id, short_text, socket_access
 from gliomap.serving._answers import check_palette, labels_png
 from gliomap.serving._bodies import FrameBytes
@@ -24,6 +25,8 @@ from gliomap.serving._service import Ask, Service
 __all__ = ["router"]
 
 router = APIRouter()
+
+logger = logging.getLogger(__name__)
 
 POLICY_VIOLATION = 1008
 
@@ -67,9 +70,9 @@ class _Newest:
         self.came.set()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Stream:
-    """One open stream and what its client asked for."""
+    """One open stream and what its client asked for; and why its last frame has no map, where that is so."""
 
     service: Service
     client: str
@@ -78,13 +81,14 @@ class _Stream:
     encoding: Encoding
     palette: str
     patient: str | None
+    fault: str = ""
 
     def reply(self, counts: dict[str, Any], frame: bytes, arrived: float) -> bytes:
         """Classify one frame; runs on a worker thread. What is wrong with one frame does not end the stream."""
         ask = Ask(
             "stream",
             self.client,
-            f"{self.request_id}-{counts['sequence']}",
+            self._frame_id(counts),
             {"raw": FrameBytes.guessed(frame)},
             self.references,
             self.patient,
@@ -99,7 +103,8 @@ class _Stream:
             mapped.timings["encode"] = time.perf_counter() - begun
             case = self.service.record(ask, mapped, body)
         except (GlioMapError, OSError, MemoryError) as error:
-            return _without_map(counts, error, ask.request_id)
+            return self.without_map(counts, error)
+        self.fault = ""
         self.service.metrics.classified("stream", tissue, mapped.timings)
         head = StreamReply(
             **counts,
@@ -114,11 +119,20 @@ class _Stream:
         )
         return pack_reply(head, body)
 
+    def without_map(self, counts: dict[str, Any], error: BaseException) -> bytes:
+        """The reply to a frame that cannot be classified; one line of the log for all that follow with the same fault."""
+        name = self._frame_id(counts)
+        if type(error).__name__ != self.fault:
+            level = logging.WARNING if http_status(error) >= 500 else logging.INFO
+            extra = {"client": self.client, "request_id": name}
+            logger.log(level, "no map in a stream: %s", error, extra=extra)
+        self.fault = type(error).__name__
+        self.service.metrics.stream_refused.inc()
+        problem = problem_of(error, name).model_dump(mode="json", exclude_none=True)
+        return pack_reply(StreamReply(**counts, encoding="none", problem=problem), b"")
 
-def _without_map(counts: dict[str, Any], error: BaseException, request_id: str) -> bytes:
-    """The reply to a frame that cannot be classified."""
-    problem = problem_of(error, request_id).model_dump(mode="json", exclude_none=True)
-    return pack_reply(StreamReply(**counts, encoding="none", problem=problem), b"")
+    def _frame_id(self, counts: dict[str, Any]) -> str:
+        return f"{self.request_id}-{counts['sequence']}"
 
 
 @router.websocket("/v1/stream")
@@ -205,7 +219,7 @@ async def _answer(socket: WebSocket, newest: _Newest, opened: _Stream) -> None:
         try:
             message = await opened.service.workers.run(work)
         except RequestError as error:
-            message = _without_map(counts, error, opened.request_id)
+            message = opened.without_map(counts, error)
         if opened.service.draining:
             await socket.send_bytes(message)
             await socket.close(1012, "the service is going down")

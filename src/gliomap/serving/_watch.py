@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from gliomap.serving._exchange import FrameLike, References
 __all__ = ["Scored", "score_frame", "watch"]
 
 _PERIOD_S = 0.2
+_AWAY_PERIOD_S = 1.0
+_ENDS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
+_PASSES = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE}
 _ENDINGS = {".tif", ".tiff"}
 
 
@@ -33,11 +37,14 @@ class Scored:
         Content of its result.json; None where it failed.
     fault
         Why it has no map, or None.
+    again
+        Whether it will be sent again: the service is away, restarting, busy, or its archive is full.
     """
 
     frame: Path
     result: dict[str, Any] | None
     fault: str | None
+    again: bool = False
 
 
 def score_frame(
@@ -84,10 +91,12 @@ def watch(
     references: str,
     patient: str | None = None,
     palette: str = "classic",
+    renew: Callable[[], object] | None = None,
 ) -> Iterator[Scored]:
     """Send each frame that appears in a folder, until the caller ends; frames that have a result are left alone.
 
-    A file that is written anew is a new frame: its map takes the place of the one before.
+    A file that is written anew is a new frame: its map takes the place of the one before. While the service is away, as
+    when it is started again, frames wait: the first that does is told of once, and all are sent when the service is back.
 
     A frame counts as written when its size and time stay the same from one look to the next. Looking again and again
     works on network drives too, where nobody tells of new files.
@@ -96,12 +105,15 @@ def watch(
     ----------
     out
         Where FRAME_map.png, FRAME_result.json and so on go.
+    renew
+        Sends the references again, which a service that was started again has forgotten; None: they are not one's own.
 
     Raises
     ------
-    MachineError
-        The service cannot be reached.
+    RequestError
+        The key is not known, or the references are not, and there is no `renew`.
     """
+    away = False
     seen: dict[Path, tuple[int, int]] = {}
     done: dict[Path, tuple[int, int]] = {}
     while True:
@@ -110,11 +122,15 @@ def watch(
             if done.get(path) == state or seen.get(path) != state:
                 seen[path] = state
                 continue
-            anew = path in done
+            if path in done or not _has_map(path, state, out):
+                scored = _score(client, path, references, out, patient, palette, renew)
+                if not (scored.again and away):
+                    yield scored
+                away = scored.again
+                if away:
+                    break
             done[path] = state
-            if anew or not _has_map(path, state, out):
-                yield _score(client, path, references, out, patient, palette)
-        time.sleep(max(0.0, _PERIOD_S - (time.monotonic() - began)))
+        time.sleep(max(0.0, (_AWAY_PERIOD_S if away else _PERIOD_S) - (time.monotonic() - began)))
 
 
 def _frames(folder: Path) -> Iterator[tuple[Path, tuple[int, int]]]:
@@ -135,15 +151,34 @@ def _has_map(path: Path, state: tuple[int, int], out: Path) -> bool:
         return False
 
 
-def _score(client: Client, path: Path, references: str, out: Path, patient: str | None, palette: str) -> Scored:
+def _score(
+    client: Client,
+    path: Path,
+    references: str,
+    out: Path,
+    patient: str | None,
+    palette: str,
+    renew: Callable[[], object] | None,
+) -> Scored:
     """One frame; what is wrong with it alone does not end the watch."""
     try:
-        result = score_frame(client, path, references, out, prefix=f"{path.stem}_", patient=patient, palette=palette)
+        try:
+            result = score_frame(
+                client, path, references, out, prefix=f"{path.stem}_", patient=patient, palette=palette
+            )
+        except RequestError as error:
+            if error.status != HTTPStatus.NOT_FOUND or renew is None:
+                raise
+            renew()
+            result = score_frame(
+                client, path, references, out, prefix=f"{path.stem}_", patient=patient, palette=palette
+            )
     except (RequestError, MachineError) as error:
         # The map of an earlier frame of this name must not be taken for this one's.
         for name in MAP_FILES:
             (out / f"{path.stem}_{name}").unlink(missing_ok=True)
-        if isinstance(error, MachineError) or error.status in (401, 403, 404):
+        status = error.status if isinstance(error, RequestError) else None
+        if status in _ENDS:
             raise
-        return Scored(path, None, str(error))
+        return Scored(path, None, str(error), again=status is None or status in _PASSES)
     return Scored(path, result, None)

@@ -11,11 +11,12 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -26,7 +27,7 @@ import pytest
 import sqlalchemy
 import tifffile
 
-from gliomap.errors import ArchiveError, ArchiveFullError
+from gliomap.errors import ArchiveError, ArchiveFullError, MachineError
 from gliomap.serving.archive import Archive, ArchiveReader, Case
 from gliomap.serving.archive._case import case_path
 from gliomap.serving.archive._index import CaseRow, Index, _limits
@@ -204,10 +205,10 @@ class TestRefused:
             Archive.open(archive.folder)
 
     def test_a_disk_that_is_nearly_full(self, archive: Archive) -> None:
-        archive.require_space()
+        archive.require_usable()
         archive.least_free = shutil.disk_usage(archive.folder).total * 2
         with pytest.raises(ArchiveFullError, match="must stay free"):
-            archive.require_space()
+            archive.require_usable()
 
     @pytest.mark.parametrize("name", ["../../etc/passwd", "", "20261123T091501123456-1a2b3c4d/..", "x" * 300])
     def test_ids_that_are_paths(self, archive: Archive, name: str) -> None:
@@ -226,6 +227,105 @@ class TestRefused:
             Archive.open(tmp_path / "cases", database=f"postgresql+psycopg{rest}")
         assert "secret" not in str(caught.value)
         Archive.open(tmp_path / "cases", least_free=0).close()
+
+
+class TestDisk:
+    def test_where_its_disk_was_unmounted_no_case_is_put(self, archive: Archive, tmp_path: Path) -> None:
+        """An empty folder comes to light under its name: what went there would be gone with the disk's return."""
+        before, away = archive.record(CASE), tmp_path / "away"
+        archive.folder.rename(away)
+        archive.folder.mkdir()
+        with pytest.raises(MachineError, match="cannot keep what would be answered"):
+            archive.require_usable()
+        with pytest.raises(OSError, match="No such file"):
+            archive.record(CASE)
+        assert not list(archive.folder.iterdir())
+        archive.folder.rmdir()
+        shutil.copytree(away, archive.folder)  # as an older copy of it
+        with pytest.raises(MachineError, match="is not the one that was opened"):
+            archive.require_usable()
+        shutil.rmtree(archive.folder)
+        away.rename(archive.folder)
+        archive.require_usable()
+        names = [before, archive.record(CASE)]
+        assert reader(archive).ids() == names
+        assert reader(archive).verify().faults == ()
+
+    def test_a_disk_that_turned_read_only_is_noticed_before_any_work(
+        self, archive: Archive, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(os, "utime", raising(OSError(errno.EROFS, "Read-only file system")))
+        with pytest.raises(MachineError, match="Read-only file system") as refused:
+            archive.require_usable()
+        assert "mounted, writable" in refused.value.remedy
+
+    @pytest.mark.parametrize("ended", [True, False])
+    def test_it_is_read_where_nothing_can_be_written(self, monkeypatch: pytest.MonkeyPatch, ended: bool) -> None:
+        """A copy on a disk that is mounted read-only; or an auditor's look at what a service is writing."""
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder).chmod(0o755)
+            archive = Archive.open(Path(folder, "a copy?"), least_free=0)
+            name = archive.record(CASE)
+            if ended:
+                archive.close()
+            archive.folder.chmod(0o555)
+            monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK)
+            with as_somebody_else():
+                rows = reader(archive).rows()
+            assert [row.id for row in rows] == [name]
+            if not ended:
+                archive.close()
+
+
+@contextmanager
+def as_somebody_else() -> Iterator[None]:
+    """To root no folder is closed."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+class TestIndexThatHangs:
+    def test_no_answer_waits_for_it_and_no_row_is_lost(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        archive, free = Archive.open(tmp_path / "cases", least_free=0), threading.Event()
+        add = Index.add
+
+        def hang(index: Index, rows: list[CaseRow]) -> None:
+            assert free.wait(30)
+            add(index, rows)
+
+        monkeypatch.setattr(Index, "add", hang)
+        monkeypatch.setattr("gliomap.serving.archive._indexer._PATIENCE_S", 0.05)
+        names = [archive.record(CASE) for _ in range(5)]
+        assert len(reader(archive).verify().notes) == 1, "they are kept, and not in the index yet"
+        free.set()
+        archive.close()
+        assert [row.id for row in reader(archive).rows()] == names[::-1]
+        assert [record.levelname for record in caplog.records] == ["ERROR"], "one line, not one a case"
+
+    def test_of_very_many_that_wait_the_oldest_are_left_to_the_next_start(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("gliomap.serving.archive._indexer._MOST_WAITING", 3)
+        archive = Archive.open(tmp_path / "cases", least_free=0)
+        with monkeypatch.context() as patched:
+            patched.setattr(Index, "add", raising_archive_error)
+            names = [archive.record(CASE) for _ in range(5)]
+        archive.close()
+        assert [row.id for row in reader(archive).rows()] == names[:1:-1]
+        Archive.open(tmp_path / "cases", least_free=0).close()
+        assert [row.id for row in reader(archive).rows()] == names[::-1]
+
+
+def raising_archive_error(*_: object) -> None:
+    raise ArchiveError("index", "cannot be used", "Wait.")
 
 
 class TestVerify:
@@ -396,11 +496,7 @@ class TestRepair:
 
     def test_a_database_that_goes_away_loses_no_row(self, archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patched:
-
-            def away(*_: object) -> None:
-                raise ArchiveError("index", "cannot be used", "Wait.")
-
-            patched.setattr(Index, "add", away)
+            patched.setattr(Index, "add", raising_archive_error)
             first = archive.record(CASE)
         second = archive.record(CASE)
         assert [row.id for row in reader(archive).rows()] == [second, first]

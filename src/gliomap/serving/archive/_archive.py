@@ -8,16 +8,16 @@ import secrets
 import shutil
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gliomap._files import write_json
-from gliomap.errors import ArchiveError, ArchiveFullError
+from gliomap.errors import ArchiveError, ArchiveFullError, MachineError
 from gliomap.serving.archive._audit import AuditLog
 from gliomap.serving.archive._case import CASES, SUFFIX, Case, case_path, new_case_id, pack_case, read_case
 from gliomap.serving.archive._index import CaseRow, Index
+from gliomap.serving.archive._indexer import Indexer
 from gliomap.serving.archive._pseudonym import Pseudonyms
 
 __all__ = ["AUDIT", "MARK", "Archive", "case_files"]
@@ -36,13 +36,11 @@ class Archive:
     """
 
     def __init__(
-        self, folder: Path, index: Index, audit: AuditLog, pseudonyms: Pseudonyms | None, least_free: int, lock: int
+        self, folder: Path, indexer: Indexer, audit: AuditLog, pseudonyms: Pseudonyms | None, lock: int, least_free: int
     ) -> None:
         self.folder, self.least_free = folder, least_free
-        self._index, self._audit, self._pseudonyms, self._lock_file = index, audit, pseudonyms, lock
+        self._indexer, self._audit, self._pseudonyms, self._lock_file = indexer, audit, pseudonyms, lock
         self._lock = threading.Lock()
-        self._waiting: list[CaseRow] = []
-        self._index_again = 0.0
 
     @classmethod
     def open(
@@ -77,28 +75,47 @@ class Archive:
         try:
             _remove_debris(folder)
             pseudonyms = None if keep_ids else Pseudonyms.of_folder(folder)
-            archive = cls(folder, Index(folder, database), AuditLog(folder / AUDIT), pseudonyms, least_free, lock)
-            archive._repair()
+            index, audit = Index(folder, database), AuditLog(folder / AUDIT)
+            _repair(folder, index, audit)
         except BaseException:
             os.close(lock)
             raise
-        return archive
+        return cls(folder, Indexer(index), audit, pseudonyms, lock, least_free)
 
-    def require_space(self) -> None:
-        """Raise before the disk is full.
+    def require_usable(self) -> None:
+        """Raise where a case could not be kept, before any work is done for it.
 
         Raises
         ------
         ArchiveFullError
             Less is free than must stay free.
+        MachineError
+            The folder is not there any more, as when its disk is unmounted, or nobody may write to it.
         """
-        free = shutil.disk_usage(self.folder).free
+        try:
+            # Under the name of a folder that was unmounted another one comes to light, and would take cases.
+            there = os.path.samestat((self.folder / AUDIT).stat(), self._audit.stat())
+            os.utime(self._lock_file)  # a disk that turned read-only after a fault often still calls itself writable
+            free = shutil.disk_usage(self.folder).free
+        except OSError as error:
+            raise self.refused(error) from error
+        if not there:
+            raise self.refused("it is not the one that was opened: a disk was unmounted, or files were moved")
         if free < self.least_free:
             raise ArchiveFullError(
                 f"archive {self.folder}",
                 f"has {free / 2**20:,.0f} MiB left on its disk, and {self.least_free / 2**20:,.0f} MiB must stay free",
-                "Free some space, or move old cases elsewhere with `gliomap archive export`.",
+                "Free some space on that disk, or start the service with another --archive; this one stays readable.",
             )
+
+    def refused(self, fault: OSError | str) -> MachineError:
+        """The error for an archive that cannot keep a case."""
+        told = fault if isinstance(fault, str) else fault.strerror or str(fault)
+        return MachineError(
+            f"archive {self.folder}",
+            f"cannot keep what would be answered ({told})",
+            "See that its disk is mounted, writable and sound; then send the frame again.",
+        )
 
     def record(self, case: Case) -> str:
         """Keep a case; returns its id when everything of it is on disk.
@@ -121,68 +138,38 @@ class Archive:
             except BaseException:
                 path.unlink()
                 raise
-            self._waiting.append(CaseRow.of(record, digest))
-            self._flush_index()
+        self._indexer.add(CaseRow.of(record, digest))
         return name
 
     def close(self) -> None:
         """Let others open it."""
+        self._indexer.close()
         with self._lock:
-            self._index_again = 0.0
-            self._flush_index()
-            self._index.close()
             self._audit.close()
             os.close(self._lock_file)
-
-    def _flush_index(self) -> None:
-        """Add rows that wait. A database that is away for a while loses none: they wait, and the files have them.
-
-        One that takes seconds to fail is left alone for ten times as long, since every request waits for it.
-        """
-        begun = time.monotonic()
-        if begun < self._index_again:
-            return
-        try:
-            self._index.add(self._waiting)
-        except ArchiveError as error:
-            took = time.monotonic() - begun
-            self._index_again = begun + 11 * took if took > 1 else 0.0
-            logger.error("%d cases are not in the index yet: %s", len(self._waiting), error)
-            return
-        self._waiting.clear()
-
-    def _repair(self) -> None:
-        """Add to log and index what a killed service had on disk already, and had no time to add."""
-        indexed = self._index.ids()
-        rows = []
-        for path in case_files(self.folder):
-            name = path.name.removesuffix(SUFFIX)
-            logged = name in self._audit.cases
-            if logged and name in indexed:
-                continue
-            kept = read_case(path)
-            if not logged:
-                self._audit.append(kept.record, kept.sha256, recovered=True)
-                logger.warning("case %s was not in the audit log yet; added", name)
-            rows.append(CaseRow.of(kept.record, kept.sha256))
-        self._index.add(rows)
-        self._audit.cases.clear()
 
 
 def case_files(folder: Path) -> Iterator[Path]:
     """Files of all cases, in the order of their ids."""
     cases = folder / CASES
     for day in sorted(path for path in cases.iterdir() if path.is_dir()) if cases.is_dir() else ():
-        yield from sorted(path for path in day.iterdir() if path.name.endswith(SUFFIX) and path.name[0] != ".")
+        files = (path for path in day.iterdir() if path.name.endswith(SUFFIX) and path.name[0] != ".")
+        yield from sorted(files, key=_name)  # a stream leaves a hundred thousand an hour: paths take long to compare
+
+
+def _name(path: Path) -> str:
+    return path.name
 
 
 def _begin(folder: Path) -> None:
     if (folder / MARK).exists():
+        (folder / CASES).mkdir(exist_ok=True)
         return
     if folder.exists() and any(folder.iterdir()):
         raise ArchiveError(folder, "is no archive and not empty", "Name an empty folder, or one that is not there.")
     (folder / CASES).mkdir(parents=True, exist_ok=True)
     write_json(folder / MARK, {"format": 1, "created_at": datetime.now(UTC).isoformat(timespec="seconds")})
+    logger.info("archive %s is new", folder.absolute())
 
 
 def _take_lock(folder: Path) -> int:
@@ -207,11 +194,29 @@ def _remove_debris(folder: Path) -> None:
         path.unlink()
 
 
+def _repair(folder: Path, index: Index, audit: AuditLog) -> None:
+    """Add to log and index what a killed service had on disk already, and had no time to add."""
+    indexed = index.ids()
+    rows = []
+    for path in case_files(folder):
+        name = path.name.removesuffix(SUFFIX)
+        logged = name in audit.cases
+        if logged and name in indexed:
+            continue
+        kept = read_case(path)
+        if not logged:
+            audit.append(kept.record, kept.sha256, recovered=True)
+            logger.warning("case %s was not in the audit log yet; added", name)
+        rows.append(CaseRow.of(kept.record, kept.sha256))
+    index.add(rows)
+    audit.cases.clear()
+
+
 def _write_durably(path: Path, content: bytes) -> None:
     """Write a file so that it is whole under its name or not there, and stays after the power fails."""
     new_day = not path.parent.is_dir()
     if new_day:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)  # not what is above it: where that is gone, the disk is
         _sync_folder(path.parent.parent)
     temporary = path.with_name(f"{_NEW}{path.name}")
     try:

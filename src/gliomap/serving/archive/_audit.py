@@ -100,6 +100,10 @@ class AuditLog:
             left = left[self._stream.write(left) :]
         os.fdatasync(self._stream.fileno())
 
+    def stat(self) -> os.stat_result:
+        """Which file it is, whatever lies under its name now."""
+        return os.fstat(self._stream.fileno())
+
     def close(self) -> None:
         """Close the file."""
         self._stream.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -87,6 +88,8 @@ class Index:
         Of the archive; its SQLite file is used where no database is named.
     database
         SQLAlchemy URL, such as postgresql+psycopg://user@host/name.
+    reading
+        For looking only: a SQLite file in a folder that cannot be written is opened all the same.
 
     Raises
     ------
@@ -94,10 +97,13 @@ class Index:
         The database cannot be reached, or its driver is not installed.
     """
 
-    def __init__(self, folder: Path, database: str | None = None) -> None:
+    def __init__(self, folder: Path, database: str | None = None, *, reading: bool = False) -> None:
         # A path in the text of a URL would end at '?' and lose its '%20'.
         url = sa.URL.create("sqlite", database=str(folder / FILE)) if database is None else database
         try:
+            if reading and database is None and not os.access(folder, os.W_OK):
+                self._engine = _unwritable(folder / FILE)
+                return
             self._engine = sa.create_engine(url, pool_pre_ping=database is not None, connect_args=_limits(url))
             if self._engine.dialect.name == "sqlite":
                 sa.event.listen(self._engine, "connect", _set_pragmas)
@@ -196,6 +202,21 @@ def _limits(url: sa.URL | str) -> dict[str, int]:
     found = sa.make_url(url)
     known = {"connect_timeout": 5, "tcp_user_timeout": 5000} if found.get_driver_name().startswith("psycopg") else {}
     return {name: value for name, value in known.items() if name not in found.query}
+
+
+def _unwritable(path: Path) -> sa.Engine:
+    """A SQLite file where nothing can be written: beside a service that writes, else as a copy that nobody changes."""
+    options = {"mode": "ro", "uri": "true"}
+    alive, copy = (
+        sa.create_engine(sa.URL.create("sqlite", database=path.absolute().as_uri(), query=options | more))
+        for more in ({}, {"immutable": "1"})
+    )
+    try:
+        with alive.connect() as connection:
+            connection.execute(sa.select(_cases.c.id).limit(1))
+    except sa.exc.OperationalError:
+        return copy
+    return alive
 
 
 def _set_pragmas(connection: Any, _: object) -> None:

@@ -87,7 +87,7 @@ class ArchiveReader:
         ArchiveError
             The index cannot be read.
         """
-        index = Index(self.folder, self._database)
+        index = Index(self.folder, self._database, reading=True)
         try:
             return index.rows(patient=self._pseudonym(patient), client=client, since=since, most=most)
         finally:
@@ -176,7 +176,7 @@ class ArchiveReader:
     def _notes(self, there: set[str], logged: set[str], broken: Sequence[str]) -> list[str]:
         """What a service adds by itself when it opens the archive again."""
         notes = []
-        index = Index(self.folder, self._database)
+        index = Index(self.folder, self._database, reading=True)
         try:
             missing = there - index.ids()
         finally:
