@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from gliomap.cli._runs import MIXING
 from gliomap.cli._train_options import split_list
+from gliomap.studies import PROTOCOLS
 from gliomap.workflows import open_run
 from support import shared
 
@@ -63,6 +65,15 @@ def test_pixels_that_are_dealt_out_are_not_counted_twice(gliomap: Run, study: Pa
     told = json.loads(gliomap(*words, "--json").out)["split"]
     train, test = (sum(told[role]["labelled"].values()) for role in ("train", "test"))
     assert train == pytest.approx(4 * test, abs=8)
+
+
+def test_a_list_says_which_figures_overstate(gliomap: Run, study: Path) -> None:
+    assert set(MIXING) == {name for name, one in PROTOCOLS.items() if one.warning is not None}
+    run = study / "runs" / "mixed"
+    assert gliomap("train", study, "--model", "lda", "--protocol", "pooled", "-o", run).code == 0
+    assert "overstate" not in gliomap("runs", "list", study).out
+    assert gliomap("evaluate", run).code == 0
+    assert "Figures of double-cv and pooled overstate" in gliomap("runs", "list", study).out
 
 
 def test_chosen_captures_train(gliomap: Run, study: Path) -> None:

@@ -38,7 +38,7 @@ from gliomap.tracking import (
     store_of_study,
 )
 from gliomap.tracking.pyfunc import BundleModel
-from gliomap.workflows import make_bundle, train
+from gliomap.workflows import evaluate, make_bundle, train
 from serving.servers import make_scene
 
 NAME = "FourLayerNet_ID0003C01_noCV"
@@ -119,6 +119,16 @@ def test_what_nobody_evaluated_is_not_promoted_by_mistake(unevaluated: Path, sto
         promote(store, named(1))
     with pytest.raises(TrackingError, match="has no alias @champion"):
         show_version(store, named(alias="champion"))
+
+
+def test_figures_that_overstate_are_told_at_the_promotion(study: Path, net: Path, store: Store) -> None:
+    run = train(study, model="lda", protocol="pooled", out=study / "runs" / "pooled")
+    evaluate(run)
+    register_bundle(make_bundle(run).path, store, NAME)
+    register_run(open_run(net), store)
+    told = promote(store, named(1), dry_run=True).caution
+    assert told.startswith("the figures of its card overstate: 4 patients who tested also trained")
+    assert promote(store, named(2)).caution == ""
 
 
 @pytest.mark.parametrize("alias", ["latest", "v2", "two words", ""])

@@ -179,10 +179,12 @@ def promote(
     done = promote_version(nearest_store(tracking), _reference(model), to, unevaluated=unevaluated, dry_run=dry_run)
     version, before = done.version, done.before
     if ui.as_json:
-        ui.result({**_described(version), "alias": to, "before": before, "dry_run": dry_run})
+        ui.result({**_described(version), "alias": to, "before": before, "caution": done.caution, "dry_run": dry_run})
         return
     was = "nothing" if before is None else f"version {before}"
     ui.text(f"{'Would make' if dry_run else 'Made'} {version.uri} the {to} of {version.name}; it was {was} before.")
+    if done.caution:
+        ui.text(f"Mind: {done.caution}.")
     if before not in (None, version.version) and not dry_run:
         ui.text(f"Back: gliomap models promote {quote(f'{version.name}/{before}')} --to {to}")
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 runs_app = group(app, "runs", "Runs: list, look, compare, export, send to MLflow.")
 
+MIXING = ("double-cv", "pooled")
+"""Protocols that test whom they train on; written here, since a list of runs waits for no other room to be loaded."""
+
 Places = Annotated[
     list[Path] | None,
     typer.Argument(metavar="STUDY|RUN...", help="Studies, folders of runs, or runs; this folder if not given."),
@@ -67,6 +70,8 @@ def list_runs(
     columns = ["run", "model", "protocol", "tested", "OACC", "sens.", "spec.", "started"]
     ui.table(columns, cells, title=counted(len(rows), "run"), numbers="    rrr ")
     ui.text("OACC overall accuracy; sens., spec.: sensitivity and specificity for tumour.")
+    if any(row.figures is not None and row.protocol in MIXING for row in rows):
+        ui.text(f"Figures of {' and '.join(MIXING)} overstate: they are of patients who also trained.")
 
 
 @verb(runs_app, "show", within="runs", examples=("gliomap runs show run", "gliomap runs show run --json"))

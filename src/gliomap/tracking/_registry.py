@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gliomap._files import atomic_folder, user_folder
-from gliomap._text import command_line
+from gliomap._text import command_line, counted
 from gliomap.bundles import Bundle, open_bundle
 from gliomap.errors import BundleError, RunError, TrackingError, UsageError
 from gliomap.evaluation import picture_stem
@@ -154,11 +154,22 @@ def show_version(store: Store, reference: ModelReference) -> RegisteredVersion:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """An alias given to a version; `before` is the version that had it, None if none did."""
+    """An alias given to a version.
+
+    Attributes
+    ----------
+    version, alias
+        What was given to which.
+    before
+        The version that had the alias; None if none did.
+    caution
+        Why the figures of the version's card overstate; empty where they do not.
+    """
 
     version: RegisteredVersion
     alias: str
     before: int | None
+    caution: str = ""
 
 
 def promote(
@@ -195,7 +206,7 @@ def promote(
         raise UsageError(f"alias {alias!r}", "is no alias", "Take a word such as champion; not latest, not v1.")
     version = show_version(store, reference)
     with _fetched(store, version) as bundle:
-        evaluated = bool(bundle.manifest.metrics)
+        evaluated, caution = bool(bundle.manifest.metrics), _caution(bundle)
     if not evaluated and not unevaluated:
         raise BundleError(
             version.uri,
@@ -208,7 +219,17 @@ def promote(
         if not dry_run and before != version.version:
             client.set_registered_model_tag(version.name, f"{PREVIOUS_TAG}{alias}", str(before or ""))
             client.set_registered_model_alias(version.name, alias, str(version.version))
-    return Promotion(version, alias, before)
+    return Promotion(version, alias, before, caution)
+
+
+def _caution(bundle: Bundle) -> str:
+    training = bundle.manifest.training
+    if training is None or not training.same_patient or not bundle.manifest.metrics:
+        return ""
+    return (
+        f"the figures of its card overstate: {counted(len(training.same_patient), 'patient')} who tested also trained"
+        f" (protocol {training.protocol})"
+    )
 
 
 def fetch_bundle(store: Store, reference: ModelReference) -> Path:
