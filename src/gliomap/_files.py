@@ -202,7 +202,7 @@ def read_limited(
             # A pipe tells no size. To ask for more than there is would take the memory for it.
             content = b"" if size > most else stream.read((size or most) + 1)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise fault(path, "is not a file", missing) from error
+        raise fault(path, "is a folder" if path.is_dir() else "is not there", missing) from error
     if max(size, len(content)) > most:
         raise fault(path, f"is larger than {most // 2**20} MiB", large)
     return content

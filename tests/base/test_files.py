@@ -85,9 +85,11 @@ def test_of_a_file_no_more_is_read_than_was_meant(tmp_path: Path) -> None:
     for path in (tmp_path / "small", Path("/dev/zero")):
         with pytest.raises(UsageError, match=r"is larger than 0 MiB\. Take another"):
             read_limited(path, 4, UsageError, large="Take another.")
-    for path in (tmp_path, tmp_path / "none", tmp_path / "small" / "none"):
-        with pytest.raises(UsageError, match=r"is not a file\. Check the path"):
+    for path in (tmp_path / "none", tmp_path / "small" / "none"):
+        with pytest.raises(UsageError, match=r"is not there\. Check the path"):
             read_limited(path, 5, UsageError, large="")
+    with pytest.raises(UsageError, match="is a folder"):
+        read_limited(tmp_path, 5, UsageError, large="")
 
 
 def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:

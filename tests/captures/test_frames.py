@@ -117,9 +117,9 @@ def test_a_time_that_is_none_is_not_a_fault(path: Path) -> None:
 
 class TestRefused:
     def test_what_is_no_file(self, tmp_path: Path) -> None:
-        for absent in (tmp_path / "absent.tif", tmp_path):
-            with pytest.raises(CaptureError, match="is not a file"):
-                read_frame(absent)
+        for path, fault in ((tmp_path / "absent.tif", "is not there"), (tmp_path, "is a folder")):
+            with pytest.raises(CaptureError, match=fault):
+                read_frame(path)
 
     def test_empty(self, path: Path) -> None:
         path.touch()

@@ -336,11 +336,11 @@ def test_damaged_compression_is_refused(tmp_path, head):
 
 
 def test_what_is_no_file_is_refused(tmp_path, capsys, monkeypatch):
-    with pytest.raises(ModelError, match="is not a file"):
+    with pytest.raises(ModelError, match="is a folder"):
         read_legacy(tmp_path)
     monkeypatch.setattr("gliomap.learning.convert_legacy._limit_memory", lambda: None)
     assert main([str(tmp_path / "none.pkl"), str(tmp_path / "o.safetensors")]) == 2
-    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'none.pkl'}: is not a file")
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'none.pkl'}: is not there")
 
 
 def test_the_program_tells_what_it_wrote(legacy, tmp_path, capsys, monkeypatch):

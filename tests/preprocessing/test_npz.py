@@ -61,9 +61,9 @@ def test_unknown_wavelengths_stay_unknown(tmp_path: Path, cube: HyperCube) -> No
 
 
 def test_what_is_no_archive(tmp_path: Path, cube: HyperCube) -> None:
-    with pytest.raises(CubeError, match="is not a file"):
+    with pytest.raises(CubeError, match="is not there"):
         load_npz(tmp_path / "absent.npz")
-    with pytest.raises(CubeError, match="is not a file"):
+    with pytest.raises(CubeError, match="is a folder"):
         load_npz(tmp_path)
     (tmp_path / "text.npz").write_text("no", encoding="utf-8")
     with pytest.raises(CubeError, match="not a readable cube archive"):

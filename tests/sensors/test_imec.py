@@ -207,7 +207,7 @@ def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
         stream.truncate(65 * 2**20)
     with pytest.raises(SensorError, match="larger than 64 MiB"):
         read_imec_xml(path)
-    with pytest.raises(SensorError, match="is not a file"):
+    with pytest.raises(SensorError, match="is a folder"):
         read_imec_xml(tmp_path)
 
 

@@ -122,7 +122,7 @@ def test_a_wrong_description_is_refused_by_field(tmp_path: Path, old: str, new: 
 
 
 def test_files_that_are_no_text(tmp_path: Path) -> None:
-    with pytest.raises(SensorError, match="is not a file"):
+    with pytest.raises(SensorError, match="is a folder"):
         read_sensor_toml(tmp_path)
     (tmp_path / "latin.toml").write_bytes(b"name = '\xe9'")
     with pytest.raises(SensorError, match="not UTF-8"):

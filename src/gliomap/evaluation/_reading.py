@@ -8,9 +8,10 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from gliomap._fields import field_faults
+from gliomap._files import read_limited
 from gliomap.errors import RunError, TaxonomyError
 
-__all__ = ["parse_record", "read_record"]
+__all__ = ["read_record"]
 
 _MAX_BYTES = 64 << 20
 
@@ -32,22 +33,7 @@ def read_record(path: Path, kind: type[Record], what: str, *, make: str, again: 
     RunError
         No such file, or one that this version does not understand.
     """
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(_MAX_BYTES)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise RunError(path, "is not there", make) from error
-    return parse_record(content, path, kind, what, again=again)
-
-
-def parse_record(content: bytes, path: Path, kind: type[Record], what: str, *, again: str) -> Record:
-    """The record that `content` of the file `path` is.
-
-    Raises
-    ------
-    RunError
-        Content that this version does not understand.
-    """
+    content = read_limited(path, _MAX_BYTES, RunError, missing=make, large=again)
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:

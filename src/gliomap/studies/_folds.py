@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from gliomap._fields import Fields, field_faults
-from gliomap._files import write_json
+from gliomap._files import read_limited, write_json
 from gliomap._progress import Track, silent
 from gliomap.errors import StudyError
 from gliomap.studies._pixel_parts import PixelParts
@@ -169,13 +169,8 @@ class Folds:
         LeakageError
             A patient in two roles.
         """
-        try:
-            with path.open("rb") as stream:
-                content = stream.read(_MAX_BYTES)
-        except FileNotFoundError as error:
-            raise StudyError(path, "is not there", "Give a file of `gliomap study split`.") from error
-        except IsADirectoryError as error:
-            raise StudyError(path, "is a folder", "Give a file of `gliomap study split`.") from error
+        wanted = "Give a file of `gliomap study split`."
+        content = read_limited(path, _MAX_BYTES, StudyError, missing=wanted, large=wanted)
         try:
             kept = _FoldsFile.model_validate_json(content)
         except ValidationError as error:

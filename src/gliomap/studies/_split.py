@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from gliomap._fields import Fields, field_faults
-from gliomap._files import sha256_of, write_json
+from gliomap._files import read_limited, sha256_of, write_json
 from gliomap._progress import Track, silent
 from gliomap._text import counted
 from gliomap.errors import LeakageError, StudyError
@@ -29,6 +29,7 @@ __all__ = ["ROLES", "Split", "SplitFile", "faults_name", "hash_sources", "listed
 ROLES = ("train", "validation", "test")
 """What captures, patients or pixels of a split can be for."""
 _MAX_BYTES = 64 << 20
+_AGAIN = "Train again to make one."
 
 
 class SplitFile(Fields):
@@ -164,19 +165,15 @@ class Split:
         LeakageError
             A patient in two roles without `allow_same_patient`.
         """
-        try:
-            with path.open("rb") as stream:
-                content = stream.read(_MAX_BYTES)
-        except FileNotFoundError as error:
-            raise StudyError(path, "is not there", "Check the run folder.") from error
+        content = read_limited(path, _MAX_BYTES, StudyError, missing="Check the run folder.", large=_AGAIN)
         try:
             kept = SplitFile.model_validate_json(content)
         except ValidationError as error:
-            raise StudyError(path, f"is not a split: {field_faults(error)}", "Train again to make one.") from error
+            raise StudyError(path, f"is not a split: {field_faults(error)}", _AGAIN) from error
         with faults_name(path):
             split = cls(**{name: value for name, value in kept if name not in ("format", "fingerprint")})
         if split.fingerprint != kept.fingerprint:
-            raise StudyError(path, "does not carry its own fingerprint: it was edited", "Train again to make one.")
+            raise StudyError(path, "does not carry its own fingerprint: it was edited", _AGAIN)
         return split
 
     def verify(self, study: Study, track: Track = silent) -> None:
