@@ -186,7 +186,7 @@ class TestProperties:
         given = np.unique(predicted[kept])
         precision = precision_score(true[kept], predicted[kept], labels=given, **options)
         assert result.macro_precision == pytest.approx(precision)
-        if either.size > 1:
+        if present.size > 1:
             kappa = cohen_kappa_score(true[kept], predicted[kept])
             assert result.cohen_kappa == pytest.approx(kappa)
         else:

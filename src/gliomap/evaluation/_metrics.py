@@ -108,7 +108,8 @@ class Metrics:
         Matthews correlation coefficient for several classes (Gorodkin 2004), −1…1; None where only
         one class is labelled or only one predicted.
     cohen_kappa
-        Agreement beyond chance (Cohen 1960), −1…1; None where only one class occurs at all.
+        Agreement beyond chance (Cohen 1960), −1…1; None where only one class is labelled,
+        for which it would be 0 whatever is predicted.
     macro_roc_auc
         Mean one-versus-rest ROC AUC over the classes that have one.
     calibration_error
@@ -269,11 +270,11 @@ def _mcc(true: npt.NDArray[np.intp], predicted: npt.NDArray[np.intp], table: npt
 
 def _kappa(table: npt.NDArray[np.int64]) -> float | None:
     """(observed − expected agreement) / (1 − expected)."""
-    total = int(table.sum())
-    if not total:
+    if np.count_nonzero(table.sum(axis=1)) < 2:
         return None
+    total = int(table.sum())
     expected = float(table.sum(axis=0) @ table.sum(axis=1)) / total**2
-    return None if expected == 1 else (float(np.trace(table)) / total - expected) / (1 - expected)
+    return (float(np.trace(table)) / total - expected) / (1 - expected)
 
 
 def _tumour(

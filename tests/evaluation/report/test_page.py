@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from evaluation.report.scenes import evaluation, reported
 from gliomap.errors import UsageError
-from gliomap.evaluation import SanityPoint, SanityRecord, SanityScore, interval_over_patients, summary_line
+from gliomap.evaluation import SanityPoint, SanityRecord, SanityScore, interval_over_patients, metrics, summary_line
 from gliomap.evaluation.report import render_report
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -141,6 +142,16 @@ def test_what_nobody_labelled_is_not_defined() -> None:
     assert "not defined" in text
     assert "Tumour marked where nobody labelled any" in text
     assert "5 of 200 2.5 %" in text
+
+
+def test_patients_without_a_classified_label_are_not_counted() -> None:
+    """Of six patients one is masked altogether: five are too few for an interval."""
+    record = evaluation(tuple(f"ID000{number}" for number in range(1, 7)))
+    empty = metrics(np.ones(9, int), np.zeros(9, int), 5)
+    record = record.model_copy(update={"patients": {**record.patients, "ID0006": empty}})
+    text = Page(render_report([reported(record)])).text
+    assert "the number of patients: 5 (1 of 6 had no labelled pixel that could be classified). That is too few" in text
+    assert "With 5 patients there is no interval." in text
 
 
 def test_masked_labels_are_not_called_missing() -> None:

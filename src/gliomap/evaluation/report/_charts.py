@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from gliomap._text import counted
 from gliomap.evaluation._canvas import INK, SOFT_INK, TRAINING, VALIDATION
-from gliomap.evaluation._intervals import LEAST_INTERVAL, Interval
+from gliomap.evaluation._intervals import Interval
 from gliomap.evaluation._record import EvaluationRecord
 from gliomap.evaluation._sanity import SanityPoint, SanityRecord
 from gliomap.evaluation._tables import decimal
 from gliomap.evaluation.report._svg import WIDTH, Chart, canvas, chart, plain_axes
 from gliomap.evaluation.report._tables import over_patients, patient_metrics
+from gliomap.evaluation.report._words import few_patients, measured_patients
 from gliomap.learning import EpochRecord, History
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ def strip_chart(record: EvaluationRecord, name: str) -> Chart:
         told.append(
             f"{label}: {counted(len(known), 'patient')}, {known[0]:.2f} to {known[-1]:.2f}, mean {interval.mean:.2f}"
         )
-    few = len(record.patients) < LEAST_INTERVAL
-    line = "" if few else ", the line its 95 % interval"
+    line = "" if few_patients(record) else ", the line its 95 % interval"
     plain_axes(axes, f"each circle is a patient; the bar is their mean{line}", "")
     axes.set_yticks(range(len(chosen)), list(chosen))
     axes.set_ylim(len(chosen) - 0.45, -0.6)
@@ -52,7 +52,7 @@ def strip_chart(record: EvaluationRecord, name: str) -> Chart:
     return chart(
         figure,
         name,
-        f"Strip plot of {len(record.patients)} test patients. " + "; ".join(told) + ".",
+        f"Strip plot of {counted(measured_patients(record), 'test patient')}. " + "; ".join(told) + ".",
         "Test patients one by one. Wide scatter means that the next patient may fare as badly as the worst here.",
     )
 

@@ -31,7 +31,7 @@ from gliomap.evaluation.report._tables import (
     overall,
     patients,
 )
-from gliomap.evaluation.report._words import INTERVAL_RULE, few_patients, limits, summary
+from gliomap.evaluation.report._words import INTERVAL_RULE, few_patients, limits, measured_patients, summary
 from gliomap.rendering import DISCLAIMER
 from gliomap.studies import PROTOCOLS
 
@@ -155,6 +155,7 @@ def _chapter(run: ReportedRun, anchor: str, palette: str) -> dict[str, Any]:
         "folds": folds(record),
         "interval_rule": INTERVAL_RULE,
         "few": few_patients(record),
+        "measured": measured_patients(record),
         "overall": overall(record),
         "class_pooled": class_pooled(record),
         "class_intervals": class_intervals(record),

@@ -8,7 +8,7 @@ from gliomap.evaluation._record import EvaluationRecord
 from gliomap.evaluation._tables import tumour_indices
 from gliomap.evaluation.report._content import ReportedRun
 
-__all__ = ["INTERVAL_RULE", "few_patients", "limits", "summary"]
+__all__ = ["INTERVAL_RULE", "few_patients", "limits", "measured_patients", "summary"]
 
 INTERVAL_RULE = (
     "Intervals are 95 % intervals of the mean over patients: a bootstrap of the patients (bias-corrected and accelerated) from"
@@ -29,7 +29,12 @@ def summary(reported: ReportedRun) -> tuple[str, ...]:
 
 def few_patients(record: EvaluationRecord) -> bool:
     """Too few for an interval."""
-    return len(record.patients) < LEAST_INTERVAL
+    return measured_patients(record) < LEAST_INTERVAL
+
+
+def measured_patients(record: EvaluationRecord) -> int:
+    """Test patients with a labelled pixel that could be classified; the others are in no mean."""
+    return sum(found.n > 0 for found in record.patients.values())
 
 
 def limits(reported: ReportedRun) -> tuple[str, ...]:
@@ -123,8 +128,13 @@ def _tumour(record: EvaluationRecord, index: int) -> str:
 
 
 def _sure(record: EvaluationRecord) -> str:
-    count, pixels = len(record.patients), record.pooled.n
-    start = f"How sure is this? {pixels:,} labelled pixels were counted, but what matters is the number of patients: {count}."
+    count, pixels = measured_patients(record), record.pooled.n
+    without = len(record.patients) - count
+    left = f" ({without} of {len(record.patients)} had no labelled pixel that could be classified)" if without else ""
+    start = (
+        f"How sure is this? {pixels:,} labelled pixels were counted, but what matters is the number of patients:"
+        f" {count}{left}."
+    )
     if count == 1:
         return f"{start} One patient is an example, not a measurement; the next one may come out quite differently."
     if few_patients(record):
