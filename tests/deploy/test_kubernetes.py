@@ -100,6 +100,9 @@ def test_ports_and_probes_name_what_is_there(request_: ClusterRequest) -> None:
     assert f"EXPOSE {ports['http']}\n" in (PROJECT / "deploy/docker/Dockerfile").read_text()
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container[probe]["httpGet"]["port"] in ports
+    paths = {name: probe["httpGet"]["path"] for name, probe in container.items() if name.endswith("Probe")}
+    ready = [name for name, path in paths.items() if path == "/health/ready"]
+    assert ready == ["readinessProbe"], "a full archive takes a pod out of service, and must not have it killed"
     found = kinds(request_)
     (rule,) = found["NetworkPolicy"]["spec"]["ingress"]
     assert [port["port"] for port in rule["ports"]] == list(ports.values())

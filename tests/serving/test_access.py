@@ -148,7 +148,10 @@ class TestTls:
         ):
             nobody.model()
         trusting = ssl.create_default_context(cafile=str(authority))
-        with pytest.raises(GlioMapError, match="cannot be reached"), Client(url, verify=trusting) as nobody:
+        with (
+            pytest.raises(GlioMapError, match=r"cannot be reached.*give --tls-cert"),
+            Client(url, verify=trusting) as nobody,
+        ):
             nobody.model()
         trusting.load_cert_chain(tmp_path / "client.pem", tmp_path / "client.key")
         with Client(url, verify=trusting) as known:
@@ -169,6 +172,15 @@ class TestTls:
         done = subprocess.run([COMMAND, *words], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
+    def test_a_certificate_that_has_run_out_is_told_as_such(
+        self, serve: Callable[..., RunningServer], tmp_path: Path
+    ) -> None:
+        authority = make_certificates(tmp_path, server_until=timedelta(minutes=-1))
+        server = serve("--tls-cert", f"{tmp_path}/server.pem", "--tls-key", f"{tmp_path}/server.key")
+        told = r"\(certificate has expired\)\. Renew it and start the service again"
+        with pytest.raises(MachineError, match=told), Client(server.url, verify=str(authority)) as client:
+            client.model()
+
     def test_a_service_without_tls_is_told_by_name(self, server: RunningServer) -> None:
         url = server.url.replace("http:", "https:")
         told = r"^https://127\.0\.0\.1:\d+: speaks plain HTTP, not HTTPS\. Write http://"
@@ -183,7 +195,7 @@ class TestTls:
         assert "certificates: cannot be used" in done.stderr
 
 
-def make_certificates(folder: Path) -> Path:
+def make_certificates(folder: Path, *, server_until: timedelta = timedelta(days=1)) -> Path:
     """An authority, a server and a client of it, valid for a day."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -196,6 +208,7 @@ def make_certificates(folder: Path) -> Path:
     authority_key = ec.generate_private_key(ec.SECP256R1())
     for name in ("ca", "server", "client"):
         key = authority_key if name == "ca" else ec.generate_private_key(ec.SECP256R1())
+        until = datetime.now(UTC) + (server_until if name == "server" else timedelta(days=1))
         builder = (
             x509.CertificateBuilder()
             .subject_name(named(name))
@@ -203,7 +216,7 @@ def make_certificates(folder: Path) -> Path:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(datetime.now(UTC) - timedelta(hours=1))
-            .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+            .not_valid_after(until)
             .add_extension(x509.BasicConstraints(ca=name == "ca", path_length=None), critical=True)
         )
         if name != "ca":

@@ -86,7 +86,9 @@ def _service(request: ClusterRequest, mounts: list[dict[str, Any]]) -> dict[str,
         "imagePullPolicy": "IfNotPresent",
         "args": arguments,
         "ports": [{"name": "http", "containerPort": INSIDE_PORT, "protocol": "TCP"}],
-        "startupProbe": _probe("/health/ready", every=1, failures=60),
+        # Not readiness, for which an archive that is full or away would have the pod started again and again; the service
+        # answers at all only when it has classified a frame.
+        "startupProbe": _probe("/health/live", every=1, failures=60),
         "readinessProbe": _probe("/health/ready", every=5, failures=2),
         "livenessProbe": _probe("/health/live", every=10, failures=3),
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(DRAIN_S)]}}},

@@ -53,6 +53,8 @@ References = str | tuple[FrameLike, FrameLike]
 
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
 """How releases of OpenSSL call an answer that is no TLS."""
+_OUT_OF_DATE = (9, 10)
+"""How OpenSSL counts certificates that do not hold yet, and that held until some day."""
 _TRIES = 4
 _LONGEST_WAIT_S = 10.0
 
@@ -219,14 +221,19 @@ def unreachable(url: object, error: Exception) -> MachineError:
     """The error for a service that does not answer, or not in the way that its address says."""
     tls = _tls_error(error)
     if tls is None:
-        return MachineError(
-            url, f"cannot be reached ({error})", "Check the address (http or https), and that the service runs."
-        )
+        remedy = "Check the address (http or https), and that the service runs."
+        if str(url).startswith(("https", "wss")):
+            # Whoever shows no certificate where one is asked for may be left without a word.
+            remedy += " Where it asks for your certificate, give --tls-cert and --tls-key."
+        return MachineError(url, f"cannot be reached ({error})", remedy)
     if isinstance(tls, ssl.SSLCertVerificationError):
+        dated = tls.verify_code in _OUT_OF_DATE
         return MachineError(
             url,
             f"shows a certificate that is not trusted here ({tls.verify_message.rstrip('.')})",
-            "Name the authority that signed it with --tls-ca, or give the host name that it was made for.",
+            "Renew it and start the service again; or set the clock, if this computer's is wrong."
+            if dated
+            else "Name the authority that signed it with --tls-ca, or give the host name that it was made for.",
         )
     if tls.reason in _NO_TLS:
         return MachineError(url, "speaks plain HTTP, not HTTPS", "Write http:// if it is meant to run without TLS.")
