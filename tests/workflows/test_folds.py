@@ -265,6 +265,12 @@ class TestSharedSplits:
         with pytest.raises(UsageError, match="says itself who trains and tests"):
             plan_protocol(study, {"protocol": "lopo", **named})
 
+    @pytest.mark.parametrize("protocol", ["kfold-patient", "pooled", "double-cv"])
+    def test_how_many_validate_is_asked_of_lopo_only(self, study: Path, protocol: str) -> None:
+        with pytest.raises(UsageError, match="validation patients cannot be named"):
+            plan_protocol(study, {"protocol": protocol, "folds": 3, "validation_patients": 2})
+        assert plan_protocol(study, {"protocol": "lopo", "validation_patients": 2}).any.split.patients_of("validation")
+
 
 APART = {
     "model": "fourlayer",

@@ -155,8 +155,8 @@ def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
         raise UsageError(f"protocol {protocol!r}", "is not known", f"Choose one of: {', '.join(PROTOCOLS)}.")
     held = [name for name in _HOLDING_OUT if options.get(name)]
     validating = options.get("validation_patients")
-    # A number of them is drawn in every fold; who is named would be tested by one of them.
-    if validating and not isinstance(validating, int):
+    # A number of them is drawn in every fold of lopo; who is named would be tested by one of them.
+    if validating and not (isinstance(validating, int) and (given is not None or protocol == "lopo")):
         held.append("validation_patients")
     if held:
         what = "a file of folds" if given is not None else f"protocol {protocol}"

@@ -35,8 +35,8 @@ class TrainingOptions(TypedDict, total=False):
     train_captures
         What trains; by default all that is not held out.
     validation_patients
-        Training patients that decide when to stop, or their number; by default a fifth, at least one,
-        where there are two or more training patients and the settings stop early.
+        Training patients that decide when to stop, of `holdout`, or their number, of `holdout` and `lopo`; by default a
+        fifth, at least one, where there are two or more training patients and the settings stop early.
     allow_same_patient
         Let a patient stand on both sides; recorded.
     seed

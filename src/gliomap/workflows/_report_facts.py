@@ -19,6 +19,7 @@ from gliomap.learning import MODELS, PRESETS, TrainingConfig
 from gliomap.studies import ROLES, Folds, Split
 from gliomap.tracking import BUNDLE, SPLITS, Run
 from gliomap.workflows._folds_plan import FINAL
+from gliomap.workflows._validation import usual_number
 
 __all__ = [
     "commands",
@@ -184,12 +185,11 @@ def _division(run: Run, folds: Folds) -> list[str]:
 
 
 def _given_validation(run: Run, split: Split) -> bool:
-    """Whether somebody validates whom this model would not have asked for: the folds came from a file."""
-    kind = MODELS.get(run.record.model.name)
+    """Whether more or fewer validate than this model asks for by itself: then the folds came from a file."""
+    kind, validating = MODELS.get(run.record.model.name), len(split.patients_of("validation"))
     if kind is None or run.record.protocol != "lopo":
         return False
-    asks = kind.calibrates or (kind.iterative and run.record.training.patience is not None)
-    return bool(split.validation) and not asks
+    return validating != usual_number(validating + len(split.patients_of("train")), run.record.training, kind)
 
 
 def _frame_times(run: Run) -> tuple[Fact, ...]:

@@ -13,7 +13,7 @@ from gliomap.errors import UsageError
 from gliomap.learning import ModelKind, TrainingConfig
 from gliomap.studies import Split
 
-__all__ = ["choose_validation", "with_validation"]
+__all__ = ["choose_validation", "usual_number", "with_validation"]
 
 VALIDATION_SHARE = 0.2
 """Of the training patients, at least one, where there are two or more."""
@@ -53,6 +53,12 @@ def choose_validation(
     return tuple(sorted(chosen))
 
 
+def usual_number(patients: int, config: TrainingConfig, kind: ModelKind) -> int:
+    """How many of so many training patients validate where nobody says it."""
+    needed = kind.calibrates or (kind.iterative and config.patience is not None)
+    return max(1, round(VALIDATION_SHARE * patients)) if needed and patients > 1 else 0
+
+
 def with_validation(
     split: Split,
     wanted: int | None,
@@ -78,9 +84,8 @@ def with_validation(
     """
     training = split.patients_of("train")
     stops = kind.iterative and config.patience is not None
-    needed = stops or kind.calibrates
     if wanted is None:
-        wanted = max(1, round(VALIDATION_SHARE * len(training))) if needed and len(training) > 1 else 0
+        wanted = usual_number(len(training), config, kind)
     if not 0 <= wanted < len(training):
         raise UsageError(
             "validation",
