@@ -67,6 +67,13 @@ def test_pixels_that_are_dealt_out_are_not_counted_twice(gliomap: Run, study: Pa
     assert train == pytest.approx(4 * test, abs=8)
 
 
+def test_the_last_epoch_is_not_called_the_best_where_nobody_chose(gliomap: Run, study: Path) -> None:
+    words = ["--model", "fourlayer", "--preset", "thesis", "--epochs", 2, "--validation-patient", "ID0001"]
+    out = study / "runs" / "kept"
+    assert "fourlayer: 2 epochs (all 2 epochs done)," in gliomap("train", study, *words, "-o", out).out
+    assert "the best" not in gliomap("runs", "show", out).out
+
+
 def test_a_list_says_which_figures_overstate(gliomap: Run, study: Path) -> None:
     assert set(MIXING) == {name for name, one in PROTOCOLS.items() if one.warning is not None}
     run = study / "runs" / "mixed"

@@ -62,7 +62,7 @@ def result() -> Metrics:
 class TestLearningCurves:
     def test_training_and_validation_are_drawn_and_named(self, tmp_path: Path, words: list[str]) -> None:
         learning_curves(history(8, validated=True), tmp_path / "curves.png", title="Conv2DNet")
-        assert {"Conv2DNet", "training", "validation patients", "best epoch", "epoch"} <= set(words)
+        assert {"Conv2DNet", "training", "validation patients", "epoch kept", "epoch"} <= set(words)
         assert "Research software - not a medical device" in words
 
     def test_without_validation_none_is_promised(self, tmp_path: Path, words: list[str]) -> None:

@@ -94,7 +94,8 @@ def show(ui: Ui, run: Annotated[Path, typer.Argument(metavar="RUN", help="A run 
         ui.result({**_described(row), "intervals": mean, "record": record.model_dump(mode="json")})
         return
     # A model that is fitted in one step counts as one.
-    trained = f"{record.epochs} epochs, the best {record.best_epoch}" if record.epochs > 1 else ""
+    best = f", the best {record.best_epoch}" if record.chose_epoch else ""
+    trained = f"{record.epochs} epochs{best}" if record.epochs > 1 else ""
     ui.facts(
         [
             ("Run", record.name),

@@ -96,7 +96,7 @@ def tell_run(ui: Ui, plan: TrainingPlan, run: Run) -> None:
         )
         return
     _table_of_roles(ui, plan, run=run)
-    best = f", epoch {record.best_epoch} the best" if plan.split.patients_of("validation") else ""
+    best = f", epoch {record.best_epoch} the best" if record.chose_epoch else ""
     how = f" {counted(record.epochs, 'epoch')}{best} ({record.stopped})," if plan.kind.iterative else ""
     ui.text(
         f"Trained {record.model.name}:{how} {record.seconds:.0f} s",

@@ -33,7 +33,7 @@ __all__ = ["confusion_figure", "learning_curves"]
 
 
 def learning_curves(history: History, path: Path, *, title: str = "Learning curves", subtitle: str = "") -> None:
-    """Draw loss and accuracy by epoch into a PNG; the best one is marked where validation patients judged it.
+    """Draw loss and accuracy by epoch into a PNG; the one that was kept is marked where patients validated.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def learning_curves(history: History, path: Path, *, title: str = "Learning curv
         axes.set_xlim(records[0].epoch, records[-1].epoch)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if history.validated:
-            axes.axvline(history.best_epoch, color=SOFT_INK, linewidth=1, linestyle=":", label="best epoch")
+            axes.axvline(history.best_epoch, color=SOFT_INK, linewidth=1, linestyle=":", label="epoch kept")
         axes.legend(
             fontsize=7.5, frameon=False, labelcolor=INK, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.17)
         )

@@ -166,6 +166,11 @@ class RunRecord(Fields):
     environment: Environment
 
     @property
+    def chose_epoch(self) -> bool:
+        """Whether validation chose the best epoch; else the last is kept, good or not."""
+        return self.training.patience is not None and "validation" in self.labelled
+
+    @property
     def identity(self) -> str:
         """What tells this run from all others, whatever its folder is called; 32 hexadecimal digits."""
         parts = (self.name, self.started_at.isoformat(), self.study.fingerprint, self.split_fingerprint)
