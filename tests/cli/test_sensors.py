@@ -34,6 +34,16 @@ def test_the_packaged_sensors_are_listed(gliomap: Run) -> None:
     assert nemesis["wavelengths_nominal"] is True
 
 
+def test_a_damaged_description_does_not_hide_the_other_cameras(gliomap: Run, registry: Path) -> None:
+    registry.mkdir()
+    (registry / "theatre-3.toml").write_text("name = ")
+    result = gliomap("sensor", "list")
+    assert result.code == 0
+    assert "nemesis" in result.out
+    assert "theatre-3" not in result.out
+    assert "theatre-3.toml" in result.err
+
+
 def test_nominal_wavelengths_are_said_to_be_so(gliomap: Run) -> None:
     out = gliomap("sensor", "show", "nemesis").out
     assert "660–951 nm nominal" in out

@@ -12,6 +12,7 @@ from gliomap.cli._app import app
 from gliomap.cli._options import sensor_names
 from gliomap.cli._ui import Ui
 from gliomap.cli._verb import group, verb
+from gliomap.errors import SensorError
 
 if TYPE_CHECKING:
     from gliomap.sensors import MosaicSensor
@@ -37,7 +38,13 @@ def list_all(ui: Ui) -> None:
     """List the cameras that are known by name."""
     from gliomap.sensors import get_sensor, list_sensors
 
-    sensors = [get_sensor(name) for name in list_sensors()]
+    sensors = []
+    for name in list_sensors():
+        try:
+            sensors.append(get_sensor(name))
+        except SensorError as error:
+            # One damaged description must not hide the other cameras.
+            ui.warn(str(error))
     if ui.as_json:
         ui.result({"sensors": [_summary(sensor) for sensor in sensors]})
         return
