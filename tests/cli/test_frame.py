@@ -167,6 +167,16 @@ def test_no_secret_is_told_with_a_fault(capsys: pytest.CaptureFixture[str], as_j
     assert "hidden" not in told
 
 
+def test_a_fault_without_its_secrets_is_json_still(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", 'hid"den')
+    error = MachineError("http://host?key=hidden", 'refuses hid"den', "Try again.")
+    assert report(error, as_json=True, verbose=False) == 3
+    told = json.loads(capsys.readouterr().err)["error"]
+    assert (told["thing"], told["fault"], told["remedy"]) == ("http://host?key=…", "refuses …", "Try again.")
+
+
 def test_logging_is_left_as_it_was() -> None:
     logger = logging.getLogger("gliomap")
     before = (logger.level, logger.propagate, list(logger.handlers))

@@ -47,7 +47,7 @@ def translate(error: BaseException) -> BaseException:
 
 
 def report(error: BaseException, *, as_json: bool, verbose: bool) -> int:
-    """Say on stderr what went wrong and return the exit code.
+    """Say on stderr what went wrong, without secrets, since others read it too, and return the exit code.
 
     Parameters
     ----------
@@ -59,10 +59,10 @@ def report(error: BaseException, *, as_json: bool, verbose: bool) -> int:
         The traceback before it.
     """
     if verbose:
-        _write("".join(traceback.format_exception(error)).rstrip("\n"))
+        _write(without_secrets("".join(traceback.format_exception(error)).rstrip("\n")))
     known = translate(error)
     code = exit_code(known)
-    _write(_as_json(known, code) if as_json else _sentence(known))
+    _write(_as_json(known, code) if as_json else without_secrets(_sentence(known)))
     return code
 
 
@@ -104,13 +104,14 @@ def _as_json(error: BaseException, code: int) -> str:
             "fault": f"a fault of its own ({type(error).__name__}: {error})",
             "remedy": "Run again with --verbose and report the traceback.",
         }
-    return json.dumps({"error": {"kind": type(error).__name__, **content, "exit_code": code}}, ensure_ascii=False)
+    # Before it is written as JSON: there a secret may be spelled otherwise, and what stands behind it is syntax.
+    told = {name: without_secrets(text) for name, text in content.items()}
+    return json.dumps({"error": {"kind": type(error).__name__, **told, "exit_code": code}}, ensure_ascii=False)
 
 
 def _write(text: str) -> None:
-    """What is told here is read by others too: a traceback is passed on, and a job's log is kept."""
     try:
-        sys.stderr.write(without_secrets(text) + "\n")
+        sys.stderr.write(text + "\n")
         sys.stderr.flush()
     except OSError:
         return  # nobody listens, or the disk that holds the log is full; the exit code still tells
