@@ -41,7 +41,7 @@ PROBLEMS: dict[int, str] = {
     413: "The body is too large.",
     422: "The frames or arrays cannot be used.",
     503: "Busy: too many requests at once, or draining. Retry-After says when to come again.",
-    507: "The disk of the archive is full.",
+    507: "The archive cannot keep a case: its disk is full, not there, or not writable.",
 }
 
 
