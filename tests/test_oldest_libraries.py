@@ -59,6 +59,7 @@ def test_from_a_phantom_to_a_map_and_a_service(oldest: Path, gliomap: Gliomap, t
     )
     with start(tmp_path / "bundle", command=oldest) as server:
         gliomap(f"score {server.url} {frames} -o served")
+        gliomap(f"bench serve {server.url} --kind stream --seconds 0.1 --json")
         with pytest.raises(InvalidStatus) as refused:
             connect(f"{server.url.replace('http', 'ws')}/v1/stream?references=nobody")
     assert refused.value.response.status_code == 404

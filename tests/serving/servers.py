@@ -63,6 +63,17 @@ class RunningServer:
         """What it has written to stderr."""
         return self.log.read_text(encoding="utf-8")
 
+    def logged_line(self, text: str) -> str:
+        """The one line of stderr that holds a text. A request's line is written after its answer, so it is waited for."""
+        until = time.monotonic() + 20
+        while not (
+            lines := [line for line in self.logged().splitlines(keepends=True) if text in line and line.endswith("\n")]
+        ):
+            assert time.monotonic() < until, f"nothing of {text!r} in:\n{self.logged()}"
+            time.sleep(0.02)
+        (line,) = lines
+        return line
+
     def resident(self) -> int:
         """Its memory, in KiB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ipaddress
 import ssl
 import subprocess
+import threading
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -171,6 +174,33 @@ class TestTls:
         words = ["bench", "serve", url, *own, "--kind", "labels,stream", "--seconds", "0.1", "--json"]
         done = subprocess.run([COMMAND, *words], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+
+    def test_one_thread_alone_handles_the_tls_of_a_stream(
+        self, serve: Callable[..., RunningServer], scene: Scene, tmp_path: Path
+    ) -> None:
+        # OpenSSL forbids to read and write a connection at once; where two threads did, one opening in thousands hung.
+        threads: dict[int, set[int]] = defaultdict(set)
+
+        def telling(kind: type) -> type:
+            def told(name: str) -> Callable[..., Any]:
+                def call(self: Any, *args: Any) -> Any:
+                    threads[id(self)].add(threading.get_ident())
+                    return getattr(kind, name)(self, *args)
+
+                return call
+
+            names = [name for name in ("read", "write", "recv", "send") if hasattr(kind, name)]
+            return type(kind.__name__, (kind,), {name: told(name) for name in names})
+
+        authority = make_certificates(tmp_path)
+        server = serve("--tls-cert", f"{tmp_path}/server.pem", "--tls-key", f"{tmp_path}/server.key")
+        verify = ssl.create_default_context(cafile=str(authority))
+        verify.sslsocket_class, verify.sslobject_class = telling(ssl.SSLSocket), telling(ssl.SSLObject)
+        with Client(server.url, verify=verify) as client:
+            client.put_references("or-1", scene.white, scene.dark)
+            replies = list(client.stream([scene.raw] * 4, references="or-1", in_flight=2))
+        assert replies[-1][0].sequence == 4
+        assert [len(those) for those in threads.values()] == [1, 1], "one connection of HTTP, one of the stream"
 
     def test_a_certificate_that_has_run_out_is_told_as_such(
         self, serve: Callable[..., RunningServer], tmp_path: Path

@@ -32,8 +32,7 @@ def test_request_ids_join_answer_log_and_archive(
     assert answer.headers["x-request-id"] == answer.json()["request_id"] == "or-7.frame-1"
     other = httpx.post(f"{server.url}/v1/classify", headers={"X-Request-Id": "a b; c"})
     assert other.headers["x-request-id"] == other.json()["request_id"] != "a b; c"
-    lines = [json.loads(line) for line in server.logged().splitlines()]
-    (line,) = [one for one in lines if one.get("request_id") == "or-7.frame-1"]
+    line = json.loads(server.logged_line("or-7.frame-1"))
     assert (line["status"], line["path"], line["method"]) == (200, "/v1/classify", "POST")
     assert line["case"] == answer.headers["gliomap-case"]
     assert line["ms"] > 0
@@ -56,8 +55,7 @@ def test_a_stream_that_is_refused_is_logged_and_counted_as_such(server: RunningS
         connect(f"{server.url.replace('http', 'ws')}/v1/stream?references=nobody")
     answer = caught.value.response
     assert answer.status_code == 404
-    (line,) = [one for one in server.logged().splitlines() if answer.headers["x-request-id"] in one]
-    assert "WEBSOCKET /v1/stream 404" in line
+    assert "WEBSOCKET /v1/stream 404" in server.logged_line(answer.headers["x-request-id"])
     with server.client() as client:
         assert (
             count(client.metrics(), 'gliomap_requests_total{method="WEBSOCKET",route="/v1/stream",status="404"}') >= 1
@@ -77,8 +75,7 @@ def test_a_fault_of_its_own_is_counted_as_one() -> None:
 
 def test_a_line_break_in_a_path_begins_no_line_of_the_log(server: RunningServer) -> None:
     assert httpx.get(f"{server.url}/nothing%0A12:00:00%20error%20forged").status_code == 404
-    (line,) = [one for one in server.logged().splitlines() if "forged" in one]
-    assert "GET /nothing%0A12%3A00%3A00%20error%20forged 404" in line
+    assert "GET /nothing%0A12%3A00%3A00%20error%20forged 404" in server.logged_line("forged")
 
 
 def test_the_numbers_count_what_happened(server: RunningServer, scene: Scene) -> None:

@@ -10,9 +10,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 import httpx
-from websockets.asyncio.client import connect as connect_async
-from websockets.exceptions import InvalidHandshake
-from websockets.sync.client import connect
+from anyio.from_thread import start_blocking_portal
 
 from gliomap.serving._exchange import (
     Asked,
@@ -25,11 +23,10 @@ from gliomap.serving._exchange import (
     frame_request,
     key_headers,
     map_of,
-    not_opened,
+    open_stream,
     pair_request,
     refused,
     stream_faults,
-    stream_options,
     stream_url,
     tls_context,
     unreachable,
@@ -209,24 +206,23 @@ class Client:
             The head of a reply, and its map.
         """
         url = stream_url(self.url, references, encoding)
-        try:
-            socket = connect(url, **stream_options(self._key, url, self._verify))
-        except (InvalidHandshake, OSError) as error:
-            raise not_opened(url, error) from error
-        with stream_faults(url), socket:
-            model = self.model()
-            sent = replied = 0
-            for frame in frames:
-                socket.send(frame_message(frame, model))
-                sent += 1
-                while sent - replied >= in_flight:
-                    reply, body = unpack_reply(binary(socket.recv()))
+        # On an event loop of its own: a thread that reads while another writes breaks a TLS connection, rarely and silently.
+        with start_blocking_portal() as loop:
+            opened = loop.call(open_stream, url, self._key, self._verify)
+            with stream_faults(url), loop.wrap_async_context_manager(opened) as socket:
+                model = self.model()
+                sent = replied = 0
+                for frame in frames:
+                    loop.call(socket.send, frame_message(frame, model))
+                    sent += 1
+                    while sent - replied >= in_flight:
+                        reply, body = unpack_reply(binary(loop.call(socket.recv)))
+                        replied = reply.sequence
+                        yield reply, body
+                while replied < sent:
+                    reply, body = unpack_reply(binary(loop.call(socket.recv)))
                     replied = reply.sequence
                     yield reply, body
-            while replied < sent:
-                reply, body = unpack_reply(binary(socket.recv()))
-                replied = reply.sequence
-                yield reply, body
 
     def ask(self, asked: Asked) -> httpx.Response:
         """Send a request once, and give back whatever comes, a refusal too."""
@@ -340,10 +336,7 @@ class AsyncClient:
             As of `Client.stream`.
         """
         url = stream_url(self.url, references, encoding)
-        try:
-            opened = await connect_async(url, **stream_options(self._key, url, self._verify))
-        except (InvalidHandshake, OSError) as error:
-            raise not_opened(url, error) from error
+        opened = await open_stream(url, self._key, self._verify)
         with stream_faults(url):
             async with opened as socket:
                 model = await self.model()

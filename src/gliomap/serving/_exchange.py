@@ -15,7 +15,8 @@ from urllib.parse import urlencode
 import httpx
 import numpy as np
 import numpy.typing as npt
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.frames import CloseCode
 
 from gliomap.captures import tiff_bytes
@@ -34,11 +35,10 @@ __all__ = [
     "frame_request",
     "key_headers",
     "map_of",
-    "not_opened",
+    "open_stream",
     "pair_request",
     "refused",
     "stream_faults",
-    "stream_options",
     "stream_url",
     "tls_context",
     "unreachable",
@@ -261,19 +261,15 @@ def tls_context(verify: ssl.SSLContext | str | bool) -> ssl.SSLContext | bool:
     return ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
 
 
-def stream_options(key: str | None, url: str, verify: ssl.SSLContext | bool) -> dict[str, Any]:
-    """How a stream is opened."""
-    options: dict[str, Any] = {"additional_headers": key_headers(key), "compression": None, "max_size": 1 << 26}
-    if url.startswith("wss") and isinstance(verify, ssl.SSLContext):
-        options["ssl"] = verify
-    return options
-
-
-def not_opened(url: str, error: Exception) -> RequestError | MachineError:
-    """Why there is no stream: what the service said, or that it does not answer."""
-    if isinstance(error, InvalidStatus):
-        return refused(httpx.Response(error.response.status_code, content=bytes(error.response.body)))
-    return unreachable(url, error)
+async def open_stream(url: str, key: str | None, verify: ssl.SSLContext | bool) -> ClientConnection:
+    """Open a stream; raise what the service said, or that it does not answer."""
+    tls: dict[str, Any] = {"ssl": verify} if url.startswith("wss") and isinstance(verify, ssl.SSLContext) else {}
+    try:
+        return await connect(url, additional_headers=key_headers(key), compression=None, max_size=1 << 26, **tls)
+    except InvalidStatus as error:
+        raise refused(httpx.Response(error.response.status_code, content=bytes(error.response.body))) from error
+    except (InvalidHandshake, OSError) as error:
+        raise unreachable(url, error) from error
 
 
 @contextmanager
