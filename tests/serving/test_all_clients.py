@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -137,6 +138,19 @@ def test_the_stream(client: Client, scene: Scene, expected: Labels) -> None:
         np.testing.assert_array_equal(np.frombuffer(body, np.uint8).reshape(reply.shape), expected)
     ((_, picture),) = client.stream([scene.raw], references="or-1", encoding="png")
     np.testing.assert_array_equal(png_labels(picture), expected)
+
+
+def test_a_program_ends_though_it_left_a_stream_half_read(
+    server: RunningServer, client: Client, scene: Scene, tmp_path: Path
+) -> None:
+    del client
+    np.save(tmp_path / "raw.npy", scene.raw)
+    program = f"""import numpy
+from gliomap.serving import Client
+replies = Client({server.url!r}).stream([numpy.load({str(tmp_path / "raw.npy")!r})] * 9, references="or-1")
+print(next(replies)[0].sequence)"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
 
 
 def test_a_stream_of_an_id_that_is_none_is_refused(client: Client, scene: Scene) -> None:

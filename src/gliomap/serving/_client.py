@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+import weakref
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Literal, Self
 
@@ -38,6 +41,16 @@ from gliomap.serving._schemas import ClassifyAnswer, ModelAnswer, ReferencesAnsw
 __all__ = ["AsyncClient", "Client"]
 
 PictureKind = Literal["labels", "map", "overlay"]
+
+_STREAMS: weakref.WeakSet[Generator[tuple[StreamReply, bytes], None, None]] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_streams() -> None:
+    """Close what a program left half read; later the thread of a stream stands still, and the end of the program would wait."""
+    for replies in list(_STREAMS):
+        with suppress(ValueError):  # it runs in another thread
+            replies.close()
 
 
 class Client:
@@ -205,7 +218,13 @@ class Client:
         StreamReply, bytes
             The head of a reply, and its map.
         """
-        url = stream_url(self.url, references, encoding)
+        replies = self._replies(frames, stream_url(self.url, references, encoding), in_flight)
+        _STREAMS.add(replies)
+        return replies
+
+    def _replies(
+        self, frames: Iterable[FrameLike], url: str, in_flight: int
+    ) -> Generator[tuple[StreamReply, bytes], None, None]:
         # On an event loop of its own: a thread that reads while another writes breaks a TLS connection, rarely and silently.
         with start_blocking_portal() as loop:
             opened = loop.call(open_stream, url, self._key, self._verify)
