@@ -166,7 +166,7 @@ def test_what_is_refused_before_a_run(
     assert only_asked(podman)
 
 
-@pytest.mark.parametrize("line", ["or-1 0123456789:abcdefg\n", "or-1 0123456789,abcdefg\n", "# nobody\n"])
+@pytest.mark.parametrize("line", ["or-1 0123456789:abcdefg\n", "or-1 0123456789,abcdefg\n"])
 def test_keys_that_the_environment_cannot_carry(
     gliomap: Run, podman: Path, bundle: Path, tmp_path: Path, line: str
 ) -> None:
@@ -175,7 +175,7 @@ def test_keys_that_the_environment_cannot_carry(
     keys.write_text(line)
     told = gliomap("deploy", "local", bundle, "--port", 0, "--keys", keys, "--dry-run")
     assert told.code == 2
-    assert "has no key, or keys with" in told.err
+    assert "has keys with" in told.err
     assert "0123456789" not in told.err
 
 

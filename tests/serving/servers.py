@@ -63,16 +63,14 @@ class RunningServer:
         """What it has written to stderr."""
         return self.log.read_text(encoding="utf-8")
 
-    def logged_line(self, text: str) -> str:
-        """The one line of stderr that holds a text. A request's line is written after its answer, so it is waited for."""
+    def logged_line(self, text: str, number: int = 1) -> str:
+        """The last of a number of lines of stderr that hold a text. A request's line comes after its answer: it is waited for."""
         until = time.monotonic() + 20
-        while not (
-            lines := [line for line in self.logged().splitlines(keepends=True) if text in line and line.endswith("\n")]
-        ):
-            assert time.monotonic() < until, f"nothing of {text!r} in:\n{self.logged()}"
+        while len(lines := [line for line in self.logged().split("\n")[:-1] if text in line]) < number:
+            assert time.monotonic() < until, f"not {number} times {text!r} in:\n{self.logged()}"
             time.sleep(0.02)
-        (line,) = lines
-        return line
+        assert len(lines) == number
+        return lines[-1]
 
     def resident(self) -> int:
         """Its memory, in KiB."""

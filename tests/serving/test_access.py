@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import ssl
 import subprocess
 import threading
@@ -48,6 +49,7 @@ class TestKeys:
             (f"camera {KEY} boss", "not of the form"),
             (f"a/b {KEY}", "not of the form"),
             (f"camera {KEY}\ncamera {ADMIN}", "given twice"),
+            ("# nobody yet\n", "has no key, so anybody would be let in"),
         ],
     )
     def test_bad_files_are_refused_without_showing_a_key(self, tmp_path: Path, text: str, fault: str) -> None:
@@ -136,6 +138,24 @@ def test_a_guarded_service(serve: Callable[..., RunningServer], keys: Path, scen
     assert ADMIN not in log
 
 
+def test_sighup_reads_keys_anew(serve: Callable[..., RunningServer], keys: Path) -> None:
+    server = serve("--keys", str(keys))
+
+    def status(key: str) -> int:
+        return httpx.get(f"{server.url}/v1/model", headers={"X-API-Key": key}).status_code
+
+    keys.write_text("# all withdrawn\n")
+    server.process.send_signal(signal.SIGHUP)
+    assert "has no key" in server.logged_line("the new keys cannot be used, what was read before stays")
+    assert status(KEY) == 200
+    new = "another-key-0123456789"
+    keys.write_text(f"microscope {new}\n")
+    server.process.send_signal(signal.SIGHUP)
+    assert server.logged_line("keys read anew").endswith(": microscope")
+    assert (status(KEY), status(new)) == (401, 200)
+    assert new not in server.logged()
+
+
 class TestTls:
     def test_a_client_certificate_lets_in_and_nothing_else_does(
         self, serve: Callable[..., RunningServer], scene: Scene, tmp_path: Path
@@ -211,6 +231,24 @@ class TestTls:
         with pytest.raises(MachineError, match=told), Client(server.url, verify=str(authority)) as client:
             client.model()
 
+    def test_sighup_reads_the_certificate_anew(self, serve: Callable[..., RunningServer], tmp_path: Path) -> None:
+        old = ssl.create_default_context(cafile=make_certificates(tmp_path))
+        certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+        server = serve("--tls-cert", str(certificate), "--tls-key", str(key))
+        new = ssl.create_default_context(cafile=make_certificates(tmp_path))
+        own = key.read_bytes()
+        for number, unfit in enumerate(((tmp_path / "client.key").read_bytes(), with_password(own)), 1):
+            key.write_bytes(unfit)
+            server.process.send_signal(signal.SIGHUP)
+            server.logged_line("the new certificate cannot be used, what was read before stays", number)
+            assert httpx.get(f"{server.url}/health/ready", verify=old).status_code == 200
+        key.write_bytes(own)
+        server.process.send_signal(signal.SIGHUP)
+        server.logged_line("certificate read anew")
+        assert httpx.get(f"{server.url}/health/ready", verify=new).status_code == 200
+        with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
+            httpx.get(f"{server.url}/health/ready", verify=old)
+
     def test_a_service_without_tls_is_told_by_name(self, server: RunningServer) -> None:
         url = server.url.replace("http:", "https:")
         told = r"^https://127\.0\.0\.1:\d+: speaks plain HTTP, not HTTPS\. Write http://"
@@ -260,3 +298,12 @@ def make_certificates(folder: Path, *, server_until: timedelta = timedelta(days=
             )
         )
     return folder / "ca.pem"
+
+
+def with_password(key: bytes) -> bytes:
+    """A private key that can be read with a password alone."""
+    from cryptography.hazmat.primitives import serialization
+
+    form = serialization.PrivateFormat.PKCS8
+    private = serialization.load_pem_private_key(key, None)
+    return private.private_bytes(serialization.Encoding.PEM, form, serialization.BestAvailableEncryption(b"secret"))

@@ -21,7 +21,7 @@ import pytest
 
 from bundles.makers import small_bundle, small_sensor, window_network
 from gliomap.engine import Engine
-from gliomap.serving._app import _reload
+from gliomap.serving._renewal import renew
 from serving.servers import ADMIN, COMMAND, GUARDED, KEY, RunningServer, Scene
 
 ZIP = {"Content-Type": "application/zip", "X-API-Key": ADMIN}
@@ -92,7 +92,8 @@ def test_a_disk_that_fails_while_the_bundle_is_read_anew_is_told(caplog: pytest.
     def fail() -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    asyncio.run(_reload(SimpleNamespace(exchanging=asyncio.Lock(), exchange=fail)))
+    settings = SimpleNamespace(keys_file=None, tls=None)
+    asyncio.run(renew(SimpleNamespace(settings=settings, tls=None, exchanging=asyncio.Lock(), exchange=fail)))
     assert "the present one stays: [Errno 5] Input/output error" in caplog.text
 
 

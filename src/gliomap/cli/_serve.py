@@ -38,8 +38,8 @@ def serve(
 
     It listens on this machine alone unless told otherwise, and elsewhere only
     with keys or client certificates. The page /docs shows the interface. SIGTERM
-    ends it after what has begun; SIGHUP reads the bundle anew, and for a
-    models:/NAME@ALIAS asks the registry again.
+    ends it after what has begun; SIGHUP reads bundle, keys and certificate anew,
+    and for a models:/NAME@ALIAS asks the registry again.
 
     Research software, not a medical device.
     """

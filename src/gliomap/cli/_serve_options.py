@@ -94,6 +94,7 @@ class Serving:
             host=self.host,
             port=self.port,
             keys=read_keys(self.keys, os.environ),
+            keys_file=self.keys,
             tls=self._tls(),
             backend=self.backend,
             threads=threads,

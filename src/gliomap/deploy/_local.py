@@ -230,12 +230,12 @@ def _label(image: str, tool: ContainerTool) -> str:
 def _keys(request: LocalRequest) -> tuple[str, str | None]:
     """Keys in the form of GLIOMAP_KEYS, and the one that was made for want of any."""
     if request.keys is not None:
-        given = read_keys(request.keys, {})
+        read_keys(request.keys, {})
         lines = request.keys.read_text(encoding="utf-8").splitlines()
         words = [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-        if not given or any(set(":,") & set(word) for one in words for word in one):
+        if any(set(":,") & set(word) for one in words for word in one):
             raise UsageError(
-                request.keys, "has no key, or keys with ':' or ','", "Use letters, digits, '_' and '-' for a container."
+                request.keys, "has keys with ':' or ','", "Use letters, digits, '_' and '-' for a container."
             )
         return ",".join(":".join(one) for one in words), None
     if read_keys(None, os.environ):

@@ -12,12 +12,12 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from gliomap import __version__
-from gliomap.errors import GlioMapError
 from gliomap.rendering import DISCLAIMER
 from gliomap.serving import _examples, _inference_protocol, _routes, _stream, _thesis
 from gliomap.serving._memory import give_back_when_idle
 from gliomap.serving._observe import Observer
 from gliomap.serving._problems import install_handlers
+from gliomap.serving._renewal import renew
 from gliomap.serving._service import Service
 from gliomap.serving._tracing import trace
 
@@ -62,7 +62,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     reloading: set[asyncio.Task[None]] = set()
 
     def reload() -> None:
-        task = asyncio.create_task(_reload(service))
+        task = asyncio.create_task(renew(service))
         reloading.add(task)
         task.add_done_callback(reloading.discard)
 
@@ -76,12 +76,3 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         resting.cancel()
         await asyncio.to_thread(service.close)
-
-
-async def _reload(service: Service) -> None:
-    """Serve the bundle at the service's path, read anew; the present one stays if that is bad."""
-    try:
-        async with service.exchanging:
-            await asyncio.to_thread(service.exchange)
-    except (GlioMapError, OSError) as error:
-        logger.error("the new bundle is not served, the present one stays: %s", error)

@@ -45,7 +45,8 @@ def read_keys(path: Path | None, environment: Mapping[str, str]) -> tuple[Key, .
     Raises
     ------
     UsageError
-        A file that is not there, a line of another form, a short key, a name given twice. The message never holds a key.
+        A file that is not there or holds no key, a line of another form, a short key, a name given twice. The message
+        never holds a key.
     """
     if path is not None:
         try:
@@ -53,6 +54,8 @@ def read_keys(path: Path | None, environment: Mapping[str, str]) -> tuple[Key, .
         except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
             raise UsageError(path, "is no readable file of keys", _FORM) from error
         lines = [line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+        if not lines:
+            raise UsageError(path, "has no key, so anybody would be let in", _FORM)
         return _keys(path, lines)
     listed = environment.get(KEYS_VARIABLE, "")
     return _keys(KEYS_VARIABLE, [entry.strip().split(":") for entry in listed.split(",") if entry.strip()])

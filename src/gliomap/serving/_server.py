@@ -95,6 +95,7 @@ def _config(settings: ServiceSettings, service: Service) -> uvicorn.Config:
             **tls,
         )
         config.load()
+        service.tls = config.ssl
     except (OSError, ssl.SSLError) as error:
         raise UsageError("certificates", f"cannot be used ({error})", "Give PEM files that belong together.") from error
     return config

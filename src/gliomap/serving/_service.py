@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import ssl
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -125,6 +126,7 @@ class Service:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
+        self.tls: ssl.SSLContext | None = None
         self.metrics = Metrics()
         self.model = self._load(settings.bundle, settings.model_version)
         self.metrics.serves(self.model)

@@ -77,6 +77,8 @@ class ServiceSettings:
         Address to listen on; port 0 takes a free one.
     keys
         Who may ask; empty: anybody who reaches the address.
+    keys_file
+        Where they were read, and are read anew on SIGHUP; None: they stay.
     tls
         Certificates, or None for plain HTTP.
     backend, threads
@@ -114,6 +116,7 @@ class ServiceSettings:
     host: str = "127.0.0.1"
     port: int = 8000
     keys: tuple[Key, ...] = field(default=(), repr=False)
+    keys_file: Path | None = None
     tls: TlsSettings | None = None
     backend: BackendName = "onnxruntime"
     threads: int | None = None
