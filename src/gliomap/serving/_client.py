@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 import httpx
-from anyio.from_thread import start_blocking_portal
+from websockets.exceptions import ConnectionClosedOK
 
 from gliomap.serving._exchange import (
     Asked,
@@ -37,6 +37,7 @@ from gliomap.serving._exchange import (
 )
 from gliomap.serving._reply import unpack_reply
 from gliomap.serving._schemas import ClassifyAnswer, ModelAnswer, ReferencesAnswer, StreamReply
+from gliomap.serving._waiting_socket import WaitingSocket
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -225,23 +226,20 @@ class Client:
     def _replies(
         self, frames: Iterable[FrameLike], url: str, in_flight: int
     ) -> Generator[tuple[StreamReply, bytes], None, None]:
-        # On an event loop of its own: a thread that reads while another writes breaks a TLS connection, rarely and silently.
-        with start_blocking_portal() as loop:
-            opened = loop.call(open_stream, url, self._key, self._verify)
-            with stream_faults(url), loop.wrap_async_context_manager(opened) as socket:
-                model = self.model()
-                sent = replied = 0
-                for frame in frames:
-                    loop.call(socket.send, frame_message(frame, model))
-                    sent += 1
-                    while sent - replied >= in_flight:
-                        reply, body = unpack_reply(binary(loop.call(socket.recv)))
-                        replied = reply.sequence
-                        yield reply, body
-                while replied < sent:
-                    reply, body = unpack_reply(binary(loop.call(socket.recv)))
+        with stream_faults(url), WaitingSocket(url, self._key, self._verify) as socket:
+            model = self.model()
+            sent = replied = 0
+            for frame in frames:
+                socket.send(frame_message(frame, model))
+                sent += 1
+                while sent - replied >= in_flight:
+                    reply, body = unpack_reply(socket.receive())
                     replied = reply.sequence
                     yield reply, body
+            while replied < sent:
+                reply, body = unpack_reply(socket.receive())
+                replied = reply.sequence
+                yield reply, body
 
     def ask(self, asked: Asked) -> httpx.Response:
         """Send a request once, and give back whatever comes, a refusal too."""
@@ -277,6 +275,7 @@ class AsyncClient:
         self._http = httpx.AsyncClient(
             base_url=self.url, headers=key_headers(key), timeout=timeout_s, verify=self._verify
         )
+        self._left: set[asyncio.Task[httpx.Response]] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -288,6 +287,9 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close its connections."""
+        for request in self._left:
+            request.cancel()
+        await asyncio.gather(*self._left, return_exceptions=True)
         await self._http.aclose()
 
     async def model(self) -> ModelAnswer:
@@ -360,30 +362,33 @@ class AsyncClient:
             async with opened as socket:
                 model = await self.model()
                 sent = replied = 0
+                over = False
 
                 async def send() -> None:
-                    nonlocal sent
+                    nonlocal sent, over
                     try:
                         async for frame in frames:
                             await socket.send(frame_message(frame, model))
                             sent += 1
                     finally:
+                        over = True
                         if replied == sent:
-                            await socket.close()
+                            await socket.close()  # nothing will come any more that would wake up the receiver
 
                 sender = asyncio.create_task(send())
                 try:
                     # The newest frame is never dropped: when it is answered and no more come, all is done.
-                    async for message in socket:
+                    while not over or replied < sent:
+                        try:
+                            message = await socket.recv()
+                        except ConnectionClosedOK:
+                            if over and replied == sent:
+                                break
+                            raise
                         reply, body = unpack_reply(binary(message))
                         replied = reply.sequence
                         yield reply, body
-                        if sender.done():
-                            sender.result()
-                            if replied == sent:
-                                break
-                    if sender.done():
-                        sender.result()
+                    await sender
                 finally:
                     sender.cancel()
 
@@ -391,7 +396,7 @@ class AsyncClient:
         tried = 1
         while True:
             try:
-                answer = await self._http.request(asked.method, asked.path, **asked.options)
+                answer = await self._request(asked)
             except httpx.TransportError as error:
                 raise unreachable(self.url, error) from error
             if answer.is_success:
@@ -401,3 +406,22 @@ class AsyncClient:
                 raise refused(answer)
             await asyncio.sleep(wait)
             tried += 1
+
+    async def _request(self, asked: Asked) -> httpx.Response:
+        """Ask once. Whoever is cancelled meanwhile leaves at once; what was sent goes on by itself.
+
+        For httpx loses connections whose requests are cancelled, one after the other, until it has none left.
+        """
+        request = asyncio.create_task(self._http.request(asked.method, asked.path, **asked.options))
+        try:
+            await asyncio.wait([request])
+        except asyncio.CancelledError:
+            self._left.add(request)
+            request.add_done_callback(self._forget)
+            raise
+        return request.result()
+
+    def _forget(self, request: asyncio.Task[httpx.Response]) -> None:
+        self._left.discard(request)
+        if not request.cancelled():
+            request.exception()  # nobody waits for it, and asyncio would complain of that
