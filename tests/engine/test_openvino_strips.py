@@ -18,6 +18,7 @@ from openvino import opset13 as operators
 from bundles.makers import linear_network, small_bundle, small_sensor, window_network
 from gliomap.bundles import Bundle
 from gliomap.engine import BackendName, Engine, Precision, TissueMap
+from gliomap.engine import _openvino_strips as strips
 from gliomap.engine._openvino_graph import product_per_pixel, read_whole
 from gliomap.engine._openvino_strips import load_strips
 from gliomap.engine._openvino_window import find_window
@@ -196,4 +197,28 @@ def test_after_an_interrupt_the_next_frame_is_right(tmp_path: Path, monkeypatch:
         with pytest.raises(KeyboardInterrupt):
             engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark))
     found = engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark))
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+
+
+def test_an_interrupt_between_two_strips_leaves_no_half_of_another_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some strips then read one frame and some the other, whose map came out as a map of both."""
+    sensor = small_sensor(tiles=(90, 13))
+    one, other = frame_scene(sensor, 1), frame_scene(sensor, 2)
+    expected, engine = classified(tmp_path, "openvino", one, 2, sensor=sensor)
+    references = engine.prepare(one.white, one.dark)
+    engine.classify_frame(one.raw, references)
+    shared, left = strips.shared_tensor, iter(range(1))
+
+    def interrupted(array: Any) -> Any:
+        for _ in left:
+            return shared(array)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(strips, "shared_tensor", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            engine.classify_frame(other.raw, references)
+    found = engine.classify_frame(one.raw, references)
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)

@@ -8,6 +8,7 @@ import io
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -22,7 +23,7 @@ import pytest
 from bundles.makers import small_bundle, small_sensor, window_network
 from gliomap.engine import Engine
 from gliomap.serving._renewal import renew
-from serving.servers import ADMIN, COMMAND, GUARDED, KEY, RunningServer, Scene
+from serving.servers import ADMIN, COMMAND, GUARDED, KEY, RunningServer, Scene, start
 
 ZIP = {"Content-Type": "application/zip", "X-API-Key": ADMIN}
 
@@ -164,3 +165,27 @@ def test_a_bundle_that_is_not_fit_is_not_served_at_all(own: Path, tmp_path: Path
     assert done.returncode == 2
     assert "error: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_hangup_that_comes_while_it_starts_waits_until_it_is_up(own: Path, tmp_path: Path) -> None:
+    """Whoever puts a bundle in place and says so at once must not end the service that has just read the one before."""
+    command = tmp_path / "gliomap"
+    command.write_text(f"""#!{sys.executable}
+import os, signal
+from gliomap.__main__ import main
+from gliomap.serving import _server
+
+class Service(_server.Service):
+    def __init__(self, settings):
+        super().__init__(settings)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+_server.Service = Service
+main()
+""")
+    command.chmod(0o755)
+    with start(own, command=command) as server:
+        until = time.monotonic() + 30
+        while server.logged().count("serving small") < 2:
+            assert time.monotonic() < until, server.logged()
+            time.sleep(0.02)

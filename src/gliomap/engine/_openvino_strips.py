@@ -112,13 +112,14 @@ def load_strips(core: Any, model: Any, threads: int) -> Runner | None:
         except IndexError:
             one = _Pass(plan, models)
         try:
-            return one.run(inputs)
+            outputs = one.run(inputs)
         except BaseException:
-            # After an interrupt as well, requests that are under way write into its arrays.
+            # After an interrupt as well, requests that are under way write into its arrays. It is not used again: some
+            # strips may share this frame and some the one before.
             one.settle()
             raise
-        finally:
-            spare.append(one)
+        spare.append(one)
+        return outputs
 
     return run
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -21,7 +22,7 @@ from gliomap.serving._renewal import renew
 from gliomap.serving._service import Service
 from gliomap.serving._tracing import trace
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "hold_back_reload"]
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
     try:
         loop.add_signal_handler(signal.SIGHUP, reload)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     except (RuntimeError, ValueError, NotImplementedError, AttributeError):
         logger.debug("no SIGHUP here: the model is exchanged over PUT /v1/model only")
     resting = asyncio.create_task(give_back_when_idle(service.workers))
@@ -76,3 +78,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         resting.cancel()
         await asyncio.to_thread(service.close)
+
+
+def hold_back_reload() -> None:
+    """Let a SIGHUP that comes before the application is up wait until it is: it would end the process."""
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})

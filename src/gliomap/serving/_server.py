@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from gliomap.errors import MachineError, UsageError
-from gliomap.serving._app import create_app
+from gliomap.serving._app import create_app, hold_back_reload
 from gliomap.serving._memory import keep_large_apart
 from gliomap.serving._observe import set_up_logging
 from gliomap.serving._protocol import ServedProtocol, ServedSocket
@@ -41,6 +41,7 @@ def run(settings: ServiceSettings) -> None:
     """
     set_up_logging(settings.log_format)
     keep_large_apart()
+    hold_back_reload()
     listening = _listen(settings)
     try:
         service = Service(settings)

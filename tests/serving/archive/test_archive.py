@@ -166,6 +166,16 @@ class TestRecord:
         found = reader(archive).verify()
         assert (found.whole, found.entries, found.faults, found.notes) == (40, 40, (), ())
 
+    def test_a_day_that_another_thread_has_just_begun_is_flushed_as_well(
+        self, archive: Archive, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """That thread may not have come to it yet, and the power fails after the answer of this one."""
+        case_path(archive.folder, f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-00000000").parent.mkdir(exist_ok=True)
+        flushed: list[Path] = []
+        monkeypatch.setattr("gliomap.serving.archive._archive._sync_folder", flushed.append)
+        days = [case_path(archive.folder, archive.record(CASE)).parent for _ in range(2)]
+        assert flushed == [archive.folder / "cases", days[0], days[1]]
+
 
 class TestPatients:
     def test_they_are_hashed_with_a_key_that_only_its_owner_reads(self, archive: Archive) -> None:
@@ -395,6 +405,19 @@ class TestVerify:
         found = reader(archive).verify()
         assert len(found.faults) >= 1
         assert "line" in found.faults[0]
+
+    @pytest.mark.parametrize("written", [1, 200, -1])
+    def test_a_line_that_is_being_written_is_no_change_of_the_log(self, archive: Archive, written: int) -> None:
+        """A reader sees it in part: a check beside a busy service said now and then that its log was changed."""
+        first, second = archive.record(CASE), archive.record(CASE)
+        log = archive.folder / "audit.jsonl"
+        whole = log.read_bytes()
+        end_of_first = whole.index(b"\n") + 1
+        log.write_bytes(whole[: end_of_first + written] if written > 0 else whole[:written])
+        found = reader(archive).verify()
+        assert (found.cases, found.whole, found.entries, found.faults) == (2, 2, 1, ())
+        assert found.notes == ("not in the audit log yet: 1 case; added at the next start of the service",)
+        reader(archive).export([first, second], archive.folder.with_name("out"))
 
     def test_nothing_is_added_to_a_log_that_was_changed(self, tmp_path: Path) -> None:
         archive = Archive.open(tmp_path / "cases", least_free=0)

@@ -41,6 +41,7 @@ class Archive:
         self.folder, self.least_free = folder, least_free
         self._indexer, self._audit, self._pseudonyms, self._lock_file = indexer, audit, pseudonyms, lock
         self._lock = threading.Lock()
+        self._day: Path | None = None
 
     @classmethod
     def open(
@@ -77,6 +78,7 @@ class Archive:
             pseudonyms = None if keep_ids else Pseudonyms.of_folder(folder)
             index, audit = Index(folder, database), AuditLog(folder / AUDIT)
             _repair(folder, index, audit)
+            _sync_folder(folder)
         except BaseException:
             os.close(lock)
             raise
@@ -131,6 +133,7 @@ class Archive:
             patient = self._pseudonyms.of(patient)
         content, record, digest = pack_case(case, name, patient)
         path = case_path(self.folder, name)
+        self._keep_day(path.parent)
         _write_durably(path, content)
         with self._lock:
             try:
@@ -140,6 +143,13 @@ class Archive:
                 raise
         self._indexer.add(CaseRow.of(record, digest))
         return name
+
+    def _keep_day(self, day: Path) -> None:
+        """See that the folder of a day stays after the power fails; it may be there, and whoever made it not done with that."""
+        if day != self._day or not day.is_dir():
+            day.mkdir(exist_ok=True)  # not what is above it: where that is gone, the disk is
+            _sync_folder(day.parent)
+            self._day = day
 
     def close(self) -> None:
         """Let others open it."""
@@ -169,6 +179,7 @@ def _begin(folder: Path) -> None:
         raise ArchiveError(folder, "is no archive and not empty", "Name an empty folder, or one that is not there.")
     (folder / CASES).mkdir(parents=True, exist_ok=True)
     write_json(folder / MARK, {"format": 1, "created_at": datetime.now(UTC).isoformat(timespec="seconds")})
+    _sync_folder(folder.absolute().parent)
     logger.info("archive %s is new", folder.absolute())
 
 
@@ -214,10 +225,6 @@ def _repair(folder: Path, index: Index, audit: AuditLog) -> None:
 
 def _write_durably(path: Path, content: bytes) -> None:
     """Write a file so that it is whole under its name or not there, and stays after the power fails."""
-    new_day = not path.parent.is_dir()
-    if new_day:
-        path.parent.mkdir(exist_ok=True)  # not what is above it: where that is gone, the disk is
-        _sync_folder(path.parent.parent)
     temporary = path.with_name(f"{_NEW}{path.name}")
     try:
         with temporary.open("xb") as stream:

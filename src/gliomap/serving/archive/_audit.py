@@ -110,7 +110,7 @@ class AuditLog:
 
 
 def read_audit(path: Path) -> Iterator[tuple[AuditEntry, str]]:
-    """Each entry and the SHA-256 of its line, the chain compared.
+    """Each entry and the SHA-256 of its line, the chain compared; a last line without an end is being written just now.
 
     Raises
     ------
@@ -122,6 +122,8 @@ def read_audit(path: Path) -> Iterator[tuple[AuditEntry, str]]:
     before = FIRST
     with path.open("rb") as stream:
         for number, line in enumerate(stream, 1):
+            if not line.endswith(b"\n"):
+                return
             try:
                 entry = AuditEntry.model_validate_json(line)
             except ValidationError as error:
