@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -45,6 +46,26 @@ def test_who_asks_is_not_in_the_way_of_who_trains(tmp_path: Path) -> None:
     assert not is_held(tmp_path)
     with lock_folder(tmp_path):
         assert is_held(tmp_path)
+
+
+def test_who_trains_is_not_refused_because_somebody_asks_just_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".lock").touch()
+    asking, flock = os.open(tmp_path / ".lock", os.O_RDONLY), fcntl.flock
+    flock(asking, fcntl.LOCK_SH)
+
+    def until_it_is_noticed(descriptor: int, operation: int) -> None:
+        try:
+            flock(descriptor, operation)
+        except BlockingIOError:
+            flock(asking, fcntl.LOCK_UN)
+            raise
+
+    monkeypatch.setattr(fcntl, "flock", until_it_is_noticed)
+    with lock_folder(tmp_path):
+        assert is_held(tmp_path)
+    os.close(asking)
 
 
 def test_where_locks_cannot_be_asked_for_a_training_is_taken_for_granted(

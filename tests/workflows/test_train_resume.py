@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from gliomap._files import put_in_place
 from gliomap.errors import OutputExistsError, RunError
 from gliomap.workflows import open_run, train
 
@@ -161,6 +163,36 @@ def test_two_processes_do_not_train_in_one_folder(study):
     process.wait(timeout=60)
     time.sleep(0.1)
     assert train(study, resume=True, **OPTIONS).name == "conv2d_holdout_ID0003_1"
+
+
+def test_a_training_that_ends_is_held_until_it_has_its_name(study, monkeypatch):
+    """Else one that resumes it then, and is stopped, would clear the finished model away."""
+
+    def meanwhile(running, final):
+        with pytest.raises((RunError, KeyboardInterrupt), match="another process"):
+            train(study, resume=True, observer=interrupt(1), **OPTIONS)
+        put_in_place(running, final)
+
+    monkeypatch.setattr("gliomap.tracking._folder.put_in_place", meanwhile)
+    run = train(study, **OPTIONS)
+    assert open_run(run).model()
+    assert not [path.name for path in run.iterdir() if path.name == ".lock" or path.name.startswith("checkpoint")]
+
+
+def test_a_name_is_not_taken_twice_when_a_training_ends_just_then(study, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        train(study, observer=interrupt(4), **OPTIONS)
+    mkdir, ended = Path.mkdir, iter(range(1))
+
+    def after_the_other_has_ended(path, *given, **more):
+        if path.name == "running_conv2d_holdout_ID0003_1":
+            for _ in ended:
+                path.rename(path.with_name("conv2d_holdout_ID0003_1"))
+        mkdir(path, *given, **more)
+
+    monkeypatch.setattr(Path, "mkdir", after_the_other_has_ended)
+    assert train(study, **OPTIONS).name == "conv2d_holdout_ID0003_2"
+    assert unfinished(study) == []
 
 
 FULL = """

@@ -27,15 +27,26 @@ def lock_folder(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         if sys.platform != "win32":
-            import fcntl
-
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _take(descriptor)
             except BlockingIOError as error:
                 raise RunError(folder, "is being trained by another process", "Wait until that one ends.") from error
         yield
     finally:
         os.close(descriptor)
+
+
+def _take(descriptor: int) -> None:
+    """Lock a file for this process alone, or raise `BlockingIOError` where another one has done so."""
+    import fcntl
+
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            # Refused beside a training; not beside somebody who asks `is_held`, and lets go in a moment.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def is_held(folder: Path) -> bool:
@@ -77,9 +88,10 @@ def finish_folder(running: Path, final: Path, *, overwrite: bool) -> None:
     UsageError
         `final` is no run.
     """
-    for name in (CHECKPOINT, REFIT_CHECKPOINT, LOCK):
-        (running / name).unlink(missing_ok=True)
     if final.exists() and not overwrite:
         raise OutputExistsError(final, f"appeared during training; the result is in {running}", "Rename it by hand.")
     refuse_existing(final, overwrite=overwrite, mark=RECORD)
     put_in_place(running, final)
+    # Not before: a folder without its lock would be taken by a --resume, and cleared away if that is stopped.
+    for name in (CHECKPOINT, REFIT_CHECKPOINT, LOCK):
+        (final / name).unlink(missing_ok=True)

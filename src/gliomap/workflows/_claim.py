@@ -47,13 +47,14 @@ def _claimed(runs: Path, base: str, out: Path | None, record: RunRecord) -> Path
     """A new one with its record; in `runs` with the next free number."""
     if out is not None:
         folder = out.with_name(RUNNING + out.name)
-        if folder.exists():
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError as error:
             raise OutputExistsError(
                 folder,
                 "is an unfinished training",
                 "Add --resume to go on with it, or delete it, or choose another -o.",
-            )
-        folder.mkdir(parents=True)
+            ) from error
         _begin(folder, record.model_copy(update={"name": out.name}))
         return folder
     number = 1
@@ -63,9 +64,12 @@ def _claimed(runs: Path, base: str, out: Path | None, record: RunRecord) -> Path
         if not (runs / name).exists():
             try:
                 folder.mkdir(parents=True)
-                break
             except FileExistsError:
                 logger.info("%s is an unfinished training; --resume goes on with it", folder)
+            else:
+                if not (runs / name).exists():
+                    break
+                folder.rmdir()  # another training of that name has ended just now
         number += 1
     _begin(folder, record.model_copy(update={"name": name, "version": number}))
     return folder
