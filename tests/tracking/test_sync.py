@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.server
 import json
 import shutil
@@ -16,7 +17,7 @@ import pytest
 
 from gliomap.errors import RunError, TrackingError
 from gliomap.evaluation import read_evaluation
-from gliomap.tracking import Sender, Store, open_run, store_of_study
+from gliomap.tracking import Sender, Sent, Store, open_run, store_of_study
 
 TIMES = {
     "loading_arguments",
@@ -81,6 +82,37 @@ def test_everything_of_a_run_is_there(net: Path, store: Store, client: Any) -> N
     assert {"run.json", "split.json", "report.html", "evaluation/metrics.json"} <= files
     assert {name.split("/", 1)[1] for name in files if name.startswith("model-")} >= {"MLmodel", "bundle/manifest.json"}
     assert not [name for name in files if name.endswith((".npz", ".safetensors", ".pkl"))]
+
+
+def test_a_run_that_two_send_at_once_is_there_once(
+    net: Path, store: Store, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when `runs sync` is given while a training begins, or twice: each asked the store, and each made a run."""
+    found: list[Sent] = []
+    waits = threading.Event()
+    second = threading.Thread(target=lambda: (found.append(Sender(store).send(net)), waits.set()))
+    run_of, flock = Sender._run_of, fcntl.flock
+
+    def meanwhile(self: Sender, *asked: Any) -> Any:
+        if threading.current_thread() is not second:
+            second.start()
+            waits.wait(60)
+        return run_of(self, *asked)
+
+    def noted(descriptor: int, operation: int) -> None:
+        if threading.current_thread() is second:
+            waits.set()
+        flock(descriptor, operation)
+
+    search = client.search_runs
+    monkeypatch.setattr(Sender, "_run_of", meanwhile)
+    monkeypatch.setattr(fcntl, "flock", noted)
+    found.append(Sender(store).send(net))
+    second.join(60)
+    assert [one.changed for one in found] == [True, False]
+    assert found[0].run_id == found[1].run_id
+    experiment = client.get_run(found[0].run_id).info.experiment_id
+    assert len(search([experiment])) == 1
 
 
 def test_intervals_over_patients_are_there(study: Path, store: Store, client: Any) -> None:

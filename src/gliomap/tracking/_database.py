@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
 from gliomap._files import atomic_file
+from gliomap.tracking._folder import alone_in
 
 __all__ = ["database_path", "database_uri", "make_database"]
 
@@ -43,7 +41,7 @@ def make_database(path: Path, build: Callable[[str], object]) -> None:
     if _is_there(path):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone_in(path.parent):
+    with alone_in(path.parent):
         if not _is_there(path):
             with atomic_file(path) as temporary:
                 build(database_uri(temporary))
@@ -51,19 +49,3 @@ def make_database(path: Path, build: Callable[[str], object]) -> None:
 
 def _is_there(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process is in here with this folder; the system lets go of it when the process ends."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

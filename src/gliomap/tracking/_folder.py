@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from gliomap._files import put_in_place, refuse_existing
 from gliomap.errors import OutputExistsError, RunError
 from gliomap.tracking._names import CHECKPOINT, LOCK, RECORD, REFIT_CHECKPOINT
 
-__all__ = ["finish_folder", "is_held", "lock_folder"]
+__all__ = ["alone_in", "finish_folder", "is_held", "lock_folder"]
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -69,6 +72,25 @@ def is_held(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in here with this folder; the system lets go of it when the process ends.
+
+    Where folders cannot be locked, as on some network drives, nobody is waited for.
+    """
+    with ExitStack() as left:
+        if sys.platform != "win32":
+            import fcntl
+
+            try:
+                descriptor = os.open(folder, os.O_RDONLY)
+                left.callback(os.close, descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            except OSError as error:
+                logger.debug("%s cannot be locked: %s", folder, error)
+        yield
 
 
 def finish_folder(running: Path, final: Path, *, overwrite: bool) -> None:

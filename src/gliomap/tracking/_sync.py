@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gliomap._files import write_json
 from gliomap.errors import TrackingError
 from gliomap.tracking._content import RUN_TAG, RunContent, read_content, settled
+from gliomap.tracking._folder import alone_in
 from gliomap.tracking._journal import Epoch, milliseconds
 from gliomap.tracking._mlflow import client_of, in_our_words
 from gliomap.tracking._mlflow_model import model_path, write_mlflow_model
@@ -144,24 +145,26 @@ class Sender:
 
     def _send(self, folder: Path, parent: str | None, *, again: bool, stopped: bool) -> Sent:
         self._alive()
-        content = read_content(folder)
-        held = self._held(folder, content)
-        digest = f"{content.digest()} {stopped and not content.done}"
-        changed = False
-        if again or held is None or held.digest != digest:
-            changed = True
-            client = client_of(self._store)
-            # Only after a success is it taken for granted that the run is still there.
-            told = self._told.pop(content.record.identity, None)
-            if held is None or told is None or again:
-                # Forced, nothing is taken for granted: files may have been lost or altered there.
-                held, told = self._run_of(client, content, None if again else held, parent), {}
-            try:
-                self._send_changes(client, content, held, told, stopped=stopped)
-                held.digest = digest
-                self._told[content.record.identity] = told
-            finally:
-                self._remember(folder, content, held)
+        # Two that send the same run at once would each make one in the store: the second waits, and finds it there.
+        with alone_in(folder):
+            content = read_content(folder)
+            held = self._held(folder, content)
+            digest = f"{content.digest()} {stopped and not content.done}"
+            changed = False
+            if again or held is None or held.digest != digest:
+                changed = True
+                client = client_of(self._store)
+                # Only after a success is it taken for granted that the run is still there.
+                told = self._told.pop(content.record.identity, None)
+                if held is None or told is None or again:
+                    # Forced, nothing is taken for granted: files may have been lost or altered there.
+                    held, told = self._run_of(client, content, None if again else held, parent), {}
+                try:
+                    self._send_changes(client, content, held, told, stopped=stopped)
+                    held.digest = digest
+                    self._told[content.record.identity] = told
+                finally:
+                    self._remember(folder, content, held)
         folds = [self._send(fold, held.run_id, again=again, stopped=stopped) for fold in content.folds]
         return Sent(held.run_id, changed or any(fold.changed for fold in folds))
 
