@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -233,6 +234,35 @@ def test_a_container_of_that_name(gliomap: Run, bundle: Path, tmp_path: Path, mo
     told = gliomap("deploy", "local", bundle, "--image", "g:1", "--port", 0)
     assert told.code == 2
     assert "podman stop -t 40 gliomap && podman rm gliomap" in told.err
+
+
+@pytest.mark.parametrize("when", ["while it is made", "while it starts"])
+def test_who_ends_the_command_early_ends_the_container_too(podman: Path, bundle: Path, when: str) -> None:
+    """A supervisor that started it again would find the name taken, for ever."""
+    made = 'while [ "$1" != --cidfile ]; do shift; done; echo 0123abcd >"$2"'
+    end = "kill -TERM $PPID; exec sleep 20"
+    answers = {
+        "container": "exit 1",
+        "image": f"echo {open_bundle(bundle).identity}",
+        "run": f"{made}; {end if when == 'while it is made' else ':'}",
+        "inspect": end if when == "while it starts" else "echo true 0",
+    }
+    cases = " ".join(f"{word}) {does};;" for word, does in answers.items())
+    fake_tool(podman.parent, "podman", f'case "$1" in {cases} esac')
+    words = [sys.executable, "-m", "gliomap", "deploy", "local", str(bundle), "--port", "0", "--quiet"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (130, ""), done.stderr
+    assert "rm --force 0123abcd" in podman.read_text()
+
+
+def test_a_container_of_somebody_else_who_was_faster_stays(gliomap: Run, podman: Path, bundle: Path) -> None:
+    """Of two that deploy under one name at once, the tool refuses the second."""
+    answers = f"container) exit 1;; image) echo {open_bundle(bundle).identity};; run) exit 125;;"
+    fake_tool(podman.parent, "podman", f'case "$1" in {answers} esac')
+    told = gliomap("deploy", "local", bundle, "--port", "0")
+    assert told.code == 3
+    assert "run: failed" in told.err
+    assert not any(one[0] in ("rm", "stop") for one in words(podman))
 
 
 def test_manifests(gliomap: Run, bundle: Path, tmp_path: Path) -> None:

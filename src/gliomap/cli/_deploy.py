@@ -130,17 +130,19 @@ def local(
         _planned(ui, plan_local(request, chosen))
         return
     ui.say(f"starting with {chosen.name}")
-    running = run_local(request, chosen)
-    # Whoever ends this command ends the container too, be it a person or a supervisor.
+    # Whoever ends this command ends the container too, be it a person or a supervisor, and while it starts as well.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        _tell(ui, running, chosen, stop_command(chosen, name), detach)
-        if not detach:
-            chosen.stream("logs", "--follow", name)
+        running = run_local(request, chosen)
+        try:
+            _tell(ui, running, chosen, stop_command(chosen, name), detach)
+            if not detach:
+                chosen.stream("logs", "--follow", name)
+        finally:
+            if not detach:
+                ui.say("stopping: what has begun is finished")
+                stop_local(name, chosen)
     finally:
-        if not detach:
-            ui.say("stopping: what has begun is finished")
-            stop_local(name, chosen)
         signal.signal(signal.SIGTERM, before)
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import socket
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,19 +143,24 @@ def run_local(request: LocalRequest, tool: ContainerTool) -> LocalContainer:
     inside = _identity_inside(request, image, tool)
     _refuse_other(inside, image, request, bundle)
     command = _command(request, image, bundle, tool, port, mounted=not inside)
-    begun = time.monotonic()
-    tool.output(*command[1:], environment={KEYS_VARIABLE: keys})
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait(request, tool, url)
-        served = served_identity(url, keys.split(":")[1].split(",")[0])
-        if served != bundle.identity:
-            raise BundleError(
-                f"image {image}", f"serves bundle {served[:12]}, wanted {bundle.identity[:12]}", "Build it anew."
-            )
-    except BaseException:
-        tool.succeeds("rm", "--force", request.name)  # it has begun nothing that could be lost
-        raise
+    begun, url = time.monotonic(), f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as folder:
+        # What was made here is known by this, whatever else has come into being under the name meanwhile.
+        made_here = Path(folder, "container")
+        try:
+            tool.output("run", "--cidfile", str(made_here), *command[2:], environment={KEYS_VARIABLE: keys})
+            _wait(request, tool, url)
+            served = served_identity(url, keys.split(":")[1].split(",")[0])
+            if served != bundle.identity:
+                raise BundleError(
+                    f"image {image}", f"serves bundle {served[:12]}, wanted {bundle.identity[:12]}", "Build it anew."
+                )
+        except BaseException:
+            if made_here.exists():
+                tool.succeeds(
+                    "rm", "--force", made_here.read_text(encoding="ascii").strip()
+                )  # nothing of it could be lost
+            raise
     return LocalContainer(request.name, image, url, served, made, time.monotonic() - begun)
 
 
