@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import ImageDraw
 
 # Two workers share the cores: without this each library starts a thread per core in each of them.
@@ -12,6 +13,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Mirroring a run in MLflow takes seconds; the tests of tracking ask for it.
 os.environ["MLFLOW_TRACKING_URI"] = "none"
+# That a machine is busy is no fault of a property. The gate gives a commit the same verdict each time; elsewhere each run looks anew.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="GLIOMAP_CI" in os.environ,
+)
+settings.load_profile("suite")
 
 
 @pytest.fixture

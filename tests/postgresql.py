@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+from support import free_port, wait_until
 
 
 @contextmanager
@@ -21,10 +22,8 @@ def postgresql(driver: str = "psycopg") -> Iterator[str]:
     """Its SQLAlchemy address; PostgreSQL refuses to run as root, so then as 'nobody'."""
     bin_folder = _programs()
     user = 65534 if os.geteuid() == 0 else None
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port()
         Path(folder).chmod(0o755)
         data = Path(folder, "data")
         data.mkdir(mode=0o700)
@@ -37,7 +36,7 @@ def postgresql(driver: str = "psycopg") -> Iterator[str]:
             [*words, "-c", "listen_addresses=127.0.0.1"], stderr=subprocess.DEVNULL, user=user, cwd=folder
         )
         try:
-            _wait_until_ready(port)
+            wait_until(partial(_answers, port), server)
             yield f"postgresql+{driver}://gliomap@127.0.0.1:{port}/postgres"
         finally:
             server.send_signal(signal.SIGINT)
@@ -57,15 +56,11 @@ def _programs() -> Path:
     pytest.skip("needs PostgreSQL (Debian: apt-get install postgresql)")
 
 
-def _wait_until_ready(port: int) -> None:
+def _answers(port: int) -> bool:
     import psycopg
 
-    until = time.monotonic() + 60
-    while True:
-        try:
-            psycopg.connect(f"host=127.0.0.1 port={port} user=gliomap dbname=postgres").close()
-            return
-        except psycopg.OperationalError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
+    try:
+        psycopg.connect(f"host=127.0.0.1 port={port} user=gliomap dbname=postgres").close()
+    except psycopg.OperationalError:
+        return False
+    return True

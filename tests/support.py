@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+_PORTS = itertools.count(997 * os.getpid())  # a stretch of its own for each worker
 
 
 def shared(*parts: str) -> Path:
@@ -15,3 +25,32 @@ def shared(*parts: str) -> Path:
     if not path.exists():
         pytest.skip(f"needs {Path('..', 'shared', *parts)} beside the project")
     return path
+
+
+def free_port() -> int:
+    """A port of loopback for a server that has to be told one, and that may be started there again.
+
+    It is none of those that the system gives to whoever asks for any (32768 and above): between this look and the
+    server's start, or while the server is away, another test's connection could get it.
+    """
+    while True:
+        port = 12_000 + next(_PORTS) % 20_000
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def wait_until(
+    holds: Callable[[], object],
+    process: subprocess.Popen[Any] | None = None,
+    told: Callable[[], object] = lambda: "it did not come to that",
+    *,
+    every: float = 0.05,
+) -> None:
+    """Look again and again until it holds; fail with what is `told` after minutes, or where `process` ended before."""
+    until = time.monotonic() + 180
+    while not holds():
+        assert process is None or process.poll() is None, (f"it ended with {process.returncode}", told())
+        assert time.monotonic() < until, told()
+        time.sleep(every)

@@ -23,7 +23,7 @@ def test_unknown_codes_are_refused_by_name() -> None:
         THESIS_CLASSES.from_codes([0, 7, 101, 999])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from([0, *CODES]), min_size=1, max_size=30))
 def test_every_pixel_is_classified_unlabelled_or_ignored(codes: list[int]) -> None:
     classes = THESIS_CLASSES.from_codes(codes)

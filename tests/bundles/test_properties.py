@@ -44,7 +44,7 @@ cuts = st.one_of(st.just(1.0), st.floats(0, 1))
 
 
 @given(places, values, cuts)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_garbled_archive(place: float, value: int, cut: float) -> None:
     content = garbled(archive_bytes(), place, value, cut)
     with TemporaryDirectory() as folder:
@@ -59,7 +59,7 @@ def test_a_garbled_archive(place: float, value: int, cut: float) -> None:
 
 
 @given(places, values, cuts)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_garbled_graph(place: float, value: int, cut: float) -> None:
     try:
         header = read_graph_header(garbled(part("frame.onnx"), place, value, cut), "graph")
@@ -69,14 +69,14 @@ def test_a_garbled_graph(place: float, value: int, cut: float) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_bytes_as_a_graph(content: bytes) -> None:
     with suppress(BundleError):
         assert read_graph_header(content, "graph").outputs == ()
 
 
 @given(places, values, cuts)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_garbled_manifest(place: float, value: int, cut: float) -> None:
     content = garbled(part("manifest.json"), place, value, cut)
     try:

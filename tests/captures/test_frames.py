@@ -305,7 +305,7 @@ class TestBits:
             read_frames([tmp_path / "raw.tif", tmp_path / "dark.tif"], SENSOR)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_garbled_files_raise_only_our_errors_and_log_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, data: st.DataObject

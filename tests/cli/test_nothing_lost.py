@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from cli.scenes import Files, write_capture
+from support import wait_until
 
 Run = Callable[..., Any]
 COMMAND = str(Path(sys.executable).with_name("gliomap"))
@@ -196,11 +196,7 @@ def interrupt(begun: Callable[[], bool], *arguments: object) -> subprocess.Compl
         # A job in the background inherits 'ignore'.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 60
-    while not begun():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "it never began to write"
-        time.sleep(0.002)
+    wait_until(begun, process, process.communicate, every=0.002)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)

@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 from azure.storage.blob import ContainerClient
 
-from cloud.machine_room import free_port
 from cloud.workspace import ARM, Cloud, Json
+from support import free_port
 
 
 def fetch(container: ContainerClient, prefix: str, folder: Path) -> Path:

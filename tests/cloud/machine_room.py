@@ -16,7 +16,6 @@ import socketserver
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +26,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from support import free_port, wait_until
 
 NAMES = (
     "management.azure.com",
@@ -176,13 +177,6 @@ def proxy(routes: Routes) -> Iterator[str]:
             server.shutdown()
 
 
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def azurite_command() -> str | None:
     """The program `azurite-blob`, if it is installed."""
     return shutil.which("azurite-blob")
@@ -216,19 +210,13 @@ def azurite(folder: Path, certificates: Certificates | None = None) -> Iterator[
             env={**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{ACCOUNT_KEY}"},
         )
     try:
-        _await_port(process, port)
+        wait_until(lambda: _listens(port), process, (folder / "azurite.log").read_text)
         yield port
     finally:
         process.terminate()
         process.wait(20)
 
 
-def _await_port(process: subprocess.Popen[bytes], port: int) -> None:
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        assert process.poll() is None, "Azurite ended"
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError("Azurite is not ready")
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from gliomap._files import sha256_of
 from gliomap.deploy.azure._study import study_files
 from gliomap.errors import AzureError
 from gliomap.studies import open_study
+from support import wait_until
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -191,9 +191,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(room: Room, azure: Azure, 
     for number in range(120):
         (study / "tif" / f"ID{number:04d}C01.tif").write_bytes(os.urandom(1_000_000))
     process = subprocess.Popen([COMMAND, "azure", "upload", str(study), "-q"], cwd=tmp_path, env={**os.environ})
-    until = time.monotonic() + 60
-    while len(room.blobs()) < 10 and time.monotonic() < until and process.poll() is None:
-        time.sleep(0.02)
+    wait_until(lambda: len(room.blobs()) >= 10, process, every=0.02)
     process.send_signal(signal.SIGKILL)
     process.wait(20)
     arrived = len(room.blobs())

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,10 +19,10 @@ import pytest
 
 from bundles.makers import small_bundle, small_sensor, window_network
 from cloud.conftest import missing
-from cloud.machine_room import free_port
 from gliomap.engine import Engine
 from gliomap.errors import BundleError
-from serving.servers import Scene, make_scene
+from serving.servers import Scene, answer_of, make_scene
+from support import free_port, wait_until
 
 SERVER = Path(sys.executable).with_name("azmlinfsrv")
 
@@ -69,23 +68,22 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     process, port = start(model, folder)
     try:
         url = f"http://127.0.0.1:{port}"
-        until = time.monotonic() + 60
-        while True:
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < until, (folder / "log").read_text()
-            try:
-                if httpx.get(url).status_code == 200:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.1)
+        wait_until(lambda: _answers(url), process, (folder / "log").read_text)
         yield Endpoint(f"{url}/score", scene, labels)
     finally:
         process.terminate()
         process.wait(20)
 
 
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 def test_raw_bytes_give_the_labels_of_the_engine(endpoint: Endpoint) -> None:
-    answer = httpx.post(endpoint.url, files=endpoint.scene.files, headers={"Accept": "application/zip"})
+    answer = answer_of("POST", endpoint.url, files=endpoint.scene.files, headers={"Accept": "application/zip"})
     assert answer.status_code == 200, answer.text
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         labels = np.load(io.BytesIO(archive.read("labels.npy")))
@@ -93,14 +91,14 @@ def test_raw_bytes_give_the_labels_of_the_engine(endpoint: Endpoint) -> None:
     assert np.array_equal(labels, endpoint.labels)
     assert set(result["timings_ms"]) >= {"decode", "references", "graph"}
     numbers = {role: getattr(endpoint.scene, role).tobytes() for role in ("raw", "white", "dark")}
-    again = httpx.post(endpoint.url, files=numbers, headers={"Accept": "application/x-npz"})
+    again = answer_of("POST", endpoint.url, files=numbers, headers={"Accept": "application/x-npz"})
     assert np.array_equal(np.load(io.BytesIO(again.content))["labels"], endpoint.labels)
 
 
 def test_the_thesis_client_works_as_it_is(endpoint: Endpoint) -> None:
     scene = endpoint.scene
     request = {"raw_image": scene.raw.tolist(), "white_ref": scene.white.tolist(), "black_ref": scene.dark.tolist()}
-    answer = httpx.post(endpoint.url, json={**request, "patch_size": 7, "batch_size": 16})
+    answer = answer_of("POST", endpoint.url, json={**request, "patch_size": 7, "batch_size": 16})
     told = json.loads(answer.json())
     assert np.array(told["classification_map"]).shape == (576, 768, 4)
     assert set(told) == {
@@ -125,7 +123,7 @@ def test_the_thesis_client_works_as_it_is(endpoint: Endpoint) -> None:
 def test_bad_requests_are_told_what_is_wrong(
     endpoint: Endpoint, request_: dict[str, object], status: int, words: str
 ) -> None:
-    answer = httpx.post(endpoint.url, **request_)
+    answer = answer_of("POST", endpoint.url, **request_)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert words in answer.text
@@ -135,7 +133,7 @@ def test_bad_requests_are_told_what_is_wrong(
 def test_swapped_references_are_refused_as_the_service_refuses_them(endpoint: Endpoint) -> None:
     files = endpoint.scene.files
     files["white"], files["dark"] = files["dark"], files["white"]
-    answer = httpx.post(endpoint.url, files=files)
+    answer = answer_of("POST", endpoint.url, files=files)
     assert answer.status_code == 422
     assert "white" in answer.json()["detail"]
 
@@ -146,7 +144,7 @@ def test_a_model_without_a_bundle_never_gets_ready(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     process, _ = start(tmp_path / "model", tmp_path)
     try:
-        process.wait(60)
+        process.wait(180)
     finally:
         process.kill()
     assert "holds no bundles" in (tmp_path / "log").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from deploy.containers import Installation, build_flags, install, tool_with_base
 from gliomap.deploy import ContainerTool
 from gliomap.serving import Client
 from serving.servers import Scene, make_scene
+from support import free_port
 
 TAG = "localhost/gliomap-tests:baked"
 
@@ -78,12 +80,10 @@ def image(
 
 
 @pytest.fixture(scope="module")
-def running(
-    installation: Installation, image: dict[str, Any], bundle: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
+def running(installation: Installation, image: dict[str, Any], bundle: Path) -> Iterator[Running]:
     """One container for all tests that leave it as it was."""
-    name = f"gliomap-{tmp_path_factory.mktemp('name').parent.name}-{Path(__file__).parent.name}"
-    words = ["--image", image["image"], "--name", name, "--port", 0, "--detach", "--json"]
+    name = f"gliomap-running-{os.getpid()}"
+    words = ["--image", image["image"], "--name", name, "--port", free_port(), "--detach", "--json"]
     told = json.loads(installation.run("deploy", "local", bundle, *words).stdout)
     yield Running(name, told)
     subprocess.run(["bash", "-c", told["stop"]], check=True, capture_output=True)

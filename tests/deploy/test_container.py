@@ -8,11 +8,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 
@@ -23,7 +21,8 @@ from gliomap.deploy import ContainerTool, LocalRequest, run_local
 from gliomap.engine import Engine
 from gliomap.errors import MachineError
 from gliomap.serving import Client
-from serving.servers import Scene
+from serving.servers import Scene, answer_of, count
+from support import free_port, wait_until
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 
@@ -50,7 +49,7 @@ def test_a_frame_gets_the_labels_of_the_engine(running: Running, bundle: Path, s
 def test_only_this_machine_reaches_it_and_only_with_a_key(tool: ContainerTool, running: Running) -> None:
     bindings = json.loads(inspect(tool, running.name, "{{json .HostConfig.PortBindings}}"))
     assert [one["HostIp"] for one in bindings["8000/tcp"]] == ["127.0.0.1"]
-    assert httpx.get(f"{running.told['url']}/v1/model").status_code == 401
+    assert answer_of("GET", f"{running.told['url']}/v1/model").status_code == 401
     key = running.told["key"]
     assert key not in inspect(tool, running.name, "{{.Config.Cmd}}{{.Path}}{{.Args}}")
     assert key not in tool.output("logs", running.name)
@@ -114,7 +113,7 @@ def test_what_has_begun_is_finished_after_sigterm(
     keys = tmp_path / "keys.txt"
     keys.write_text("# for the test\nor-2 0123456789abcdef-or-2\n")
     name = f"gliomap-ends-{os.getpid()}"
-    running = run_local(LocalRequest(bundle, image["image"], name, port=0, keys=keys), tool)
+    running = run_local(LocalRequest(bundle, image["image"], name, port=free_port(), keys=keys), tool)
     assert running.made_key is None
     with Client(running.url, key="0123456789abcdef-or-2") as client:
         client.put_references("or-2", scene.files["white"], scene.files["dark"])
@@ -129,15 +128,20 @@ def test_what_has_begun_is_finished_after_sigterm(
 def begin_and_end(tool: ContainerTool, name: str, url: str, body: bytes) -> str:
     """Send half of a request, SIGTERM, the other half; the answer."""
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    place = (host, int(port))
+    with (
+        socket.create_connection(place, 60) as connection,
+        socket.create_connection(place, 60) as idle,
+        Client(url) as client,
+    ):
         head = (
             "POST /v1/classify?references=or-2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept: image/png\r\n"
             f"Authorization: Bearer 0123456789abcdef-or-2\r\nContent-Type: image/tiff\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         connection.sendall(head.encode() + body[: len(body) // 2])
-        time.sleep(0.5)  # until the service has begun it
+        wait_until(lambda: count(client.metrics(), "gliomap_requests_under_way") == 1)
         tool.output("kill", "--signal", "TERM", name)
-        time.sleep(0.5)
+        assert idle.recv(1) == b"", "its end has begun: who asks for nothing is let go"
         connection.sendall(body[len(body) // 2 :])
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     tool.output("wait", name)
@@ -150,13 +154,13 @@ def test_who_ends_the_command_ends_the_container(
 ) -> None:
     name = f"gliomap-foreground-{os.getpid()}"
     with installation.start(
-        "deploy", "local", bundle, "--image", image["image"], "--name", name, "--port", 0
+        "deploy", "local", bundle, "--image", image["image"], "--name", name, "--port", free_port()
     ) as process:
         assert process.stdout is not None
         told = next(line for line in process.stdout if line.startswith(("service:", "error:")))
         assert "http://127.0.0.1:" in told
         process.send_signal(end)
-        assert process.wait(60) == 130
+        assert process.wait(180) == 130
     assert not tool.succeeds("container", "inspect", name)
 
 
@@ -165,7 +169,9 @@ def test_an_image_with_another_bundle_is_refused(
 ) -> None:
     other = small_bundle(tmp_path / "other.zip", network=linear_network(), sensor=small_sensor()).path
     name = f"gliomap-other-{os.getpid()}"
-    done = installation.run("deploy", "local", other, "--image", image["image"], "--name", name, "--port", 0, code=2)
+    done = installation.run(
+        "deploy", "local", other, "--image", image["image"], "--name", name, "--port", free_port(), code=2
+    )
     assert f"holds bundle {image['identity'][:12]}" in done.stderr
     assert not tool.succeeds("container", "inspect", name)
 
@@ -188,7 +194,7 @@ def test_a_bundle_is_mounted_and_answers_are_kept_in_a_volume(
         "--name",
         name,
         "--port",
-        0,
+        free_port(),
         "--archive",
         name,
         "--threads",
@@ -223,14 +229,15 @@ def test_a_container_that_ends_at_once_says_why(
         path.chmod(0o700 if path.is_dir() else 0o600)
     name = f"gliomap-closed-{os.getpid()}"
     with pytest.raises(MachineError, match=r"ended with exit code 3. It said last:\n.*/bundle: no permission"):
-        run_local(LocalRequest(closed, empty_image, name, port=0), tool)
+        run_local(LocalRequest(closed, empty_image, name, port=free_port()), tool)
     assert not tool.succeeds("container", "inspect", name)
 
 
 def test_a_container_that_is_not_ready_in_time_is_taken_away(
-    tool: ContainerTool, image: dict[str, Any], bundle: Path
+    tool: ContainerTool, image: dict[str, Any], bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("gliomap.deploy._local.answers", lambda _: False)
     name = f"gliomap-late-{os.getpid()}"
     with pytest.raises(MachineError, match=r"is not ready after 0.001 s"):
-        run_local(LocalRequest(bundle, image["image"], name, port=0, wait_s=0.001), tool)
+        run_local(LocalRequest(bundle, image["image"], name, port=free_port(), wait_s=0.001), tool)
     assert not tool.succeeds("container", "inspect", name)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from gliomap.deploy import ContainerTool
 from gliomap.deploy._answers import answers
 from gliomap.serving import Client
 from serving.servers import Scene
+from support import free_port, wait_until
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 
@@ -33,7 +33,7 @@ def play(tool: ContainerTool, image: dict[str, Any], installation: Installation,
     """Render the manifests for a bundle, give them keys and a port of this machine, and play them; URL and outcome."""
     if tool.name != "podman":
         needed("podman: docker plays no manifests")
-    name, played = f"glio-{tmp_path.name[-12:].replace('_', '-')}".rstrip("-"), tmp_path / "play.yaml"
+    name, played = f"glio-{os.getpid()}-{tmp_path.name[-12:].replace('_', '-')}".rstrip("-"), tmp_path / "play.yaml"
     secret = f"{name}-keys"
 
     keys = tmp_path / "secret.yaml"
@@ -44,9 +44,7 @@ def play(tool: ContainerTool, image: dict[str, Any], installation: Installation,
         words = ["--image", image["image"], "--name", name, "--keys-secret", secret, "-o", tmp_path / "manifests"]
         installation.run("deploy", "kubernetes", bundle, *words)
         deployment = yaml.safe_load((tmp_path / "manifests" / "deployment.yaml").read_text())
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         pod = deployment["spec"]["template"]["spec"]
         pod["containers"][0]["ports"][0] |= {"hostIP": "127.0.0.1", "hostPort": port}
         # Podman 4.3 would run the check of the bundle again and again; a cluster knows what an init container is.
@@ -72,10 +70,7 @@ def encoded(tool: ContainerTool) -> str:
 def test_a_frame_gets_the_labels_of_the_engine(play: Play, bundle: Path, scene: Scene) -> None:
     url, done = play(bundle)
     assert done.returncode == 0, done.stderr
-    until = time.monotonic() + 60
-    while not answers(f"{url}/health/ready"):
-        assert time.monotonic() < until, done.stderr
-        time.sleep(0.2)
+    wait_until(lambda: answers(f"{url}/health/ready"), told=lambda: done.stderr)
     assert_same_labels(Client(url, key=KEY), bundle, scene)
 
 

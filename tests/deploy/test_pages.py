@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from deploy.containers import Installation
 from docs.test_commands import CONTAINER_PAGES, before_a_small_camera, commands
 from gliomap.deploy import ContainerTool
+from support import free_port
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 
@@ -48,9 +48,7 @@ def test_the_commands_of_a_page_run(page: Path, image: object, programs: Path, t
     folder = tmp_path / "reader"
     folder.mkdir()
     environment = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     for typed in commands(page):
         command = on_a_port_of_its_own(before_a_small_camera(typed, folder), port)
         done = subprocess.run(

@@ -53,7 +53,7 @@ def classified(
     return engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark)), engine
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     groups=st.integers(1, 4),
     columns=st.integers(1, 30),

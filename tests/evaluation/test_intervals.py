@@ -65,7 +65,7 @@ class TestIntervals:
     def test_no_patient_has_nothing(self) -> None:
         assert interval_over_patients([None, None]) is None
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(st.lists(st.floats(0, 1), min_size=6, max_size=25))
     def test_the_mean_lies_inside(self, values: list[float]) -> None:
         interval = interval_over_patients(values)

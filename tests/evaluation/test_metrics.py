@@ -129,7 +129,7 @@ class TestProbabilities:
 
 
 class TestProperties:
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(classifications())
     def test_everything_lies_within_its_bounds_and_is_finite(self, case: tuple) -> None:
         result = metrics(*case)
@@ -138,7 +138,7 @@ class TestProperties:
         assert all(value >= 0 for value in every_number(replace(result, mcc=None, cohen_kappa=None)))
         assert sum(map(sum, result.confusion)) + result.not_classified == len(case[0])
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(classifications(), st.integers(0, 2**16))
     def test_the_order_of_pixels_does_not_matter(self, case: tuple, seed: int) -> None:
         true, predicted, n_classes, probabilities = case
@@ -148,7 +148,7 @@ class TestProperties:
         assert other.confusion == one.confusion
         assert every_number(other) == pytest.approx(every_number(one))
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(classifications(), st.integers(0, 2**16))
     def test_renaming_classes_renames_their_metrics(self, case: tuple, seed: int) -> None:
         true, predicted, n_classes, _ = case
@@ -159,7 +159,7 @@ class TestProperties:
         for entry in one.classes:
             assert replace(other.classes[names[entry.index] - 1], index=entry.index) == entry
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(classifications())
     def test_a_perfect_prediction_is_perfect(self, case: tuple) -> None:
         true, _, n_classes, _ = case
@@ -168,7 +168,7 @@ class TestProperties:
         assert result.calibration_error == 0
         assert result.mcc in (None, pytest.approx(1))
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(classifications())
     def test_means_are_scikit_learns(self, case: tuple) -> None:
         true, predicted, n_classes, _ = case
@@ -192,7 +192,7 @@ class TestProperties:
         else:
             assert result.cohen_kappa is None
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(classifications())
     def test_they_survive_json(self, case: tuple) -> None:
         result = metrics(*case, tumour=(1,))

@@ -60,7 +60,7 @@ class TestTumourCurve:
         assert found is not None
         assert [point.sensitivity for point in found.working] == [1, 1]
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=2, max_size=60))
     def test_the_curve_rises_from_corner_to_corner(self, cases: list[tuple[bool, float]]) -> None:
         curve = tumour_curve(np.array([one for one, _ in cases]), np.array([score for _, score in cases]))

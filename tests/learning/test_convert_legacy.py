@@ -360,7 +360,7 @@ def sound() -> bytes:
 
 
 @given(data=st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_garbled_files_raise_our_error_or_are_read(sound, tmp_path_factory, data):
     content = bytearray(sound)
     for _ in range(data.draw(st.integers(1, 4))):

@@ -25,7 +25,7 @@ def naive(cube: LabelledCube, row: int, column: int, window: int) -> np.ndarray:
     window=st.sampled_from([1, 3, 5, 7]),
     seed=st.integers(0, 10**6),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_windows_are_those_of_each_padded_cube(shapes, window, seed):
     generator = np.random.default_rng(seed)
     cubes = [

@@ -12,7 +12,7 @@ from gliomap.learning import pixel_parts
 LABELS = st.lists(st.integers(1, 5), min_size=1, max_size=300).map(lambda values: np.array(values, np.uint8))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(labels=LABELS, count=st.integers(2, 7), seed=st.integers(0, 1000))
 def test_parts_have_the_same_size_and_the_same_classes(labels: np.ndarray, count: int, seed: int) -> None:
     parts = pixel_parts(labels, count, seed=seed)

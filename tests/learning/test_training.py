@@ -295,7 +295,7 @@ def test_a_training_that_diverges_says_so():
     size=st.integers(1, 40),
     seed=st.integers(0, 10**6),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_batches_keep_the_shares_of_what_is_left(counts, size, seed):
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(1, len(counts) + 1), counts)).astype(np.uint8)
     batches = stratified_batches(labels, size, np.random.default_rng(seed))

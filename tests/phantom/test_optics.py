@@ -84,7 +84,7 @@ def test_a_tissue_gives_the_spectrum_of_its_optics() -> None:
     np.testing.assert_array_equal(Tissue(0.039, 0.5, 11.2, 0.47, 0.75).spectrum(), tissue_reflectance(one())[0])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     blood=st.floats(0, 0.9),
     saturation=st.floats(0, 1),

@@ -364,7 +364,7 @@ def _invariants(cube: HyperCube, raw: UInt16, references: References) -> None:
         assert np.isfinite(array).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.data(),
     st.sampled_from([AFTER, BEFORE]),
@@ -383,7 +383,7 @@ def test_no_frames_whatever_make_a_nan(
     _invariants(preprocess(raw, references), raw, references)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([AFTER, BEFORE]), st.integers(1, 1023))
 def test_masks_are_honest_on_frames_that_are_partly_good(seed: int, sensor: MosaicSensor, spread: int) -> None:
     rng = np.random.default_rng(seed)

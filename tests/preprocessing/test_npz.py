@@ -141,7 +141,7 @@ def test_a_huge_header_costs_no_memory(tmp_path: Path) -> None:
         load_npz(tmp_path / "cube.npz")
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_garbled_archives_raise_only_our_errors(tmp_path: Path, cube: HyperCube, data: st.DataObject) -> None:
     path = tmp_path / "garbled.npz"

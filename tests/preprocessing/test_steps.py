@@ -55,7 +55,7 @@ def test_each_tile_becomes_one_pixel_in_mosaic_order() -> None:
             assert cube[row // 3, column // 2, position] == mosaic[row, column]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.tuples(*[st.integers(1, 5)] * 4))
 def test_mosaic_and_cube_are_two_views_of_the_same(sizes: tuple[int, int, int, int]) -> None:
     rows, columns, height, width = sizes
@@ -114,7 +114,7 @@ def test_flat_spectra_have_no_shape_to_normalise(kind: Normalisation) -> None:
     assert not normalise(np.full((1, 4), 0.5, np.float32), kind).any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(FLOATS, st.sampled_from(["brightness", "snv", "minmax", "area", "none"]))
 def test_normalised_spectra_are_finite_and_as_promised(data: np.ndarray, kind: Normalisation) -> None:
     result = normalise(data, kind)

@@ -55,7 +55,7 @@ def test_one_value_everywhere_is_middle_grey_and_nothing_valid_is_black() -> Non
     assert (synthetic_rgb(cube_of(np.zeros((3, 3, 4)), np.zeros((3, 3), bool))) == 0).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(arrays(np.float32, (3, 4, 5), elements=st.floats(-(2.0**120), 2.0**120, width=32, allow_subnormal=False)))
 def test_any_finite_cube_gives_a_picture_without_a_warning(data: np.ndarray) -> None:
     assert synthetic_rgb(cube_of(data)).dtype == np.uint8

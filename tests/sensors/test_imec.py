@@ -211,7 +211,7 @@ def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
         read_imec_xml(tmp_path)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_garbled_files_raise_only_our_errors(tmp_path: Path, data: st.DataObject) -> None:
     content = bytearray(second_shape(only=[[1.0, 0, 0, 0]]).encode())

@@ -136,7 +136,7 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
 PACKAGED = resources.files("gliomap.sensors").joinpath("registry", "generic-nir-5x5.toml").read_bytes()
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_garbled_descriptions_raise_only_our_errors(tmp_path: Path, data: st.DataObject) -> None:
     content = bytearray(PACKAGED[: data.draw(st.integers(0, len(PACKAGED)))])

@@ -10,12 +10,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -24,6 +24,7 @@ import tifffile
 
 from gliomap.sensors import MosaicSensor
 from gliomap.serving import Client
+from support import wait_until
 
 COMMAND = str(Path(sys.executable).with_name("gliomap"))
 
@@ -65,12 +66,15 @@ class RunningServer:
 
     def logged_line(self, text: str, number: int = 1) -> str:
         """The last of a number of lines of stderr that hold a text. A request's line comes after its answer: it is waited for."""
-        until = time.monotonic() + 20
-        while len(lines := [line for line in self.logged().split("\n")[:-1] if text in line]) < number:
-            assert time.monotonic() < until, f"not {number} times {text!r} in:\n{self.logged()}"
-            time.sleep(0.02)
-        assert len(lines) == number
-        return lines[-1]
+
+        def lines() -> list[str]:
+            return [line for line in self.logged().split("\n")[:-1] if text in line]
+
+        wait_until(
+            lambda: len(lines()) >= number, self.process, lambda: f"not {number} times {text!r} in:\n{self.logged()}"
+        )
+        assert len(found := lines()) == number
+        return found[-1]
 
     def resident(self) -> int:
         """Its memory, in KiB."""
@@ -113,6 +117,16 @@ def start(
             end(process)
 
 
+def answer_of(method: str, url: str, **sent: Any) -> httpx.Response:
+    """The answer to a plain request. A busy machine may take longer than the 5 s that httpx waits."""
+    return httpx.request(method, url, timeout=60, **sent)
+
+
+def count(text: str, name: str) -> float:
+    """One of the numbers for Prometheus; 0 where it has none yet."""
+    return next((float(line.split()[-1]) for line in text.splitlines() if line.startswith(name)), 0.0)
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
     """Ask it to end, and make it end."""
     if process.poll() is None:
@@ -125,15 +139,17 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        found = re.search(r"listening on (https?://[\d.]+:\d+)", log.read_text(encoding="utf-8"))
-        if found and _answers(found[1]):
-            return found[1]
-        if process.poll() is not None:
-            raise AssertionError(f"it ended with {process.returncode}:\n{log.read_text(encoding='utf-8')}")
-        time.sleep(0.05)
-    raise AssertionError(f"it is not ready:\n{log.read_text(encoding='utf-8')}")
+    def logged() -> str:
+        return log.read_text(encoding="utf-8")
+
+    def told() -> str | None:
+        found = re.search(r"listening on (https?://[\d.]+:\d+)", logged())
+        return found and found[1]
+
+    wait_until(lambda: (url := told()) and _answers(url), process, logged)
+    url = told()
+    assert url is not None
+    return url
 
 
 def _answers(url: str) -> bool:

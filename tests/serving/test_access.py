@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +22,7 @@ from websockets.sync.client import connect
 from gliomap.errors import GlioMapError, MachineError, RequestError, UsageError
 from gliomap.serving import Client, ServiceSettings, TlsSettings, read_keys
 from gliomap.serving._keys import find_client
-from serving.servers import ADMIN, COMMAND, KEY, RunningServer, Scene
+from serving.servers import ADMIN, COMMAND, KEY, RunningServer, Scene, answer_of
 
 KEYS = f"# who may ask\ncamera {KEY}\n\nchief {ADMIN} admin\n"
 
@@ -115,13 +114,13 @@ def test_a_guarded_service(serve: Callable[..., RunningServer], keys: Path, scen
     server = serve("--keys", str(keys), "--host", "0.0.0.0", "--log-format", "json")
     url = server.url.replace("0.0.0.0", "127.0.0.1")
     for path in ("/health/live", "/health/ready", "/metrics", "/v2/health/ready", "/openapi.json", "/docs"):
-        assert httpx.get(f"{url}{path}").status_code == 200, path
+        assert answer_of("GET", f"{url}{path}").status_code == 200, path
     for headers in ({}, {"X-API-Key": "wrong"}, {"Authorization": f"Basic {KEY}"}, {"Authorization": "Bearer"}):
-        answer = httpx.get(f"{url}/v1/model", headers=headers)
+        answer = answer_of("GET", f"{url}/v1/model", headers=headers)
         assert answer.status_code == 401
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["www-authenticate"] == "Bearer"
-    assert httpx.get(f"{url}/v1/model", headers={"X-API-Key": KEY}).status_code == 200
+    assert answer_of("GET", f"{url}/v1/model", headers={"X-API-Key": KEY}).status_code == 200
     with pytest.raises(InvalidStatus) as refused:
         connect(f"{url.replace('http', 'ws')}/v1/stream?references=or-1")
     assert refused.value.response.status_code == 401
@@ -129,8 +128,8 @@ def test_a_guarded_service(serve: Callable[..., RunningServer], keys: Path, scen
         camera.put_references("or-1", scene.white, scene.dark)
         assert camera.classify(scene.raw, references="or-1").mask.any()
         assert len(list(camera.stream([scene.raw], references="or-1"))) == 1
-        assert httpx.put(f"{url}/v1/model", headers={"X-API-Key": KEY}).status_code == 403
-        assert httpx.put(f"{url}/v1/model", headers={"X-API-Key": ADMIN}).status_code == 200
+        assert answer_of("PUT", f"{url}/v1/model", headers={"X-API-Key": KEY}).status_code == 403
+        assert answer_of("PUT", f"{url}/v1/model", headers={"X-API-Key": ADMIN}).status_code == 200
         assert chief.model().name == "small"
     log = server.logged()
     assert '"client": "camera"' in log

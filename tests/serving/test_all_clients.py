@@ -13,7 +13,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -29,7 +28,7 @@ from gliomap.serving._metrics import Metrics
 from gliomap.serving._reply import unpack_reply
 from gliomap.serving._stream import _Stream
 from gliomap.serving._thesis import thesis_picture
-from serving.servers import COMMAND, RunningServer, Scene
+from serving.servers import COMMAND, RunningServer, Scene, answer_of
 
 Labels = npt.NDArray[np.uint8]
 
@@ -121,7 +120,8 @@ def test_pictures(client: Client, scene: Scene, expected: Labels) -> None:
 
 def test_tiff(server: RunningServer, client: Client, scene: Scene, expected: Labels) -> None:
     del client
-    answer = httpx.post(
+    answer = answer_of(
+        "POST",
         f"{server.url}/v1/classify?references=or-1",
         content=scene.files["raw"],
         headers={"Content-Type": "image/tiff", "Accept": "image/tiff;q=0.9, text/html;q=0.1"},
@@ -218,7 +218,7 @@ def test_a_client_of_the_thesis(server: RunningServer, bundle: Path, scene: Scen
         "batch_size": 16,
         "patient_id": "ID0018C09",
     }
-    answer = httpx.post(f"{server.url}/score", json=request, timeout=60)
+    answer = answer_of("POST", f"{server.url}/score", json=request)
     # The SDK decoded once, the client again.
     found = json.loads(answer.json())
     assert set(found) == {
@@ -276,7 +276,7 @@ def test_all_of_them_agree(server: RunningServer, scene: Scene, expected: Labels
     found["command"] = np.load(tmp_path / "map" / "labels.npy")
     names = {"raw_image": scene.raw, "white_ref": scene.white, "black_ref": scene.dark}
     request = {name: frame.tolist() for name, frame in names.items()} | {"patch_size": 7, "batch_size": 16}
-    answer = httpx.post(f"{server.url}/score", json=request, timeout=60)
+    answer = answer_of("POST", f"{server.url}/score", json=request)
     found["thesis"] = labels_of_picture(
         np.array(json.loads(answer.json())["classification_map"], np.uint8), expected.shape
     )

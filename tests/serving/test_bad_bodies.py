@@ -23,7 +23,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
 from gliomap.engine import Engine
-from serving.servers import RunningServer, Scene, tiff
+from serving.servers import RunningServer, Scene, answer_of, tiff
 
 ROUNDS = 2000
 
@@ -342,14 +342,14 @@ def test_requests_made_from_the_schema_find_no_fault(server: RunningServer) -> N
             try_operation(operation, GenerationMode.NEGATIVE, server, seen)
     assert sum(seen.values()) > 200
     assert all(status < 500 for status in seen), seen
-    assert httpx.get(f"{server.url}/health/ready").status_code == 200
+    assert answer_of("GET", f"{server.url}/health/ready").status_code == 200
 
 
 def try_operation(operation: Any, mode: GenerationMode, server: RunningServer, seen: Counter[int]) -> None:
     """Send what is generated for one operation; its answers must be of the kind and form that the schema tells."""
 
     @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=15, suppress_health_check=list(HealthCheck), database=None)
     def check(case: schemathesis.Case) -> None:
         answer = case.call(base_url=server.url)
         seen[answer.status_code] += 1

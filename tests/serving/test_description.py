@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serving.servers import ADMIN, GUARDED, RunningServer, start
+from serving.servers import ADMIN, GUARDED, RunningServer, answer_of, start
 
 METHODS = ("get", "put", "post", "delete")
 NO_BUNDLE = ("put", "/v1/model")
@@ -28,18 +28,18 @@ def guarded(bundle: Any) -> Iterator[httpx.Client]:
 
 
 def test_the_page_needs_no_internet(server: RunningServer) -> None:
-    page = httpx.get(f"{server.url}/docs").text
+    page = answer_of("GET", f"{server.url}/docs").text
     assert "GlioMap" in page
     assert re.findall(r"(?:src|href)\s*=\s*[\"'](?:https?:)?//", page) == []
     files = re.findall(r"(?:src|href)\s*=\s*[\"'](/[^\"']+)", page)
     assert len(files) >= 3
     for file in files:
-        assert httpx.get(f"{server.url}{file}").status_code == 200, file
+        assert answer_of("GET", f"{server.url}{file}").status_code == 200, file
     assert "swagger-ui" in page
 
 
 def test_the_description_says_how_a_key_is_shown(server: RunningServer) -> None:
-    description = httpx.get(f"{server.url}/openapi.json").json()
+    description = answer_of("GET", f"{server.url}/openapi.json").json()
     schemes = description["components"]["securitySchemes"]
     assert {(one["type"], one.get("scheme"), one.get("name")) for one in schemes.values()} == {
         ("http", "bearer", None),

@@ -8,7 +8,6 @@ import itertools
 import signal
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -31,7 +30,8 @@ from gliomap.serving._bodies import Limits, swallow
 from gliomap.serving._protocol import ServedSocket
 from gliomap.serving._reply import unpack_reply
 from gliomap.serving._work import Workers
-from serving.servers import RunningServer, Scene
+from serving.servers import RunningServer, Scene, answer_of, count
+from support import wait_until
 
 HEADERS = {"Content-Type": "image/tiff", "Accept": "image/png"}
 
@@ -99,7 +99,7 @@ def test_32_clients_at_once_all_get_an_answer_and_none_a_wrong_one(
     assert set(seen) <= {200, 503}
     assert seen[200] >= 12
     assert wrong == []
-    assert httpx.get(f"{server.url}/health/ready").status_code == 200
+    assert answer_of("GET", f"{server.url}/health/ready").status_code == 200
 
 
 def test_a_stream_answers_the_newest_frame_and_counts_the_others(server: RunningServer, scene: Scene) -> None:
@@ -178,15 +178,16 @@ def test_what_has_begun_is_finished_and_nothing_new_begun(serve: Callable[..., R
         client.put_references("or-1", scene.white, scene.dark)
     host, port = server.url.removeprefix("http://").split(":")
     body = scene.files["raw"]
-    with socket.create_connection((host, int(port))) as slow, socket.create_connection((host, int(port))) as idle:
+    place = (host, int(port))
+    with socket.create_connection(place, timeout=60) as slow, socket.create_connection(place, timeout=60) as idle:
         head = f"POST /v1/classify?references=or-1 HTTP/1.1\r\nHost: x\r\nAccept: image/png\r\nContent-Length: {len(body)}\r\n\r\n"
         slow.sendall(head.encode() + body[: len(body) // 2])
-        time.sleep(0.3)
+        with server.client() as client:
+            wait_until(lambda: count(client.metrics(), "gliomap_requests_under_way") == 1, server.process)
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
+        assert idle.recv(1) == b"", "its end has begun: who asks for nothing is let go"
         slow.sendall(body[len(body) // 2 :])
         assert slow.recv(1 << 16).startswith(b"HTTP/1.1 200")
-        idle.close()
     assert server.process.wait(20) == 0
 
 
@@ -284,7 +285,7 @@ def test_of_a_refused_request_so_much_is_taken_that_its_sender_gets_to_the_answe
 
 
 class TestSlowAndLarge:
-    def ask(self, server: RunningServer, head: str, body: bytes = b"", wait: float = 10) -> bytes:
+    def ask(self, server: RunningServer, head: str, body: bytes = b"", wait: float = 60) -> bytes:
         host, port = server.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=wait) as raw:
             raw.sendall(f"{head}\r\nHost: x\r\n\r\n".encode() + body)
@@ -302,7 +303,7 @@ class TestSlowAndLarge:
             raw.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
             with pytest.raises(OSError, match=r"reset|pipe|aborted"):
                 raw.sendall((b"100000\r\n" + bytes(1 << 20) + b"\r\n") * 200)
-        assert httpx.get(f"{server.url}/health/ready").status_code == 200
+        assert answer_of("GET", f"{server.url}/health/ready").status_code == 200
 
     def test_a_sender_who_dawdles_is_told_so_and_keeps_no_place(self, serve: Callable[..., RunningServer]) -> None:
         server = serve("--body-timeout", "0.5", "--queue", "0")
@@ -310,14 +311,16 @@ class TestSlowAndLarge:
         answer = self.ask(server, head, b"abc")
         assert answer.startswith(b"HTTP/1.1 408")
         assert b"did not arrive within 0.5 s" in answer
-        assert httpx.post(f"{server.url}/v1/classify", content=b"junk").status_code in (400, 422)
+        # In one piece: no other half of it can be late.
+        whole = self.ask(server, "POST /v1/classify HTTP/1.1\r\nConnection: close\r\nContent-Length: 4", b"junk")
+        assert whole.startswith((b"HTTP/1.1 400", b"HTTP/1.1 422"))
 
     def test_a_connection_that_says_nothing_is_closed(self, serve: Callable[..., RunningServer]) -> None:
         server = serve("--body-timeout", "0.5")
         host, port = server.url.removeprefix("http://").split(":")
         with (
-            socket.create_connection((host, int(port)), timeout=10) as silent,
-            socket.create_connection((host, int(port)), timeout=10) as slow,
+            socket.create_connection((host, int(port)), timeout=60) as silent,
+            socket.create_connection((host, int(port)), timeout=60) as slow,
         ):
             slow.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Slow: ")
             assert silent.recv(100) == b""
@@ -338,14 +341,14 @@ class TestSlowAndLarge:
             torn.sendall(head.encode() + body[:100])
             torn.shutdown(socket.SHUT_WR)
             assert torn.recv(1 << 16) == b"", "half a frame is nothing to answer"
-        assert httpx.get(f"{server.url}/health/ready").status_code == 200
+        assert answer_of("GET", f"{server.url}/health/ready").status_code == 200
 
     def test_a_client_that_leaves_half_way(self, server: RunningServer) -> None:
         host, port = server.url.removeprefix("http://").split(":")
         for _ in range(20):
             with socket.create_connection((host, int(port))) as raw:
                 raw.sendall(b"POST /v1/classify?references=x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
-        assert httpx.get(f"{server.url}/health/ready").status_code == 200
+        assert answer_of("GET", f"{server.url}/health/ready").status_code == 200
 
 
 def test_many_references_are_refused_not_thrown_out(serve: Callable[..., RunningServer], scene: Scene) -> None:
@@ -369,7 +372,7 @@ def test_the_thesis_s_large_requests_come_one_at_a_time_and_leave_no_memory(
     seen: Counter[int] = Counter()
 
     def ask() -> None:
-        seen[httpx.post(f"{server.url}/score", json=lists, timeout=60).status_code] += 1
+        seen[answer_of("POST", f"{server.url}/score", json=lists).status_code] += 1
 
     def all_at_once() -> None:
         threads = [threading.Thread(target=ask) for _ in range(8)]

@@ -10,20 +10,19 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-import httpx
 import numpy as np
 import pytest
 
 from bundles.makers import small_bundle, small_sensor, window_network
 from gliomap.engine import Engine
 from gliomap.serving._renewal import renew
-from serving.servers import ADMIN, COMMAND, GUARDED, KEY, RunningServer, Scene, start
+from serving.servers import ADMIN, COMMAND, GUARDED, KEY, RunningServer, Scene, answer_of, start
+from support import wait_until
 
 ZIP = {"Content-Type": "application/zip", "X-API-Key": ADMIN}
 
@@ -61,7 +60,7 @@ def test_a_zip_is_served_and_references_are_prepared_for_it(
     with server.client(KEY) as client:
         client.put_references("or-1", scene.white, scene.dark)
         before = client.classify(scene.raw, references="or-1")
-        answer = httpx.put(f"{server.url}/v1/model?version=4", content=zipped(other), headers=ZIP)
+        answer = answer_of("PUT", f"{server.url}/v1/model?version=4", content=zipped(other), headers=ZIP)
         assert answer.status_code == 200
         assert answer.json()["version"] == "4"
         after = client.classify(scene.raw, references="or-1")
@@ -82,7 +81,7 @@ def test_a_bad_one_is_refused_and_the_present_one_stays(
     server = serve("--model-version", "3", path=own, env=GUARDED)
     with server.client(KEY) as client:
         identity = client.model().bundle
-        answer = httpx.put(f"{server.url}/v1/model", content=content, headers=ZIP)
+        answer = answer_of("PUT", f"{server.url}/v1/model", content=content, headers=ZIP)
         assert answer.status_code == 422
         assert (client.model().bundle, client.model().version) == (identity, "3")
         found = client.classify(scene.raw, references=(scene.white, scene.dark))
@@ -99,7 +98,7 @@ def test_a_disk_that_fails_while_the_bundle_is_read_anew_is_told(caplog: pytest.
 
 
 def test_without_keys_nobody_is_an_admin(server: RunningServer, other: Path) -> None:
-    answer = httpx.put(f"{server.url}/v1/model", content=zipped(other))
+    answer = answer_of("PUT", f"{server.url}/v1/model", content=zipped(other))
     assert answer.status_code == 403
     assert "SIGHUP" in answer.json()["remedy"]
 
@@ -121,7 +120,9 @@ def test_frames_are_answered_while_a_model_is_exchanged(
         asking = threading.Thread(target=ask)
         asking.start()
         for bundle in (other, own, other):
-            identities.add(httpx.put(f"{server.url}/v1/model", content=zipped(bundle), headers=ZIP).json()["bundle"])
+            identities.add(
+                answer_of("PUT", f"{server.url}/v1/model", content=zipped(bundle), headers=ZIP).json()["bundle"]
+            )
         stop.set()
         asking.join()
     right = {Engine.open(path).bundle.identity: labels(path, scene) for path in (own, other)}
@@ -138,19 +139,12 @@ def test_sighup_reads_the_path_anew(serve: Callable[..., RunningServer], own: Pa
         manifest = (own / "manifest.json").read_bytes()
         (own / "manifest.json").write_bytes(manifest.replace(b"small", b"smell"))
         server.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: "the present one stays" in server.logged())
+        wait_until(lambda: "the present one stays" in server.logged(), server.process, server.logged)
         assert client.model().bundle == before
         shutil.rmtree(own)
         shutil.copytree(other, own)
         server.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: client.model().bundle != before)
-
-
-def wait_for(what: Callable[[], bool]) -> None:
-    until = time.monotonic() + 20
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+        wait_until(lambda: client.model().bundle != before, server.process, server.logged)
 
 
 @pytest.mark.parametrize("fault", ["flipped byte", "no frame graph", "not there"])
@@ -185,7 +179,4 @@ main()
 """)
     command.chmod(0o755)
     with start(own, command=command) as server:
-        until = time.monotonic() + 30
-        while server.logged().count("serving small") < 2:
-            assert time.monotonic() < until, server.logged()
-            time.sleep(0.02)
+        wait_until(lambda: server.logged().count("serving small") >= 2, server.process, server.logged)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -21,16 +20,16 @@ from websockets.sync.client import connect
 from gliomap.serving._metrics import Metrics
 from gliomap.serving._observe import Observer
 from gliomap.serving._reply import unpack_reply
-from serving.servers import RunningServer, Scene, start
+from serving.servers import RunningServer, Scene, answer_of, count, start
 
 
 def test_request_ids_join_answer_log_and_archive(
     serve: Callable[..., RunningServer], scene: Scene, tmp_path: Path
 ) -> None:
     server = serve("--log-format", "json", "--archive", str(tmp_path / "cases"))
-    answer = httpx.post(f"{server.url}/v1/classify", files=scene.files, headers={"X-Request-Id": "or-7.frame-1"})
+    answer = answer_of("POST", f"{server.url}/v1/classify", files=scene.files, headers={"X-Request-Id": "or-7.frame-1"})
     assert answer.headers["x-request-id"] == answer.json()["request_id"] == "or-7.frame-1"
-    other = httpx.post(f"{server.url}/v1/classify", headers={"X-Request-Id": "a b; c"})
+    other = answer_of("POST", f"{server.url}/v1/classify", headers={"X-Request-Id": "a b; c"})
     assert other.headers["x-request-id"] == other.json()["request_id"] != "a b; c"
     line = json.loads(server.logged_line("or-7.frame-1"))
     assert (line["status"], line["path"], line["method"]) == (200, "/v1/classify", "POST")
@@ -74,7 +73,7 @@ def test_a_fault_of_its_own_is_counted_as_one() -> None:
 
 
 def test_a_line_break_in_a_path_begins_no_line_of_the_log(server: RunningServer) -> None:
-    assert httpx.get(f"{server.url}/nothing%0A12:00:00%20error%20forged").status_code == 404
+    assert answer_of("GET", f"{server.url}/nothing%0A12:00:00%20error%20forged").status_code == 404
     assert "GET /nothing%0A12%3A00%3A00%20error%20forged 404" in server.logged_line("forged")
 
 
@@ -101,9 +100,11 @@ def test_no_patient_and_no_forged_line_is_in_the_log(serve: Callable[..., Runnin
         assert unpack_reply(socket.recv(timeout=30))[0].problem is None
     with pytest.raises(InvalidStatus):
         connect(f"{streams}nobody")
-    httpx.post(f"{server.url}/v1/classify", params={"references": "or-1", "patient": "Jane-Doe"}, content=b"junk")
+    answer_of(
+        "POST", f"{server.url}/v1/classify", params={"references": "or-1", "patient": "Jane-Doe"}, content=b"junk"
+    )
     for path in ("/a%0A12:00:00 info POST /v1/classify 200", "/\u202e%9b%1b[2J", "/" + "long" * 2000):
-        assert httpx.get(f"{server.url}{path}").status_code == 404
+        assert answer_of("GET", f"{server.url}{path}").status_code == 404
     server.process.send_signal(signal.SIGTERM)
     server.process.wait(20)
     logged = server.logged()
@@ -139,10 +140,6 @@ def test_why_frames_of_a_stream_have_no_map_is_logged_once_and_counted(
     assert counted == 4
 
 
-def count(text: str, name: str) -> float:
-    return next((float(line.split()[-1]) for line in text.splitlines() if line.startswith(name)), 0.0)
-
-
 class _Collector(http.server.BaseHTTPRequestHandler):
     """Takes traces as a collector does."""
 
@@ -172,8 +169,8 @@ def test_traces_reach_a_collector_where_one_is_named(
 ) -> None:
     address = f"http://127.0.0.1:{collector.server_port}"
     with start(bundle, env={"OTEL_EXPORTER_OTLP_ENDPOINT": address}) as server:
-        httpx.get(f"{server.url}/health/ready")
-        assert httpx.post(f"{server.url}/v1/classify?patient=ID0018", files=scene.files).status_code == 200
+        answer_of("GET", f"{server.url}/health/ready")
+        assert answer_of("POST", f"{server.url}/v1/classify?patient=ID0018", files=scene.files).status_code == 200
     received = collector.received  # type: ignore[attr-defined]
     assert {path for path, _ in received} == {"/v1/traces"}
     sent = b"".join(content for _, content in received)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from bundles.makers import small_bundle, small_sensor, window_network
 from gliomap.tracking import ModelReference, promote, register_bundle, store_of_study
 from serving.servers import RunningServer
+from support import wait_until
 
 
 @pytest.mark.slow
@@ -29,8 +29,5 @@ def test_a_promotion_reaches_a_running_service(
         assert (served.bundle, served.version) == (first.identity, "models:/map/1")
         promote(store, ModelReference("map", 2), unevaluated=True)
         server.process.send_signal(signal.SIGHUP)
-        until = time.monotonic() + 60
-        while client.model().bundle != second.identity:
-            assert time.monotonic() < until, server.logged()
-            time.sleep(0.1)
+        wait_until(lambda: client.model().bundle == second.identity, server.process, server.logged)
         assert client.model().version == "models:/map/2"

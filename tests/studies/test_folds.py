@@ -55,7 +55,7 @@ def test_rare_classes_are_spread_over_the_folds() -> None:
         assert [len(group) for group in groups] == [3] * 5
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     has=st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=3, max_size=20),
     groups=st.integers(2, 6),

@@ -30,7 +30,7 @@ from gliomap.studies import (
 from studies.makers import make_codes, make_cube
 
 ARRAYS = {"preProcessedImage": np.arange(7 * 5 * 4.0).reshape(7, 5, 4), "groundTruthMap": make_codes(7, 5)}
-FEW = settings(max_examples=50, deadline=None)
+FEW = settings(max_examples=50)
 
 
 def version_5(*, compress: bool) -> bytes:

@@ -106,7 +106,7 @@ def test_those_outside_of_the_map_are_left_out_and_warned_of(tmp_path: Path) -> 
     assert "1 of its 2 reference pixels lie outside of the map" in finding.message
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(128, 3000), st.integers(1, 255), st.booleans())
 def test_a_garbled_structure_gives_pixels_or_one_of_our_errors(
     tmp_path_factory: pytest.TempPathFactory, at: int, flip: int, compress: bool

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+from support import free_port, wait_until
 
 MLFLOW = Path(sys.executable).with_name("mlflow")
 
@@ -20,9 +20,7 @@ class MlflowServer:
 
     def __init__(self, folder: Path, database: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
         self._words = [
@@ -42,11 +40,7 @@ class MlflowServer:
             self._process = subprocess.Popen(
                 self._words, stdout=log, stderr=log, env=known | quiet, start_new_session=True
             )
-        until = time.monotonic() + 120
-        while not self._answers():
-            assert self._process.poll() is None, self.log.read_text()
-            assert time.monotonic() < until, self.log.read_text()
-            time.sleep(0.1)
+        wait_until(self._answers, self._process, self.log.read_text)
 
     def kill(self) -> None:
         """At once, as when the power fails."""

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from gliomap.tracking import Store, open_run, store_of_study
 from gliomap.tracking._journal import read_journal
 from gliomap.tracking._mlflow import client_of
 from gliomap.workflows import StudyCapture, classify
+from support import free_port, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -94,10 +94,7 @@ def silent() -> Iterator[str]:
 
 @contextmanager
 def nobody() -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
+    yield f"http://127.0.0.1:{free_port()}"
 
 
 @pytest.mark.parametrize("server", [nobody, silent])
@@ -120,12 +117,12 @@ def test_a_training_that_was_killed_goes_on_as_the_same_run(study: Path, store: 
     known = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     training = subprocess.Popen([str(COMMAND), *map(str, words), "-q", "-o", str(out)], env=known)
     running = out.with_name("running_new")
-    wait_for(lambda: (running / "checkpoint.safetensors").exists())
+    wait_until(lambda: (running / "checkpoint.safetensors").exists(), training)
     training.send_signal(signal.SIGSTOP)
-    wait_for(lambda: "new" in names(store))
+    wait_until(lambda: "new" in names(store))
     training.kill()
     training.wait()
-    wait_for(lambda: held(store)["new"].info.status == "KILLED")
+    wait_until(lambda: held(store)["new"].info.status == "KILLED")
     assert len(read_journal(running)) < 12
     # Sent again it stays what it is, until somebody goes on with it.
     assert gliomap("runs", "sync", running, "-q").code == 0
@@ -143,13 +140,6 @@ def test_a_training_that_was_killed_goes_on_as_the_same_run(study: Path, store: 
 def names(store: Store) -> set[str]:
     client = client_of(store)
     return set(held(store)) if client.get_experiment_by_name("study") is not None else set()
-
-
-def wait_for(what: Any) -> None:
-    until = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def test_a_registered_model_is_used_by_its_name(study: Path, store: Store, tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from gliomap.tracking import ModelReference, Store, fetch_bundle, open_run, prom
 from gliomap.tracking._journal import read_journal
 from gliomap.tracking._mlflow import client_of
 from postgresql import postgresql
+from support import wait_until
 from tracking.servers import MLFLOW, MlflowServer
 from workflows.conftest import write_study
 
@@ -57,14 +57,6 @@ def gliomap(*words: object) -> subprocess.Popen[str]:
     return subprocess.Popen([str(COMMAND), *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + 90
-    while not what():
-        assert time.monotonic() < until
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-
-
 def steps(client: Any, name: str = "train_loss") -> list[int]:
     """Epochs that the server holds of the only run."""
     experiment = client.get_experiment_by_name("study")
@@ -91,12 +83,12 @@ def training_cut_off(server: MlflowServer, study: Path, run: Path) -> Iterator[s
     training = gliomap(*words, "--test-patient", "ID0003", "-o", run, "--tracking", server.uri)
     try:
         journal = partial(read_journal, run.with_name(f"running_{run.name}"))
-        wait_for(lambda: len(journal()) >= 2, training)
+        wait_until(lambda: len(journal()) >= 2, training, training.communicate)
         with paused(training):
-            wait_for(lambda: len(steps(client)) >= 2, training)
+            wait_until(lambda: len(steps(client)) >= 2, training, training.communicate)
             server.kill()
             before = len(journal())
-        wait_for(lambda: len(journal()) >= before + 2, training)
+        wait_until(lambda: len(journal()) >= before + 2, training, training.communicate)
         yield training
     finally:
         training.kill()
@@ -129,7 +121,7 @@ def test_a_server_that_comes_back_is_told_at_once_and_keeps_models(
         with paused(training):
             server.start()
             written = len(read_journal(run.with_name("running_run")))
-            wait_for(lambda: len(steps(client)) == written, training)
+            wait_until(lambda: len(steps(client)) == written, training, training.communicate)
         _, told = training.communicate(timeout=120)
     assert training.returncode == 0, told
     assert told.count("does not answer") == 1

@@ -437,6 +437,12 @@ class TestOddStudies:
 
 
 class TestSanity:
+    @pytest.fixture
+    def lopo(self, lopo: Path, tmp_path: Path) -> Path:
+        """A copy: what is measured is kept in the run."""
+        study = shutil.copytree(lopo.parent.parent, tmp_path / "own", copy_function=shutil.copy2)
+        return study / "runs" / lopo.name
+
     def test_shuffled_labels_fall_to_chance_and_the_oracle_does_not(self, lopo: Path) -> None:
         shuffled = measure_sanity(lopo, "shuffle-labels")
         oracle = measure_sanity(lopo, "oracle")
@@ -481,7 +487,7 @@ class TestSanity:
             assert score.overall_accuracy == pytest.approx(told["patients"][patient]["overall_accuracy"], abs=1e-3)
 
     def test_it_is_not_measured_twice_by_accident(self, lopo: Path) -> None:
-        measure_sanity(lopo, "oracle", overwrite=True)
+        measure_sanity(lopo, "oracle")
         with pytest.raises(OutputExistsError):
             measure_sanity(lopo, "oracle")
 

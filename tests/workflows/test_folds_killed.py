@@ -6,12 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from gliomap.workflows import open_run, train
+from support import wait_until
 
 COMMAND = str(Path(sys.executable).with_name("gliomap"))
 
@@ -46,11 +46,7 @@ def finished(folder: Path) -> dict[str, int]:
 
 def kill_with(process: subprocess.Popen[bytes], running: Path, folds: int) -> None:
     """Kill as soon as so many folds are complete."""
-    until = time.monotonic() + 120
-    while len(finished(running)) < folds:
-        assert process.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < until
-        time.sleep(0.002)
+    wait_until(lambda: len(finished(running)) >= folds, process, every=0.002)
     process.send_signal(signal.SIGKILL)
     assert process.wait(timeout=60) == -signal.SIGKILL
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,15 +16,27 @@ from gliomap.workflows import open_run, train
 
 OPTIONS = {"test_patients": ["ID0003"], "overrides": {"epochs": 8, "batch_size": 64, "checkpoint_every": 2}}
 
-# Each epoch takes a while, so that the parent can kill between two checkpoints.
+# It stands still after the fifth epoch, between two checkpoints, until it is killed.
 SCRIPT = """
-import sys, time
+import sys
 from gliomap.workflows import train
-def slowly(record):
+def told(record):
     print(record.epoch, flush=True)
-    time.sleep(0.5 if record.epoch >= 5 else 0)
-train(sys.argv[1], observer=slowly, **eval(sys.argv[2]))
+    if record.epoch == 5:
+        sys.stdin.read()
+train(sys.argv[1], observer=told, **eval(sys.argv[2]))
 """
+
+
+@contextmanager
+def training(study, options):
+    """A process that trains as far as its fifth epoch; what it says, and its end in any case."""
+    words = [sys.executable, "-c", SCRIPT, str(study), repr(options)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def unfinished(study):
@@ -34,16 +45,9 @@ def unfinished(study):
 
 def test_kill_9_in_the_middle_of_training(study):
     expected = train(study, out=study / "uninterrupted", **OPTIONS)
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(study), repr(OPTIONS)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    with process.stdout as told:
-        for line in told:
-            if int(line) == 5:
-                os.kill(process.pid, signal.SIGKILL)
-                break
-    assert process.wait(timeout=60) == -signal.SIGKILL
+    with training(study, OPTIONS) as process:
+        assert [int(process.stdout.readline()) for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert process.returncode == -signal.SIGKILL
     assert unfinished(study) == ["running_conv2d_holdout_ID0003_1"]
     with pytest.raises(RunError, match=r"not finished.*--resume"):
         open_run(study / "runs" / "running_conv2d_holdout_ID0003_1")
@@ -150,18 +154,11 @@ def test_resume_at_a_named_output(study, tmp_path):
 def test_two_processes_do_not_train_in_one_folder(study):
     with pytest.raises(KeyboardInterrupt):
         train(study, observer=interrupt(4), **OPTIONS)
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(study), repr(OPTIONS | {"resume": True})], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    with process.stdout as told:
+    with training(study, OPTIONS | {"resume": True}) as process:
         # It is past its checkpoint of epoch 2 and holds the folder.
-        assert told.readline() == "3\n"
+        assert process.stdout.readline() == "3\n"
         with pytest.raises(RunError, match="another process"):
             train(study, resume=True, **OPTIONS)
-        process.kill()
-    process.wait(timeout=60)
-    time.sleep(0.1)
     assert train(study, resume=True, **OPTIONS).name == "conv2d_holdout_ID0003_1"
 
 

@@ -87,7 +87,7 @@ class Measured:
 def measure(
     client: Client, kind: str, frames: BenchFrames, *, references: str, clients: int = 1, seconds: float = 10.0
 ) -> Measured:
-    """Let clients ask one after the other for some seconds, each as soon as it has its answer.
+    """Let clients ask one after the other for some seconds, each as soon as it has its answer and each once at least.
 
     Parameters
     ----------
@@ -144,12 +144,15 @@ def _asking(client: Client, asked: Asked) -> Callable[[_Tally, float], None]:
     right = _map_digest(first)
 
     def ask(tally: _Tally, until: float) -> None:
-        while (sent := time.perf_counter()) < until:
+        late = False
+        while not late:
+            sent = time.perf_counter()
             answer = client.ask(asked)
             took = time.perf_counter() - sent
             tally.add(answer.status_code, took, answer.status_code != 200 or _map_digest(answer) == right)
             if answer.status_code in (429, 503):
                 time.sleep(0.05)
+            late = time.perf_counter() >= until
 
     return ask
 
@@ -161,8 +164,8 @@ def _streaming(client: Client, frames: BenchFrames, references: str) -> Callable
         sent: list[float] = []
 
         def camera() -> Iterator[npt.NDArray[np.uint16]]:
-            while (now := time.perf_counter()) < until:
-                sent.append(now)
+            while not sent or time.perf_counter() < until:
+                sent.append(time.perf_counter())
                 yield frames.raw
 
         total = 0

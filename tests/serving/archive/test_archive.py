@@ -31,6 +31,7 @@ from gliomap.errors import ArchiveError, ArchiveFullError, MachineError
 from gliomap.serving.archive import Archive, ArchiveReader, Case
 from gliomap.serving.archive._case import case_path
 from gliomap.serving.archive._index import CaseRow, Index, _limits
+from support import wait_until
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 RAW = np.arange(12, dtype=np.uint16).reshape(3, 4)
@@ -308,7 +309,7 @@ class TestIndexThatHangs:
         add = Index.add
 
         def hang(index: Index, rows: list[CaseRow]) -> None:
-            assert free.wait(30)
+            assert free.wait(60)
             add(index, rows)
 
         monkeypatch.setattr(Index, "add", hang)
@@ -527,17 +528,21 @@ class TestRepair:
     def test_a_database_that_is_slow_to_fail_is_left_alone_for_a_while(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        archive, asked = Archive.open(tmp_path / "cases", least_free=0), []
+        archive, asked, fail = Archive.open(tmp_path / "cases", least_free=0), [], threading.Event()
+        monkeypatch.setattr("gliomap.serving.archive._indexer._PATIENCE_S", 0.05)
         with monkeypatch.context() as patched:
 
             def gone(_: Index, rows: list[CaseRow]) -> None:
                 asked.append(len(rows))
-                time.sleep(3)
+                assert fail.wait(60)
                 raise ArchiveError("index", "cannot be used", "Wait.")
 
             patched.setattr(Index, "add", gone)
-            names = [archive.record(CASE) for _ in range(3)]
+            names = [archive.record(CASE)]
+            wait_until(lambda: asked)
+            names += [archive.record(CASE) for _ in range(2)]
         assert asked == [1], "the others waited for nothing"
+        fail.set()
         archive.close()
         assert [row.id for row in reader(archive).rows()] == names[::-1]
 
