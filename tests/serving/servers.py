@@ -73,7 +73,8 @@ class RunningServer:
         wait_until(
             lambda: len(lines()) >= number, self.process, lambda: f"not {number} times {text!r} in:\n{self.logged()}"
         )
-        assert len(found := lines()) == number
+        found = lines()
+        assert len(found) == number
         return found[-1]
 
     def resident(self) -> int:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,7 +142,7 @@ def test_sighup_reads_keys_anew(serve: Callable[..., RunningServer], keys: Path)
     server = serve("--keys", str(keys))
 
     def status(key: str) -> int:
-        return httpx.get(f"{server.url}/v1/model", headers={"X-API-Key": key}).status_code
+        return answer_of("GET", f"{server.url}/v1/model", headers={"X-API-Key": key}).status_code
 
     keys.write_text("# all withdrawn\n")
     server.process.send_signal(signal.SIGHUP)
@@ -198,12 +199,12 @@ class TestTls:
         self, serve: Callable[..., RunningServer], scene: Scene, tmp_path: Path
     ) -> None:
         # OpenSSL forbids to read and write a connection at once; where two threads did, one opening in thousands hung.
-        threads: dict[int, set[int]] = defaultdict(set)
+        threads: dict[object, set[int]] = defaultdict(set)
 
         def telling(kind: type) -> type:
             def told(name: str) -> Callable[..., Any]:
                 def call(self: Any, *args: Any) -> Any:
-                    threads[id(self)].add(threading.get_ident())
+                    threads[self].add(threading.get_ident())
                     return getattr(kind, name)(self, *args)
 
                 return call
@@ -240,13 +241,13 @@ class TestTls:
             key.write_bytes(unfit)
             server.process.send_signal(signal.SIGHUP)
             server.logged_line("the new certificate cannot be used, what was read before stays", number)
-            assert httpx.get(f"{server.url}/health/ready", verify=old).status_code == 200
+            assert answer_of("GET", f"{server.url}/health/ready", verify=old).status_code == 200
         key.write_bytes(own)
         server.process.send_signal(signal.SIGHUP)
         server.logged_line("certificate read anew")
-        assert httpx.get(f"{server.url}/health/ready", verify=new).status_code == 200
+        assert answer_of("GET", f"{server.url}/health/ready", verify=new).status_code == 200
         with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
-            httpx.get(f"{server.url}/health/ready", verify=old)
+            answer_of("GET", f"{server.url}/health/ready", verify=old)
 
     def test_a_service_without_tls_is_told_by_name(self, server: RunningServer) -> None:
         url = server.url.replace("http:", "https:")
