@@ -222,3 +222,25 @@ def test_an_interrupt_between_two_strips_leaves_no_half_of_another_frame(
             engine.classify_frame(other.raw, references)
     found = engine.classify_frame(one.raw, references)
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+
+
+def test_signals_come_after_an_engine_has_gone_in_another_thread(tmp_path: Path) -> None:
+    """As when a service exchanges its model, and is told to end: it crashed."""
+    small_bundle(tmp_path / "bundle", network=window_network(), sensor=small_sensor(tiles=(50, 13)))
+    script = f"""
+import os, signal, sys, threading
+from gliomap.engine import Engine
+held = [Engine.open({str(tmp_path / "bundle")!r}, backend="openvino", threads=2)]
+held[0].load()
+gone = threading.Thread(target=held.clear)
+gone.start()
+gone.join()
+came = []
+signal.signal(signal.SIGHUP, lambda *_: came.append(bytearray(8192)))
+for _ in range(200):
+    os.kill(os.getpid(), signal.SIGHUP)
+    [bytearray(size) for size in range(1, 20_000, 64)]
+print(len(came))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "200\n", "")

@@ -16,21 +16,24 @@ from gliomap.engine._rows import FrameRows
 
 __all__ = ["load"]
 
+_CORE = openvino.Core()
+"""One for as long as the process lives. With its first graph it gives the thread that loads it a stack for signals, and frees
+that when it goes. If it went with its engine, in another thread, the next signal would be handled on freed memory."""
+
 
 def load(content: bytes, origin: object, threads: int | None, precision: Precision, rows: FrameRows | None) -> Runner:
     """A graph as a function: in strips where it is the thesis's network on frames, else as a whole."""
-    core = openvino.Core()
     threads = default_threads() if threads is None else threads
     try:
-        model = read_whole(core, content, rows)
+        model = read_whole(_CORE, content, rows)
         # Winograd's sums are exact enough in float32 only.
-        in_strips = load_strips(core, model, threads) if precision == "f32" else None
-        return in_strips or _load_whole(core, model, threads, precision)
+        in_strips = load_strips(_CORE, model, threads) if precision == "f32" else None
+        return in_strips or _load_whole(model, threads, precision)
     except RuntimeError as error:
         raise unreadable(origin, "openvino", error) from error
 
 
-def _load_whole(core: Any, model: Any, threads: int, precision: Precision) -> Runner:
+def _load_whole(model: Any, threads: int, precision: Precision) -> Runner:
     """One compiled model; every calling thread has its own request."""
     settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
     if precision == "f32":
@@ -39,7 +42,7 @@ def _load_whole(core: Any, model: Any, threads: int, precision: Precision) -> Ru
     else:
         settings["EXECUTION_MODE_HINT"] = "PERFORMANCE"
     reshape_for_openvino(model)
-    compiled = core.compile_model(model, "CPU", settings)
+    compiled = _CORE.compile_model(model, "CPU", settings)
     names = [node.get_any_name() for node in compiled.inputs]
     own = threading.local()
 
