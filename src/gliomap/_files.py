@@ -131,8 +131,10 @@ def put_in_place(folder: Path, path: Path) -> None:
             path.replace(replaced)
         folder.replace(path)
     except BaseException:
-        if replaced.exists() and not path.exists():
+        if not path.exists() and replaced.exists():
             replaced.replace(path)
+        else:
+            _remove(replaced)  # another process was faster, and has put its own there
         raise
     _remove(replaced)
 

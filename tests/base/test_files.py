@@ -198,6 +198,33 @@ def test_a_folder_that_another_process_made_meanwhile_is_not_replaced(tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_of_two_that_replace_a_folder_at_once_the_second_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "result.txt").write_text("old")
+    replace = Path.replace
+
+    def then_the_other(path: Path, place: Path) -> Path:
+        moved = replace(path, place)
+        if path == target:
+            target.mkdir()
+            (target / "result.txt").write_text("first")
+        return moved
+
+    def be_overtaken() -> None:
+        with atomic_folder(target, overwrite=True) as folder:
+            (folder / "result.txt").write_text("late")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", then_the_other)
+        with pytest.raises(OSError, match="not empty"):
+            be_overtaken()
+    assert (target / "result.txt").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_a_user_without_a_home_folder_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
