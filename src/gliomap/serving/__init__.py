@@ -11,8 +11,9 @@ from gliomap._lazy import lazy
 
 if TYPE_CHECKING:
     from gliomap.serving._app import create_app
+    from gliomap.serving._async_client import AsyncClient
     from gliomap.serving._bench import KINDS, Measured, measure
-    from gliomap.serving._client import AsyncClient, Client
+    from gliomap.serving._client import Client
     from gliomap.serving._exchange import FrameLike, References, RemoteMap
     from gliomap.serving._keys import KEYS_VARIABLE, Key, read_keys
     from gliomap.serving._schemas import ModelAnswer
@@ -57,8 +58,9 @@ if not TYPE_CHECKING:
         __name__,
         {
             "._app": ("create_app",),
+            "._async_client": ("AsyncClient",),
             "._bench": ("KINDS", "Measured", "measure"),
-            "._client": ("AsyncClient", "Client"),
+            "._client": ("Client",),
             "._exchange": ("FrameLike", "References", "RemoteMap"),
             "._keys": ("KEYS_VARIABLE", "Key", "read_keys"),
             "._schemas": ("ModelAnswer",),

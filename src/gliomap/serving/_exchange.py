@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import httpx
@@ -26,6 +26,7 @@ from gliomap.serving._schemas import ModelAnswer
 __all__ = [
     "Asked",
     "FrameLike",
+    "PictureKind",
     "References",
     "RemoteMap",
     "binary",
@@ -50,6 +51,9 @@ FrameLike = Path | str | bytes | npt.NDArray[np.uint16]
 
 References = str | tuple[FrameLike, FrameLike]
 """The id of references that the service keeps, or white and dark themselves."""
+
+PictureKind = Literal["labels", "map", "overlay"]
+"""Numbers as grey values, a map with its legend, a map over the frame."""
 
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
 """How releases of OpenSSL call an answer that is no TLS."""
