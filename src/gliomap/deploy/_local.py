@@ -157,9 +157,8 @@ def run_local(request: LocalRequest, tool: ContainerTool) -> LocalContainer:
                 )
         except BaseException:
             if made_here.exists():
-                tool.succeeds(
-                    "rm", "--force", made_here.read_text(encoding="ascii").strip()
-                )  # nothing of it could be lost
+                # It has begun nothing that could be lost.
+                tool.succeeds("rm", "--force", made_here.read_text(encoding="ascii").strip())
             raise
     return LocalContainer(request.name, image, url, served, made, time.monotonic() - begun)
 
