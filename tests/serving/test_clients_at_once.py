@@ -15,6 +15,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from gliomap.errors import CaptureError, MachineError
 from gliomap.serving import AsyncClient, Client
+from gliomap.serving import _async_client as asyncio_clients
 from gliomap.serving import _client as clients
 from gliomap.serving._waiting_socket import WaitingSocket
 from serving.servers import RunningServer, Scene
@@ -86,7 +87,7 @@ def test_a_stream_that_the_service_ends_politely_is_not_a_whole_one(
         return None
 
     monkeypatch.setattr(AsyncClient, "model", nothing)
-    monkeypatch.setattr(clients, "frame_message", lambda frame, _: frame.tobytes())
+    monkeypatch.setattr(asyncio_clients, "frame_message", lambda frame, _: frame.tobytes())
     with pytest.raises(MachineError, match="ended the stream"):
         asyncio.run(asyncio.wait_for(ask(), 30))
 
