@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,6 +18,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Mirroring a run in MLflow takes seconds; the tests of tracking ask for it.
 os.environ["MLFLOW_TRACKING_URI"] = "none"
+# What is started in the background ignores Ctrl-C and hands that on; the commands of the tests are as in a terminal.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # That a machine is busy is no fault of a property. The gate gives a commit the same verdict each time; elsewhere each run looks anew.
 settings.register_profile(
     "suite",

@@ -188,14 +188,8 @@ def test_what_may_not_be_read_or_written_is_the_machines_fault(files: Files, tmp
 
 def interrupt(begun: Callable[[], bool], *arguments: object) -> subprocess.CompletedProcess[str]:
     """Start the command and send Ctrl-C as soon as `begun`."""
-    process = subprocess.Popen(
-        [COMMAND, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A job in the background inherits 'ignore'.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    words = [COMMAND, *map(str, arguments)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_until(begun, process, process.communicate, every=0.002)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)

@@ -157,10 +157,13 @@ def test_who_ends_the_command_ends_the_container(
         "deploy", "local", bundle, "--image", image["image"], "--name", name, "--port", free_port()
     ) as process:
         assert process.stdout is not None
-        told = next(line for line in process.stdout if line.startswith(("service:", "error:")))
-        assert "http://127.0.0.1:" in told
-        process.send_signal(end)
-        assert process.wait(180) == 130
+        try:
+            told = next(line for line in process.stdout if line.startswith(("service:", "error:")))
+            assert "http://127.0.0.1:" in told
+            process.send_signal(end)
+            assert process.wait(180) == 130
+        finally:
+            process.kill()
     assert not tool.succeeds("container", "inspect", name)
 
 

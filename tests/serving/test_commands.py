@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -114,15 +114,6 @@ class TestScore:
         assert fault in run("score", *words, *own(frames), code=code).stderr
 
 
-@pytest.fixture
-def listening() -> Iterator[None]:
-    """As in a terminal: what is started by tests that run in the background would ignore Ctrl-C too."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("listening")
 class TestWatch:
     def test_each_frame_that_a_camera_drops_gets_its_map(
         self, server: RunningServer, frames: dict[str, Path], scene: Scene, expected: np.ndarray, tmp_path: Path
@@ -312,7 +303,6 @@ class TestBench:
         assert "graph" in {one["name"] for one in seen["stages"]}
         assert seen["memory_mb"] > 10
 
-    @pytest.mark.usefixtures("listening")
     def test_who_stops_looking_has_interrupted_it(self, server: RunningServer) -> None:
         """One rule for all verbs: Ctrl-C gives 130, and a script can tell it from --count."""
         words = [COMMAND, "bench", "serve", server.url, "--live", "--every", "0.1", "--json"]
