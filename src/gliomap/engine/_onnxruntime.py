@@ -41,8 +41,9 @@ def load(content: bytes, origin: object, threads: int | None, rows: FrameRows | 
         if rows is None or len(strips) < 2:
             return _Whole(_session(content, threads, {} if rows is None else rows.sizes()))
         # Strips run at once on one session, whose own threads help all of them.
-        own = threads - len(strips) + 1
-        return InStrips(_session(content, own, rows.sizes(strips[0].last - strips[0].first)), rows, strips)
+        at_once = min(threads, len(strips))
+        session = _session(content, threads - at_once + 1, rows.sizes(strips[0].last - strips[0].first))
+        return InStrips(session, rows, strips, at_once)
     except _FAULTS as error:
         raise unreadable(origin, "onnxruntime", error) from error
 

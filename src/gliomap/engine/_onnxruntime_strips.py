@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -29,12 +29,12 @@ _Array = npt.NDArray[np.generic]
 
 
 class InStrips:
-    """A frame graph on strips of one height: the first on the calling thread. May be called from several at once."""
+    """A frame graph on strips of one height, by the calling thread and its helpers. May be called from several at once."""
 
-    def __init__(self, session: Any, rows: FrameRows, strips: tuple[Strip, ...]) -> None:
+    def __init__(self, session: Any, rows: FrameRows, strips: tuple[Strip, ...], threads: int) -> None:
         self._session, self._rows, self._strips = session, rows, strips
         self._classes = session.get_outputs()[-1].shape[0]
-        self._helpers = _Helpers(len(strips) - 1)
+        self._helpers = _Helpers(threads - 1)
         self._scales: list[tuple[weakref.ref[_Array], list[_Array]]] = []
 
     def __call__(self, inputs: Inputs) -> Outputs:
@@ -42,18 +42,23 @@ class InStrips:
         outputs = Outputs(
             np.empty(shape, np.uint8), np.empty(shape, np.float32), np.empty((self._classes, *shape), np.float32)
         )
-        own, *others = zip(self._strips, self._strips_of(inputs["scale"]), strict=True)
+        # Each takes the next strip that nobody has begun: who is slower takes fewer.
+        waiting = iter(list(zip(self._strips, self._strips_of(inputs["scale"]), strict=True)))
         started: list[Future[None]] = []
         try:
-            for one in others:
-                started.append(self._helpers.start(self._classify, inputs, *one, outputs))
-            self._classify(inputs, *own, outputs)
+            for _ in range(self._helpers.count):
+                started.append(self._helpers.start(self._classify_all, inputs, waiting, outputs))
+            self._classify_all(inputs, waiting, outputs)
         finally:
             # After an interrupt as well: they read the caller's arrays.
             wait(started)
         for done in started:
             done.result()
         return outputs
+
+    def _classify_all(self, inputs: Inputs, waiting: Iterator[tuple[Strip, _Array]], outputs: Outputs) -> None:
+        for strip, scale in waiting:
+            self._classify(inputs, strip, scale, outputs)
 
     def _classify(self, inputs: Inputs, strip: Strip, scale: _Array, outputs: Outputs) -> None:
         rows = self._rows.of_frame(strip)
@@ -80,7 +85,7 @@ class _Helpers:
     """Threads that take over calls: also in a process that was forked from the one in which they began."""
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self.count = count
         self._renew()
 
     def start(self, function: Callable[..., None], *arguments: Any) -> Future[None]:
@@ -96,4 +101,4 @@ class _Helpers:
             return done
 
     def _renew(self) -> None:
-        self._process, self._pool = os.getpid(), ThreadPoolExecutor(self._count, "gliomap-strip")
+        self._process, self._pool = os.getpid(), ThreadPoolExecutor(max(1, self.count), "gliomap-strip")

@@ -12,6 +12,8 @@ __all__ = ["FrameRows", "Strip", "free_rows"]
 
 _LEAST_ROWS = 16
 """A strip has so many rows at least, and so many times the reach: neighbours then compute at most an eighth twice."""
+_MOST_ROWS = 60
+"""Of more rows, what lies between the graph's operations leaves a core's own cache, and cores wait for one memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +61,18 @@ class FrameRows:
         return slice(strip.first * self.tile, self.top + strip.last * self.tile)
 
     def strips(self, threads: int) -> tuple[Strip, ...]:
-        """A strip for each thread; fewer where strips would be too low."""
-        count = max(1, min(threads, self.cube // (_LEAST_ROWS * max(1, self.reach))))
-        bounds = [self.cube * number // count for number in range(count + 1)]
-        taken = list(itertools.pairwise(bounds))
-        # An edge of the frame on one side needs no margin: of two strips, each has one.
-        margins = self.reach * min(2, count - 1)
-        height = min(self.cube, max(last - first for first, last in taken) + margins)
-        starts = [min(max(0, first - self.reach), self.cube - height) for first, _ in taken]
-        return tuple(Strip(start, start + height, *rows) for start, rows in zip(starts, taken, strict=True))
+        """Strips of one height, as many for each thread; fewer, one for a thread or less, where they would be too low."""
+        most = max(1, self.cube // (_LEAST_ROWS * max(1, self.reach)))
+        each = max(1, min(-(-self.cube // (_MOST_ROWS * threads)), most // threads))
+        count = min(most, each * threads)
+        # Neighbours share so many rows that each sees what its rows up to the middle of them look at.
+        shared = 2 * self.reach
+        height = -(-(self.cube + shared * (count - 1)) // count)
+        starts = [*range(0, self.cube - height, height - shared), self.cube - height]
+        bounds = [0, *(start + self.reach for start in starts[1:]), self.cube]
+        return tuple(
+            Strip(start, start + height, *taken) for start, taken in zip(starts, itertools.pairwise(bounds), strict=True)
+        )
 
 
 def free_rows(manifest: Manifest, sensor: MosaicSensor) -> FrameRows | None:
