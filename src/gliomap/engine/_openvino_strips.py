@@ -132,7 +132,7 @@ class _Pass:
         rows = plan.outputs * _OUTPUT_ROWS
         # Rows beyond the frame's last are never written: 0, and not valid.
         self._features = np.zeros((1, rows + MARGIN, plan.columns, plan.channels), np.float32)
-        self._valid = np.zeros((1, rows, plan.width), np.bool_)
+        self._valid = np.zeros((1, rows, plan.width), np.float32)
         self._labels = np.empty((rows, plan.width), np.uint8)
         self._confidence = np.empty((rows, plan.width), np.float32)
         self._probabilities = np.empty((plan.outputs, plan.classes, _OUTPUT_ROWS, plan.width), np.float32)

@@ -132,7 +132,9 @@ def features_model(model: Any, rows: int, padding: int = 0) -> Any:
     padded = operators.convolution(*entry.input_values(), [1, 1], [padding, side], [padding, side], [1, 1])
     entry.output(0).replace(padded.output(0))
     features = operators.transpose(window.pool.output(0), operators.constant(np.array([0, 2, 3, 1])))
-    return _inferred(openvino.Model([features.output(0), window.valid], model.get_parameters()))
+    # Numbers, for OpenVINO turns flags over one by one.
+    valid = operators.convert(window.valid, np.float32)
+    return _inferred(openvino.Model([features.output(0), valid.output(0)], model.get_parameters()))
 
 
 def outputs_model(model: Any, rows: int) -> Any:
@@ -153,13 +155,13 @@ def outputs_model(model: Any, rows: int) -> Any:
     window = _known_window(model)
     _, channels, _, columns = window.pool.get_output_shape(0)
     features = operators.parameter([1, rows + MARGIN, columns, channels], np.float32)
-    valid = operators.parameter([1, rows, window.valid.get_shape()[2]], np.bool_)
+    valid = operators.parameter([1, rows, window.valid.get_shape()[2]], np.float32)
     planes = dilated_convolution(features, _constant(window.dilated.input_value(1)), window.bias)
     logits = operators.add(
         product_per_pixel(planes, window.head_kernel), operators.constant(window.head_bias.reshape(-1, 1))
     )
     window.logits.output(0).replace(interleaved(logits, rows, valid.get_output_shape(0)[2]).output(0))
-    window.valid.replace(valid.output(0))
+    window.valid.replace(operators.greater(valid, operators.constant(np.float32(0))).output(0))
     outputs = [model.output(name).get_node().input_value(0) for name in ("labels", "confidence", "probabilities")]
     return _inferred(openvino.Model(outputs, [features, valid]))
 
