@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 from bundles.makers import linear_network, small_bundle, small_sensor, window_network
+from gliomap.bundles import Bundle
 from gliomap.engine import Engine, TissueMap
 from gliomap.engine import _onnxruntime as backend
 from gliomap.engine import _onnxruntime_strips as strips
+from gliomap.engine._rows import FrameRows
 from gliomap.learning import LabelledCube, PatchSource, TrainingConfig, build_model
 from gliomap.learning._graph_scene import FrameScene, frame_scene
 from gliomap.learning.export import BundleInfo, export_bundle
@@ -37,6 +39,15 @@ def classified(engine: Engine, scene: FrameScene) -> TissueMap:
     return engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark))
 
 
+def not_in_strips(bundle: Bundle) -> Engine:
+    """An engine that gives its graph the whole frame: what strips are held against."""
+    engine = Engine(bundle, threads=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FrameRows, "strips", lambda _rows, _threads: ())
+        assert isinstance(engine._runner("frame"), backend._Whole)
+    return engine
+
+
 @pytest.mark.parametrize("normalisation", ["brightness", "area", "snv", "minmax", "none"])
 @pytest.mark.parametrize("after_division", [True, False])
 @pytest.mark.parametrize("network", NETWORKS)
@@ -47,9 +58,9 @@ def test_every_chain_and_active_area(
     sensor = small_sensor(tiles=TALL, after_division=after_division, offset=offset)
     bundle = small_bundle(tmp_path / "bundle", network=NETWORKS[network], sensor=sensor, normalisation=normalisation)
     scene = frame_scene(sensor)
-    expected = classified(Engine(bundle, threads=1), scene)
+    expected = classified(not_in_strips(bundle), scene)
     assert not expected.mask.all()
-    for threads in (2, 3, 4):
+    for threads in (1, 2, 3, 4):
         engine = Engine(bundle, threads=threads)
         assert_same(classified(engine, scene), expected)
         assert isinstance(engine._runner("frame"), strips.InStrips)
@@ -60,8 +71,8 @@ def test_every_row_of_frames_of_any_height(tmp_path: Path, height: int) -> None:
     sensor = small_sensor(tiles=(height, 9))
     bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
     scene = frame_scene(sensor)
-    expected = classified(Engine(bundle, threads=1), scene)
-    for threads in (2, 3, 6):
+    expected = classified(not_in_strips(bundle), scene)
+    for threads in (1, 2, 3, 6):
         assert_same(classified(Engine(bundle, threads=threads), scene), expected)
 
 
@@ -75,7 +86,7 @@ def test_nothing_stays_of_the_frame_before(tmp_path: Path) -> None:
     """Other frames, other references and a camera that fills the same array again."""
     sensor = small_sensor(tiles=TALL)
     bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
-    plain, engine = Engine(bundle, threads=1), Engine(bundle, threads=2)
+    plain, engine = not_in_strips(bundle), Engine(bundle, threads=2)
     scenes = [frame_scene(sensor, seed) for seed in range(3)]
     references = [engine.prepare(one.white, one.dark) for one in scenes]
     buffer = scenes[0].raw.copy()
@@ -89,7 +100,7 @@ def test_nothing_stays_of_the_frame_before(tmp_path: Path) -> None:
 def test_several_threads_share_one_engine(tmp_path: Path) -> None:
     sensor = small_sensor(tiles=TALL)
     bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
-    plain, engine = Engine(bundle, threads=1), Engine(bundle, threads=2)
+    plain, engine = not_in_strips(bundle), Engine(bundle, threads=2)
     scenes = [frame_scene(sensor, seed) for seed in range(4)]
     pairs = [engine.prepare(one.white, one.dark) for one in scenes[:2]]
     work = [(scene.raw, pair) for scene in scenes for pair in pairs] * 5
@@ -99,17 +110,18 @@ def test_several_threads_share_one_engine(tmp_path: Path) -> None:
         assert_same(one, plain.classify_frame(raw, pair))
 
 
-@pytest.mark.parametrize("where", [0, 1], ids=["own strip", "other strip"])
-def test_a_fault_in_a_strip_reaches_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: int) -> None:
+@pytest.mark.parametrize("own", [True, False], ids=["own thread", "other thread"])
+def test_a_fault_in_a_strip_reaches_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool) -> None:
     sensor = small_sensor(tiles=TALL)
     engine = Engine(small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor), threads=2)
     scene = frame_scene(sensor)
     expected = classified(engine, scene)
-    classify = strips.InStrips._classify
+    classify, caller, both_began = strips.InStrips._classify, threading.current_thread(), threading.Barrier(2)
 
     def failing(self: Any, inputs: Any, strip: Any, *rest: Any) -> None:
+        both_began.wait(10)
         classify(self, inputs, strip, *rest)
-        if strip is self._strips[where]:
+        if (threading.current_thread() is caller) == own:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -141,9 +153,10 @@ def test_an_interrupt_waits_for_the_other_strips(tmp_path: Path, monkeypatch: py
     sensor = small_sensor(tiles=TALL)
     engine = Engine(small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor), threads=2)
     under_way, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    caller = threading.current_thread()
 
-    def slow(self: Any, _inputs: Any, strip: Any, *_rest: Any) -> None:
-        if strip is self._strips[0]:
+    def slow(*_arguments: Any) -> None:
+        if threading.current_thread() is caller:
             under_way.wait(10)
             threading.Timer(0.2, go_on.set).start()
             raise KeyboardInterrupt
@@ -188,8 +201,8 @@ def test_a_model_of_single_spectra(tmp_path: Path) -> None:
     forest = build_model("forest", 4, 5)
     forest.fit(PatchSource([LabelledCube("ID0001C01", "ID0001", spectra, labels)], 1), None, TrainingConfig())
     bundle = export_bundle(forest, tmp_path / "bundle", BundleInfo("forest", sensor=sensor))
-    expected = classified(Engine(bundle, threads=1), scene)
-    for threads in (2, 4):
+    expected = classified(not_in_strips(bundle), scene)
+    for threads in (1, 2, 4):
         engine = Engine(bundle, threads=threads)
         assert_same(classified(engine, scene), expected)
         assert isinstance(engine._runner("frame"), strips.InStrips)

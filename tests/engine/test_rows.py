@@ -33,13 +33,16 @@ def test_a_row_that_is_taken_sees_no_cut(rows: FrameRows, threads: int) -> None:
 
 
 @given(rows=FRAMES, threads=THREADS)
-def test_strips_are_of_one_height_and_no_more_than_threads(rows: FrameRows, threads: int) -> None:
+def test_strips_are_of_one_height_and_compute_little_twice(rows: FrameRows, threads: int) -> None:
     strips = rows.strips(threads)
     heights = {strip.last - strip.first for strip in strips}
     assert len(heights) == 1
-    assert len(strips) <= threads
-    # What is computed for both neighbours is little beside the rest.
     assert heights.pop() * len(strips) <= rows.cube * 9 / 8 + len(strips)
+
+
+@given(rows=FRAMES.filter(lambda rows: rows.cube >= 64 * max(1, rows.reach)), threads=st.integers(1, 4))
+def test_no_thread_waits_for_another_s_strip(rows: FrameRows, threads: int) -> None:
+    assert len(rows.strips(threads)) % threads == 0
 
 
 @given(rows=FRAMES, threads=THREADS)
@@ -52,11 +55,12 @@ def test_a_strip_lies_in_the_frame(rows: FrameRows, threads: int) -> None:
         assert part.start + rows.top == rows.top + strip.first * rows.tile
 
 
-def test_the_thesis_s_frame_on_two_threads() -> None:
+def test_the_thesis_s_frame() -> None:
     rows = FrameRows(frame=1088, cube=217, top=0, tile=5, reach=3)
-    first, second = rows.strips(2)
-    assert (first.first, first.last, first.taken_first, first.taken_last) == (0, 112, 0, 108)
-    assert (second.first, second.last, second.taken_first, second.taken_last) == (105, 217, 108, 217)
-    assert rows.of_frame(second) == slice(525, 1085)
+    first, second, _, last = rows.strips(2)
+    assert (first.first, first.last, first.taken_first, first.taken_last) == (0, 59, 0, 56)
+    assert (second.first, second.last, second.taken_first, second.taken_last) == (53, 112, 56, 109)
+    assert (last.first, last.last, last.taken_first, last.taken_last) == (158, 217, 161, 217)
+    assert rows.of_frame(second) == slice(265, 560)
     assert rows.sizes() == {"frame_rows": 1088, "rows": 217}
-    assert [len(rows.strips(threads)) for threads in (1, 3, 4, 5, 16)] == [1, 3, 4, 4, 4]
+    assert [len(rows.strips(threads)) for threads in (1, 2, 3, 4, 5, 16)] == [4, 4, 3, 4, 4, 4]

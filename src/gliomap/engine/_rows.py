@@ -68,7 +68,7 @@ class FrameRows:
         # Neighbours share so many rows that each sees what its rows up to the middle of them look at.
         shared = 2 * self.reach
         height = -(-(self.cube + shared * (count - 1)) // count)
-        starts = [*range(0, self.cube - height, height - shared), self.cube - height]
+        starts = [*range(0, self.cube - height, max(1, height - shared)), self.cube - height]
         bounds = [0, *(start + self.reach for start in starts[1:]), self.cube]
         return tuple(
             Strip(start, start + height, *taken) for start, taken in zip(starts, itertools.pairwise(bounds), strict=True)
