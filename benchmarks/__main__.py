@@ -40,8 +40,9 @@ def main() -> int:
         )
         if not record.is_file():
             return done.returncode or 1
-        measured: dict[str, Record] = {one["name"]: one for one in json.loads(record.read_text())["benchmarks"]}
-    text, reached = report(measured)
+        found = json.loads(record.read_text(encoding="utf-8"))
+    measured: dict[str, Record] = {one["name"]: one for one in found["benchmarks"]}
+    text, reached = report(measured, found["machine_info"]["described"])
     print(text)
     if not sys.argv[1:]:
         # A part of the measurements, as `-k` picks it, must not replace the whole.

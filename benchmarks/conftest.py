@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.machine import THREADS, limit_block
+from benchmarks.machine import THREADS, describe, limit_block
 from gliomap.bundles import Bundle
 from gliomap.learning import LabelledCube, PatchSource, TissueModel, TrainingConfig, build_model
 from gliomap.learning.export import BundleInfo, export_bundle
@@ -21,6 +21,11 @@ from gliomap.taxonomy import THESIS_CLASSES
 ROUNDS, BLOCK = 120, 20
 """Frames in all, and one after another between two looks at the limit: long enough that caches and threads are warm for
 both, as they are while frames come one after another."""
+
+
+def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
+    """Told from here, for whoever started this may have NumPy on other kernels."""
+    machine_info["described"] = describe()
 
 
 @pytest.fixture(scope="session")

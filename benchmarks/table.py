@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks.machine import THREADS, describe
+from benchmarks.machine import THREADS
 
 __all__ = ["Record", "Row", "report", "rows_table"]
 
@@ -29,12 +29,12 @@ TITLES = {
 }
 
 
-def report(measured: Mapping[str, Record]) -> tuple[str, bool]:
-    """Markdown, and whether every target was reached."""
+def report(measured: Mapping[str, Record], machine: str) -> tuple[str, bool]:
+    """Markdown, and whether every target was reached; `machine` is as `describe` tells it."""
     rows = [*_engines(measured), *_thesis(measured), *_equality(measured), *_process(measured), *_tracking(measured)]
     parts = [
         "# Benchmarks",
-        f"Measured {datetime.now(UTC):%Y-%m-%d} by `make bench` on {describe()}.",
+        f"Measured {datetime.now(UTC):%Y-%m-%d} by `make bench` on {machine}.",
         f"One phantom frame of 1088×2048 pixels (cube 217×409×25), references prepared, {THREADS} threads; medians. "
         "The limit is 2.1 GFLOP at the rate of a 1024×1024×1024 float32 matrix product in NumPy, measured in turn "
         "with each engine; the lowest of these counts. Memory in huge pages, as in the image "
