@@ -132,7 +132,7 @@ def features_model(model: Any, rows: int, padding: int = 0) -> Any:
     padded = operators.convolution(*entry.input_values(), [1, 1], [padding, side], [padding, side], [1, 1])
     entry.output(0).replace(padded.output(0))
     features = operators.transpose(window.pool.output(0), operators.constant(np.array([0, 2, 3, 1])))
-    # Numbers, for OpenVINO turns flags over one by one.
+    # As numbers: OpenVINO converts flags, on their way out of a model, one after another.
     valid = operators.convert(window.valid, np.float32)
     return _inferred(openvino.Model([features.output(0), valid.output(0)], model.get_parameters()))
 
