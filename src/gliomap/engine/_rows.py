@@ -71,7 +71,8 @@ class FrameRows:
         starts = [*range(0, self.cube - height, max(1, height - shared)), self.cube - height]
         bounds = [0, *(start + self.reach for start in starts[1:]), self.cube]
         return tuple(
-            Strip(start, start + height, *taken) for start, taken in zip(starts, itertools.pairwise(bounds), strict=True)
+            Strip(start, start + height, *taken)
+            for start, taken in zip(starts, itertools.pairwise(bounds), strict=True)
         )
 
 
