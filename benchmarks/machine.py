@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -60,7 +59,9 @@ def _processor() -> str:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return platform.processor() or platform.machine()
-    found = re.search(r"^model name\s*:\s*(.+)$", text, re.M)
-    flags = re.search(r"^flags\s*:\s*(.+)$", text, re.M)
-    widest = next((one for one in ("avx512f", "avx2") if flags and one in flags[1].split()), "")
-    return f"{found[1] if found else platform.machine()} {widest}".strip()
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+    flags = told.get("flags", "").split()
+    widest = next((one for one in ("avx512f", "avx2") if one in flags), "")
+    # A name such as 'AMD EPYC' stands for several generations.
+    generation = f"(family {told['cpu family']}, model {told['model']})" if "cpu family" in told else ""
+    return " ".join(filter(None, (told.get("model name", platform.machine()), generation, widest)))
