@@ -23,10 +23,11 @@ from workflows.conftest import write_study
     ("options", "divided_by"),
     [
         ({"protocol": "holdout", "test_patients": ["ID0002"]}, None),
+        ({"protocol": "holdout", "test_patients": ["ID0002"], "sensor": "generic-nir-5x5"}, None),
         ({"protocol": "kfold-patient", "folds": 3, "seed": 3, "final": False}, None),
         ({"seed": 2}, {"protocol": "pooled", "folds": 3, "seed": 5}),
     ],
-    ids=["holdout", "kfold-patient", "split of another seed"],
+    ids=["holdout", "camera that the study does not name", "kfold-patient", "split of another seed"],
 )
 def test_its_commands_make_the_same_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict, divided_by: dict | None
@@ -51,6 +52,7 @@ def test_its_commands_make_the_same_run_again(
         assert command([*words[1:], "--quiet"]) == 0
     again = open_run(elsewhere / "first")
     assert again.record.split_fingerprint == run.record.split_fingerprint
+    assert again.record.sensor == run.record.sensor
     weights = [
         {path.relative_to(one.path): path.read_bytes() for path in one.path.rglob("model.safetensors")}
         for one in (run, again)

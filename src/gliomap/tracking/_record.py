@@ -48,10 +48,11 @@ class StudyRecord(Fields):
 
 
 class SensorRecord(Fields):
-    """The camera, where one is known."""
+    """The camera, where one is known; `of_study` where study.toml names it, not the command."""
 
     name: str
     fingerprint: str
+    of_study: bool = True
 
 
 class ModelRecord(Fields):

@@ -38,6 +38,8 @@ class TrainingPlan:
     ----------
     study, sensor, split, kind, hidden, config, classes
         What, how and on whom. `sensor` is None where the study has none and needs none.
+    sensor_of_study
+        study.toml names the sensor, if there is one, and the options do not.
     labelled
         Capture → (C,) labelled pixels of each class in its map.
     ignored
@@ -50,6 +52,7 @@ class TrainingPlan:
 
     study: Study
     sensor: MosaicSensor | None
+    sensor_of_study: bool
     split: Split
     kind: ModelKind
     hidden: int | None
@@ -122,6 +125,7 @@ class Ground:
         return TrainingPlan(
             self.study,
             self.sensor,
+            self.asked.get("sensor") is None,
             split,
             self.kind,
             self.asked.get("hidden"),

@@ -124,7 +124,9 @@ def first_record(plan: TrainingPlan, data: TrainingPixels, begun: datetime) -> R
             fingerprint=plan.study_fingerprint(),
             synthetic=bool(plan.study.settings.synthetic),
         ),
-        sensor=None if sensor is None else SensorRecord(name=sensor.name, fingerprint=sensor.fingerprint()),
+        sensor=None
+        if sensor is None
+        else SensorRecord(name=sensor.name, fingerprint=sensor.fingerprint(), of_study=plan.sensor_of_study),
         preprocessing=plan.study.preprocessing,
         wavelengths_nm=data.wavelengths_nm,
         model=ModelRecord(
