@@ -170,6 +170,20 @@ def test_an_interrupt_waits_for_the_other_strips(tmp_path: Path, monkeypatch: py
     assert ended.is_set()
 
 
+def test_a_helper_that_is_busy_for_somebody_else_is_not_waited_for(tmp_path: Path) -> None:
+    sensor = small_sensor(tiles=TALL)
+    bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
+    engine, scene = Engine(bundle, threads=2), frame_scene(sensor)
+    runner, go_on = engine._runner("frame"), threading.Event()
+    assert isinstance(runner, strips.InStrips)
+    busy = runner._helpers.start(go_on.wait, 60)
+    try:
+        assert_same(classified(engine, scene), classified(not_in_strips(bundle), scene))
+        assert not busy.done()
+    finally:
+        go_on.set()
+
+
 def test_scales_of_some_references_are_kept_and_none_of_references_that_are_gone(tmp_path: Path) -> None:
     sensor = small_sensor(tiles=TALL)
     engine = Engine(small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor), threads=2)

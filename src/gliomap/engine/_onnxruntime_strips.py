@@ -50,9 +50,11 @@ class InStrips:
                 started.append(self._helpers.start(self._classify_all, inputs, waiting, outputs))
             self._classify_all(inputs, waiting, outputs)
         finally:
-            # After an interrupt as well: they read the caller's arrays.
-            wait(started)
-        for done in started:
+            # Helpers that still work for another caller are not waited for. Those that began are, after an interrupt as
+            # well: they read the caller's arrays.
+            began = [one for one in started if not one.cancel()]
+            wait(began)
+        for done in began:
             done.result()
         return outputs
 
