@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,17 @@ from workflows.conftest import write_study
     [
         ({"protocol": "holdout", "test_patients": ["ID0002"]}, None),
         ({"protocol": "holdout", "test_patients": ["ID0002"], "sensor": "generic-nir-5x5"}, None),
+        ({"protocol": "holdout", "test_patients": ["ID0002"], "sensor": "camera.toml"}, None),
         ({"protocol": "kfold-patient", "folds": 3, "seed": 3, "final": False}, None),
         ({"seed": 2}, {"protocol": "pooled", "folds": 3, "seed": 5}),
     ],
-    ids=["holdout", "camera that the study does not name", "kfold-patient", "split of another seed"],
+    ids=[
+        "holdout",
+        "camera that the study does not name",
+        "camera in a file",
+        "kfold-patient",
+        "split of another seed",
+    ],
 )
 def test_its_commands_make_the_same_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict, divided_by: dict | None
@@ -35,6 +43,11 @@ def test_its_commands_make_the_same_run_again(
     study = write_study(tmp_path / "study", ("ID0001C01", "ID0002C01", "ID0003C01"))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
+    if options.get("sensor") == "camera.toml":
+        shutil.copy(
+            str(resources.files("gliomap.sensors") / "registry/generic-nir-5x5.toml"), elsewhere / "camera.toml"
+        )
+        options = {**options, "sensor": elsewhere / "camera.toml"}
     if divided_by is not None:
         options = {**options, "split": elsewhere / "splits.json"}
         draw_folds(study, divided_by).save(options["split"])

@@ -70,6 +70,15 @@ def interrupt(at):
     return observe
 
 
+def test_a_camera_is_the_same_whoever_names_it(study):
+    with pytest.raises(KeyboardInterrupt):
+        train(study, observer=interrupt(4), sensor="generic-nir-5x5", **OPTIONS)
+    (study / "study.toml").write_text('sensor = "generic-nir-5x5"\n', encoding="utf-8")
+    folder = train(study, resume=True, **OPTIONS)
+    assert open_run(folder).record.sensor.name == "generic-nir-5x5"
+    assert unfinished(study) == []
+
+
 def test_ctrl_c_leaves_what_can_go_on_and_says_how(study, caplog):
     with pytest.raises(KeyboardInterrupt):
         train(study, observer=interrupt(4), **OPTIONS)

@@ -48,11 +48,11 @@ class StudyRecord(Fields):
 
 
 class SensorRecord(Fields):
-    """The camera, where one is known; `of_study` where study.toml names it, not the command."""
+    """The camera, where one is known; `given` is what the command called it, without a file's folder, where it did."""
 
     name: str
     fingerprint: str
-    of_study: bool = True
+    given: str | None = None
 
 
 class ModelRecord(Fields):

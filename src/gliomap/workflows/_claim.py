@@ -107,7 +107,7 @@ def differences(old: RunRecord, new: RunRecord) -> list[str]:
     pairs = {
         "study": (old.study.fingerprint, new.study.fingerprint),
         "split": (old.split_fingerprint, new.split_fingerprint),
-        "sensor": (old.sensor, new.sensor),
+        "sensor": (_camera(old), _camera(new)),
         "preprocessing": (old.preprocessing, new.preprocessing),
         "model": (old.model, new.model),
         "classes": (old.classes, new.classes),
@@ -115,3 +115,8 @@ def differences(old: RunRecord, new: RunRecord) -> list[str]:
         "package versions": (old.environment.packages, new.environment.packages),
     }
     return [name for name, (one, other) in pairs.items() if one != other]
+
+
+def _camera(record: RunRecord) -> tuple[str, str] | None:
+    """Whoever named it: the study or the command."""
+    return None if record.sensor is None else (record.sensor.name, record.sensor.fingerprint)

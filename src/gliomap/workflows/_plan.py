@@ -17,7 +17,7 @@ from gliomap.errors import UsageError
 from gliomap.learning import ModelKind, TrainingConfig, model_kind
 from gliomap.learning import preset as preset_named
 from gliomap.sensors import MosaicSensor
-from gliomap.studies import ROLES, Split, Study, make_holdout, open_study
+from gliomap.studies import ROLES, SensorLike, Split, Study, make_holdout, open_study
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 from gliomap.workflows._options import TrainingOptions, require_known
 from gliomap.workflows._validation import with_validation
@@ -38,8 +38,8 @@ class TrainingPlan:
     ----------
     study, sensor, split, kind, hidden, config, classes
         What, how and on whom. `sensor` is None where the study has none and needs none.
-    sensor_of_study
-        study.toml names the sensor, if there is one, and the options do not.
+    sensor_given
+        What the options call the sensor, without a file's folder; None where study.toml names it, or nobody.
     labelled
         Capture → (C,) labelled pixels of each class in its map.
     ignored
@@ -52,7 +52,7 @@ class TrainingPlan:
 
     study: Study
     sensor: MosaicSensor | None
-    sensor_of_study: bool
+    sensor_given: str | None
     split: Split
     kind: ModelKind
     hidden: int | None
@@ -125,7 +125,7 @@ class Ground:
         return TrainingPlan(
             self.study,
             self.sensor,
-            self.asked.get("sensor") is None,
+            _called(self.asked.get("sensor")),
             split,
             self.kind,
             self.asked.get("hidden"),
@@ -222,6 +222,10 @@ def plan_training(
     plan = ground.plan(split, (*hints, *why))
     tell_hints(plan.hints, split)
     return plan
+
+
+def _called(sensor: SensorLike | None) -> str | None:
+    return sensor.name if isinstance(sensor, MosaicSensor) else None if sensor is None else Path(sensor).name
 
 
 def _tested(study: Study, asked: TrainingOptions) -> tuple[Sequence[str], Sequence[str], list[str]]:

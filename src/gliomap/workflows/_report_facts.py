@@ -137,8 +137,8 @@ def commands(run: Run) -> tuple[str, ...]:
     words = ["gliomap", "train", Path(record.study.path).name, "--model", record.model.name]
     if record.training.preset != "default":
         words += ["--preset", record.training.preset]
-    if record.sensor is not None and not record.sensor.of_study:
-        words += ["--sensor", record.sensor.name]
+    if record.sensor is not None and record.sensor.given is not None:
+        words += ["--sensor", record.sensor.given]
     words += _division(run, folds)
     base = PRESETS.get(record.training.preset, PRESETS["default"]).as_dict()
     used = record.training.as_dict()

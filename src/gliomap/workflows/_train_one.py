@@ -126,7 +126,7 @@ def first_record(plan: TrainingPlan, data: TrainingPixels, begun: datetime) -> R
         ),
         sensor=None
         if sensor is None
-        else SensorRecord(name=sensor.name, fingerprint=sensor.fingerprint(), of_study=plan.sensor_of_study),
+        else SensorRecord(name=sensor.name, fingerprint=sensor.fingerprint(), given=plan.sensor_given),
         preprocessing=plan.study.preprocessing,
         wavelengths_nm=data.wavelengths_nm,
         model=ModelRecord(
