@@ -23,6 +23,7 @@ TITLES = {
     "calibrate": "raw → float, − dark, × gain",
     "tiles": "crop, mosaic → cube, correction",
     "normalise": "normalisation",
+    "edges": "rows that a strip leaves out",
     "network": "network",
     "outputs": "labels, confidence, probabilities",
     "layout": "changes of layout by ONNX Runtime",

@@ -57,21 +57,20 @@ def test_graph_stages(
     assert bundle.sensor is not None
     rows = free_rows(bundle.manifest, bundle.sensor)
     assert rows is not None
-    strips = rows.strips(THREADS)
-    height = strips[0].last - strips[0].first
+    strip = rows.strips(THREADS)[-1]
+    (part,) = strip.given
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    for name, size in rows.sizes(height).items():
+    for name, size in rows.sizes(strip).items():
         options.add_free_dimension_override_by_name(name, size)
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / "profile")
     session = onnxruntime.InferenceSession(bundle.frame_graph, options, providers=["CPUExecutionProvider"])
-    part = rows.of_frame(strips[0])
     inputs = {
-        "raw": frame.raw[part],
-        "dark": references.dark[part],
-        "gain": references.gain[part],
-        "scale": np.ascontiguousarray(references.scale[:, :height]),
+        "raw": frame.raw[rows.with_top(part.of_frame)],
+        "dark": references.dark[rows.with_top(part.of_frame)],
+        "gain": references.gain[rows.with_top(part.of_frame)],
+        "scale": np.ascontiguousarray(references.scale[:, part.of_frame]),
     }
     benchmark.pedantic(lambda: session.run(None, inputs), rounds=PROFILED, warmup_rounds=2)
     events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))

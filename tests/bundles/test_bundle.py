@@ -150,8 +150,8 @@ def test_a_link_is_refused(tmp_path: Path, bundle: Bundle) -> None:
 
 
 def test_a_newer_format_is_refused_as_such(bundle: Bundle) -> None:
-    rewrite(bundle, lambda table: table.update(format_version=3))
-    with pytest.raises(BundleError, match=r"format version 3.*Update GlioMap"):
+    rewrite(bundle, lambda table: table.update(format_version=4))
+    with pytest.raises(BundleError, match=r"format version 4.*Update GlioMap"):
         open_bundle(bundle.path)
 
 

@@ -83,4 +83,4 @@ def test_a_garbled_manifest(place: float, value: int, cut: float) -> None:
         manifest = parse_manifest(content, "manifest")
     except BundleError:
         return
-    assert manifest.format_version == 2
+    assert manifest.format_version == 3

@@ -1,11 +1,12 @@
-"""Strips of a frame's rows: every row is taken once, from where the network saw all that it looks at."""
+"""Strips of a frame's rows: every row of the map is taken once, from where the network saw all that it looks at."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gliomap.engine._rows import FrameRows
+from gliomap.engine._rows import FrameRows, Span, Strip
 
 FRAMES = st.builds(
     lambda cube, tile, top, below, reach: FrameRows(top + cube * tile + below, cube, top, tile, reach),
@@ -18,49 +19,73 @@ FRAMES = st.builds(
 THREADS = st.integers(1, 64)
 
 
-@given(rows=FRAMES, threads=THREADS)
-def test_every_row_is_taken_once(rows: FrameRows, threads: int) -> None:
-    taken = [row for strip in rows.strips(threads) for row in range(strip.taken_first, strip.taken_last)]
-    assert taken == list(range(rows.cube))
+def rows_given(strip: Strip) -> dict[int, int]:
+    """For each row of a strip that comes from the frame, which one it is there."""
+    return {one.in_strip + row: one.in_frame + row for one in strip.given for row in range(one.count)}
 
 
 @given(rows=FRAMES, threads=THREADS)
-def test_a_row_that_is_taken_sees_no_cut(rows: FrameRows, threads: int) -> None:
-    for strip in rows.strips(threads):
-        assert 0 <= strip.first <= strip.taken_first < strip.taken_last <= strip.last <= rows.cube
-        assert strip.first == 0 or strip.taken_first - strip.first >= rows.reach
-        assert strip.last == rows.cube or strip.last - strip.taken_last >= rows.reach
-
-
-@given(rows=FRAMES, threads=THREADS)
-def test_strips_are_of_one_height_and_compute_little_twice(rows: FrameRows, threads: int) -> None:
+def test_every_row_is_taken(rows: FrameRows, threads: int) -> None:
     strips = rows.strips(threads)
-    heights = {strip.last - strip.first for strip in strips}
-    assert len(heights) == 1
-    assert heights.pop() * len(strips) <= rows.cube * 9 / 8 + len(strips)
+    taken = {row for strip in strips for one in strip.taken for row in range(one.in_frame, one.in_frame + one.count)}
+    assert taken == (set(range(rows.cube)) if strips else set())
 
 
-@given(rows=FRAMES.filter(lambda rows: rows.cube >= 64 * max(1, rows.reach)), threads=st.integers(1, 4))
+@given(rows=FRAMES, threads=THREADS)
+def test_a_row_that_is_taken_sees_what_it_sees_in_the_frame(rows: FrameRows, threads: int) -> None:
+    assert rows.reach is not None
+    for strip in rows.strips(threads):
+        lies = rows_given(strip)
+        for one in strip.taken:
+            assert one.count > 0
+            for row in range(one.count):
+                # Row r of a strip's map is made of its rows r to r + 2 · reach.
+                seen = [lies.get(one.in_strip + row + number) for number in range(2 * rows.reach + 1)]
+                around = [one.in_frame + row + number for number in range(-rows.reach, rows.reach + 1)]
+                assert seen == [where if 0 <= where < rows.cube else None for where in around]
+
+
+@given(rows=FRAMES, threads=THREADS)
+def test_strips_are_of_one_height_and_make_few_rows_twice(rows: FrameRows, threads: int) -> None:
+    strips, reach = rows.strips(threads), rows.reach or 0
+    made = sum(strip.height - 2 * reach for strip in strips)
+    assert len({strip.height for strip in strips}) <= 1
+    assert made <= rows.cube + 2 * reach + len(strips)
+
+
+@given(rows=FRAMES.filter(lambda rows: rows.cube >= 32 * max(1, rows.reach)), threads=st.integers(1, 4))
 def test_no_thread_waits_for_another_s_strip(rows: FrameRows, threads: int) -> None:
     assert len(rows.strips(threads)) % threads == 0
 
 
 @given(rows=FRAMES, threads=THREADS)
-def test_a_strip_lies_in_the_frame(rows: FrameRows, threads: int) -> None:
+def test_a_strip_lies_in_the_frame_and_is_lower_than_it(rows: FrameRows, threads: int) -> None:
+    """The graph tells a whole frame by its rows."""
     for strip in rows.strips(threads):
-        part = rows.of_frame(strip)
-        assert 0 <= part.start < part.stop <= rows.frame
-        sizes = rows.sizes(strip.last - strip.first)
-        assert part.stop - part.start == sizes["frame_rows"]
-        assert part.start + rows.top == rows.top + strip.first * rows.tile
+        height = rows.sizes(strip)["frame_rows"]
+        assert height < rows.frame
+        for one in strip.given:
+            inside = rows.without_top(one.of_strip)
+            assert rows.top <= inside.start < inside.stop <= height
+            assert rows.top <= rows.without_top(one.of_frame).start < rows.without_top(one.of_frame).stop <= rows.frame
+        if strip.is_part:
+            part = rows.with_top(strip.given[0].of_frame)
+            assert 0 <= part.start < part.stop <= rows.frame
+            assert part.stop - part.start == height
 
 
 def test_the_thesis_s_frame() -> None:
     rows = FrameRows(frame=1088, cube=217, top=0, tile=5, reach=3)
-    first, second, _, last = rows.strips(2)
-    assert (first.first, first.last, first.taken_first, first.taken_last) == (0, 59, 0, 56)
-    assert (second.first, second.last, second.taken_first, second.taken_last) == (53, 112, 56, 109)
-    assert (last.first, last.last, last.taken_first, last.taken_last) == (158, 217, 161, 217)
-    assert rows.of_frame(second) == slice(265, 560)
-    assert rows.sizes() == {"frame_rows": 1088, "rows": 217}
-    assert [len(rows.strips(threads)) for threads in (1, 2, 3, 4, 5, 16)] == [4, 4, 3, 4, 4, 4]
+    edges, first, *_, last = rows.strips(2)
+    assert edges == Strip(34, (Span(3, 0, 14), Span(17, 203, 14)), (Span(0, 0, 11), Span(17, 206, 11)))
+    assert first == Strip(34, (Span(0, 8, 34),), (Span(0, 11, 28),))
+    assert last == Strip(34, (Span(0, 175, 34),), (Span(0, 178, 28),))
+    assert rows.with_top(first.given[0].of_frame) == slice(40, 210)
+    assert rows.sizes() == {"frame_rows": 1088, "rows": 217, "map_rows": 217}
+    assert rows.sizes(first) == {"frame_rows": 170, "rows": 34, "map_rows": 28}
+    assert [len(rows.strips(threads)) for threads in (1, 2, 3, 4, 5, 16)] == [8, 8, 9, 8, 5, 9]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_a_graph_whose_strips_are_spoilt_at_their_edges_has_none(threads: int) -> None:
+    assert FrameRows(frame=1088, cube=217, top=0, tile=5, reach=None).strips(threads) == ()

@@ -1,4 +1,4 @@
-"""The manifest: what a bundle says about itself, format version 2.
+"""The manifest: what a bundle says about itself, format version 3.
 
 Old bundles open for ever. A change that a reader of this version would misread takes the next one, and the
 reader of this version stays. In version 1 the rows of the frame graph were fixed; in version 2 they are free.
@@ -39,10 +39,10 @@ __all__ = [
     "parse_manifest",
 ]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 OPSET = 18
-FRAME_ROWS, CUBE_ROWS = "frame_rows", "rows"
-"""Words of the frame graph's free dimensions: some rows of the frame, and the rows of tiles in them."""
+FRAME_ROWS, CUBE_ROWS, MAP_ROWS = "frame_rows", "rows", "map_rows"
+"""Words of the frame graph's free dimensions: some rows of the frame, the rows of tiles in them, and those of the map."""
 
 INTENDED_USE = (
     "Research on hyperspectral images of the exposed brain. Not a medical device: not for diagnosis, not for deciding "
@@ -223,7 +223,7 @@ class Manifest(Fields):
     """What a bundle says about itself. See docs/reference for each field."""
 
     # Unknown fields are refused: whoever adds one that matters raises the version.
-    format_version: Literal[1, 2] = 2
+    format_version: Literal[1, 2, 3] = 3
     name: Annotated[str, Field(min_length=1, max_length=200)]
     created_at: datetime
     gliomap: str
@@ -260,7 +260,7 @@ class Manifest(Fields):
             chain = chain_sensor(self.sensor.build(), self.preprocessing)
             if chain.n_bands != bands:
                 raise ValueError(f"sensor {chain.name!r} gives {chain.n_bands} bands, the model takes {bands}")
-            if self.graphs["frame"] != frame_graph_record(chain, classes, fixed_rows=self.format_version == 1):
+            if self.graphs["frame"] != frame_graph_record(chain, classes, self.format_version):
                 raise ValueError("inputs or outputs of the frame graph are not those of this format")
         return self
 
@@ -279,10 +279,11 @@ def cube_graph_record(n_bands: int, n_classes: int) -> GraphRecord:
     )
 
 
-def frame_graph_record(chain: MosaicSensor, n_classes: int, *, fixed_rows: bool = False) -> GraphRecord:
+def frame_graph_record(chain: MosaicSensor, n_classes: int, format_version: int = FORMAT_VERSION) -> GraphRecord:
     """Inputs and outputs of the frame graph for a sensor as the chain sees it.
 
-    Its rows are free, so that a frame can be classified in strips; `fixed_rows` as format version 1 had them.
+    Its rows are free, so that a frame can be classified in strips. In format version 1 they were not; in 2 the map had
+    as many rows as the tiles, and was not right near the edges of a strip, which are left out of it since.
 
     Parameters
     ----------
@@ -290,14 +291,16 @@ def frame_graph_record(chain: MosaicSensor, n_classes: int, *, fixed_rows: bool 
         As `gliomap.preprocessing.chain_sensor` gives it.
     n_classes
         C of the outputs.
-    fixed_rows
-        Name the frame's rows as a number.
+    format_version
+        Of the bundle.
     """
     frame: tuple[_Dimension, _Dimension] = chain.frame_shape
     height: _Dimension
     height, width = chain.cube_shape
-    if not fixed_rows:
+    map_height: _Dimension = height
+    if format_version > 1:
         frame, height = (FRAME_ROWS, frame[1]), CUBE_ROWS
+        map_height = CUBE_ROWS if format_version == 2 else MAP_ROWS
     return GraphRecord(
         inputs=(
             TensorRecord(name="raw", dtype="uint16", shape=frame),
@@ -305,7 +308,7 @@ def frame_graph_record(chain: MosaicSensor, n_classes: int, *, fixed_rows: bool 
             TensorRecord(name="gain", dtype="float32", shape=frame),
             TensorRecord(name="scale", dtype="float32", shape=(chain.n_bands, height, width)),
         ),
-        outputs=_outputs(height, width, n_classes),
+        outputs=_outputs(map_height, width, n_classes),
     )
 
 

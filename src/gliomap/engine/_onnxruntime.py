@@ -38,11 +38,11 @@ def load(content: bytes, origin: object, threads: int | None, rows: FrameRows | 
     threads = default_threads() if threads is None else threads
     strips = () if rows is None else rows.strips(threads)
     try:
-        if rows is None or len(strips) < 2:
+        if rows is None or not strips:
             return _Whole(_session(content, threads, {} if rows is None else rows.sizes()))
         # Strips run at once on one session, whose own threads help all of them.
         at_once = min(threads, len(strips))
-        session = _session(content, threads - at_once + 1, rows.sizes(strips[0].last - strips[0].first))
+        session = _session(content, threads - at_once + 1, rows.sizes(strips[0]))
         return InStrips(session, rows, strips, at_once)
     except _FAULTS as error:
         raise unreadable(origin, "onnxruntime", error) from error

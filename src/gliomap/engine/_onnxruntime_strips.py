@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gliomap.bundles import FRAME_ROWS
 from gliomap.engine._backend import Inputs, Outputs
 from gliomap.engine._rows import FrameRows, Strip
 
 __all__ = ["InStrips"]
 
 _NAMES = list(Outputs._fields)
+_FRAMES = ("raw", "dark", "gain")
 _KEPT = 4
 """Pairs of references whose scale is kept in strips."""
 
@@ -36,6 +38,7 @@ class InStrips:
         self._classes = session.get_outputs()[-1].shape[0]
         self._helpers = _Helpers(threads - 1)
         self._scales: list[tuple[weakref.ref[_Array], list[_Array]]] = []
+        self._copies: list[dict[str, _Array]] = []
 
     def __call__(self, inputs: Inputs) -> Outputs:
         shape = self._rows.cube, inputs["scale"].shape[-1]
@@ -63,14 +66,32 @@ class InStrips:
             self._classify(inputs, strip, scale, outputs)
 
     def _classify(self, inputs: Inputs, strip: Strip, scale: _Array, outputs: Outputs) -> None:
-        rows = self._rows.of_frame(strip)
-        given = {name: inputs[name][rows] for name in ("raw", "dark", "gain")}
-        labels, confidence, probabilities = self._session.run(_NAMES, {**given, "scale": scale})
-        here = slice(strip.taken_first, strip.taken_last)
-        there = slice(strip.taken_first - strip.first, strip.taken_last - strip.first)
-        outputs.labels[here] = labels[there]
-        outputs.confidence[here] = confidence[there]
-        outputs.probabilities[:, here] = probabilities[:, there]
+        if strip.is_part:
+            rows = self._rows.with_top(strip.given[0].of_frame)
+            found = self._run({name: inputs[name][rows] for name in _FRAMES}, scale)
+        else:
+            copies = self._copied(inputs, strip)
+            found = self._run(copies, scale)
+            self._copies.append(copies)
+        for one in strip.taken:
+            outputs.labels[one.of_frame] = found.labels[one.of_strip]
+            outputs.confidence[one.of_frame] = found.confidence[one.of_strip]
+            outputs.probabilities[:, one.of_frame] = found.probabilities[:, one.of_strip]
+
+    def _run(self, frames: Mapping[str, _Array], scale: _Array) -> Outputs:
+        return Outputs(*self._session.run(_NAMES, {**frames, "scale": scale}))
+
+    def _copied(self, inputs: Inputs, strip: Strip) -> dict[str, _Array]:
+        """The rows of a strip that is no part of the frame, in arrays that stay; rows of no frame in them are 0."""
+        try:
+            copies = self._copies.pop()
+        except IndexError:
+            height = self._rows.sizes(strip)[FRAME_ROWS]
+            copies = {name: np.zeros((height, inputs[name].shape[1]), inputs[name].dtype) for name in _FRAMES}
+        for name, copy in copies.items():
+            for one in strip.given:
+                copy[self._rows.without_top(one.of_strip)] = inputs[name][self._rows.without_top(one.of_frame)]
+        return copies
 
     def _strips_of(self, scale: _Array) -> list[_Array]:
         """Rows of (bands, h, w) are not contiguous: copied, once for all frames of the same references."""
@@ -78,7 +99,11 @@ class InStrips:
         for kept, parts in known:
             if kept() is scale:
                 return parts
-        parts = [np.ascontiguousarray(scale[:, strip.first : strip.last]) for strip in self._strips]
+        bands, _, width = scale.shape
+        parts = [np.zeros((bands, strip.height, width), scale.dtype) for strip in self._strips]
+        for part, strip in zip(parts, self._strips, strict=True):
+            for one in strip.given:
+                part[:, one.of_strip] = scale[:, one.of_frame]
         self._scales = [(weakref.ref(scale), parts), *known[: _KEPT - 1]]
         return parts
 

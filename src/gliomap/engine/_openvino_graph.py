@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import openvino
 from openvino import opset13 as operators
+from openvino.passes import ConstantFolding, Manager
 
 from gliomap.engine._rows import FrameRows
 
@@ -28,6 +29,7 @@ def read_whole(core: Any, content: bytes, rows: FrameRows | None) -> Any:
             *bands, _, columns = one.get_partial_shape()
             shapes[one] = openvino.PartialShape([*bands, rows.cube if bands else rows.frame, columns])
         model.reshape(shapes)
+        _settle_edges(model)
     return model
 
 
@@ -70,6 +72,23 @@ def product_per_pixel(values: Any, kernel: npt.NDArray[np.float32]) -> Any:
     turned = operators.transpose(values, _integers([0, 2, 3, 1]))
     pixels = operators.reshape(turned, _integers([-1, kernel.shape[1]]), special_zero=False)
     return operators.matmul(operators.constant(np.ascontiguousarray(kernel)), pixels, False, True)
+
+
+def _settle_edges(model: Any) -> None:
+    """Reckon what depends on the number of rows; zeros around the cube become the padding of the convolution on it."""
+    passes = Manager()
+    passes.register_pass(ConstantFolding())
+    passes.run_passes(model)
+    for node, _ in _convolutions(model, "network/"):
+        pad = node.input_value(0).get_node()
+        if pad.get_type_name() == "Pad" and pad.get_friendly_name().startswith("edges/"):
+            begin, end = (pad.input_value(position).get_node().get_data()[2:].tolist() for position in (1, 2))
+            attributes = node.get_attributes()
+            padded = operators.convolution(
+                pad.input_value(0), node.input_value(1), attributes["strides"], begin, end, attributes["dilations"]
+            )
+            padded.set_friendly_name(node.get_friendly_name())
+            node.output(0).replace(padded.output(0))
 
 
 def _broadcast_spreads(model: Any) -> None:

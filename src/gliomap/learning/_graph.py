@@ -25,6 +25,7 @@ __all__ = ["Classifier", "Graphs", "build_graphs"]
 
 _OPSET, _IR_VERSION = 18, 8
 _BLOCK = 8
+_TO_THE_END = 2**63 - 1
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 _TINY = 1e-30
 """The chain's own least divisor (preprocessing): its reciprocal is still finite in float32."""
@@ -179,7 +180,10 @@ def _cube_graph(network: Classifier, record: GraphRecord) -> bytes:
     # A spectrum that preprocessing masked is 0 in every band.
     highest = build("ReduceMax", build("Abs", channels), build.integers(0), keepdims=1)
     valid = build("Greater", highest, build.real(0))
-    _classify(build, network, build("Unsqueeze", channels, build.integers(0)), valid)
+    cube, beyond = build("Unsqueeze", channels, build.integers(0)), _reach(network)
+    if beyond:
+        cube = build("Pad", cube, build.integers(0, 0, beyond, beyond, 0, 0, beyond, beyond))
+    _classify(build, network, cube, valid)
     return build.serialise("cube", record)
 
 
@@ -199,8 +203,32 @@ def _frame_graph(network: Classifier, chain: MosaicSensor, config: Preprocessing
         scale = build("Slice", "scale", build.integers(0), build.integers(1), build.integers(0))
         scale = build("Unsqueeze", scale, build.integers(0))
         cube, valid = _normalise(build, tiles, config, chain.n_bands, network.n_bands, scale)
-    _classify(build, network, cube, build("Squeeze", valid, build.integers(0)))
+    valid = build("Squeeze", valid, build.integers(0))
+    if beyond := _reach(network):
+        cube, valid = _edges(build, cube, valid, beyond, chain.frame_shape[0])
+    _classify(build, network, cube, valid)
     return build.serialise("frame", record)
+
+
+def _reach(network: Classifier) -> int:
+    """Pixels on each side that a pixel's class depends on; beyond the frame they are 0, for pools as well, which pad with −∞."""
+    return network.padding if isinstance(network, DenseNetwork) else 0
+
+
+def _edges(build: _Builder, cube: str, valid: str, reach: int, frame_rows: int) -> tuple[str, str]:
+    """A whole frame is surrounded by zeros; of some of its rows, what looks at others than these is left out.
+
+    How many rows there are is known before the first frame comes, so that a backend reckons all of this beforehand and
+    makes the zeros the padding of the convolution that reads them.
+    """
+    build.stage = "edges"
+    whole = build("Equal", build("Shape", "raw", start=0, end=1), build.integers(frame_rows))
+    rows = build("Where", whole, build.integers(reach), build.integers(0))
+    sides = [build.integers(0, 0), rows, build.integers(reach)]
+    cube = build("Pad", cube, build("Concat", *sides, *sides, axis=0))
+    first = build("Where", whole, build.integers(0), build.integers(reach))
+    last = build("Where", whole, build.integers(_TO_THE_END), build.integers(-reach))
+    return cube, build("Slice", valid, first, last, build.integers(1))
 
 
 def _widened(network: Classifier, config: PreprocessingConfig) -> Classifier:
@@ -289,7 +317,7 @@ def _normalise(
 
 
 def _classify(build: _Builder, network: Classifier, cube: str, valid: str) -> None:
-    """The classifier and the three outputs; `cube` [1, B, h, w], `valid` [1, h, w]."""
+    """The classifier and the three outputs; `cube` [1, B, h + 2 · reach, w + 2 · reach], `valid` [1, h, w]."""
     first = build.integers(0)
     build.stage = "network"
     if isinstance(network, DenseNetwork):
@@ -311,14 +339,8 @@ def _classify(build: _Builder, network: Classifier, cube: str, valid: str) -> No
 
 
 def _network(build: _Builder, network: DenseNetwork, data: str) -> str:
-    padding, operators = network.padding, _operators(network.layers)
-    if padding and not isinstance(operators[0], Conv):
-        # A pool must see zeros beyond the edge as the patch does; ONNX pads pools with −∞.
-        data = build("Pad", data, build.integers(0, 0, padding, padding, 0, 0, padding, padding))
-        padding = 0
-    for layer in operators:
-        data = _layer(build, layer, data, padding)
-        padding = 0
+    for layer in _operators(network.layers):
+        data = _layer(build, layer, data)
     return data
 
 
@@ -331,8 +353,7 @@ def _operators(layers: Sequence[Layer]) -> list[Layer]:
     return ordered
 
 
-def _layer(build: _Builder, layer: Layer, data: str, padding: int) -> str:
-    """One layer; only a convolution pads."""
+def _layer(build: _Builder, layer: Layer, data: str) -> str:
     match layer:
         case Conv(weight, bias, dilation):
             return build(
@@ -342,7 +363,6 @@ def _layer(build: _Builder, layer: Layer, data: str, padding: int) -> str:
                 build.real(bias),
                 kernel_shape=list(weight.shape[2:]),
                 dilations=[dilation] * 2,
-                pads=[padding] * 4,
             )
         case MaxPool(size):
             return build("MaxPool", data, kernel_shape=[size] * 2, strides=[1, 1])
