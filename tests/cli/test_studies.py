@@ -162,6 +162,18 @@ class TestPreprocessStudy:
         np.testing.assert_allclose(read_mat(cube, ["preProcessedImage"])["preProcessedImage"], before, atol=1e-5)
         assert "kept 3" in gliomap("preprocess", study).out
 
+    def test_an_option_changes_what_it_names_and_leaves_the_rest_to_the_study(self, gliomap: Run, study: Path) -> None:
+        toml = study / "study.toml"
+        said = (
+            toml.read_text().replace('"brightness"', '"snv"').replace("min_brightness = 1e-06", "min_brightness = 0.02")
+        )
+        toml.write_text(said)
+        shutil.rmtree(study / "preProcessedImages")
+        assert gliomap("preprocess", study, "--normalisation", "snv", "--dry-run").code == 0
+        result = gliomap("preprocess", study, "--no-correction", "--dry-run")
+        assert result.code == 2
+        assert "says spectral_correction = True, not False\n" in result.err.replace(". Correct", "\n")
+
     def test_a_study_with_no_sensor_named(self, gliomap: Run, study: Path) -> None:
         (study / "study.toml").unlink()
         shutil.rmtree(study / "preProcessedImages")

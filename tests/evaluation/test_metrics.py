@@ -47,6 +47,13 @@ def test_they_equal_what_the_original_computed() -> None:
     assert [list(row) for row in result.confusion] == golden["confusion"]
 
 
+def test_a_class_that_nobody_has_and_nobody_is_taken_for_is_in_no_mean() -> None:
+    """It is rejected everywhere: specificity 1, for nothing that the model did."""
+    true, predicted = np.array([1, 1, 2, 2]), np.array([1, 1, 1, 1])
+    for n_classes in (2, 5):
+        assert metrics(true, predicted, n_classes).macro_specificity == 0.5
+
+
 def test_a_small_case_by_hand() -> None:
     result = metrics(np.array([1, 1, 1, 2, 2, 3]), np.array([1, 1, 2, 2, 3, 3]), 3)
     assert result.confusion == ((2, 1, 0), (0, 1, 1), (0, 0, 1))

@@ -182,6 +182,7 @@ def test_a_forest_is_scikit_learn_s_and_skl2onnx_s(make_cubes, monkeypatch):
     monkeypatch.setattr(forest_module, "_LEAST_SHARE", 1e-9)
     source = PatchSource(make_cubes(3, noise=0.6), 1)
     model, _ = fitted("forest", source, PatchSource(make_cubes(1, noise=0.6, first=9), 1))
+    assert kept[0].n_jobs == TrainingConfig().threads
     spectra = Pixels.of(source).spectra
     expected = kept[0].predict_proba(spectra)
     factor = model.tensors()["factor"][0]

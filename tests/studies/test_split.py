@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from gliomap.captures import write_frame
 from gliomap.errors import LeakageError, StudyError, UsageError
+from gliomap.preprocessing import PreprocessingConfig
+from gliomap.sensors import MosaicSensor
 from gliomap.studies import (
     CaptureSettings,
     Crop,
@@ -18,10 +22,11 @@ from gliomap.studies import (
     make_holdout,
     open_study,
     write_cube,
+    write_frames,
     write_map,
     write_study_toml,
 )
-from studies.makers import StudyMaker, make_codes, make_cube
+from studies.makers import StudyMaker, make_codes, make_cube, make_frames
 
 SIX = tuple(f"ID000{patient}C0{capture}" for patient in range(1, 7) for capture in (1, 2))
 
@@ -193,6 +198,47 @@ def test_more_files_than_before_do_not_matter(prepared_study: StudyMaker) -> Non
     split = make_holdout(study, ["ID0002"])
     write_cube(study.root, "ID0008C01", make_cube())
     split.verify(open_study(study.root))
+
+
+def test_images_that_came_later_are_not_read(prepared_study: StudyMaker, small_sensor: MosaicSensor) -> None:
+    """A cube would be read instead of the frames that were hashed, a second dark beside the first."""
+    study, shape = prepared_study(), small_sensor.cube_shape
+    for seed, capture_id in enumerate(study.capture_ids):
+        study.files(capture_id).cube.unlink()
+        write_map(study.root, capture_id, make_codes(*shape, seed))
+        write_frames(study.root, capture_id, *make_frames(small_sensor, seed))
+    study = open_study(study.root)
+    split = make_holdout(study, ["ID0002"], sensor=small_sensor)
+    before = {capture_id: study.cube(capture_id, small_sensor).data for capture_id in study.capture_ids}
+    write_cube(study.root, "ID0001C01", make_cube(*shape, seed=9))
+    files = study.files("ID0002C01")
+    write_frame(files.white_dark, make_frames(small_sensor, 9)[2] + np.uint16(300))
+    again = open_study(study.root)
+    assert any((again.cube(one, small_sensor).data != data).any() for one, data in before.items())
+    kept = split.verify(again)
+    for capture_id, data in before.items():
+        np.testing.assert_array_equal(kept.cube(capture_id, small_sensor).data, data)
+    assert {path.name for path in kept.unread} == {files.white_dark.name, kept.files("ID0001C01").cube.name}
+
+
+def test_frames_that_came_later_are_not_read_where_the_cube_does_not_fit(
+    prepared_study: StudyMaker, small_sensor: MosaicSensor
+) -> None:
+    study = prepared_study()
+    split = make_holdout(study, ["ID0002"])
+    write_frames(study.root, "ID0001C01", *make_frames(small_sensor))
+    kept = split.verify(open_study(study.root))
+    with pytest.raises(StudyError, match="ID0001C01"):
+        kept.cube("ID0001C01", small_sensor, PreprocessingConfig(normalisation="snv"))
+
+
+def test_one_image_under_three_names_leaks_where_any_two_of_them_do(prepared_study: StudyMaker) -> None:
+    study = prepared_study(("ID0001C01", "ID0001C02", "ID0002C01", "ID0003C01"))
+    for capture_id in ("ID0001C01", "ID0001C02", "ID0002C01"):
+        write_cube(study.root, capture_id, make_cube(seed=5))
+    split = make_holdout(open_study(study.root), test_captures=["ID0001C01", "ID0002C01"], allow_same_patient=True)
+    assert "ID0001C02" in split.train
+    assert [one.captures for one in split.leaking_duplicates] == [("ID0001C02", "ID0002C01")]
 
 
 def edited(path: Path, **changes: object) -> None:

@@ -14,16 +14,18 @@ import pytest
 
 from gliomap.bundles import open_bundle
 from gliomap.errors import OutputExistsError, RunError, StudyError, UsageError
-from gliomap.evaluation import read_evaluation
+from gliomap.evaluation import metrics, read_evaluation
 from gliomap.learning import FourLayerNet, PatchSource
 from gliomap.phantom import make_phantom
 from gliomap.preprocessing import PreprocessingConfig
 from gliomap.sensors import get_sensor, resized
 from gliomap.studies import Folds, PixelParts, Split, open_study, write_cube, write_map, write_study_toml
+from gliomap.taxonomy import ClassSet, TissueClass
 from gliomap.tracking import write_record
 from gliomap.workflows import (
     FoldsPlan,
     TrainingPlan,
+    _sanity,
     evaluate,
     make_bundle,
     measure_sanity,
@@ -474,6 +476,18 @@ class TestSanity:
         run = train(study, model="lda", protocol="lopo", preset="thesis")
         (note,) = measure_sanity(run, "shuffle-labels").notes
         assert "balanced accuracy of 0.200" in note
+
+    def test_a_tumour_that_is_taken_for_another_one_is_found(self) -> None:
+        """As in a run's own figures, where all classes of tumour are one."""
+        kinds = [("healthy", 101), ("glioblastoma", 200), ("low grade", 220)]
+        classes = ClassSet(
+            "two tumours",
+            tuple(
+                TissueClass(index, name, (code,), (0, 0, 0), (0, 0, 0)) for index, (name, code) in enumerate(kinds, 1)
+            ),
+        )
+        found = metrics(np.array([1, 2, 2, 3, 3]), np.array([1, 3, 3, 2, 2]), 3)
+        assert _sanity._score(found, classes).tumour_sensitivity == 1
 
     def test_the_learning_curve_tells_that_some_calibrated(self, study: Path) -> None:
         run = train(study, model="svm-linear", protocol="lopo", final=False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +17,7 @@ from gliomap.errors import UsageError
 
 if TYPE_CHECKING:
     from gliomap.captures import Capture
-    from gliomap.preprocessing import HyperCube, PreprocessingConfig
+    from gliomap.preprocessing import HyperCube
     from gliomap.workflows import FrameFiles
 
 StudyFolder = Annotated[Path | None, typer.Argument(metavar="STUDY", help="Fill its preProcessedImages/.")]
@@ -61,43 +62,37 @@ def preprocess(
     (True = valid) and reasons (why not). A study gets its preProcessedImages/
     filled; cubes that are there already are kept.
     """
-    config = _config(normalisation, no_correction)
+    asked = _asked(normalisation, no_correction)
     named = [*frames.flags(), *([] if out is None else ["-o"])]
     if study is not None:
         if named:
             raise UsageError(f"preprocess {study}", f"{', '.join(named)} cannot stand beside a study folder", _TWO_WAYS)
-        _fill_study(ui, study, sensor, config, dry_run=dry_run)
+        _fill_study(ui, study, sensor, asked, dry_run=dry_run)
         return
     files = frames.files("preprocess", _TWO_WAYS)
     if sensor is None:
         raise UsageError("preprocess", "names no sensor", "Add --sensor NAME (`gliomap sensor list` shows the names).")
-    _make_cube(ui, files, sensor, out or Path("cube.npz"), config, dry_run=dry_run)
+    _make_cube(ui, files, sensor, out or Path("cube.npz"), asked, dry_run=dry_run)
 
 
-def _make_cube(
-    ui: Ui, files: FrameFiles, sensor: str, target: Path, config: PreprocessingConfig | None, *, dry_run: bool
-) -> None:
+def _make_cube(ui: Ui, files: FrameFiles, sensor: str, target: Path, asked: dict[str, Any], *, dry_run: bool) -> None:
     from gliomap._files import refuse_existing, require_suffix
-    from gliomap.preprocessing import preprocess_capture, save_npz
+    from gliomap.preprocessing import PreprocessingConfig, preprocess_capture, save_npz
     from gliomap.sensors import get_sensor
 
     require_suffix(target, "a cube", ".npz")
     refuse_existing(target, overwrite=ui.overwrite)
     capture = files.read(get_sensor(sensor))
-    cube = preprocess_capture(capture, config)
+    cube = preprocess_capture(capture, PreprocessingConfig(**asked))
     if not dry_run:
         save_npz(cube, target)
     _tell_cube(ui, capture, cube, target, dry_run=dry_run)
 
 
-def _config(normalisation: NormalisationName | None, no_correction: bool) -> PreprocessingConfig | None:
-    """What was asked for; None where nothing was."""
-    if normalisation is None and not no_correction:
-        return None
-    from gliomap.preprocessing import PreprocessingConfig
-
-    chosen = normalisation or "brightness"
-    return PreprocessingConfig(spectral_correction=not no_correction, normalisation=chosen)
+def _asked(normalisation: NormalisationName | None, no_correction: bool) -> dict[str, Any]:
+    """The settings that were named; all others stay as the study has them."""
+    asked: dict[str, Any] = {} if normalisation is None else {"normalisation": normalisation}
+    return asked | ({"spectral_correction": False} if no_correction else {})
 
 
 def _tell_cube(ui: Ui, capture: Capture, cube: HyperCube, target: Path, *, dry_run: bool) -> None:
@@ -127,10 +122,11 @@ def _listed(invalid: dict[str, int]) -> str:
     return "; invalid: " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in invalid.items()) + "."
 
 
-def _fill_study(ui: Ui, folder: Path, sensor: str | None, config: PreprocessingConfig | None, *, dry_run: bool) -> None:
+def _fill_study(ui: Ui, folder: Path, sensor: str | None, asked: dict[str, Any], *, dry_run: bool) -> None:
     from gliomap.studies import fill_preprocessed, open_study
 
     study = open_study(folder)
+    config = replace(study.preprocessing, **asked) if asked else None
     report = fill_preprocessed(study, sensor, config, overwrite=ui.overwrite, dry_run=dry_run, track=ui.track)
     written, kept, without = list(report.written), list(report.kept), list(report.without_frames)
     masked = report.masked

@@ -30,7 +30,7 @@ from gliomap.evaluation._sanity import (
     read_sanity,
 )
 from gliomap.evaluation._sheet import contact_sheet, picture_of
-from gliomap.evaluation._summary import EvaluationSummary, TumourFigures, summarise
+from gliomap.evaluation._summary import EvaluationSummary, TumourFigures, summarise, tumour_figures
 from gliomap.evaluation._tables import (
     NOT_DEFINED,
     Table,
@@ -93,5 +93,6 @@ __all__ = [
     "summarise",
     "summary_line",
     "tumour_curve",
+    "tumour_figures",
     "tumour_indices",
 ]

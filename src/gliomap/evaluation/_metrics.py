@@ -188,7 +188,8 @@ def metrics(
         not_classified=int(left_out.sum()),
         overall_accuracy=_ratio(int(np.trace(table)), int(table.sum())),
         balanced_accuracy=_mean(entry.sensitivity for entry in classes),
-        macro_specificity=_mean(entry.specificity for entry in classes),
+        # Who is neither labelled nor predicted is rejected everywhere, which says nothing.
+        macro_specificity=_mean(entry.specificity for entry in classes if entry.labelled or entry.predicted),
         macro_precision=_mean(entry.precision for entry in classes),
         macro_f1=_mean(entry.f1 for entry in classes),
         mcc=_mcc(true, predicted, table),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -64,7 +63,7 @@ class RandomForest(SpectralModel):
             class_weight="balanced_subsample" if config.class_weights == "balanced" else None,
             random_state=config.seed,
             # The same trees whatever the number of threads.
-            n_jobs=os.cpu_count(),
+            n_jobs=config.threads,
         ).fit(pixels.spectra, pixels.labels)
         present = np.asarray(forest.classes_, np.intp) - 1
         absent = np.full(self.n_classes, ABSENT_LOGIT, np.float32)

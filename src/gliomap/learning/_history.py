@@ -21,8 +21,9 @@ class EpochRecord:
     learning_rate
         At the end of the epoch.
     train_loss, train_accuracy
-        Weighted cross-entropy and share of pixels right, each pixel as it was met during the
-        epoch (so the first epochs look worse than the network that leaves them).
+        Cross-entropy, weighted as the training is, and share of pixels right, each pixel as it was met during the
+        epoch (so the first epochs look worse than the network that leaves them). Of a model that is fitted in one
+        step: of the fitted model, not weighted.
     validation_loss, validation_accuracy, validation_macro_recall
         The same on the validation patients after the epoch, and the mean recall over the classes
         they have; None without validation.

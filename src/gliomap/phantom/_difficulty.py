@@ -144,7 +144,7 @@ class CameraSpread:
     pedestal
         Share of a filter's area that is a flat pedestal.
     leak
-        Light of the short end that the longest band lets through, in shares of its own peak.
+        Light of the short end that the longest band lets through, in shares of its own area.
     unevenness
         Standard deviation of the logarithm of each filter's signal from the scene over that from
         the white reference. A filter's pass-band depends on the angle of the light, which a folded

@@ -184,15 +184,20 @@ class Folds:
             raise StudyError(path, "does not carry its own fingerprint: it was edited", "Make it again.")
         return folds
 
-    def verify(self, study: Study, track: Track = silent) -> None:
+    def verify(self, study: Study, track: Track = silent) -> Study:
         """Compare the study with what the folds were made on.
+
+        Returns
+        -------
+        Study
+            As of `Split.verify`.
 
         Raises
         ------
         StudyError
             Captures, patients or files that are not what they were, named.
         """
-        self.first.verify(study, track)
+        return self.first.verify(study, track)
 
 
 def _split_of(kept: _FoldsFile, fold: _Fold) -> Split:

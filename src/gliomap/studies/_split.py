@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -135,10 +136,15 @@ class Split:
     @property
     def leaking_duplicates(self) -> tuple[Duplicate, ...]:
         """Those of which one is tested while the other, said to be of another patient, trains or validates."""
+        alike: dict[str, list[str]] = {}
+        for one in self.duplicates:
+            alike.setdefault(one.captures[0], [one.captures[0]]).append(one.captures[1])
         tested, known = set(self.test), {*self.train, *self.validation}
+        pairs = dict.fromkeys(pair for group in alike.values() for pair in itertools.combinations(sorted(group), 2))
+        found = (Duplicate(pair, (self.patients[pair[0]], self.patients[pair[1]])) for pair in pairs)
         return tuple(
             one
-            for one in self.duplicates
+            for one in found
             if len(set(one.patients)) == 2 and tested & set(one.captures) and known & set(one.captures)
         )
 
@@ -176,8 +182,14 @@ class Split:
             raise StudyError(path, "does not carry its own fingerprint: it was edited", _AGAIN)
         return split
 
-    def verify(self, study: Study, track: Track = silent) -> None:
+    def verify(self, study: Study, track: Track = silent) -> Study:
         """Compare the study with what the split was made on.
+
+        Returns
+        -------
+        Study
+            The same, but that images of the split's captures are not read which came after it was made: a prepared cube
+            would be read instead of frames, and a second dark beside the first.
 
         Raises
         ------
@@ -201,6 +213,13 @@ class Split:
             raise self._differs(
                 study, f"of {counted(len(self.files), 'file')} {len(changed)} changed: {listed(changed)}"
             )
+        return replace(study, unread=study.unread | self._added(study))
+
+    def _added(self, study: Study) -> frozenset[Path]:
+        """Images of the split's captures that it does not know."""
+        files = [study.files(capture) for capture in self.patients]
+        images = [path for one in files for path in (one.cube, one.raw, one.white, one.dark, one.white_dark)]
+        return frozenset(path for path in images if path.exists() and _name_of(study, path) not in self.files)
 
     def _differs(self, study: Study, fault: str) -> StudyError:
         return StudyError(
@@ -230,9 +249,13 @@ def hash_sources(study: Study, captures: Iterable[str], sensor: SensorLike | Non
     hashes: dict[str, str] = {}
     for capture_id in track(sorted(captures), "Hashing files"):
         for path in study.sources(capture_id, sensor):
-            hashes[written_name(path.relative_to(study.root)).as_posix()] = sha256_of(path)
+            hashes[_name_of(study, path)] = sha256_of(path)
         hashes |= _settings_of(study, capture_id)
     return hashes
+
+
+def _name_of(study: Study, path: Path) -> str:
+    return written_name(path.relative_to(study.root)).as_posix()
 
 
 _SETTING = re.compile(r"study\.toml \w+ of (ID\w+)")

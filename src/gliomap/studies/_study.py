@@ -49,12 +49,15 @@ class Study:
         Every capture that any file names, sorted.
     endings
         Frames that end in .TIF, .tiff or the like: path as we write it → path.
+    unread
+        Frames and prepared cubes that are there and not read, see `Split.verify`.
     """
 
     root: Path
     settings: StudySettings
     capture_ids: tuple[str, ...]
     endings: Mapping[Path, Path] = field(default_factory=dict)
+    unread: frozenset[Path] = frozenset()
 
     @property
     def name(self) -> str:
@@ -94,14 +97,17 @@ class Study:
         """Where a file of the layout lies that we would write at `path`."""
         return self.endings.get(path, path)
 
+    def _reads(self, path: Path) -> bool:
+        return path.exists() and path not in self.unread
+
     def has_raw(self, capture_id: str) -> bool:
         """Whether raw, white and dark frames are all there."""
         files = self.files(capture_id)
-        return files.raw.exists() and files.white.exists() and files.dark.exists()
+        return all(self._reads(path) for path in (files.raw, files.white, files.dark))
 
     def has_cube(self, capture_id: str) -> bool:
         """Whether a pre-processed cube is there."""
-        return self.files(capture_id).cube.exists()
+        return self._reads(self.files(capture_id).cube)
 
     def has_map(self, capture_id: str) -> bool:
         """Whether a ground-truth map is there."""
@@ -171,7 +177,7 @@ class Study:
             A frame that cannot be used.
         """
         files = self.files(capture_id)
-        missing = [path.name for path in (files.raw, files.white, files.dark) if not path.exists()]
+        missing = [path.name for path in (files.raw, files.white, files.dark) if not self._reads(path)]
         if missing:
             raise StudyError(
                 f"capture {capture_id}",
@@ -183,7 +189,7 @@ class Study:
             files.white,
             files.dark,
             self.sensor(sensor),
-            white_dark=files.white_dark if files.white_dark.exists() else None,
+            white_dark=files.white_dark if self._reads(files.white_dark) else None,
             exposures=self.exposures(capture_id),
             msb_aligned=self.settings.msb_aligned,
             strict=strict,
@@ -278,7 +284,7 @@ class Study:
         files = self.files(capture_id)
         prepared = self.is_prepared(capture_id, sensor)
         images = (files.cube,) if prepared else (files.raw, files.white, files.dark, files.white_dark)
-        return tuple(path for path in (*images, files.map) if path.exists())
+        return tuple(path for path in (*images, files.map) if self._reads(path))
 
     def codes(self, capture_id: str) -> npt.NDArray[np.uint16]:
         """Tissue codes of a capture, (H, W) uint16, aligned with `cube`.

@@ -100,8 +100,7 @@ def evaluate(
     folds = run.folds()
     if not folds.first.test:
         raise RunError(run.path, "holds no capture out", "Train with --test-patient or --test-capture.")
-    where = run.study(study)
-    folds.verify(where, track)
+    where = folds.verify(run.study(study), track)
     tests = _Tests(run, folds, where, sensor, threads, track)
     with mirrored(whole_run(run.path), store) as mirror:
         with atomic_folder(folder, overwrite=overwrite) as fresh:

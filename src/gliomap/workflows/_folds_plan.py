@@ -174,7 +174,7 @@ def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
             raise UsageError(
                 f"protocol {protocol}", f"is not that of {given}, {loaded.protocol}", "Leave out one of the two."
             )
-        loaded.verify(ground.study, track)
+        ground = replace(ground, study=loaded.verify(ground.study, track))
         folds = Folds(loaded.protocol, {name: _completed(ground, split) for name, split in loaded.splits.items()})
     if len(folds.splits) == 1 and folds.first.pixels is None:
         plan = ground.plan(folds.first)

@@ -24,10 +24,11 @@ from gliomap.evaluation import (
     SanityScore,
     interval_over_patients,
     metrics,
-    tumour_indices,
+    tumour_figures,
 )
 from gliomap.learning import LabelledCube, PatchSource, TissueModel, predict
 from gliomap.studies import Folds, PixelParts, SensorLike, Split
+from gliomap.taxonomy import ClassSet
 from gliomap.tracking import Run, open_run
 from gliomap.workflows._fit import fit_plan
 from gliomap.workflows._fold_test import trained_sensor
@@ -151,8 +152,7 @@ def _bench(run: Run, study: str | Path | None, sensor: SensorLike | None, track:
     folds = run.folds()
     if not folds.first.test:
         raise RunError(run.path, "holds no capture out", "Train with --test-patient or --test-capture.")
-    where = run.study(study)
-    folds.verify(where, track)
+    where = folds.verify(run.study(study), track)
     record = run.record
     camera = trained_sensor(run, where, sensor)
     ground = lay_ground(
@@ -296,7 +296,7 @@ def _point(found: Mapping[str, list[_Tested]], trained: int | None, bench: _Benc
         probabilities = np.concatenate([one.probabilities for one in parts])
         true = np.concatenate([one.true for one in parts])
         predicted = (probabilities.argmax(axis=1) + 1).astype(np.uint8)
-        scores[patient] = _score(metrics(true, predicted, len(classes), probabilities), tumour_indices(classes))
+        scores[patient] = _score(metrics(true, predicted, len(classes), probabilities), classes)
     return SanityPoint(
         training_patients=trained,
         patients=scores,
@@ -306,13 +306,11 @@ def _point(found: Mapping[str, list[_Tested]], trained: int | None, bench: _Benc
     )
 
 
-def _score(found: Metrics, tumour: tuple[int, ...]) -> SanityScore:
-    sensitivities = [found.classes[index - 1].sensitivity for index in tumour]
-    known = [value for value in sensitivities if value is not None]
+def _score(found: Metrics, classes: ClassSet) -> SanityScore:
     return SanityScore(
         overall_accuracy=found.overall_accuracy,
         balanced_accuracy=found.balanced_accuracy,
-        tumour_sensitivity=float(np.mean(known)) if known else None,
+        tumour_sensitivity=tumour_figures(found, classes).sensitivity,
     )
 
 
