@@ -10,7 +10,7 @@ from pydantic import Field
 from gliomap._fields import Fields
 from gliomap._files import write_json
 from gliomap.evaluation._distance import DistanceBin
-from gliomap.evaluation._intervals import Interval
+from gliomap.evaluation._intervals import LEAST_INTERVAL, Interval
 from gliomap.evaluation._judge import FalseTumour
 from gliomap.evaluation._metrics import Metrics
 from gliomap.evaluation._reading import read_record
@@ -144,7 +144,9 @@ def record_tables(record: EvaluationRecord) -> tuple[Table, ...]:
     tables = [overall_table(groups, classes), class_table(record.pooled, classes)]
     if len(record.patients) > 1:
         rows = tuple((name, interval_text(found)) for name, found in record.intervals.items())
-        tables.append(Table("Mean over patients, 95 % interval", ("metric", "value"), rows, "  "))
+        few = all(found is None or found.low is None for found in record.intervals.values())
+        what = f"each one's value (an interval needs {LEAST_INTERVAL} patients)" if few else "95 % interval"
+        tables.append(Table(f"Mean over patients, {what}", ("metric", "value"), rows, "  "))
     tables.append(confusion_table(record.pooled, classes))
     marked = _false_tumour_table(record)
     return (*tables, marked) if marked.rows and tumour_indices(classes) else tuple(tables)

@@ -53,14 +53,15 @@ def decimal(value: float | None, places: int = 3) -> str:
 
 
 def interval_text(interval: Interval | None) -> str:
-    """'0.712 (0.640–0.790, 9 patients, t)'; below six patients the values themselves instead of an interval."""
+    """'0.712 (0.640–0.790, 9 patients, Student's t)'; below six patients the values themselves instead of an interval."""
     if interval is None:
         return NOT_DEFINED
     mean, people = decimal(interval.mean), counted(interval.patients, "patient")
     if interval.low is None or interval.high is None:
         values = ", ".join(decimal(value) for value in interval.values)
         return f"{mean} ({people}: {values})" if interval.patients > 1 else f"{mean} ({people})"
-    return f"{mean} ({decimal(interval.low)}–{decimal(interval.high)}, {people}, {interval.method})"
+    method = "Student's t" if interval.method == "t" else interval.method
+    return f"{mean} ({decimal(interval.low)}–{decimal(interval.high)}, {people}, {method})"
 
 
 def tumour_indices(classes: ClassSet) -> tuple[int, ...]:

@@ -160,9 +160,11 @@ def _test_all(tests: _Tests, folder: Path, palette: str) -> EvaluationRecord:
     findings: dict[str, CaptureFinding] = {}
     records: list[FoldRecord] = []
     curves: list[str] = []
-    for fold in tests:
+    count = len(run.tested())
+    for fold in tests.track(tests, "Testing folds", count) if count > 1 else tests:
         mine: list[Judged] = []
-        for capture in tests.track(fold.split.test, f"Testing {fold.name or 'captures'}", len(fold.split.test)):
+        within = fold.split.test if count > 1 else tests.track(fold.split.test, "Testing captures")
+        for capture in within:
             tested = fold.test(capture)
             mine.append(tested.judged)
             findings[capture] = findings.get(capture, CaptureFinding()).with_test(tested)
