@@ -22,6 +22,7 @@ from gliomap.captures import (
     check_raw,
     check_references,
     inspect_capture,
+    inspect_raw,
     read_capture,
     reference_age,
     shadow_floor,
@@ -240,6 +241,47 @@ class TestRaw:
         alike = replace(capture, exposures=None)
         assert {one.severity for one in inspect_capture(alike)} == {"warning", "error"}
 
+    def test_a_frame_of_the_white_s_exposure_is_held_against_the_second_dark(self, frames: Frames) -> None:
+        """Which is what the chain subtracts: the other is of a longer exposure, and brighter than a dark scene."""
+        times = Exposures(raw_ms=12, white_ms=12, dark_ms=40, white_dark_ms=12)
+        own, longer = frames["dark"], frames["dark"] + np.uint16(50)
+        raw = (own + (frames["white"] - own) * 0.04).astype(np.uint16)
+        capture = Capture(raw, frames["white"], longer, SENSOR, white_dark=own, exposures=times)
+        assert inspect_capture(capture) == ()
+        assert check_raw(raw, frames["white"], longer, SENSOR, times, white_dark=own) == ()
+        floor = shadow_floor(frames["white"], longer, SENSOR, times, white_dark=own)
+        assert np.array_equal(floor, shadow_floor(frames["white"], own, SENSOR))
+        # Against a dark that does not belong to it, it would be refused.
+        with pytest.raises(CaptureError, match="darker than the dark reference"):
+            check_raw(raw, frames["white"], longer, SENSOR)
+
+    @pytest.mark.parametrize("unbiased", [False, True])
+    def test_the_floor_of_shadows_is_a_share_of_the_light_above_the_white_s_own_dark(
+        self, frames: Frames, unbiased: bool
+    ) -> None:
+        sensor = replace(SENSOR, has_bias_offset=not unbiased)
+        longer = frames["dark"] + np.uint16(400)
+        times = Exposures(raw_ms=40, white_ms=20, dark_ms=40, white_dark_ms=20)
+        floor = shadow_floor(frames["white"], longer, sensor, times, white_dark=frames["dark"])
+        light = (frames["white"] - frames["dark"]) * 2.0
+        assert np.abs(floor - longer - 0.02 * light).max() <= 1
+
+    def test_the_floor_of_shadows_stays_within_sixteen_bits(self) -> None:
+        deep = replace(SENSOR, bit_depth=16, saturation=65_535)
+        bright, black = np.full(SHAPE, 65_000, np.uint16), np.full(SHAPE, 1_000, np.uint16)
+        times = Exposures(raw_ms=LONGEST_MS, white_ms=1, dark_ms=LONGEST_MS, white_dark_ms=1)
+        assert (shadow_floor(bright, black * np.uint16(2), deep, times, white_dark=black) == 65_535).all()
+
+    def test_a_dark_that_does_not_fit_is_told_of_once(self, frames: Frames) -> None:
+        """Of the frame, whose own dark is there, nothing is said because of the white, whose dark is not."""
+        times = Exposures(raw_ms=5, white_ms=10, dark_ms=20, white_dark_ms=5)
+        longer = frames["dark"] + np.uint16(50)
+        raw = (frames["dark"] + (frames["white"] - frames["dark"]) * 0.04).astype(np.uint16)
+        assert inspect_raw(raw, frames["white"], longer, SENSOR, times, white_dark=frames["dark"]) == ()
+        # Where no dark is the frame's, it is held against the one that was recorded.
+        alone = inspect_raw(raw, frames["white"], longer, SENSOR, times)
+        assert any("darker than the dark reference" in one.message for one in alone)
+
     def test_a_longer_exposure_may_exceed_the_white(self, frames: Frames) -> None:
         raw = np.minimum(frames["raw"].astype(int) * 3, 1022).astype(np.uint16)
         frames["white"] = (frames["white"] // 2).astype(np.uint16)
@@ -253,6 +295,10 @@ class TestRaw:
         paths = stored(tmp_path, frames) | {"raw": tmp_path / "white.tif"}
         with pytest.raises(CaptureError, match="same picture as a reference"):
             read_capture(**paths, sensor=SENSOR)
+        second = {"white_dark": frames["dark"].copy()}
+        second["white_dark"][::2] += 1
+        with pytest.raises(CaptureError, match="same picture as a reference"):
+            check_raw(second["white_dark"], frames["white"], frames["dark"], SENSOR, **second)
 
 
 def test_without_strictness_errors_are_findings(tmp_path: Path, frames: Frames) -> None:

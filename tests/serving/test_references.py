@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-from gliomap.captures import tiff_bytes
+from gliomap.captures import Exposures, tiff_bytes
 from gliomap.engine import Engine
 from gliomap.serving import Service, ServiceSettings
 from gliomap.serving._bodies import FrameBytes, frames_of
@@ -20,11 +20,18 @@ from serving.servers import Scene
 EARLIER, LATER = datetime(2026, 11, 23, 9, 0), datetime(2026, 11, 23, 9, 5)
 
 
-def pair(bundle: Path, scene: Scene, taken: dict[str, datetime], **more: np.ndarray) -> tuple[Engine, ReferencePair]:
+def pair(
+    bundle: Path,
+    scene: Scene,
+    taken: dict[str, datetime],
+    *,
+    exposures: Exposures | None = None,
+    **more: np.ndarray,
+) -> tuple[Engine, ReferencePair]:
     engine = Engine.open(bundle)
-    sent = {"white": scene.white, "dark": scene.dark, **more}
+    sent = {"white": scene.white, "dark": scene.dark} | more
     files = {role: FrameBytes.guessed(tiff_bytes(data, taken.get(role))) for role, data in sent.items()}
-    return engine, pair_of_frames("or-1", frames_of(files, engine.sensor), {}, engine, None)
+    return engine, pair_of_frames("or-1", frames_of(files, engine.sensor), {}, engine, exposures)
 
 
 def test_the_white_s_own_dark_is_subtracted_from_it(bundle: Path, scene: Scene) -> None:
@@ -36,6 +43,19 @@ def test_the_white_s_own_dark_is_subtracted_from_it(bundle: Path, scene: Scene) 
         ready = kept.prepared(engine, camera_clock=camera_clock)
         assert np.array_equal(ready.gain, expected.gain)
         assert not np.array_equal(ready.gain, other.gain)
+
+
+def test_a_frame_is_held_against_the_dark_that_is_subtracted_from_it(bundle: Path, scene: Scene) -> None:
+    """Of its own exposure, which is the white's; the longer one is brighter than all of it and belongs to none."""
+    raw = (scene.dark + (scene.white - scene.dark) * 0.05).astype(np.uint16)
+    times = Exposures(raw_ms=12, white_ms=12, dark_ms=40, white_dark_ms=12)
+    _, kept = pair(bundle, scene, {}, exposures=times, dark=scene.dark + np.uint16(50), white_dark=scene.dark)
+    service = Service(ServiceSettings(bundle))
+    service.references.put(kept)
+    for kind in ("classify", "stream"):
+        answer = service.classify(Ask(kind, "camera", "id", {"raw": raw}, "or-1"))
+        assert not [one for one in answer.warnings if "pixels" in one]
+    service.close()
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,21 @@ def test_a_white_of_another_exposure_brings_a_dark_of_its_own(raw_study: Study) 
     assert not [finding for finding in check_study(study).findings if "are not named" in finding.message]
 
 
+def test_a_frame_may_have_the_exposure_of_the_white_and_its_dark(raw_study: Study) -> None:
+    times = {"raw_ms": 12, "white_ms": 12, "dark_ms": 40, "white_dark_ms": 12}
+    study = with_settings(raw_study, captures={"ID0001C01": {"exposures": times}})
+    files = study.files("ID0001C01")
+    right, (raw, white, own) = study.root / "right", (read_frame(p).data for p in (files.raw, files.white, files.dark))
+    write_capture_files(right, "ID0001C01", frames=(raw, white, own))
+    # A longer one is brighter than the whole frame, and is subtracted from nothing.
+    for path, frame in ((files.white_dark, own), (files.dark, raw + np.uint16(9))):
+        write_frame(path, frame)
+    study = open_study(study.root)
+    assert study.capture("ID0001C01").findings == ()
+    expected = open_study(right).cube("ID0001C01", study.sensor())
+    np.testing.assert_array_equal(study.cube("ID0001C01").data, expected.data)
+
+
 def test_filling_goes_on_where_it_was_stopped(raw_study: Study) -> None:
     study = with_settings(raw_study)
     fill_preprocessed(study)

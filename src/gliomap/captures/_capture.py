@@ -141,7 +141,14 @@ def inspect_capture(capture: Capture) -> tuple[Finding, ...]:
         white_dark=capture.white_dark,
         exposures=capture.exposures,
     )
-    raw = inspect_raw(capture.raw, capture.white, capture.dark, capture.sensor, capture.exposures)
+    raw = inspect_raw(
+        capture.raw,
+        capture.white,
+        capture.dark,
+        capture.sensor,
+        capture.exposures,
+        white_dark=capture.white_dark,
+    )
     return (*references, *raw)
 
 

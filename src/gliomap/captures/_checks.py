@@ -90,7 +90,13 @@ def check_references(
 
 
 def check_raw(
-    raw: _UInt16, white: _UInt16, dark: _UInt16, sensor: MosaicSensor, exposures: Exposures | None = None
+    raw: _UInt16,
+    white: _UInt16,
+    dark: _UInt16,
+    sensor: MosaicSensor,
+    exposures: Exposures | None = None,
+    *,
+    white_dark: _UInt16 | None = None,
 ) -> tuple[Finding, ...]:
     """Like `inspect_raw`, and a frame that cannot belong to its references is refused.
 
@@ -102,6 +108,8 @@ def check_raw(
         Whose frames they are.
     exposures
         Exposure times in ms, where they differ.
+    white_dark
+        A second dark of the white's exposure; the raw frame is held against the dark that `plan_darks` gives it.
 
     Raises
     ------
@@ -109,7 +117,7 @@ def check_raw(
         A frame of another shape or type; half of it saturated, darker than the dark or brighter than the white; the
         same picture as one of them.
     """
-    return _refused(inspect_raw(raw, white, dark, sensor, exposures), CaptureError)
+    return _refused(inspect_raw(raw, white, dark, sensor, exposures, white_dark=white_dark), CaptureError)
 
 
 def inspect_references(
@@ -154,7 +162,13 @@ def inspect_references(
 
 
 def inspect_raw(
-    raw: _UInt16, white: _UInt16, dark: _UInt16, sensor: MosaicSensor, exposures: Exposures | None = None
+    raw: _UInt16,
+    white: _UInt16,
+    dark: _UInt16,
+    sensor: MosaicSensor,
+    exposures: Exposures | None = None,
+    *,
+    white_dark: _UInt16 | None = None,
 ) -> tuple[Finding, ...]:
     """What is conspicuous in a raw frame next to its references.
 
@@ -166,6 +180,8 @@ def inspect_raw(
         Whose frames they are.
     exposures
         Exposure times in ms, where they differ.
+    white_dark
+        A second dark of the white's exposure; the raw frame is held against the dark that `plan_darks` gives it.
 
     Raises
     ------
@@ -173,7 +189,7 @@ def inspect_raw(
         A frame of another shape or type.
     """
     require_frame(raw, sensor, "raw frame")
-    image, bright, black = (sensor.active(frame) for frame in (raw, white, dark))
+    image, bright = sensor.active(raw), sensor.active(white)
     findings = []
     saturated = _share(image >= sensor.saturation)
     if saturated > RAW_SATURATED_WARN:
@@ -188,7 +204,7 @@ def inspect_raw(
     ratio = 1.0 if exposures is None else exposures.raw_ms / exposures.white_ms
     # As whole numbers where nothing is scaled: a service does this for each frame.
     limit = bright if ratio <= 1 else bright.astype(np.float32) * np.float32(ratio)
-    below = _share(image < sensor.active(dark_of_raw(dark, sensor, exposures)))
+    below = _share(image < sensor.active(dark_of_raw(dark, white_dark, sensor, exposures)))
     above = _share(image > limit)
     if below + above > OUTSIDE_WARN:
         findings.append(
@@ -199,9 +215,10 @@ def inspect_raw(
                 "Check that raw, white and dark belong together and are not swapped.",
             )
         )
-    findings += inspect_shadows(raw, shadow_floor(white, dark, sensor, exposures), sensor)
+    findings += inspect_shadows(raw, shadow_floor(white, dark, sensor, exposures, white_dark=white_dark), sensor)
+    others = [sensor.active(frame) for frame in (white, dark, white_dark) if frame is not None]
     # The first row tells nearly always.
-    if any(np.array_equal(image[0], other[0]) and np.array_equal(image, other) for other in (bright, black)):
+    if any(np.array_equal(image[0], other[0]) and np.array_equal(image, other) for other in others):
         findings.append(
             Finding("error", "raw frame", "is the same picture as a reference", "Give the raw frame of the scene.")
         )

@@ -11,7 +11,9 @@ import numpy.typing as npt
 from gliomap.errors import CaptureError, ReferenceFrameError
 from gliomap.sensors import MosaicSensor
 
-__all__ = ["LONGEST_MS", "SHORTEST_MS", "DarkPlan", "Exposures", "dark_of_raw", "plan_darks"]
+__all__ = ["LONGEST_MS", "SHORTEST_MS", "DarkPlan", "Exposures", "dark_of_raw", "dark_of_white", "plan_darks"]
+
+_UInt16 = npt.NDArray[np.uint16]
 
 _SAME = 1e-3
 """Exposures that differ by less than this share are one: cameras round to their line time."""
@@ -56,10 +58,13 @@ class DarkPlan:
     white_dark: bool
     factor: float
 
-    def of(self, dark: npt.NDArray[np.uint16], white_dark: npt.NDArray[np.uint16] | None) -> npt.NDArray[np.float32]:
+    def frame(self, dark: _UInt16, white_dark: _UInt16 | None) -> _UInt16:
+        """Which of the two it is, as it was recorded."""
+        return white_dark if self.white_dark and white_dark is not None else dark
+
+    def of(self, dark: _UInt16, white_dark: _UInt16 | None) -> npt.NDArray[np.float32]:
         """What is subtracted, digital numbers."""
-        frame = white_dark if self.white_dark and white_dark is not None else dark
-        return frame.astype(np.float32) * np.float32(self.factor)
+        return self.frame(dark, white_dark).astype(np.float32) * np.float32(self.factor)
 
 
 def plan_darks(exposures: Exposures | None, sensor: MosaicSensor, *, has_white_dark: bool) -> tuple[DarkPlan, DarkPlan]:
@@ -87,23 +92,66 @@ def plan_darks(exposures: Exposures | None, sensor: MosaicSensor, *, has_white_d
     ReferenceFrameError
         No dark of the needed exposure, and the camera has a bias offset.
     """
-    if exposures is None:
-        return DarkPlan(False, 1.0), DarkPlan(has_white_dark, 1.0)
-    white_dark_ms = (exposures.white_dark_ms or exposures.white_ms) if has_white_dark else None
-    raw = _plan("raw frame", exposures.raw_ms, (exposures.dark_ms, white_dark_ms), sensor)
-    # For the white its own dark comes first.
-    white = _plan("white", exposures.white_ms, (exposures.dark_ms, white_dark_ms), sensor, own_first=True)
-    return raw, white
+    return _plan_raw(exposures, sensor, has_white_dark), _plan_white(exposures, sensor, has_white_dark)
 
 
 def dark_of_raw(
-    dark: npt.NDArray[np.uint16], sensor: MosaicSensor, exposures: Exposures | None
-) -> npt.NDArray[np.uint16]:
-    """The dark in whole numbers as a raw frame has it: scaled by time where that is right, else as it was recorded."""
-    if exposures is None or sensor.has_bias_offset:
-        return dark
-    plan, _ = plan_darks(exposures, sensor, has_white_dark=False)
-    return np.rint(plan.of(dark, None)).clip(max=np.iinfo(np.uint16).max).astype(np.uint16)
+    dark: _UInt16, white_dark: _UInt16 | None, sensor: MosaicSensor, exposures: Exposures | None
+) -> _UInt16:
+    """The dark that belongs to a raw frame, in whole numbers; the first one as it was recorded where none fits.
+
+    Parameters
+    ----------
+    dark, white_dark, sensor, exposures
+        As of `plan_darks`, which chooses between the frames.
+    """
+    try:
+        plan = _plan_raw(exposures, sensor, white_dark is not None)
+    except ReferenceFrameError:
+        plan = DarkPlan(white_dark=False, factor=1.0)
+    return _whole(plan, dark, white_dark)
+
+
+def dark_of_white(
+    dark: _UInt16, white_dark: _UInt16 | None, sensor: MosaicSensor, exposures: Exposures | None
+) -> _UInt16:
+    """The dark that belongs to a white, in whole numbers; where none fits, the second one as it was recorded, if any.
+
+    Parameters
+    ----------
+    dark, white_dark, sensor, exposures
+        As of `plan_darks`, which chooses between the frames.
+    """
+    try:
+        plan = _plan_white(exposures, sensor, white_dark is not None)
+    except ReferenceFrameError:
+        plan = DarkPlan(white_dark=white_dark is not None, factor=1.0)
+    return _whole(plan, dark, white_dark)
+
+
+def _whole(plan: DarkPlan, dark: _UInt16, white_dark: _UInt16 | None) -> _UInt16:
+    # As it is where nothing is scaled: a service does this for each frame.
+    if plan.factor == 1.0:
+        return plan.frame(dark, white_dark)
+    return np.rint(plan.of(dark, white_dark)).clip(max=np.iinfo(np.uint16).max).astype(np.uint16)
+
+
+def _plan_raw(exposures: Exposures | None, sensor: MosaicSensor, has_white_dark: bool) -> DarkPlan:
+    if exposures is None:
+        return DarkPlan(white_dark=False, factor=1.0)
+    return _plan("raw frame", exposures.raw_ms, _times(exposures, has_white_dark), sensor)
+
+
+def _plan_white(exposures: Exposures | None, sensor: MosaicSensor, has_white_dark: bool) -> DarkPlan:
+    if exposures is None:
+        return DarkPlan(white_dark=has_white_dark, factor=1.0)
+    # Its own dark comes first.
+    return _plan("white", exposures.white_ms, _times(exposures, has_white_dark), sensor, own_first=True)
+
+
+def _times(exposures: Exposures, has_white_dark: bool) -> tuple[float, float | None]:
+    """Exposures of the two darks; None where there is no second."""
+    return exposures.dark_ms, (exposures.white_dark_ms or exposures.white_ms) if has_white_dark else None
 
 
 def _plan(

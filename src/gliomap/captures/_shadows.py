@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gliomap.captures._exposures import Exposures, dark_of_raw
+from gliomap.captures._exposures import Exposures, dark_of_raw, dark_of_white
 from gliomap.captures._finding import Finding
 from gliomap.sensors import MosaicSensor
 
@@ -17,7 +17,14 @@ SHADOW, SHADOW_WARN = 0.02, 0.01
 """Under this share of the white's light a spectrum is mostly noise (docs/explanation/preprocessing.md, 'Shadows')."""
 
 
-def shadow_floor(white: _UInt16, dark: _UInt16, sensor: MosaicSensor, exposures: Exposures | None = None) -> _UInt16:
+def shadow_floor(
+    white: _UInt16,
+    dark: _UInt16,
+    sensor: MosaicSensor,
+    exposures: Exposures | None = None,
+    *,
+    white_dark: _UInt16 | None = None,
+) -> _UInt16:
     """What each pixel of a raw frame reaches where it is not in shadow; made once per pair of references.
 
     Parameters
@@ -28,6 +35,8 @@ def shadow_floor(white: _UInt16, dark: _UInt16, sensor: MosaicSensor, exposures:
         Whose frames they are.
     exposures
         Exposure times, if they differ.
+    white_dark
+        A second dark of the white's exposure; each frame is held against the dark that `plan_darks` gives it.
 
     Returns
     -------
@@ -37,8 +46,11 @@ def shadow_floor(white: _UInt16, dark: _UInt16, sensor: MosaicSensor, exposures:
     ratio = 1.0 if exposures is None else exposures.raw_ms / exposures.white_ms
     # In whole numbers, so the share is rounded to one part of so many; of a smaller part nothing would be left.
     parts = np.uint16(min(max(1, round(1 / (SHADOW * ratio))), np.iinfo(np.uint16).max))
-    black = dark_of_raw(dark, sensor, exposures)
-    floor: _UInt16 = black + (np.maximum(white, black) - black) // parts
+    black = dark_of_raw(dark, white_dark, sensor, exposures)
+    own = dark_of_white(dark, white_dark, sensor, exposures)
+    light = np.maximum(white, own) - own
+    # Of a sum beyond 16 bits only the low ones would be left.
+    floor: _UInt16 = black + np.minimum(light // parts, np.iinfo(np.uint16).max - black)
     return floor
 
 

@@ -82,10 +82,15 @@ class ReferencePair:
         """
         return max(told, self.received_at + timedelta(seconds=steady - self._begun))
 
+    @property
+    def second_dark(self) -> npt.NDArray[np.uint16] | None:
+        """Numbers of `white_dark`, where there is one."""
+        return None if self.white_dark is None else self.white_dark.data
+
     @cached_property
     def shadow_floor(self) -> npt.NDArray[np.uint16]:
         """What a pixel of a frame reaches where it is not in shadow."""
-        return shadow_floor(self.white.data, self.dark.data, self.sensor, self.exposures)
+        return shadow_floor(self.white.data, self.dark.data, self.sensor, self.exposures, white_dark=self.second_dark)
 
     def prepared(self, engine: Engine, *, camera_clock: bool) -> DatedReferences:
         """The references as this engine takes them, dated by the camera's clock or by when they arrived."""
@@ -96,7 +101,7 @@ class ReferencePair:
                     self.white.data,
                     self.dark.data,
                     exposures=self.exposures,
-                    white_dark=None if self.white_dark is None else self.white_dark.data,
+                    white_dark=self.second_dark,
                     taken_at=self.received_at,
                 )
                 ready = {False: by_arrival, True: replace(by_arrival, taken_at=self.camera_time)}

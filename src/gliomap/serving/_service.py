@@ -372,7 +372,8 @@ def _findings(ask: Ask, raw: Frame, pair: ReferencePair, sensor: MosaicSensor) -
     """What is conspicuous in a frame; a stream has time for its shadows only, which come and go while it runs."""
     if ask.kind == "stream":
         return inspect_shadows(raw.data, pair.shadow_floor, sensor)
-    return check_raw(raw.data, pair.white.data, pair.dark.data, sensor, pair.exposures)
+    white, dark = pair.white.data, pair.dark.data
+    return check_raw(raw.data, white, dark, sensor, pair.exposures, white_dark=pair.second_dark)
 
 
 def _header(text: str) -> str:
