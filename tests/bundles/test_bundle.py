@@ -10,14 +10,16 @@ import stat
 import subprocess
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
 from bundles.makers import linear_network, small_bundle, small_manifest, small_sensor
-from gliomap.bundles import Bundle, Training, copy_bundle, open_bundle, write_bundle
+from gliomap.bundles import Bundle, SensorInfo, Training, copy_bundle, open_bundle, write_bundle
 from gliomap.errors import BundleError, OutputExistsError
 from gliomap.sensors import MosaicSensor
 
@@ -267,6 +269,17 @@ def test_another_number_of_bands_than_the_sensor_gives_is_refused(bundle: Bundle
 def test_another_calibration_of_the_sensor_is_refused(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="calibration"):
         open_bundle(bundle.path, small_sensor(offset=(0, 0)))
+
+
+def test_a_bundle_has_the_channels_that_were_trained_whatever_it_carries_of_their_filters() -> None:
+    """Neither their peaks nor their responses, so its own wavelengths are nominal; the manifest has the trained ones."""
+    trained = replace(small_sensor(), band_of_position=(2, 0, 3, 1), peaks_nm=np.array([852.0, 661.0, 949.0, 748.0]))
+    carried = SensorInfo.of(trained).build()
+    assert carried.fingerprint() == trained.fingerprint() == replace(trained, peaks_nm=None).fingerprint()
+    plain, own = trained.uncorrected(), carried.uncorrected()
+    assert np.array_equal(own.band_matrix(), plain.band_matrix())
+    assert plain.wavelengths_nm.tolist() == [661, 748, 852, 949]
+    assert (plain.wavelengths_nominal, own.wavelengths_nominal) == (False, True)
 
 
 def test_nothing_is_replaced_unless_asked(bundle: Bundle, sensor: MosaicSensor) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 __all__ = ["MATRICES", "PEAKS", "first_shape", "numbers", "second_shape"]
@@ -17,14 +19,25 @@ def numbers(values: object, separator: str = ", ") -> str:
     return separator.join(f"{value:.7e}" for value in np.ravel(np.asarray(values, float)))
 
 
-def second_shape(*, attribute: bool = False, points: bool = True, **matrices: list[list[float]]) -> str:
-    """A calibration file of the second shape, of a 2×2 mosaic."""
+def second_shape(
+    *,
+    attribute: bool = False,
+    points: bool = True,
+    peaks: bool = True,
+    lobes: Mapping[int, float] | None = None,
+    **matrices: list[list[float]],
+) -> str:
+    """A calibration file of the second shape, of a 2×2 mosaic; `lobes`: position → where its higher second lobe is."""
     grid = np.arange(450.0, 851.0, 10.0)
-    bands = "".join(
-        f'<band index="{i}" selected="true"><peaks><peak order="1"><wavelength_nm>{p}</wavelength_nm></peak></peaks>'
-        f"<response>{numbers(np.exp(-(((grid - p) / 20) ** 2)))}</response></band>"
-        for i, p in reversed(list(enumerate(PEAKS)))
-    )
+
+    def filter_(position: int, peak: float) -> str:
+        told = f'<peaks><peak order="1"><wavelength_nm>{peak}</wavelength_nm></peak></peaks>' if peaks else ""
+        curve = np.exp(-(((grid - peak) / 20) ** 2))
+        if lobes and position in lobes:
+            curve += 1.5 * np.exp(-(((grid - lobes[position]) / 20) ** 2))
+        return f'<band index="{position}" selected="true">{told}<response>{numbers(curve)}</response></band>'
+
+    bands = "".join(filter_(position, peak) for position, peak in reversed(list(enumerate(PEAKS))))
 
     def row(values: list[float], wavelength: float) -> str:
         inside = (

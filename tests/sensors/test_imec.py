@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,53 @@ def test_the_real_sensor_can_be_imported_as_toml(tmp_path: Path) -> None:
     sensor = read_imec_xml(shared(*REAL))
     write_sensor_toml(sensor, tmp_path / "s.toml")
     assert read_sensor_toml(tmp_path / "s.toml").fingerprint() == sensor.fingerprint()
+
+
+@pytest.mark.shared
+def test_the_real_sensor_without_correction_has_the_vendor_s_peaks() -> None:
+    """Two of its responses, cut by the rejection filter's edge, peak the other way round than the filters do."""
+    sensor = read_imec_xml(shared(*REAL))
+    # Runs and bundles carry it.
+    assert sensor.fingerprint() == "422b4c4545a936c63bd6cd497cdcb92c45a8fd456db56bcd9671e99617861c7d"
+    plain = sensor.uncorrected()
+    assert sensor.peaks_nm is not None
+    assert np.array_equal(plain.band_matrix() @ sensor.peaks_nm, plain.wavelengths_nm)
+    assert np.abs(plain.wavelengths_nm - sensor.wavelengths_nm).max() < 1e-3
+    assert not plain.wavelengths_nominal
+    # A bundle carries neither peaks nor responses, and has the channels in the same order.
+    carried = replace(sensor, peaks_nm=None, responses=None).uncorrected()
+    assert carried.band_of_position == plain.band_of_position
+    assert carried.wavelengths_nominal
+
+
+def test_a_second_lobe_that_is_higher_leaves_a_channel_its_wavelength(tmp_path: Path) -> None:
+    """Such a file has no rejection filter, so nothing takes the lobe away that the mounted one blocks."""
+    four = (np.eye(4)[[1, 3, 0, 2]] * 0.9).tolist()
+    for matrix, lobes in ((four, {2: 520.0, 0: 480.0}), (four[:3], {2: 520.0}), (MATRICES["short pass"], {0: 830.0})):
+        path = written(tmp_path, second_shape(lobes=lobes, only=matrix))
+        sensor = read_imec_xml(path)
+        assert sensor.peaks_nm is not None
+        assert sensor.peaks_nm.tolist() == list(PEAKS)
+        assert sensor.fingerprint() == replace(sensor, peaks_nm=None).fingerprint()
+        write_sensor_toml(sensor, tmp_path / "s.toml")
+        for known in (sensor, read_sensor_toml(tmp_path / "s.toml"), replace(sensor, responses=None)):
+            plain = known.uncorrected()
+            assert plain.wavelengths_nm.tolist() == [500, 600, 700, 800]
+            assert not plain.wavelengths_nominal
+            assert np.array_equal(plain.band_matrix() @ PEAKS, plain.wavelengths_nm)
+        of_position = {row.positions[0]: row.peak_nm for row in sensor_table(sensor) if row.positions}
+        assert all(peak == PEAKS[position] for position, peak in of_position.items())
+
+
+def test_without_the_vendor_s_peaks_a_lobe_beside_the_bands_counts_for_nothing(tmp_path: Path) -> None:
+    text = second_shape(peaks=False, lobes={1: 850.0, 3: 840.0}, only=(np.eye(4)[[1, 3, 0, 2]]).tolist())
+    for old, new in zip((500, 600, 700, 800), (510, 590, 650, 700), strict=True):  # so the bands end at 763
+        text = text.replace(f"<wavelength_nm>{old}.0<", f"<wavelength_nm>{new}.0<")
+    sensor = read_imec_xml(written(tmp_path, text))
+    assert sensor.peaks_nm is None
+    # What lies beyond them altogether keeps its place.
+    assert sensor.band_of_position == (2, 0, 3, 1)
+    assert sensor.uncorrected().wavelengths_nm.tolist() == [500, 600, 700, 800]
 
 
 def test_the_first_shape(tmp_path: Path) -> None:

@@ -63,6 +63,8 @@ def test_without_correction_channels_are_sorted_by_wavelength() -> None:
         ({"correction": SpectralCorrection(np.eye(3))}, "3 columns for 4 positions"),
         ({"defective_pixels": np.array([[9, 0]])}, "defective pixel"),
         ({"responses": Responses(np.arange(3.0), np.ones((3, 3)))}, "responses have shape"),
+        ({"peaks_nm": np.array([700.0, 500.0, 800.0])}, "4 peaks"),
+        ({"peaks_nm": np.array([700.0, 500.0, 800.0, np.inf])}, "4 peaks"),
     ],
 )
 def test_a_description_that_contradicts_itself_is_refused(changes: dict[str, object], fault: str) -> None:
@@ -192,6 +194,56 @@ def test_uncorrected_channels_take_the_peaks_of_the_responses() -> None:
     assert np.array_equal(swapped.uncorrected().band_matrix() @ peaks[[2, 3, 0, 1]], plain.wavelengths_nm)
     with pytest.raises(SensorError, match="no known wavelengths"):
         replace(sensor, responses=None).uncorrected()
+
+
+def test_a_lobe_outside_the_bands_is_not_a_channel_s_wavelength() -> None:
+    """As of a camera behind a long-pass filter whose responses were given without it."""
+    grid, first = np.arange(400.0, 1001.0), np.array([760.0, 700.0, 900.0, 820.0])
+    curves = np.exp(-(((grid - first[:, None]) / 8) ** 2)) * 0.4
+    curves[2] += 0.6 * np.exp(-(((grid - 520) / 8) ** 2))
+    sensor = two_by_two(
+        wavelengths_nm=np.sort(first),
+        band_of_position=(1, 0, 3, 2),
+        correction=SpectralCorrection(np.eye(4)[[1, 0, 3, 2]] * 0.5),
+        responses=Responses(grid, curves),
+    )
+    plain = sensor.uncorrected()
+    assert plain.wavelengths_nm.tolist() == [700, 760, 820, 900]
+    assert np.array_equal(plain.band_matrix() @ first, plain.wavelengths_nm)
+    assert [row.peak_nm for row in sensor_table(sensor)] == [700, 760, 820, 900]
+    # Where the mounted filter is known, what it lets through is believed, and no other band is guessed.
+    assert sensor.responses is not None
+    behind = replace(sensor.responses, rejection_filter=(grid < 850).astype(float))
+    assert behind.peaks_nm(sensor.wavelengths_nm).tolist() == [760, 700, 520, 820]
+    # Nor is the flank of a far lobe, or what is hardly there, a peak among the bands.
+    assert sensor.responses.peaks_nm(np.array([700.0, 760.0, 820.0])).tolist() == [760, 700, 520, 820]
+    faint = Responses(grid, np.where(grid < 600, curves, 0.2 * curves))
+    assert faint.peaks_nm(sensor.wavelengths_nm).tolist() == [760, 700, 520, 820]
+    assert sensor.responses.peaks_nm(np.array([1200.0, 1300.0])).tolist() == [760, 700, 520, 820]
+
+
+@pytest.mark.parametrize("bands", [[500.0, 600.0, 700.0, 701.0], [500.0, 650.0]])
+def test_peaks_that_contradict_the_bands_order_are_no_wavelengths(bands: list[float]) -> None:
+    """No channel takes another's: they have those of the bands that they feed, and say that nobody measured them."""
+    grid, few = np.arange(450.0, 851.0), len(bands) == 2
+    peaks = np.array([701.0, 500.0, 700.0, 600.0])
+    sensor = two_by_two(
+        wavelengths_nm=np.array(bands),
+        band_of_position=(1, 0, 0, 1) if few else (2, 0, 3, 1),
+        correction=SpectralCorrection(np.eye(4)[: len(bands)] * 0.5),
+        responses=Responses(grid, np.exp(-(((grid - peaks[:, None]) / 10) ** 2)), np.ones_like(grid)),
+    )
+    plain = sensor.uncorrected()
+    assert plain.wavelengths_nm.tolist() == ([500, 500, 650, 650] if few else bands)
+    assert plain.wavelengths_nominal
+    assert np.argsort(plain.band_of_position).tolist() == ([1, 2, 3, 0] if few else [1, 3, 0, 2])
+
+
+def test_sensors_of_the_registry_keep_the_fingerprints_that_runs_and_bundles_carry() -> None:
+    nemesis, generic = get_sensor("nemesis"), get_sensor("generic-nir-5x5")
+    assert nemesis.fingerprint() == "664583d51cd3c86d0fc4284c9cac047c4b6d199a1a8e018796720c26fcb3162f"
+    assert nemesis.uncorrected().fingerprint() == "272a1fa0351afd2c2d65b1a525009c07e14c3cada07f035f56357da42ac189b1"
+    assert generic.uncorrected().fingerprint() == "cad25920815fe5617884bf3e1e52a5daabf4fdb55752dbf062a24049be619ee0"
 
 
 def test_uncorrected_nemesis_calls_its_wavelengths_nominal() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from gliomap.errors import SensorError
 from gliomap.evaluation._canvas import INK, SOFT_INK, new_figure, quiet_axes, save_figure
@@ -22,7 +21,7 @@ __all__ = ["plot_responses"]
 def plot_responses(sensor: MosaicSensor, path: Path) -> None:
     """Draw a sensor's responses, by wavelength, and its correction matrix into a PNG; what is known of both.
 
-    Responses are coloured by the wavelength of their peak; ticks under them are the output bands.
+    Responses are coloured by the wavelength of their own peak; ticks under them are the output bands.
     Nominal wavelengths are said to be so.
 
     Raises
@@ -47,20 +46,21 @@ def plot_responses(sensor: MosaicSensor, path: Path) -> None:
     figure = new_figure(10.5 if both else 6.4, 4.6, f"Sensor {sensor.name}", subtitle)
     axes = figure.subplots(1, 2, width_ratios=(1.25, 1)) if both else [figure.subplots()]
     if sensor.responses is not None:
-        _responses(axes[0], sensor.responses, sensor.wavelengths_nm)
+        _responses(axes[0], sensor, sensor.responses)
     if sensor.correction is not None:
         _matrix(figure, axes[-1], sensor)
     save_figure(figure, path)
 
 
-def _responses(axes: Axes, responses: Responses, bands_nm: npt.NDArray[np.float64]) -> None:
+def _responses(axes: Axes, sensor: MosaicSensor, responses: Responses) -> None:
     from matplotlib import colormaps
 
     quiet_axes(axes)
     values = responses.effective()
     grid = responses.wavelengths_nm
-    peaks = values.argmax(axis=1)
-    span = max(1, int(peaks.max() - peaks.min()))
+    known = sensor.filter_peaks_nm()
+    peaks = responses.peaks_nm() if known is None else known
+    span = max(1.0, float(np.ptp(peaks)))
     for row, peak in zip(values, peaks, strict=True):
         colour = colormaps["viridis"](0.95 * (peak - peaks.min()) / span)
         axes.plot(grid, row, color=colour, linewidth=1)
@@ -69,7 +69,7 @@ def _responses(axes: Axes, responses: Responses, bands_nm: npt.NDArray[np.float6
         scaled = responses.rejection_filter / max(float(responses.rejection_filter.max()), 1e-12) * height
         axes.fill_between(grid, scaled, color="#E6E6E6", zorder=0, label="band-pass filter (scaled)")
         axes.legend(fontsize=7.5, facecolor="white", edgecolor="none", labelcolor=INK, loc="upper left")
-    axes.vlines(bands_nm, -0.045 * height, -0.015 * height, color=INK, linewidth=0.9)
+    axes.vlines(sensor.wavelengths_nm, -0.045 * height, -0.015 * height, color=INK, linewidth=0.9)
     seen = np.flatnonzero(values.max(axis=0) > 0.03 * height)
     axes.set_xlim(grid[seen[0]], grid[seen[-1]])
     axes.set_ylim(-0.05 * height, 1.12 * height)

@@ -128,6 +128,7 @@ class _Description(Fields):
     wavelengths_nm: tuple[_Positive, ...] | None = None
     wavelengths_nominal: bool = False
     band_of_position: tuple[_Offset, ...] | None = None
+    peaks_nm: tuple[FiniteFloat, ...] | None = None
     responses: _Responses | None = None
     response_model: _ResponseModel | None = None
     correction: _Correction | None = None
@@ -161,6 +162,7 @@ class _Description(Fields):
             band_of_position=order,
             correction=self._correction(responses, waves),
             responses=responses,
+            peaks_nm=None if self.peaks_nm is None else np.array(self.peaks_nm, np.float64),
             has_bias_offset=self.has_bias_offset,
             defective_pixels=np.array(self.defective_pixels, np.int64).reshape(-1, 2),
             source=self.source,
@@ -171,8 +173,10 @@ class _Description(Fields):
         given, order = self.wavelengths_nm, self.band_of_position
         if responses is None:
             return np.array(given, np.float64), order or ()
-        peaks = np.array(self.response_model.peaks_nm) if self.response_model else responses.peaks_nm()
-        waves = np.sort(peaks) if given is None else np.array(given, np.float64)
+        bands = None if given is None else np.array(given, np.float64)
+        told = self.peaks_nm or (self.response_model.peaks_nm if self.response_model else None)
+        peaks = np.array(told, np.float64) if told else responses.peaks_nm(bands)
+        waves = np.sort(peaks) if bands is None else bands
         return waves, bands_by_peak(peaks, waves) if order is None else order
 
     def _correction(self, responses: Responses | None, waves: npt.NDArray[np.float64]) -> SpectralCorrection | None:

@@ -102,8 +102,9 @@ class _Calibration:
     def sensor(self, choice: int | None) -> MosaicSensor:
         height, width = self._number("pattern_height", 1, 32), self._number("pattern_width", 1, 32)
         positions = height * width
-        responses, peaks = self._responses(positions)
+        responses, told = self._responses(positions)
         rows = self._rows(choice, positions)
+        peaks = _peaks(told, responses, rows[0] if rows else None)
         waves, correction = self._correction(*rows) if rows else (np.sort(peaks), None)
         bits, note = self._bit_depth()
         return MosaicSensor(
@@ -119,6 +120,7 @@ class _Calibration:
             band_of_position=bands_by_peak(peaks, waves),
             correction=correction,
             responses=responses,
+            peaks_nm=told,
             source=f"Calibration file {self.file}, delivered with the camera.{note}",
         )
 
@@ -147,8 +149,8 @@ class _Calibration:
         values = [_whole(_need(area, tag), 0, _MAX_SIDE) for tag in ("offset_y", "offset_x", "height", "width")]
         return ActiveArea(*values)
 
-    def _responses(self, positions: int) -> tuple[Responses | None, _Array]:
-        """Responses by mosaic position, and the wavelength at which each peaks."""
+    def _responses(self, positions: int) -> tuple[Responses | None, _Array | None]:
+        """Responses by mosaic position, and the wavelength at which each filter peaks; either may be missing."""
         by_position: dict[int, Element] = {}
         found = self.zone.findall("bands/band")
         for order, band in enumerate(found):
@@ -162,9 +164,7 @@ class _Calibration:
         peaks = [band.find("peaks/peak[@order='1']/wavelength_nm") for band in bands]
         if all(peak is not None for peak in peaks):
             return responses, np.array([_numbers(peak, 1)[0] for peak in peaks if peak is not None])
-        if responses is None:
-            raise SensorError("bands", "give neither responses nor peaks", _REMEDY)
-        return responses, responses.peaks_nm()
+        return responses, None
 
     def _sampled(self, curves: list[Element | None]) -> Responses:
         values = _table([_numbers(curve) for curve in curves if curve is not None], "responses")
@@ -212,6 +212,15 @@ class _Calibration:
         order = np.argsort(waves, kind="stable")
         after = bool(np.abs(matrix.sum(axis=1) - 1).max() <= ROW_SUM_TOLERANCE)
         return waves[order], SpectralCorrection(matrix[order], bandpass, after)
+
+
+def _peaks(told: _Array | None, responses: Responses | None, bands_nm: _Array | None) -> _Array:
+    """Where each filter peaks: as the file says, else as its response does."""
+    if told is not None:
+        return told
+    if responses is None:
+        raise SensorError("bands", "give neither responses nor peaks", _REMEDY)
+    return responses.peaks_nm(bands_nm)
 
 
 def _choose(choice: int | None, names: list[str]) -> int:

@@ -17,6 +17,9 @@ __all__ = ["ActiveArea", "MosaicSensor", "Responses", "SpectralCorrection", "ban
 ROW_SUM_TOLERANCE = 1e-4
 """Correction after the division is allowed only where each row sums to 1 within this."""
 
+LEAST_LOBE = 0.25
+"""Of a response's highest sample: a lower peak is noise or light that leaks, not the filter's own."""
+
 NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 """What a sensor in a registry may be called: its name is a file's name too."""
 
@@ -82,9 +85,26 @@ class Responses:
         """(positions, N) responses with the rejection filter, where one is known."""
         return self.values if self.rejection_filter is None else self.values * self.rejection_filter
 
-    def peaks_nm(self) -> npt.NDArray[np.float64]:
-        """(positions,) wavelength of each effective response's highest sample, nm."""
-        peaks: npt.NDArray[np.float64] = self.wavelengths_nm[self.effective().argmax(axis=1)]
+    def peaks_nm(self, bands_nm: npt.NDArray[np.float64] | None = None) -> npt.NDArray[np.float64]:
+        """(positions,) wavelength of each effective response's highest sample, nm.
+
+        Where no rejection filter is known, a lobe that the mounted one blocks may be the highest. With `bands_nm`, the
+        wavelengths (nm) of the bands that are made of the responses, the highest peak among these then counts, or up to
+        their mean distance beside them, if one is there.
+        """
+        curves, grid = self.effective(), self.wavelengths_nm
+        tops = curves.argmax(axis=1)
+        if bands_nm is not None and bands_nm.size > 1 and self.rejection_filter is None:
+            margin = np.ptp(bands_nm) / (bands_nm.size - 1)
+            first = int(np.searchsorted(grid, bands_nm.min() - margin))
+            end = int(np.searchsorted(grid, bands_nm.max() + margin, side="right"))
+            if first < end:
+                among = first + curves[:, first:end].argmax(axis=1)
+                # At an end that cuts the curve lies the flank of a lobe outside; what is hardly there is no lobe.
+                flank = ((among == first) & (first > 0)) | ((among == end - 1) & (end < grid.size))
+                lit = curves[np.arange(len(curves)), among] > LEAST_LOBE * curves.max(axis=1)
+                tops = np.where(lit & ~flank, among, tops)
+        peaks: npt.NDArray[np.float64] = grid[tops]
         return peaks
 
 
@@ -159,6 +179,9 @@ class MosaicSensor:
         Spectral correction, or None: then channels are the mosaic positions in wavelength order.
     responses
         Measured responses, or None.
+    peaks_nm
+        (positions,) wavelength of each filter's own peak as the vendor names it, or None. A response may have a second
+        lobe that is higher.
     has_bias_offset
         True where a dark frame has an exposure-independent part, so that it cannot be scaled.
     defective_pixels
@@ -182,6 +205,7 @@ class MosaicSensor:
     has_bias_offset: bool = True
     defective_pixels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     source: str = ""
+    peaks_nm: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         area, (rows, columns) = self.active_area, self.frame_shape
@@ -195,7 +219,7 @@ class MosaicSensor:
         defects = self.defective_pixels
         if defects.ndim != 2 or defects.shape[1] != 2 or np.any(defects < 0) or np.any(defects >= (rows, columns)):
             raise self._fault(f"a defective pixel lies outside the frame of {rows}×{columns}")
-        _freeze(self, "wavelengths_nm", "defective_pixels")
+        _freeze(self, "wavelengths_nm", "defective_pixels", "peaks_nm")
 
     def _check_bands(self) -> None:
         expected = self.correction.matrix.shape[0] if self.correction else self.n_positions
@@ -216,6 +240,9 @@ class MosaicSensor:
             raise self._fault("band_of_position names a band twice")
         if self.responses and self.responses.values.shape[0] != self.n_positions:
             raise self._fault(f"its responses have shape {self.responses.values.shape}")
+        peaks = self.peaks_nm
+        if peaks is not None and (peaks.shape != (self.n_positions,) or not np.isfinite(peaks).all()):
+            raise self._fault(f"it needs {self.n_positions} peaks, one for each mosaic position, or none")
 
     @property
     def n_positions(self) -> int:
@@ -254,27 +281,25 @@ class MosaicSensor:
     def uncorrected(self) -> MosaicSensor:
         """The same camera without spectral correction: its channels are the positions in wavelength order.
 
-        Wavelengths then are the responses' peaks where responses are known, else this sensor's own,
-        marked nominal.
+        Each channel has the wavelength of its own position: the vendor's peak where it is known, else that of the
+        response. Where neither is known, or they contradict the order of `band_of_position`, it has that of the band
+        that it feeds, marked nominal.
 
         Raises
         ------
         SensorError
-            Bands and positions differ in number and no responses are known.
+            Bands and positions differ in number and no peaks are known.
         """
         if self.correction is None:
             return self
-        order = np.argsort(self.band_of_position, kind="stable")
-        if self.responses is not None:
-            peaks = self.responses.peaks_nm()
-            # Positions that feed the same band stand in the order of their own peaks.
-            order = np.lexsort([peaks, np.array(self.band_of_position)])
-            # Sorted once more: a measured peak may lie a sample off the band that it feeds.
-            waves, nominal = np.sort(peaks), self.wavelengths_nominal
-        elif self.n_bands == self.n_positions:
-            waves, nominal = self.wavelengths_nm, True
-        else:
+        bands, peaks = np.array(self.band_of_position), self.filter_peaks_nm()
+        if peaks is None and self.n_bands != self.n_positions:
             raise self._fault(f"its {self.n_positions} positions have no known wavelengths")
+        # The order is that of the bands, which is all that a bundle knows; peaks only part positions that feed the same.
+        order = np.lexsort([bands if peaks is None else peaks, bands])
+        waves, nominal = self.wavelengths_nm[bands[order]], True
+        if peaks is not None and (np.diff(peaks[order]) >= 0).all():
+            waves, nominal = peaks[order], self.wavelengths_nominal
         return replace(
             self,
             wavelengths_nm=waves,
@@ -283,8 +308,14 @@ class MosaicSensor:
             correction=None,
         )
 
+    def filter_peaks_nm(self) -> npt.NDArray[np.float64] | None:
+        """(positions,) wavelength of each filter's own peak, nm: the vendor's, else its response's; None where unknown."""
+        if self.peaks_nm is None and self.responses is not None:
+            return self.responses.peaks_nm(self.wavelengths_nm)
+        return self.peaks_nm
+
     def fingerprint(self) -> str:
-        """SHA-256 (hexadecimal) over everything that changes a cube; not the name, texts or responses."""
+        """SHA-256 (hexadecimal) over everything that changes a cube; not the name, texts, responses or peaks."""
         area = self.active_area
         facts = {
             "frame": self.frame_shape,

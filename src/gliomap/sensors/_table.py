@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gliomap.sensors._sensor import MosaicSensor
+from gliomap.sensors._sensor import MosaicSensor, Responses
 
 __all__ = ["BandRow", "sensor_table"]
 
@@ -25,7 +25,8 @@ class BandRow:
     positions
         Mosaic positions that mainly feed it; none where there are more bands than positions.
     peak_nm, fwhm_nm
-        Of the first such position's response with the rejection filter; None where none is known or it sees no light.
+        Of the first such position's response with the rejection filter, that of its own peak and no higher lobe; None
+        where none is known or it sees no light.
     noise_gain
         Euclidean norm of the row of the matrix; 1 without correction.
     row_sum
@@ -44,15 +45,16 @@ class BandRow:
 
 def sensor_table(sensor: MosaicSensor) -> tuple[BandRow, ...]:
     """One row for each band of a sensor, in wavelength order."""
-    matrix = sensor.band_matrix()
+    matrix, responses = sensor.band_matrix(), sensor.responses
     rows = []
     for band in range(sensor.n_bands):
         positions = tuple(position for position, fed in enumerate(sensor.band_of_position) if fed == band)
         peak, width = None, None
-        if sensor.responses is not None and positions:
-            grid, curve = sensor.responses.wavelengths_nm, sensor.responses.effective()[positions[0]]
-            if curve.max() > 0:
-                peak, width = float(grid[curve.argmax()]), _full_width(grid, curve)
+        if responses is not None and positions:
+            grid, curve = responses.wavelengths_nm, responses.effective()[positions[0]]
+            top = _top(responses, sensor, positions[0])
+            if curve[top] > 0:
+                peak, width = float(grid[top]), _full_width(grid, curve, top)
         rows.append(
             BandRow(
                 band=band,
@@ -68,9 +70,22 @@ def sensor_table(sensor: MosaicSensor) -> tuple[BandRow, ...]:
     return tuple(rows)
 
 
-def _full_width(grid: npt.NDArray[np.float64], curve: npt.NDArray[np.float64]) -> float:
-    """Full width at half maximum round the highest sample, interpolated, nm; up to the grid's ends."""
-    top = int(curve.argmax())
+def _top(responses: Responses, sensor: MosaicSensor, position: int) -> int:
+    """The sample at which a position's filter peaks.
+
+    Near the peak that the vendor names, where one is known: no further from it than peaks lie apart in the mean.
+    """
+    grid, told = responses.wavelengths_nm, sensor.peaks_nm
+    if told is None:
+        return int(np.searchsorted(grid, responses.peaks_nm(sensor.wavelengths_nm)[position]))
+    away = np.abs(grid - told[position])
+    # The nearest sample counts in any case, as where the grid ends before the peak.
+    near = away <= max(np.ptp(told) / max(told.size - 1, 1), away.min())
+    return int(np.where(near, responses.effective()[position], -np.inf).argmax())
+
+
+def _full_width(grid: npt.NDArray[np.float64], curve: npt.NDArray[np.float64], top: int) -> float:
+    """Full width at half maximum round the sample `top`, interpolated, nm; up to the grid's ends."""
     half = curve[top] / 2
     left, right = top, top
     while left > 0 and curve[left] > half:

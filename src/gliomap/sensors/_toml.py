@@ -79,6 +79,8 @@ def write_sensor_toml(sensor: MosaicSensor, path: Path | str) -> None:
         "wavelengths_nominal": sensor.wavelengths_nominal,
         "band_of_position": list(sensor.band_of_position),
     }
+    if sensor.peaks_nm is not None:
+        table["peaks_nm"] = sensor.peaks_nm.tolist()
     if sensor.correction is not None:
         table["correction"] = {
             "bandpass": sensor.correction.bandpass,
