@@ -272,6 +272,24 @@ def test_the_width_of_a_filter_ends_where_its_measurement_does() -> None:
     assert [row.fwhm_nm for row in sensor_table(sensor)] == pytest.approx([6, 10, 100, 8], abs=0.05)
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(
+    ("curve", "width"),
+    [
+        ([1.0, 0.3, 0.0, 0.0], 50 / 7),  # from the end to where it is half, 0.5 / 0.7 of a step
+        ([0.9, 0.8, 1.0, 0.0], 25.0),  # a flank that falls and rises, and does not reach half
+        ([1.0, 1.0, 1.0, 1.0], 30.0),
+        ([0.5, 1.0, 0.5, 0.0], 20.0),
+    ],
+)
+def test_the_width_of_a_filter_that_peaks_at_an_end_of_its_grid(
+    curve: list[float], width: float, mirrored: bool
+) -> None:
+    values = np.tile(curve[::-1] if mirrored else curve, (4, 1))
+    sensor = two_by_two(responses=Responses(np.array([500.0, 510.0, 520.0, 530.0]), values))
+    assert [row.fwhm_nm for row in sensor_table(sensor)] == pytest.approx([width] * 4)
+
+
 def test_a_filter_that_sees_no_light_has_no_peak() -> None:
     """As where the mounted band-pass filter ends before it begins."""
     values = np.ones((4, 3))

@@ -92,7 +92,11 @@ def _full_width(grid: npt.NDArray[np.float64], curve: npt.NDArray[np.float64], t
         left -= 1
     while right < curve.size - 1 and curve[right] > half:
         right += 1
-    low = np.interp(half, curve[left : left + 2], grid[left : left + 2])
-    # np.interp wants ascending values: the right flank falls
-    high = np.interp(-half, -curve[right - 1 : right + 1], grid[right - 1 : right + 1])
+    # A flank that does not fall to half ends with the grid.
+    low, high = grid[left], grid[right]
+    if curve[left] <= half:
+        low = np.interp(half, curve[left : left + 2], grid[left : left + 2])
+    if curve[right] <= half:
+        # np.interp wants ascending values: the right flank falls
+        high = np.interp(-half, -curve[right - 1 : right + 1], grid[right - 1 : right + 1])
     return float(high - low)
