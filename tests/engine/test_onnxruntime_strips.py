@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from gliomap.engine import Engine, TissueMap
 from gliomap.engine import _onnxruntime as backend
 from gliomap.engine import _onnxruntime_strips as strips
 from gliomap.engine._rows import FrameRows
+from gliomap.errors import BundleError
 from gliomap.learning import LabelledCube, PatchSource, TrainingConfig, build_model
 from gliomap.learning._graph_scene import FrameScene, frame_scene
 from gliomap.learning.export import BundleInfo, export_bundle
@@ -99,6 +101,16 @@ def test_a_graph_gives_the_right_map_of_any_part_of_a_frame(tmp_path: Path, offs
         found = session.run(None, part | {"scale": references.scale[:, first:last]})
         np.testing.assert_array_equal(found[0], labels[first + 3 : last - 3])
         np.testing.assert_allclose(found[2], probabilities[:, first + 3 : last - 3], atol=1e-6)
+
+
+def test_a_window_that_is_not_the_graph_s_is_told_of(tmp_path: Path) -> None:
+    sensor = small_sensor(tiles=TALL)
+    bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
+    for window in (5, 9):
+        model = bundle.manifest.model.model_copy(update={"window": window})
+        claimed = replace(bundle, manifest=bundle.manifest.model_copy(update={"model": model}))
+        with pytest.raises(BundleError, match=r"frame\.onnx: gives \d+ rows of a map where \d+ follow"):
+            classified(Engine(claimed, threads=2), frame_scene(sensor))
 
 
 def test_nothing_stays_of_the_frame_before(tmp_path: Path) -> None:

@@ -25,10 +25,10 @@ def rows_given(strip: Strip) -> dict[int, int]:
 
 
 @given(rows=FRAMES, threads=THREADS)
-def test_every_row_is_taken(rows: FrameRows, threads: int) -> None:
+def test_every_row_is_taken_once(rows: FrameRows, threads: int) -> None:
     strips = rows.strips(threads)
-    taken = {row for strip in strips for one in strip.taken for row in range(one.in_frame, one.in_frame + one.count)}
-    assert taken == (set(range(rows.cube)) if strips else set())
+    taken = [row for strip in strips for one in strip.taken for row in range(one.in_frame, one.in_frame + one.count)]
+    assert sorted(taken) == (list(range(rows.cube)) if strips else [])
 
 
 @given(rows=FRAMES, threads=THREADS)
@@ -79,7 +79,7 @@ def test_the_thesis_s_frame() -> None:
     edges, first, *_, last = rows.strips(2)
     assert edges == Strip(34, (Span(3, 0, 14), Span(17, 203, 14)), (Span(0, 0, 11), Span(17, 206, 11)))
     assert first == Strip(34, (Span(0, 8, 34),), (Span(0, 11, 28),))
-    assert last == Strip(34, (Span(0, 175, 34),), (Span(0, 178, 28),))
+    assert last == Strip(34, (Span(0, 175, 34),), (Span(1, 179, 27),))
     assert rows.with_top(first.given[0].of_frame) == slice(40, 210)
     assert rows.sizes() == {"frame_rows": 1088, "rows": 217, "map_rows": 217}
     assert rows.sizes(first) == {"frame_rows": 170, "rows": 34, "map_rows": 28}

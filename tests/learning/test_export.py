@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import onnx
 import pytest
 
 from bundles.makers import linear_network, small_sensor, window_network
@@ -114,6 +115,17 @@ def test_layers_in_any_order_equal_the_reference(backend: BackendName) -> None:
     found = Engine(bundle, backend=backend).classify_cube(cube)
     expected = network.logits(cube.data).argmax(axis=2) + 1
     np.testing.assert_array_equal(found.labels, np.where(cube.mask, expected, 0))
+
+
+def test_no_pool_stands_right_behind_the_zeros_that_surround_a_cube() -> None:
+    """ONNX Runtime 1.20 to 1.31 would take them for padding of the pool, −∞."""
+    weight = np.ones((5, 4, 1, 1), np.float32)
+    network = DenseNetwork((MaxPool(3), Conv(weight, np.zeros(5, np.float32))), 1, 4, 5)
+    graphs = build_graphs(network, small_sensor(), PreprocessingConfig(normalisation="snv"))
+    for content in (graphs.cube, graphs.frame):
+        nodes = onnx.load_from_string(content).graph.node
+        makers = {name: node.op_type for node in nodes for name in node.output}
+        assert [makers[node.input[0]] for node in nodes if node.op_type == "MaxPool"] == ["Unsqueeze"]
 
 
 class _Liar:

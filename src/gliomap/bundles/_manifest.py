@@ -1,7 +1,8 @@
 """The manifest: what a bundle says about itself, format version 3.
 
 Old bundles open for ever. A change that a reader of this version would misread takes the next one, and the
-reader of this version stays. In version 1 the rows of the frame graph were fixed; in version 2 they are free.
+reader of this version stays. In version 1 the rows of the frame graph were fixed; since version 2 they are free, and
+since version 3 the map of a part of a frame is right in every row.
 """
 
 from __future__ import annotations

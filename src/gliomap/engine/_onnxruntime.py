@@ -43,7 +43,7 @@ def load(content: bytes, origin: object, threads: int | None, rows: FrameRows | 
         # Strips run at once on one session, whose own threads help all of them.
         at_once = min(threads, len(strips))
         session = _session(content, threads - at_once + 1, rows.sizes(strips[0]))
-        return InStrips(session, rows, strips, at_once)
+        return InStrips(session, rows, strips, at_once, origin)
     except _FAULTS as error:
         raise unreadable(origin, "onnxruntime", error) from error
 

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gliomap.bundles import FRAME_ROWS
+from gliomap.bundles import FRAME_ROWS, MAP_ROWS
 from gliomap.engine._backend import Inputs, Outputs
 from gliomap.engine._rows import FrameRows, Strip
+from gliomap.errors import BundleError
 
 __all__ = ["InStrips"]
 
@@ -33,8 +34,9 @@ _Array = npt.NDArray[np.generic]
 class InStrips:
     """A frame graph on strips of one height, by the calling thread and its helpers. May be called from several at once."""
 
-    def __init__(self, session: Any, rows: FrameRows, strips: tuple[Strip, ...], threads: int) -> None:
-        self._session, self._rows, self._strips = session, rows, strips
+    def __init__(self, session: Any, rows: FrameRows, strips: tuple[Strip, ...], threads: int, origin: object) -> None:
+        self._session, self._rows, self._strips, self._origin = session, rows, strips, origin
+        self._map_rows = rows.sizes(strips[0])[MAP_ROWS]
         self._classes = session.get_outputs()[-1].shape[0]
         self._helpers = _Helpers(threads - 1)
         self._scales: list[tuple[weakref.ref[_Array], list[_Array]]] = []
@@ -79,7 +81,14 @@ class InStrips:
             outputs.probabilities[:, one.of_frame] = found.probabilities[:, one.of_strip]
 
     def _run(self, frames: Mapping[str, _Array], scale: _Array) -> Outputs:
-        return Outputs(*self._session.run(_NAMES, {**frames, "scale": scale}))
+        found = Outputs(*self._session.run(_NAMES, {**frames, "scale": scale}))
+        if len(found.labels) != self._map_rows:
+            raise BundleError(
+                self._origin,
+                f"gives {len(found.labels)} rows of a map where {self._map_rows} follow from the model's window",
+                "Export the bundle again.",
+            )
+        return found
 
     def _copied(self, inputs: Inputs, strip: Strip) -> dict[str, _Array]:
         """The rows of a strip that is no part of the frame, in arrays that stay; rows of no frame in them are 0."""

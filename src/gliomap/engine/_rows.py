@@ -109,14 +109,16 @@ class FrameRows:
         edges = (self._edges(made),) if self.reach else ()
         first = edges[0].taken[0].count if edges else 0
         last = edges[0].taken[1].in_frame if edges else self.cube
-        inner = (self._inner(min(first + made * number, last - made), made) for number in range(count - len(edges)))
-        return (*edges, *inner)
+        starts = range(first, first + made * (count - len(edges)), made)
+        return (*edges, *(self._inner(start, made, last) for start in starts if start < last))
 
-    def _inner(self, first: int, made: int) -> Strip:
-        """A strip in the middle of the frame, which makes so many rows of the map from one on."""
-        reach = self.reach or 0
+    def _inner(self, start: int, made: int, end: int) -> Strip:
+        """A strip in the middle of the frame: so many rows of its map from one on, and none from the end on."""
+        reach, first = self.reach or 0, min(start, end - made)
         height = made + 2 * reach
-        return Strip(height, (Span(0, first - reach, height),), (Span(0, first, made),))
+        # One row has one strip: of two, which may differ by rounding, whoever was later would count.
+        taken = Span(start - first, start, first + made - start)
+        return Strip(height, (Span(0, first - reach, height),), (taken,))
 
     def _edges(self, made: int) -> Strip:
         """The frame's first and last rows in one strip, zeros around them; where they meet, nothing is taken."""

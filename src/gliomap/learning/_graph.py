@@ -180,9 +180,9 @@ def _cube_graph(network: Classifier, record: GraphRecord) -> bytes:
     # A spectrum that preprocessing masked is 0 in every band.
     highest = build("ReduceMax", build("Abs", channels), build.integers(0), keepdims=1)
     valid = build("Greater", highest, build.real(0))
-    cube, beyond = build("Unsqueeze", channels, build.integers(0)), _reach(network)
-    if beyond:
-        cube = build("Pad", cube, build.integers(0, 0, beyond, beyond, 0, 0, beyond, beyond))
+    cube = build("Unsqueeze", channels, build.integers(0))
+    if beyond := _reach(network):
+        cube = _surrounded(build, network, cube, build.integers(*[0, 0, beyond, beyond] * 2))
     _classify(build, network, cube, valid)
     return build.serialise("cube", record)
 
@@ -204,31 +204,41 @@ def _frame_graph(network: Classifier, chain: MosaicSensor, config: Preprocessing
         scale = build("Unsqueeze", scale, build.integers(0))
         cube, valid = _normalise(build, tiles, config, chain.n_bands, network.n_bands, scale)
     valid = build("Squeeze", valid, build.integers(0))
-    if beyond := _reach(network):
-        cube, valid = _edges(build, cube, valid, beyond, chain.frame_shape[0])
+    if _reach(network):
+        build.stage = "edges"
+        whole = build("Equal", build("Shape", "raw", start=0, end=1), build.integers(chain.frame_shape[0]))
+        cube, valid = _edges(build, network, cube, valid, whole)
     _classify(build, network, cube, valid)
     return build.serialise("frame", record)
 
 
 def _reach(network: Classifier) -> int:
-    """Pixels on each side that a pixel's class depends on; beyond the frame they are 0, for pools as well, which pad with −∞."""
+    """Pixels on each side that a pixel's class depends on; beyond the frame they are 0."""
     return network.padding if isinstance(network, DenseNetwork) else 0
 
 
-def _edges(build: _Builder, cube: str, valid: str, reach: int, frame_rows: int) -> tuple[str, str]:
+def _edges(build: _Builder, network: Classifier, cube: str, valid: str, whole: str) -> tuple[str, str]:
     """A whole frame is surrounded by zeros; of some of its rows, what looks at others than these is left out.
 
     How many rows there are is known before the first frame comes, so that a backend reckons all of this beforehand and
     makes the zeros the padding of the convolution that reads them.
     """
-    build.stage = "edges"
-    whole = build("Equal", build("Shape", "raw", start=0, end=1), build.integers(frame_rows))
-    rows = build("Where", whole, build.integers(reach), build.integers(0))
-    sides = [build.integers(0, 0), rows, build.integers(reach)]
-    cube = build("Pad", cube, build("Concat", *sides, *sides, axis=0))
-    first = build("Where", whole, build.integers(0), build.integers(reach))
-    last = build("Where", whole, build.integers(_TO_THE_END), build.integers(-reach))
+    none, beyond = build.integers(0), build.integers(_reach(network))
+    sides = [build.integers(0, 0), build("Where", whole, beyond, none), beyond]
+    cube = _surrounded(build, network, cube, build("Concat", *sides, *sides, axis=0))
+    first = build("Where", whole, none, beyond)
+    last = build("Where", whole, build.integers(_TO_THE_END), build.integers(-_reach(network)))
     return cube, build("Slice", valid, first, last, build.integers(1))
+
+
+def _surrounded(build: _Builder, network: Classifier, cube: str, sides: str) -> str:
+    """Zeros around a cube: so many before and then behind along each of its four axes."""
+    if not isinstance(network, DenseNetwork) or not isinstance(_operators(network.layers)[0], MaxPool):
+        return build("Pad", cube, sides)
+    # ONNX Runtime 1.20 to 1.31 takes zeros right before a pool for padding of the pool, which is −∞.
+    first = build.integers(0)
+    plane = build("Pad", build("Squeeze", cube, first), build("Gather", sides, build.integers(1, 2, 3, 5, 6, 7)))
+    return build("Unsqueeze", plane, first)
 
 
 def _widened(network: Classifier, config: PreprocessingConfig) -> Classifier:
@@ -363,6 +373,8 @@ def _layer(build: _Builder, layer: Layer, data: str) -> str:
                 build.real(bias),
                 kernel_shape=list(weight.shape[2:]),
                 dilations=[dilation] * 2,
+                # Said for ONNX Runtime 1.19, which makes zeros around only part of what is there.
+                pads=[0] * 4,
             )
         case MaxPool(size):
             return build("MaxPool", data, kernel_shape=[size] * 2, strides=[1, 1])
