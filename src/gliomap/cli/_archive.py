@@ -131,7 +131,7 @@ def export(
     examples=("gliomap archive verify cases", "gliomap archive verify cases --json"),
 )
 def verify(ui: Ui, folder: Folder, url: Url = None) -> None:
-    """Compare files with their hashes, and the audit log with its chain.
+    """Compare files with their hashes, the audit log with its chain, and both with the index.
 
     Exit code 2 if something is wrong.
     """

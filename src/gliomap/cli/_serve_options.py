@@ -66,7 +66,8 @@ class Serving:
         Path | None, typer.Option("--archive", metavar="DIR", help="Keep what is answered, before it is.")
     ] = None
     archive_url: Annotated[
-        str | None, typer.Option("--archive-url", metavar="URL", help="Database of its index; SQLite if not given.")
+        str | None,
+        typer.Option("--archive-url", metavar="URL", help="Database of its index alone; SQLite if not given."),
     ] = None
     archive_frames: Annotated[bool, typer.Option("--archive-frames", help="Keep frames of streams too.")] = False
     archive_keep_ids: Annotated[

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from gliomap.errors import ArchiveError
 from gliomap.serving.archive import Archive, ArchiveReader
+from gliomap.serving.archive._case import case_path
 from postgresql import postgresql
 from serving.archive.test_archive import CASE
 
@@ -17,10 +19,20 @@ pytest.importorskip("psycopg")
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def server() -> Iterator[str]:
     """A server of its own."""
     with postgresql() as address:
         yield address
+
+
+@pytest.fixture
+def url(server: str) -> Iterator[str]:
+    """A database without rows: each archive has its own."""
+    yield server
+    engine = sa.create_engine(server)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE IF EXISTS gliomap_cases"))
+    engine.dispose()
 
 
 def test_cases_are_found_in_it_and_what_it_lacks_is_added(url: str, tmp_path: Path) -> None:
@@ -33,6 +45,19 @@ def test_cases_are_found_in_it_and_what_it_lacks_is_added(url: str, tmp_path: Pa
     found = reader.verify()
     assert (found.whole, found.faults, found.notes) == (2, (), ())
     assert not list((tmp_path / "cases").glob("index.sqlite*"))
+
+
+def test_it_is_a_witness_of_what_was_taken_out_and_another_archive_does_not_use_it(url: str, tmp_path: Path) -> None:
+    archive = Archive.open(tmp_path / "cases", database=url, least_free=0)
+    first, second = archive.record(CASE), archive.record(CASE)
+    archive.close()
+    case_path(archive.folder, second).unlink()
+    log = archive.folder / "audit.jsonl"
+    log.write_text(log.read_text().splitlines(keepends=True)[0])
+    (fault,) = ArchiveReader(archive.folder, url).verify().faults
+    assert fault.startswith(f"case {second}: is in the index, and its file is gone")
+    assert "give each its own" in fault
+    assert first not in fault
 
 
 def test_a_wrong_database_is_refused(url: str, tmp_path: Path) -> None:

@@ -206,16 +206,26 @@ def _remove_debris(folder: Path) -> None:
 
 
 def _repair(folder: Path, index: Index, audit: AuditLog) -> None:
-    """Add to log and index what a killed service had on disk already, and had no time to add."""
+    """Add to log and index what a killed service had on disk already, and had no time to add.
+
+    A case has its row after its line. One that has a row and no line was not being kept when a service was killed: it is
+    added where it is the case of its row, as after an older log was put back, and otherwise stays a fault to `verify`.
+    """
     indexed = index.ids()
+    lacking = {
+        name: path
+        for path in case_files(folder)
+        if (name := path.name.removesuffix(SUFFIX)) not in audit.cases or name not in indexed
+    }
+    witnesses = index.of([name for name in lacking if name in indexed])
     rows = []
-    for path in case_files(folder):
-        name = path.name.removesuffix(SUFFIX)
-        logged = name in audit.cases
-        if logged and name in indexed:
-            continue
+    for name, path in lacking.items():
         kept = read_case(path)
-        if not logged:
+        witness = witnesses.get(name)
+        if witness is not None and witness.record != kept.sha256:
+            logger.error("case %s is neither in the audit log nor the one of the index; it is not added", name)
+            continue
+        if name not in audit.cases:
             audit.append(kept.record, kept.sha256, recovered=True)
             logger.warning("case %s was not in the audit log yet; added", name)
         rows.append(CaseRow.of(kept.record, kept.sha256))

@@ -14,11 +14,11 @@ import sqlalchemy as sa
 from gliomap.errors import ArchiveError
 from gliomap.serving.archive._case import RAW, CaseRecord
 
-__all__ = ["CaseRow", "Index"]
+__all__ = ["AT_ONCE", "CaseRow", "Index"]
 
 FILE = "index.sqlite"
 
-_AT_ONCE = 1000
+AT_ONCE = 1000
 """Rows that are asked for in one statement: databases limit its parameters (PostgreSQL to 65,535, SQLite often to 32,766)."""
 
 _metadata = sa.MetaData()
@@ -56,6 +56,10 @@ class CaseRow:
     answer: str
     record: str
     has_raw: bool
+
+    def differing(self, other: CaseRow) -> list[str]:
+        """Names of the columns in which two rows differ."""
+        return [name for name in CaseRow.__slots__ if getattr(self, name) != getattr(other, name)]
 
     @classmethod
     def of(cls, record: CaseRecord, digest: str) -> CaseRow:
@@ -125,8 +129,8 @@ class Index:
             return
         try:
             with self._engine.begin() as connection:
-                for first in range(0, len(names), _AT_ONCE):
-                    some = names[first : first + _AT_ONCE]
+                for first in range(0, len(names), AT_ONCE):
+                    some = names[first : first + AT_ONCE]
                     found = connection.execute(sa.select(_cases.c.id).where(_cases.c.id.in_(some)))
                     there = {str(row[0]) for row in found}
                     new = [_values(wanted[name]) for name in some if name not in there]
@@ -165,6 +169,24 @@ class Index:
                 return [_row(found._mapping) for found in connection.execute(query)]
         except sa.exc.SQLAlchemyError as error:
             raise unreachable(self._engine.url, error) from error
+
+    def of(self, names: Sequence[str]) -> dict[str, CaseRow]:
+        """Rows of these cases by their ids, of those that it has.
+
+        Raises
+        ------
+        ArchiveError
+            The database cannot be reached.
+        """
+        found: dict[str, CaseRow] = {}
+        try:
+            with self._engine.connect() as connection:
+                for first in range(0, len(names), AT_ONCE):
+                    query = sa.select(_cases).where(_cases.c.id.in_(names[first : first + AT_ONCE]))
+                    found |= {str(one.id): _row(one._mapping) for one in connection.execute(query)}
+        except sa.exc.SQLAlchemyError as error:
+            raise unreachable(self._engine.url, error) from error
+        return found
 
     def ids(self) -> set[str]:
         """Ids of all rows.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from gliomap.errors import ArchiveError
 from gliomap.serving.archive._archive import AUDIT, MARK, case_files
 from gliomap.serving.archive._audit import AuditEntry, read_audit
 from gliomap.serving.archive._case import RECORD, SUFFIX, KeptCase, case_path, check_case_id, read_case
-from gliomap.serving.archive._index import CaseRow, Index
+from gliomap.serving.archive._index import AT_ONCE, CaseRow, Index
 from gliomap.serving.archive._pseudonym import KEY_FILE, Pseudonyms
 
 __all__ = ["ArchiveReader", "Verified"]
@@ -30,7 +30,7 @@ class Verified:
     cases
         Files of cases.
     whole
-        Those whose every hash is right.
+        Those whose every hash is right, and which log and index tell alike.
     entries
         Lines of the audit log.
     faults
@@ -143,27 +143,28 @@ class ArchiveReader:
         return [out / name for name in wanted]
 
     def verify(self, track: Track = silent) -> Verified:
-        """Compare every file with its hashes, the log with its chain, files, log and index with each other."""
-        faults: list[str] = []
-        entries, broken = self._entries()
-        faults += broken
-        logged = {entry.case: entry for entry in entries}
-        files = list(case_files(self.folder))
-        whole = 0
-        for path in track(files, "verifying cases"):
-            try:
-                kept = read_case(path)
-            except ArchiveError as error:
-                faults.append(str(error))
-                continue
-            entry = logged.get(kept.record.id)
-            if entry is not None and (entry.record, entry.answer) != (kept.sha256, kept.record.answer):
-                faults.append(f"{path}: is not the file that the audit log names")
-                continue
-            whole += 1
-        there = {path.name.removesuffix(SUFFIX) for path in files}
-        faults += [f"case {name}: is in the audit log, and its file is gone" for name in logged if name not in there]
-        return Verified(len(files), whole, len(entries), tuple(faults), tuple(self._notes(there, set(logged), broken)))
+        """Compare every file with its hashes, the log with its chain, files, log and index with each other.
+
+        Raises
+        ------
+        ArchiveError
+            The index cannot be read.
+        """
+        index = Index(self.folder, self._database, reading=True)
+        try:
+            # A case gets its file, then its line, then its row, and all three stay. Read the other way round, whatever has
+            # a row must have line and file, also while a service adds cases.
+            indexed = index.ids()
+            entries, broken = self._entries()
+            logged = {entry.case: entry for entry in entries}
+            files = list(case_files(self.folder))
+            wrong = list(self._wrong_files(files, logged, index, track))
+            there = {path.name.removesuffix(SUFFIX) for path in files}
+            gone = self._gone(there, indexed, logged, broken)
+            notes = self._notes(there - index.ids(), there - logged.keys() - indexed, broken)
+        finally:
+            index.close()
+        return Verified(len(files), len(files) - len(wrong), len(entries), (*broken, *wrong, *gone), tuple(notes))
 
     def _entries(self) -> tuple[list[AuditEntry], list[str]]:
         entries: list[AuditEntry] = []
@@ -173,21 +174,47 @@ class ArchiveReader:
             return entries, [str(error)]
         return entries, []
 
-    def _notes(self, there: set[str], logged: set[str], broken: Sequence[str]) -> list[str]:
+    def _wrong_files(
+        self, files: Sequence[Path], logged: Mapping[str, AuditEntry], index: Index, track: Track
+    ) -> Iterator[str]:
+        """One fault for each file that is damaged, or not the one of log and index."""
+        rows: dict[str, CaseRow] = {}
+        for number, path in enumerate(track(files, "verifying cases")):
+            if number % AT_ONCE == 0:  # a long stream has more rows than fit in memory
+                rows = index.of([other.name.removesuffix(SUFFIX) for other in files[number : number + AT_ONCE]])
+            try:
+                kept = read_case(path)
+            except ArchiveError as error:
+                yield str(error)
+                continue
+            entry, row = logged.get(kept.record.id), rows.get(kept.record.id)
+            differing = [] if row is None else row.differing(CaseRow.of(kept.record, kept.sha256))
+            if entry is not None and (entry.record, entry.answer) != (kept.sha256, kept.record.answer):
+                yield f"{path}: is not the file that the audit log names"
+            elif "record" in differing:
+                yield f"{path}: is not the file that the index names"
+            elif differing:
+                yield f"case {kept.record.id}: its row in the index contradicts case.json ({', '.join(differing)})"
+
+    def _gone(
+        self, there: Set[str], indexed: Set[str], logged: Mapping[str, AuditEntry], broken: Sequence[str]
+    ) -> Iterator[str]:
+        """What log or index still have of cases whose file or line is gone."""
+        yield from (f"case {name}: is in the audit log, and its file is gone" for name in logged if name not in there)
+        shared = "" if self._database is None else " (or another archive uses this database: give each its own)"
+        for name in sorted(indexed - logged.keys()):
+            if name not in there:
+                yield f"case {name}: is in the index, and its file is gone{shared}"
+            elif not broken:  # of a log that was changed no more is read than what comes before
+                yield f"case {name}: is in the index, and its line of the audit log is gone"
+
+    def _notes(self, unindexed: Set[str], unlogged: Set[str], broken: Sequence[str]) -> Iterator[str]:
         """What a service adds by itself when it opens the archive again."""
-        notes = []
-        index = Index(self.folder, self._database, reading=True)
-        try:
-            missing = there - index.ids()
-        finally:
-            index.close()
-        if missing:
-            notes.append(f"not in the index: {counted(len(missing), 'case')}; added at the next start of the service")
-        if not broken and (unlogged := there - logged):
-            notes.append(
-                f"not in the audit log yet: {counted(len(unlogged), 'case')}; added at the next start of the service"
-            )
-        return notes
+        later = "added at the next start of the service"
+        if unindexed:
+            yield f"not in the index: {counted(len(unindexed), 'case')}; {later}"
+        if unlogged and not broken:
+            yield f"not in the audit log yet: {counted(len(unlogged), 'case')}; {later}"
 
     def _pseudonym(self, patient: str | None) -> str | None:
         if patient is None or patient.startswith("p-") or not (self.folder / KEY_FILE).exists():

@@ -1,0 +1,112 @@
+"""The index as a witness: it still has what was taken out of files and log."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gliomap.serving.archive import Archive, ArchiveReader
+from gliomap.serving.archive._case import case_path
+from serving.archive.test_archive import CASE, forge
+
+
+@dataclass(frozen=True)
+class Closed:
+    """An archive of three cases that nobody writes."""
+
+    folder: Path
+    names: list[str]
+
+    def cut_log(self, lines: int) -> None:
+        """Cut off the last lines of the log: what is left is a whole chain."""
+        log = self.folder / "audit.jsonl"
+        log.write_text("".join(log.read_text().splitlines(keepends=True)[:-lines]))
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Closed:
+    archive = Archive.open(tmp_path / "closed", least_free=0)
+    names = [archive.record(CASE) for _ in range(3)]
+    archive.close()
+    return Closed(archive.folder, names)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_the_newest_case_cannot_be_taken_out_with_its_line(closed: Closed, restarted: bool) -> None:
+    """What is left of the log is a whole chain; the index still has the case."""
+    closed.cut_log(1)
+    case_path(closed.folder, closed.names[-1]).unlink()
+    if restarted:
+        Archive.open(closed.folder, least_free=0).close()
+    found = ArchiveReader(closed.folder).verify()
+    assert found.faults == (f"case {closed.names[-1]}: is in the index, and its file is gone",)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_the_newest_case_cannot_be_forged_where_its_line_is_cut_off(
+    closed: Closed, restarted: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed.cut_log(1)
+    path = case_path(closed.folder, closed.names[-1])
+    forge(path)
+    if restarted:
+        Archive.open(closed.folder, least_free=0).close()
+        assert f"case {closed.names[-1]} is neither in the audit log nor the one of the index" in caplog.text
+    found = ArchiveReader(closed.folder).verify()
+    assert (found.whole, found.entries) == (2, 2), "and it is no case that was recovered"
+    line_gone = f"case {closed.names[-1]}: is in the index, and its line of the audit log is gone"
+    assert found.faults == (f"{path}: is not the file that the index names", line_gone)
+
+
+def test_a_line_that_is_cut_off_is_missed(closed: Closed) -> None:
+    """A row follows its line: it is no case that a killed service had no time for."""
+    closed.cut_log(1)
+    found = ArchiveReader(closed.folder).verify()
+    assert found.faults == (f"case {closed.names[-1]}: is in the index, and its line of the audit log is gone",)
+    assert found.notes == ()
+
+
+def test_an_older_log_that_was_put_back_is_brought_up_to_date(closed: Closed) -> None:
+    closed.cut_log(2)
+    Archive.open(closed.folder, least_free=0).close()
+    lines = [json.loads(line) for line in (closed.folder / "audit.jsonl").read_text().splitlines()]
+    assert [line["recovered"] for line in lines] == [False, True, True]
+    found = ArchiveReader(closed.folder).verify()
+    assert (found.faults, found.notes) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("patient", "p-0000000000000000"), ("client", "nobody"), ("received_at", "2026-11-22 10:00:00"), ("has_raw", 0)],
+)
+def test_a_row_that_tells_another_case_is_a_fault(closed: Closed, column: str, value: object) -> None:
+    """`list --patient` would not find it, and find it under another."""
+    with closing(sqlite3.connect(closed.folder / "index.sqlite")) as index:
+        index.execute(f"UPDATE gliomap_cases SET {column} = ? WHERE id = ?", (value, closed.names[0]))
+        index.commit()
+    (fault,) = ArchiveReader(closed.folder).verify().faults
+    assert fault == f"case {closed.names[0]}: its row in the index contradicts case.json ({column})"
+
+
+def test_beside_a_service_that_records_all_is_well(tmp_path: Path) -> None:
+    """Index, log and files are read one after the other, and between them cases come."""
+    archive, ended = Archive.open(tmp_path / "busy", least_free=0), threading.Event()
+
+    def write() -> None:
+        while not ended.is_set():
+            archive.record(CASE)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        assert [ArchiveReader(archive.folder).verify().faults for _ in range(20)] == [()] * 20
+    finally:
+        ended.set()
+        thread.join()
+        archive.close()
