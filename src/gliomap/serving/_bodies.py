@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -20,7 +21,7 @@ from gliomap.captures import Frame, parse_frames
 from gliomap.errors import CaptureError, RequestError
 from gliomap.sensors import MosaicSensor
 
-__all__ = ["FrameBytes", "Limits", "frames_of", "media_type", "read_body", "read_form", "swallow"]
+__all__ = ["FrameBytes", "Limits", "digest_of", "frames_of", "media_type", "read_body", "read_form", "swallow"]
 
 ROLES = ("raw", "white", "dark", "white_dark")
 SHAPE_HEADER = "x-frame-shape"
@@ -167,6 +168,12 @@ def frames_of(
         for name, one in sent.items()
     }
     return parse_frames(contents, sensor, msb_aligned=msb_aligned)
+
+
+def digest_of(sent: FrameBytes | npt.NDArray[np.generic]) -> str:
+    """SHA-256 of what was sent."""
+    content = sent.content if isinstance(sent, FrameBytes) else np.ascontiguousarray(sent).tobytes()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _numbers(name: str, sent: FrameBytes | npt.NDArray[np.generic], sensor: MosaicSensor) -> npt.NDArray[np.uint16]:

@@ -24,14 +24,14 @@ from gliomap.errors import UsageError
 from gliomap.preprocessing import HyperCube, reason_counts, reflectance
 from gliomap.sensors import MosaicSensor
 from gliomap.serving._answers import MEDIA_TYPES, Answer, AnswerForm, Drawing, base64_png, packed, render
-from gliomap.serving._bodies import FrameBytes, frames_of
+from gliomap.serving._bodies import FrameBytes, digest_of, frames_of
 from gliomap.serving._json import dump_json
 from gliomap.serving._metrics import Metrics
 from gliomap.serving._model import ServedModel, load_model
 from gliomap.serving._references import ReferencePair, ReferenceStore, pair_of_frames
 from gliomap.serving._schemas import ClassifyAnswer, ServedBy
 from gliomap.serving._settings import ServiceSettings
-from gliomap.serving._work import Workers
+from gliomap.serving._work import Workers, require_awaited
 
 if TYPE_CHECKING:
     from gliomap.serving.archive import Archive
@@ -179,7 +179,7 @@ class Service:
         frames = frames_of(ask.frames, model.engine.sensor, msb_aligned=None if pair is None else pair.msb_aligned)
         if "raw" not in frames:
             raise UsageError("request", "has no raw frame", "Send it as 'raw'.")
-        hashes = {role: _hash(sent) for role, sent in ask.frames.items()} if self.archive is not None else {}
+        hashes = {role: digest_of(sent) for role, sent in ask.frames.items()} if self.archive is not None else {}
         decoded = time.perf_counter()
         timings["decode"] = decoded - begun
         if pair is None:
@@ -265,6 +265,9 @@ class Service:
         ------
         MachineError
             The disk refuses it; nothing of the case is left then.
+        GivenUpError
+            Nobody waits for the answer any more, and nothing is kept. A case that is being written, or was, when the deadline
+            strikes stays: it cannot be helped, for then only a disk is waited for, and no case is ever taken out again.
         """
         if self.archive is None or self.settings.archive is None:
             return None
@@ -287,6 +290,7 @@ class Service:
             result=self.result(ask, mapped).model_dump(mode="json", exclude={"labels_png"}),
             answer=hashlib.sha256(body).hexdigest(),
         )
+        require_awaited()
         try:
             name = self.archive.record(case)
         except OSError as error:
@@ -313,7 +317,7 @@ class Service:
         """
         engine = self.model.engine
         frames = frames_of(sent, engine.sensor)
-        return pair_of_frames(name, frames, {role: _hash(one) for role, one in sent.items()}, engine, exposures)
+        return pair_of_frames(name, frames, {role: digest_of(one) for role, one in sent.items()}, engine, exposures)
 
     async def require_archive(self) -> None:
         """Raise where no case could be kept: on a thread of its own, for a disk may hang.
@@ -379,11 +383,6 @@ def _findings(ask: Ask, raw: Frame, pair: ReferencePair, sensor: MosaicSensor) -
 def _header(text: str) -> str:
     """`text` as a header may hold it."""
     return text.encode("ascii", "replace").decode()
-
-
-def _hash(sent: Sent) -> str:
-    content = sent.content if isinstance(sent, FrameBytes) else np.ascontiguousarray(sent).tobytes()
-    return hashlib.sha256(content).hexdigest()
 
 
 def _origin(ask: Ask, mapped: Mapped) -> str:

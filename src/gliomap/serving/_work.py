@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import TypeVar
 
 from gliomap.errors import RequestError
 
-__all__ = ["Workers"]
+__all__ = ["GivenUpError", "Workers", "require_awaited"]
 
 T = TypeVar("T")
+
+_given_up: ContextVar[threading.Event | None] = ContextVar("given_up", default=None)
+"""Set once nobody waits any more for the work of this thread; None outside of any."""
+
+
+class GivenUpError(Exception):
+    """Nobody waits any more for this work, so nobody sees this: whoever did was told 503."""
+
+
+def require_awaited() -> None:
+    """End the work of this thread where nobody waits for it any more; called before what must not happen unseen.
+
+    Raises
+    ------
+    GivenUpError
+        Its deadline has passed, or who waited was cancelled.
+    """
+    given_up = _given_up.get()
+    if given_up is not None and given_up.is_set():
+        raise GivenUpError
 
 
 class Workers:
@@ -85,19 +107,23 @@ class Workers:
     async def run(self, function: Callable[[], T]) -> T:
         """Run a function on a thread and wait for it.
 
-        Work that has begun at its deadline goes on, but nobody waits for it any more.
+        Work that has begun at its deadline goes on, but nobody waits for it any more: `require_awaited` ends it.
 
         Raises
         ------
         RequestError
             It was not done in time (503).
         """
-        future = self._pool.submit(function)
+        given_up = threading.Event()
+        future = self._pool.submit(_told, function, given_up)
         self.waiting += 1
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._ended))
         async with self._in_time():
-            return await asyncio.wrap_future(future)
+            try:
+                return await asyncio.wrap_future(future)
+            finally:
+                given_up.set()  # of work that is done it means nothing
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
@@ -120,3 +146,12 @@ class Workers:
     def close(self) -> None:
         """Wait for what runs, drop what waits."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _told(function: Callable[[], T], given_up: threading.Event) -> T:
+    """Run a function that can find out whether it is still waited for."""
+    before = _given_up.set(given_up)
+    try:
+        return function()
+    finally:
+        _given_up.reset(before)
