@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from gliomap.captures import Exposures, tiff_bytes
 from gliomap.engine import Engine
+from gliomap.errors import CaptureError
 from gliomap.serving import Service, ServiceSettings
 from gliomap.serving._bodies import FrameBytes, frames_of
 from gliomap.serving._references import ReferencePair, pair_of_frames
+from gliomap.serving._reply import unpack_reply
 from gliomap.serving._service import Ask
+from gliomap.serving._stream import _Stream
 from serving.servers import Scene
 
 EARLIER, LATER = datetime(2026, 11, 23, 9, 0), datetime(2026, 11, 23, 9, 5)
@@ -103,3 +109,77 @@ def test_of_two_clocks_the_one_counts_by_which_they_are_older(
     service.close()
     assert (blanked is not None and "90.0 min older" in blanked) == blank
     assert (blanked is None) != blank
+
+
+SPREAD = "8 bits; values were spread over the sensor's range, and fine differences are lost"
+
+
+def coarse(frame: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+    """A frame of 10 bits as a camera in its 8-bit mode gives it."""
+    return (frame * (255 / 1023)).round().astype(np.uint8)
+
+
+def high(frame: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+    """Its 10 bits in the high end of 16."""
+    return frame << np.uint16(6)
+
+
+class TestBitDepth:
+    @pytest.fixture
+    def service(self, bundle: Path, scene: Scene) -> Iterator[Service]:
+        """With references of one operation in each mode of the camera."""
+        made = Service(ServiceSettings(bundle))
+        for name, mode in (("low", np.asarray), ("high", high), ("coarse", coarse)):
+            sent = {role: FrameBytes(tiff_bytes(mode(getattr(scene, role))), "tiff") for role in ("white", "dark")}
+            made.references.put(made.read_references(name, sent, None))
+        yield made
+        made.close()
+
+    def ask(self, frames: Mapping[str, np.ndarray], references: str | None) -> Ask:
+        sent = {role: FrameBytes(tiff_bytes(frame), "tiff") for role, frame in frames.items()}
+        return Ask("classify", "camera", "id", sent, references)
+
+    @pytest.mark.parametrize(
+        ("references", "mode", "told"),
+        [
+            ("coarse", np.asarray, r"\(raw: 16 bits, references: 8 bits\)"),
+            ("coarse", high, r"\(raw: 16 bits, references: 8 bits\)"),
+            ("low", coarse, r"\(raw: 8 bits, references: 16 bits\)"),
+            ("high", coarse, r"\(raw: 8 bits, references: 16 bits\)"),
+        ],
+    )
+    def test_a_frame_of_another_one_than_its_references_is_refused(
+        self, service: Service, scene: Scene, references: str, mode: Any, told: str
+    ) -> None:
+        """As it is where all three come in one request."""
+        with pytest.raises(
+            CaptureError, match=f"raw: and references '{references}' differ in bit depth {told}"
+        ) as kept:
+            service.classify(self.ask({"raw": mode(scene.raw)}, references))
+        other = np.asarray if mode is coarse else coarse
+        frames = {"raw": mode(scene.raw), "white": other(scene.white), "dark": other(scene.dark)}
+        with pytest.raises(CaptureError, match="differ in bit depth") as own:
+            service.classify(self.ask(frames, None))
+        assert kept.value.remedy == own.value.remedy == "Record all in one mode."
+
+    def test_in_a_stream_too(self, service: Service, scene: Scene) -> None:
+        """Numbers have 16 bits."""
+        counts = {"sequence": 1, "dropped": 0, "dropped_total": 0}
+        stream = _Stream(service, "camera", "1", "coarse", "labels", "classic", None)
+        for frame, refused in ((scene.raw.tobytes(), True), (tiff_bytes(coarse(scene.raw)), False)):
+            reply, _ = unpack_reply(stream.reply(counts, frame, perf_counter()))
+            assert ("differ in bit depth" in str(reply.problem)) == refused
+            assert (reply.problem is None) != refused
+
+    def test_frames_of_8_bits_are_taken_with_references_of_8_bits_and_both_say_so(
+        self, service: Service, scene: Scene
+    ) -> None:
+        assert service.references.get("coarse").warnings[-1] == f"references: have {SPREAD}"
+        assert not service.references.get("low").warnings
+        warnings = service.classify(self.ask({"raw": coarse(scene.raw)}, "coarse")).warnings
+        assert f"references: have {SPREAD}" in warnings
+        assert f"raw: has {SPREAD}" in warnings
+
+    def test_bits_that_stand_high_are_read_as_those_of_the_references(self, service: Service, scene: Scene) -> None:
+        low = service.classify(self.ask({"raw": scene.raw}, "low")).tissue.labels
+        assert np.array_equal(service.classify(self.ask({"raw": high(scene.raw)}, "high")).tissue.labels, low)

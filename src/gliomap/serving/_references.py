@@ -15,11 +15,12 @@ import numpy.typing as npt
 
 from gliomap.captures import Exposures, Frame, check_references, shadow_floor
 from gliomap.engine import DatedReferences, Engine
-from gliomap.errors import RequestError
+from gliomap.errors import CaptureError, RequestError
 from gliomap.sensors import MosaicSensor
 
-__all__ = ["ReferencePair", "ReferenceStore", "check_id", "pair_of_frames"]
+__all__ = ["SPREAD", "ReferencePair", "ReferenceStore", "check_id", "pair_of_frames"]
 
+SPREAD = "8 bits; values were spread over the sensor's range, and fine differences are lost"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -86,6 +87,29 @@ class ReferencePair:
     def second_dark(self) -> npt.NDArray[np.uint16] | None:
         """Numbers of `white_dark`, where there is one."""
         return None if self.white_dark is None else self.white_dark.data
+
+    @property
+    def eight_bit(self) -> bool:
+        """They had 8 bits for a sensor of more; of frames, which were read together, one tells of all."""
+        return self.white.eight_bit
+
+    def require_bits_of(self, raw: Frame) -> None:
+        """Refuse a frame of the other bit depth, as it is refused where it comes together with its references.
+
+        What 8 bits round away of a reference would shift spectra of 16, and no map would show it.
+
+        Raises
+        ------
+        CaptureError
+            It has 8 bits and they have 16, or the other way round.
+        """
+        if raw.eight_bit != self.eight_bit:
+            own, other = (8, 16) if raw.eight_bit else (16, 8)
+            raise CaptureError(
+                "raw",
+                f"and references {self.name!r} differ in bit depth (raw: {own} bits, references: {other} bits)",
+                "Record all in one mode.",
+            )
 
     @cached_property
     def shadow_floor(self) -> npt.NDArray[np.uint16]:
@@ -223,7 +247,10 @@ def pair_of_frames(
         exposures=exposures,
         received_at=datetime.now(UTC),
         msb_aligned=frames["white"].msb_aligned,
-        warnings=tuple(f"{finding.thing}: {finding.message}" for finding in findings),
+        warnings=(
+            *(f"{finding.thing}: {finding.message}" for finding in findings),
+            *([f"references: have {SPREAD}"] if frames["white"].eight_bit else []),
+        ),
     )
     pair.prepared(engine, camera_clock=False)
     return pair

@@ -28,7 +28,7 @@ from gliomap.serving._bodies import FrameBytes, digest_of, frames_of
 from gliomap.serving._json import dump_json
 from gliomap.serving._metrics import Metrics
 from gliomap.serving._model import ServedModel, load_model
-from gliomap.serving._references import ReferencePair, ReferenceStore, pair_of_frames
+from gliomap.serving._references import SPREAD, ReferencePair, ReferenceStore, pair_of_frames
 from gliomap.serving._schemas import ClassifyAnswer, ServedBy
 from gliomap.serving._settings import ServiceSettings
 from gliomap.serving._work import Workers, require_awaited
@@ -176,7 +176,9 @@ class Service:
         model = self.model
         timings = {**ask.spent, "queue": begun - ask.started}
         pair = None if ask.references is None else self._kept_pair(ask.references, ask.frames)
-        frames = frames_of(ask.frames, model.engine.sensor, msb_aligned=None if pair is None else pair.msb_aligned)
+        # Of 8 bits none is high or low: a frame of 16 is then read as its own bits tell, and refused for what it is.
+        aligned = None if pair is None or pair.eight_bit else pair.msb_aligned
+        frames = frames_of(ask.frames, model.engine.sensor, msb_aligned=aligned)
         if "raw" not in frames:
             raise UsageError("request", "has no raw frame", "Send it as 'raw'.")
         hashes = {role: digest_of(sent) for role, sent in ask.frames.items()} if self.archive is not None else {}
@@ -185,6 +187,7 @@ class Service:
         if pair is None:
             pair = self._pair_of_request(frames, model)
         raw = frames["raw"]
+        pair.require_bits_of(raw)
         findings = _findings(ask, raw, pair, model.engine.sensor)
         # Two clocks must not be mixed: the camera's where both times are known, else this machine's.
         by_camera = raw.taken_at is not None and pair.camera_time is not None
@@ -195,7 +198,7 @@ class Service:
         tissue = model.engine.classify_frame(raw.data, references, taken_at=taken_at)
         timings |= {stage: seconds for stage, seconds in tissue.timings.items() if stage != "total"}
         notes = [f"{finding.thing}: {finding.message}" for finding in findings]
-        notes += [*_frame_notes(raw), *filter(None, [model.engine.bundle.caution])]
+        notes += [*([f"raw: has {SPREAD}"] if raw.eight_bit else []), *filter(None, [model.engine.bundle.caution])]
         return Mapped(tissue, model, raw, references, (*pair.warnings, *notes), timings, {**pair.hashes, **hashes})
 
     def answer(self, ask: Ask, form: AnswerForm) -> Answer:
@@ -391,9 +394,3 @@ def _origin(ask: Ask, mapped: Mapped) -> str:
     references = "its own references" if ask.references is None else f"references {ask.references}"
     moment = "frame of unknown time" if taken_at is None else f"frame of {taken_at:%Y-%m-%d %H:%M:%S}"
     return f"{mapped.model.engine.bundle.caption} · {references} · {moment}"
-
-
-def _frame_notes(raw: Frame) -> tuple[str, ...]:
-    if raw.eight_bit:
-        return ("raw: has 8 bits; values were spread over the sensor's range, and fine differences are lost",)
-    return ()
