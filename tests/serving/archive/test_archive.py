@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -196,6 +197,29 @@ class TestPatients:
             found.add(reader(archive).case(archive.record(CASE)).record.patient)
             archive.close()
         assert len(found) == 2
+
+    def test_they_are_found_by_identifier_whichever_way_they_were_kept(self, tmp_path: Path) -> None:
+        """Some have been hashed before somebody said --archive-keep-ids, and some after he no longer did."""
+        names = []
+        for keep_ids in (True, False, True):
+            archive = Archive.open(tmp_path / "cases", keep_ids=keep_ids, least_free=0)
+            names += [archive.record(CASE), archive.record(replace(CASE, patient="ID0019"))]
+            archive.close()
+        found = ArchiveReader(tmp_path / "cases")
+        assert [row.id for row in found.rows(patient="ID0018")] == names[4::-2]
+        pseudonym = found.rows(patient="ID0018")[1].patient
+        assert [row.id for row in found.rows(patient=pseudonym)] == [names[2]]
+
+    def test_an_identifier_may_begin_like_a_pseudonym(self, archive: Archive) -> None:
+        name = archive.record(replace(CASE, patient="p-17"))
+        assert [row.id for row in reader(archive).rows(patient="p-17")] == [name]
+
+    def test_a_pseudonym_is_looked_for_without_the_key(self, archive: Archive) -> None:
+        """It lies elsewhere in a copy that was given away, or belongs to somebody else."""
+        name = archive.record(CASE)
+        pseudonym = reader(archive).case(name).record.patient
+        (archive.folder / "pseudonym.key").write_bytes(b"none that could be used")
+        assert [row.id for row in reader(archive).rows(patient=pseudonym)] == [name]
 
     def test_they_are_kept_when_told_so(self, tmp_path: Path) -> None:
         archive = Archive.open(tmp_path / "cases", keep_ids=True, least_free=0)
@@ -611,4 +635,10 @@ def test_export(archive: Archive, tmp_path: Path) -> None:
     reader(archive).export(names[:1], tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {names[0], "audit.jsonl"}
     assert json.loads((tmp_path / "out" / names[0] / "case.json").read_text())["id"] == names[0]
-    assert len((tmp_path / "out" / "audit.jsonl").read_text().splitlines()) == 1
+    (line,) = (tmp_path / "out" / "audit.jsonl").read_text().splitlines()
+    exported = (tmp_path / "out" / names[0] / "case.json").read_bytes()
+    assert hashlib.sha256(exported).hexdigest() == json.loads(line)["record"], "whoever gets it can compare it"
+    with zipfile.ZipFile(case_path(archive.folder, names[0])) as kept:
+        assert kept.read("case.json") == exported
+    written = (archive.folder / "audit.jsonl").read_text().splitlines()
+    assert line == written[0]

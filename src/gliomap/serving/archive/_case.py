@@ -105,7 +105,9 @@ class KeptCase:
     Attributes
     ----------
     record
-        case.json.
+        case.json, read.
+    told
+        case.json as it lies there, byte for byte.
     files
         Name → content, hashes compared.
     sha256
@@ -113,6 +115,7 @@ class KeptCase:
     """
 
     record: CaseRecord
+    told: bytes
     files: Mapping[str, bytes]
     sha256: str
 
@@ -204,7 +207,7 @@ def read_case(path: Path) -> KeptCase:
         raise ArchiveError(path, f"is damaged: {wrong[0][0]} does not have its hash", _REMEDY)
     if path.name != f"{record.id}{SUFFIX}":
         raise ArchiveError(path, f"holds case {record.id}", _REMEDY)
-    return KeptCase(record, found, hashlib.sha256(told).hexdigest())
+    return KeptCase(record, told, found, hashlib.sha256(told).hexdigest())
 
 
 def _png(labels: npt.NDArray[np.uint8]) -> bytes:

@@ -142,12 +142,12 @@ class Index:
     def rows(
         self,
         *,
-        patient: str | None = None,
+        patients: Sequence[str] | None = None,
         client: str | None = None,
         since: datetime | None = None,
         most: int | None = None,
     ) -> Sequence[CaseRow]:
-        """Rows, the newest first.
+        """Rows, the newest first; of a patient who may have several names, those of each.
 
         Raises
         ------
@@ -155,8 +155,8 @@ class Index:
             The database cannot be reached.
         """
         query = sa.select(_cases).order_by(_cases.c.id.desc())
-        if patient is not None:
-            query = query.where(_cases.c.patient == patient)
+        if patients is not None:
+            query = query.where(_cases.c.patient.in_(patients))
         if client is not None:
             query = query.where(_cases.c.client == client)
         if since is not None:

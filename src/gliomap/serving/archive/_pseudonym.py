@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from pathlib import Path
 
 from gliomap.errors import ArchiveError
 
-__all__ = ["KEY_FILE", "Pseudonyms"]
+__all__ = ["KEY_FILE", "Pseudonyms", "is_pseudonym"]
 
 KEY_FILE = "pseudonym.key"
 _BYTES = 32
+_FORM = re.compile(r"p-[0-9a-f]{16}")
 
 
 class Pseudonyms:
@@ -49,3 +51,8 @@ class Pseudonyms:
     def of(self, patient: str) -> str:
         """The pseudonym of a patient."""
         return "p-" + hmac.new(self._key, patient.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+def is_pseudonym(patient: str) -> bool:
+    """Whether a name of a patient has the form of those that `Pseudonyms` gives."""
+    return _FORM.fullmatch(patient) is not None

@@ -16,7 +16,7 @@ from gliomap.serving.archive._archive import AUDIT, MARK, case_files
 from gliomap.serving.archive._audit import AuditEntry, read_audit
 from gliomap.serving.archive._case import RECORD, SUFFIX, KeptCase, case_path, check_case_id, read_case
 from gliomap.serving.archive._index import AT_ONCE, CaseRow, Index
-from gliomap.serving.archive._pseudonym import KEY_FILE, Pseudonyms
+from gliomap.serving.archive._pseudonym import KEY_FILE, Pseudonyms, is_pseudonym
 
 __all__ = ["ArchiveReader", "Verified"]
 
@@ -69,12 +69,12 @@ class ArchiveReader:
         since: datetime | None = None,
         most: int | None = None,
     ) -> Sequence[CaseRow]:
-        """Rows of the index, the newest first; a patient may be named by identifier or by pseudonym.
+        """Rows of the index, the newest first.
 
         Parameters
         ----------
         patient
-            Of one patient.
+            Of one patient, by identifier, whether cases were kept under it or under its pseudonym, or by pseudonym.
         client
             Of one client.
         since
@@ -89,7 +89,7 @@ class ArchiveReader:
         """
         index = Index(self.folder, self._database, reading=True)
         try:
-            return index.rows(patient=self._pseudonym(patient), client=client, since=since, most=most)
+            return index.rows(patients=self._names(patient), client=client, since=since, most=most)
         finally:
             index.close()
 
@@ -133,8 +133,8 @@ class ArchiveReader:
             for name in track(wanted, "exporting cases"):
                 kept = self.case(name)
                 (folder / name).mkdir()
-                (folder / name / RECORD).write_text(kept.record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-                for file, content in kept.files.items():
+                # As it lies in the archive: `record` in its line of the log is the hash of these bytes.
+                for file, content in {RECORD: kept.told, **kept.files}.items():
                     (folder / name / file).write_bytes(content)
             lines = [
                 entry.model_dump_json() for entry, _ in read_audit(self.folder / AUDIT) if entry.case in set(wanted)
@@ -216,10 +216,11 @@ class ArchiveReader:
         if unlogged and not broken:
             yield f"not in the audit log yet: {counted(len(unlogged), 'case')}; {later}"
 
-    def _pseudonym(self, patient: str | None) -> str | None:
-        if patient is None or patient.startswith("p-") or not (self.folder / KEY_FILE).exists():
-            return patient
-        return Pseudonyms.of_folder(self.folder).of(patient)
+    def _names(self, patient: str | None) -> Sequence[str] | None:
+        """All names under which cases of a patient may be kept: a service may have begun or ceased to keep identifiers."""
+        if patient is None or is_pseudonym(patient) or not (self.folder / KEY_FILE).exists():
+            return None if patient is None else [patient]
+        return [patient, Pseudonyms.of_folder(self.folder).of(patient)]
 
     def size(self) -> int:
         """Bytes of all cases."""
