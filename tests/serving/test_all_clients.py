@@ -109,6 +109,16 @@ def test_json(client: Client, scene: Scene, expected: Labels) -> None:
     assert {"read", "decode", "graph", "finish"} <= set(found.timings_ms)
 
 
+def test_numbers_with_the_colours_of_a_palette(client: Client, server: RunningServer, scene: Scene) -> None:
+    async def ask() -> tuple[Any, ...]:
+        async with AsyncClient(server.url) as one:
+            return (await one.summary(scene.raw, "or-1", palette="safe")).classes
+
+    safe = client.summary(scene.raw, "or-1", palette="safe").classes
+    assert safe == asyncio.run(ask())
+    assert safe != client.summary(scene.raw, "or-1").classes
+
+
 def test_pictures(client: Client, scene: Scene, expected: Labels) -> None:
     labels = client.picture(scene.files["raw"], "or-1", "labels")
     np.testing.assert_array_equal(png_labels(labels), expected)

@@ -79,6 +79,15 @@ class TestScore:
         assert "not classified" in printed
         assert "a map cannot rule tumour out" in printed
 
+    def test_colours_are_the_same_with_a_folder_and_without(
+        self, server: RunningServer, frames: dict[str, Path], tmp_path: Path
+    ) -> None:
+        safe = as_json("score", server.url, *own(frames), "--palette", "safe")["classes"]
+        assert (
+            safe == as_json("score", server.url, *own(frames), "--palette", "safe", "-o", tmp_path / "map")["classes"]
+        )
+        assert safe != as_json("score", server.url, *own(frames))["classes"]
+
     def test_references_that_the_service_has(
         self, server: RunningServer, frames: dict[str, Path], scene: Scene, expected: np.ndarray
     ) -> None:

@@ -126,7 +126,8 @@ def _once(
     from gliomap.serving import score_frame
 
     if out is None:
-        result: dict[str, Any] = client.summary(raw, references, patient=patient).model_dump(mode="json")
+        answer = client.summary(raw, references, patient=patient, palette=palette)
+        result: dict[str, Any] = answer.model_dump(mode="json")
         result.pop("labels_png")
     else:
         with atomic_folder(out, overwrite=ui.overwrite) as folder:

@@ -101,9 +101,12 @@ class AsyncClient:
         """As of `Client`."""
         return map_of(await self._send(frame_request(raw, references, "application/x-npz", patient=patient)))
 
-    async def summary(self, raw: FrameLike, references: References, *, patient: str | None = None) -> ClassifyAnswer:
+    async def summary(
+        self, raw: FrameLike, references: References, *, patient: str | None = None, palette: str = "classic"
+    ) -> ClassifyAnswer:
         """As of `Client`."""
-        answer = await self._send(frame_request(raw, references, "application/json", patient=patient))
+        asked = frame_request(raw, references, "application/json", patient=patient, palette=palette)
+        answer = await self._send(asked)
         return ClassifyAnswer.model_validate_json(answer.content)
 
     async def picture(

@@ -143,15 +143,20 @@ class Client:
         """
         return map_of(self._send(frame_request(raw, references, "application/x-npz", patient=patient)))
 
-    def summary(self, raw: FrameLike, references: References, *, patient: str | None = None) -> ClassifyAnswer:
+    def summary(
+        self, raw: FrameLike, references: References, *, patient: str | None = None, palette: str = "classic"
+    ) -> ClassifyAnswer:
         """Classify a frame, and get its map in numbers and as a small PNG.
 
         Parameters
         ----------
         raw, references, patient
             As of `classify`.
+        palette
+            'classic' or 'safe': colours of the classes and of the PNG.
         """
-        answer = self._send(frame_request(raw, references, "application/json", patient=patient))
+        asked = frame_request(raw, references, "application/json", patient=patient, palette=palette)
+        answer = self._send(asked)
         return ClassifyAnswer.model_validate_json(answer.content)
 
     def picture(
