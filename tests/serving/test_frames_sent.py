@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from bundles.makers import small_sensor
 from gliomap.captures import tiff_bytes
 from gliomap.errors import CaptureError
-from gliomap.serving._bodies import FrameBytes, frames_of
+from gliomap.serving._bodies import FrameBytes, digest_of, frames_of
 
 SENSOR = small_sensor()
 RAW = np.random.default_rng(0).integers(0, 1024, SENSOR.frame_shape).astype(np.uint16)
@@ -34,6 +35,27 @@ def test_every_way_of_sending_gives_the_frame(sent: Any) -> None:
     assert found.dtype == np.uint16
     assert found.dtype.isnative
     assert np.array_equal(found, RAW)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        FrameBytes.guessed(bytearray(RAW.astype("<u2").tobytes())),
+        RAW,
+        RAW.astype(np.int64),
+        RAW.astype(">u2"),
+        np.asfortranarray(RAW),
+    ],
+    ids=["numbers", "array", "int64", "big-endian", "column by column"],
+)
+def test_the_digest_of_numbers_is_theirs_however_they_came(sent: Any) -> None:
+    """In JSON they have no type, so whoever compares takes the one that is told: little-endian uint16, row by row."""
+    assert digest_of(sent) == hashlib.sha256(RAW.astype("<u2").tobytes()).hexdigest()
+
+
+def test_the_digest_of_a_file_is_that_of_its_bytes() -> None:
+    file = tiff_bytes(RAW)
+    assert digest_of(FrameBytes.guessed(file)) == hashlib.sha256(file).hexdigest()
 
 
 @pytest.mark.parametrize(

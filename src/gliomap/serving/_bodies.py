@@ -171,8 +171,8 @@ def frames_of(
 
 
 def digest_of(sent: FrameBytes | npt.NDArray[np.generic]) -> str:
-    """SHA-256 of what was sent."""
-    content = sent.content if isinstance(sent, FrameBytes) else np.ascontiguousarray(sent).tobytes()
+    """SHA-256 of a file as it came, or of a frame's numbers as little-endian uint16: in JSON they have no type of their own."""
+    content = sent.content if isinstance(sent, FrameBytes) else sent.astype("<u2").tobytes()
     return hashlib.sha256(content).hexdigest()
 
 

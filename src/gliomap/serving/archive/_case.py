@@ -53,7 +53,7 @@ class Case:
     received_at
         UTC.
     inputs
-        Role → SHA-256 of the bytes as received.
+        Role → SHA-256 of the file, or of the numbers as little-endian uint16.
     raw
         The frame, uint16, where it is kept.
     labels
@@ -92,7 +92,9 @@ class CaseRecord(Fields):
     references: str | None
     patient: str | None = Field(description="A keyed hash (p-…) unless the service keeps identifiers as they come.")
     received_at: datetime = Field(description="UTC.")
-    inputs: dict[str, _Sha256] = Field(description="Role → SHA-256 of the bytes as received.")
+    inputs: dict[str, _Sha256] = Field(
+        description="Role → SHA-256 of the file, or of the numbers as little-endian uint16."
+    )
     files: dict[str, _Sha256] = Field(description="labels.png and, if kept, raw.tif → SHA-256.")
     answer: _Sha256 = Field(description="SHA-256 of the answer's body.")
     result: dict[str, Any] = Field(description="The map in numbers, as it was answered.")
