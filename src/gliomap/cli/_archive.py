@@ -131,7 +131,7 @@ def export(
     examples=("gliomap archive verify cases", "gliomap archive verify cases --json"),
 )
 def verify(ui: Ui, folder: Folder, url: Url = None) -> None:
-    """Compare files with their hashes, the audit log with its chain, and both with the index.
+    """Compare files, hashes, audit log and index with each other.
 
     Exit code 2 if something is wrong.
     """
