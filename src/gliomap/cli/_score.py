@@ -139,7 +139,8 @@ def _once(
     for warning in result["warnings"]:
         ui.warn(warning)
     tell_map(ui, result, title=f"{height}×{width} pixels")
-    tell_written(ui, result["notice"], *([] if out is None else [f"Map: {out / 'map.png'}"]))
+    pictures = [] if out is None else [f"Map: {out / 'map.png'}", f"Overlay: {out / 'overlay.png'}"]
+    tell_written(ui, result["notice"], *pictures)
 
 
 def _watch(
