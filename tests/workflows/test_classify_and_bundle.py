@@ -16,12 +16,17 @@ from gliomap.bundles import open_bundle
 from gliomap.errors import BundleError, CubeError, ModelError, OutputExistsError, RunError, SensorError, UsageError
 from gliomap.phantom import make_phantom
 from gliomap.preprocessing import load_npz, preprocess_capture, save_npz
-from gliomap.sensors import get_sensor, resized
+from gliomap.sensors import MosaicSensor, get_sensor, import_sensor, resized
 from gliomap.studies import (
+    CaptureSettings,
+    Crop,
+    ExposureTimes,
     capture_files,
+    chain_of,
     fill_preprocessed,
     open_study,
     read_mat,
+    write_cube,
     write_map,
     write_mat,
     write_study_toml,
@@ -195,6 +200,60 @@ def test_a_mat_file_of_ours_tells_whether_it_was_corrected(bundle: Path, copy: P
     done = classify(bundle, CubeFile(capture_files(copy, CAPTURE).cube))
     told = [one for one in done.result.warnings if "not spectrally corrected, the bundle was trained on" in one]
     assert len(told) == (0 if corrected else 1)
+
+
+OTHER = replace(CAMERA, name="other", wavelengths_nm=CAMERA.wavelengths_nm + 3)
+"""A camera of the same bands and size, calibrated otherwise."""
+
+
+def of_other(study: Path, camera: MosaicSensor = OTHER) -> Path:
+    """The capture's cube, made anew with another camera; study.toml still names the first."""
+    opened = open_study(study)
+    chain = chain_of(camera, opened.preprocessing, opened.capture_settings(CAPTURE))
+    write_cube(study, CAPTURE, opened.cube_from_frames(CAPTURE, camera), chain=chain)
+    return capture_files(study, CAPTURE).cube
+
+
+@pytest.mark.parametrize("place", ["in its study", "alone"])
+def test_a_mat_file_of_another_camera_is_refused(
+    bundle: Path, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    path = of_other(copy)
+    if place == "alone":
+        path = Path(shutil.move(path, tmp_path / "cube.mat"))
+    with pytest.raises(CubeError, match="the bundle's sensor 'generic-nir-5x5'"):
+        classify(bundle, CubeFile(path))
+    monkeypatch.setenv("GLIOMAP_SENSORS", str(tmp_path / "sensors"))
+    import_sensor(OTHER)
+    with pytest.raises(CubeError, match="was made with sensor 'other', and the bundle is for 'generic-nir-5x5'"):
+        classify(bundle, CubeFile(path))
+
+
+def test_a_mat_file_of_others_goes_by_the_study_above_it(bundle: Path, copy: Path, tmp_path: Path) -> None:
+    path = capture_files(copy, CAPTURE).cube
+    cube = read_mat(path, ["preProcessedImage"])
+    write_mat(path, cube)
+    assert classify(bundle, CubeFile(path)).result.warnings == (open_bundle(bundle).caution,)
+    write_mat(tmp_path / "cube.mat", cube)
+    assert "does not tell its camera" in classify(bundle, CubeFile(tmp_path / "cube.mat")).result.warnings[0]
+    write_study_toml(copy, open_study(copy).settings.model_copy(update={"sensor": "nemesis"}))
+    with pytest.raises(CubeError, match=r"whose study\.toml names sensor 'nemesis'"):
+        classify(bundle, CubeFile(path))
+
+
+def test_a_mat_file_is_known_with_the_crop_and_exposures_of_its_study(bundle: Path, copy: Path) -> None:
+    settings, cube = open_study(copy).settings, open_study(copy).cube(CAPTURE)
+    made_with = CaptureSettings(
+        crop=Crop(row=3, column=5, height=40, width=50), exposures=ExposureTimes(raw_ms=40, white_ms=20, dark_ms=40)
+    )
+    write_study_toml(copy, settings.model_copy(update={"captures": {CAPTURE: made_with}}))
+    chain = chain_of(CAMERA, open_study(copy).preprocessing, made_with)
+    write_cube(copy, CAPTURE, cube.cropped(3, 5, 40, 50), chain=chain)
+    path = capture_files(copy, CAPTURE).cube
+    assert classify(bundle, CubeFile(path)).result.shape == (40, 50)
+    write_study_toml(copy, settings)
+    with pytest.raises(CubeError, match="crop and exposures"):
+        classify(bundle, CubeFile(path))
 
 
 @pytest.mark.parametrize("measured", [False, True])

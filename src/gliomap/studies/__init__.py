@@ -24,9 +24,9 @@ from gliomap.studies._holdout import make_holdout
 from gliomap.studies._layout import CaptureFiles, capture_files
 from gliomap.studies._mat import list_mat, read_mat, write_mat
 from gliomap.studies._mat5 import MatVariable
-from gliomap.studies._open import is_study, open_study
+from gliomap.studies._open import is_study, open_study, study_of_file
 from gliomap.studies._pixel_parts import PixelParts
-from gliomap.studies._prepared import chain_of, read_prepared, told_preprocessing
+from gliomap.studies._prepared import chain_of, read_chain, read_prepared, told_preprocessing
 from gliomap.studies._protocols import deal_patients, make_folds
 from gliomap.studies._settings import (
     CaptureSettings,
@@ -82,12 +82,14 @@ __all__ = [
     "make_folds",
     "make_holdout",
     "open_study",
+    "read_chain",
     "read_codes",
     "read_cube_file",
     "read_dataset",
     "read_mat",
     "read_prepared",
     "read_study_toml",
+    "study_of_file",
     "told_preprocessing",
     "write_capture_files",
     "write_cube",

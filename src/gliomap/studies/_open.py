@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gliomap.errors import StudyError
-from gliomap.studies._layout import FOLDERS, capture_of_file, other_endings
+from gliomap.studies._layout import FOLDERS, SETTINGS_FILE, capture_of_file, other_endings
 from gliomap.studies._settings import read_study_toml
 from gliomap.studies._study import Study
 
@@ -54,6 +54,23 @@ def open_study(path: str | Path) -> Study:
             or "Name files as in tif/ID0018C09.tif or GroundTruthMaps/SNAPgtID0018C09_cropped_Pre-processed.mat.",
         )
     return Study(root, settings, tuple(sorted(set(found.values()))), other_endings(found))
+
+
+def study_of_file(path: Path) -> tuple[Study, str | None] | None:
+    """The study that a file lies in, with its capture where its name tells one.
+
+    None where the file is in no folder of a study, or where no study.toml stands above that.
+
+    Raises
+    ------
+    StudyError
+        As of `open_study`.
+    """
+    file = path.absolute()
+    root = file.parent.parent
+    if file.parent.name not in FOLDERS or not (root / SETTINGS_FILE).is_file():
+        return None
+    return Study(root, read_study_toml(root), ()), capture_of_file(file)
 
 
 def _study_nearby(root: Path) -> str | None:

@@ -63,8 +63,10 @@ def read_chain(path: Path) -> Chain | None:
     return None if found is None or found.dtype != np.uint8 else found.view(np.uint8)
 
 
-def told_preprocessing(path: Path, sensor: MosaicSensor, like: PreprocessingConfig) -> PreprocessingConfig | None:
-    """What a prepared cube of whole frames was made with, as far as its digest tells.
+def told_preprocessing(
+    path: Path, sensor: MosaicSensor, like: PreprocessingConfig, capture: CaptureSettings | None = None
+) -> PreprocessingConfig | None:
+    """What a prepared cube was made with, as far as its digest tells.
 
     Parameters
     ----------
@@ -72,11 +74,13 @@ def told_preprocessing(path: Path, sensor: MosaicSensor, like: PreprocessingConf
         The camera that is supposed.
     like
         Correction and normalisation are found out; the rest is supposed to be as here.
+    capture
+        Crop and exposures that it may have been made with; one of whole frames is known without.
 
     Returns
     -------
     PreprocessingConfig or None
-        None for files that others made, for another camera, and for captures with a crop or with exposures that differ.
+        None for files that others made, for another camera, and for another crop or other exposures.
 
     Raises
     ------
@@ -86,9 +90,11 @@ def told_preprocessing(path: Path, sensor: MosaicSensor, like: PreprocessingConf
     chain = read_chain(path)
     if chain is None:
         return None
-    for normalisation, corrected in product(get_args(Normalisation), (True, False)):
+    for normalisation, corrected, made_with in product(
+        get_args(Normalisation), (True, False), dict.fromkeys((None, capture))
+    ):
         config = replace(like, normalisation=normalisation, spectral_correction=corrected)
-        if np.array_equal(chain, chain_of(sensor, config)):
+        if np.array_equal(chain, chain_of(sensor, config, made_with)):
             return config
     return None
 

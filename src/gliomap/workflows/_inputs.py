@@ -15,6 +15,7 @@ from gliomap.engine import Engine
 from gliomap.errors import BundleError, CubeError, TaxonomyError
 from gliomap.preprocessing import HyperCube, load_npz
 from gliomap.sensors import MosaicSensor
+from gliomap.workflows._prepared_cube import read_prepared_cube
 from gliomap.workflows._result import InputRecord
 
 __all__ = ["CubeFile", "FrameFiles", "Loaded", "Source", "StudyCapture", "load_input"]
@@ -112,15 +113,19 @@ def load_input(source: Source, engine: Engine) -> Loaded:
     BundleError
         The bundle takes cubes only and got frames, or is of another sensor.
     CubeError
-        A cube that cannot be used, or whose bands are not the bundle's: their number, or their wavelengths where both
-        know them.
+        A cube that cannot be used; one of another camera, where it or the study.toml above it tells; or one whose
+        bands are not the bundle's: their number, or their wavelengths where both know them.
     """
     if isinstance(source, FrameFiles):
         return _load_frames(source, engine)
     if isinstance(source, CubeFile):
         path = Path(source.path)
         record = InputRecord(kind="cube", files={"cube": str(path)})
-        return _with_cube(_read_cube(path, engine), path, record, engine)
+        cube, warnings = _read_cube(path, engine)
+        loaded = _with_cube(cube, path, record, engine)
+        for warning in warnings:
+            loaded = _warned(loaded, warning)
+        return loaded
     return _load_from_study(source, engine)
 
 
@@ -170,17 +175,12 @@ def _load_from_study(source: StudyCapture, engine: Engine) -> Loaded:
         return _warned(loaded, f"the ground truth is not shown: {error.thing}: {error.fault}")
 
 
-def _read_cube(path: Path, engine: Engine) -> HyperCube:
+def _read_cube(path: Path, engine: Engine) -> tuple[HyperCube, tuple[str, ...]]:
     if path.suffix.lower() == ".npz":
-        return load_npz(path)
+        return load_npz(path), ()
     if path.suffix.lower() in (".tif", ".tiff"):
         raise CubeError(path, "is a frame, not a preprocessed cube", "Give it as --raw, with --white and --dark.")
-    from gliomap.studies import read_prepared, told_preprocessing
-
-    sensor, config = engine.bundle.sensor, engine.manifest.preprocessing
-    told = None if sensor is None else told_preprocessing(path, sensor, config)
-    # Only what the file tells of itself: a cube that others made may be of any camera.
-    return read_prepared(path, None if told is None else sensor, told or config)
+    return read_prepared_cube(path, engine.bundle)
 
 
 def _with_cube(cube: HyperCube, path: Path, record: InputRecord, engine: Engine) -> Loaded:
