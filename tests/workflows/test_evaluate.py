@@ -16,10 +16,10 @@ from PIL import Image
 from gliomap.errors import OutputExistsError, RunError, SensorError, StudyError
 from gliomap.evaluation import read_evaluation, record_tables
 from gliomap.phantom import make_phantom
-from gliomap.sensors import get_sensor, resized
+from gliomap.sensors import get_sensor, import_sensor, resized
 from gliomap.studies import open_study, write_map
 from gliomap.workflows import _test_pictures as test_pictures
-from gliomap.workflows import evaluate, open_run, train
+from gliomap.workflows import evaluate, make_bundle, open_run, train
 
 TESTED = "ID0003C01"
 
@@ -174,6 +174,22 @@ class TestRefusals:
         other = replace(get_sensor("nemesis"), name="other")
         with pytest.raises(SensorError, match="was trained for"):
             evaluate(run, study=study, sensor=other)
+
+    def test_a_camera_that_the_training_named_is_found_again(
+        self, copied: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GLIOMAP_SENSORS", str(tmp_path / "registry"))
+        study = copied[0]
+        camera = replace(open_study(study).sensor(), name="mine", saturation=1000)
+        import_sensor(camera)
+        run = train(study, model="lda", test_patients=[TESTED[:6]], sensor="mine", out=tmp_path / "run")
+        assert open_run(run).record.sensor.given == "mine"
+        assert evaluate(run).record.pooled.n
+        assert make_bundle(run).sensor.fingerprint() == camera.fingerprint()
+        import_sensor(replace(camera, saturation=900), overwrite=True)
+        for uses in (evaluate, make_bundle):
+            with pytest.raises(SensorError, match="is not the 'mine' that .*was trained for"):
+                uses(run, overwrite=True)
 
     def test_a_folder_that_is_no_run(self, tmp_path: Path) -> None:
         with pytest.raises(RunError):

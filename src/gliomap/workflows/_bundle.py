@@ -19,6 +19,7 @@ from gliomap.tracking import BUNDLE, EVALUATION, METRICS, Run, Store, mirrored, 
 from gliomap.workflows._evaluation_record import patient_intervals
 from gliomap.workflows._folds_plan import FINAL
 from gliomap.workflows._report_facts import told_aside
+from gliomap.workflows._trained_sensor import in_registry
 
 __all__ = ["bundle_from_weights", "make_bundle"]
 
@@ -171,7 +172,7 @@ def _sensor_of(run: Run, asked: SensorLike | None) -> MosaicSensor | None:
     trained, given = run.record.sensor, _described(asked)
     if trained is None:
         return given
-    found = given or _from_study(run) or _from_registry(trained.name)
+    found = given or in_registry(trained) or _from_study(run) or _from_registry(trained.name)
     if found is None:
         raise SensorError(
             f"sensor {trained.name!r}",

@@ -16,10 +16,11 @@ from gliomap.learning import LabelledCube
 from gliomap.studies import Folds, SensorLike, Study
 from gliomap.tracking import EVALUATION, METRICS, SUMMARY, Run, Store, mirrored, open_run, whole_run
 from gliomap.workflows._evaluation_record import CaptureFinding, evaluation_record, fold_record, merged
-from gliomap.workflows._fold_test import FoldTest, graph_engine, trained_sensor
+from gliomap.workflows._fold_test import FoldTest, graph_engine
 from gliomap.workflows._pixels import read_cube
 from gliomap.workflows._stopwatch import Stopwatch
 from gliomap.workflows._test_pictures import draw_capture, draw_confusion, draw_curves, save_predictions, together
+from gliomap.workflows._trained_sensor import trained_sensor
 
 __all__ = ["Evaluated", "evaluate"]
 

@@ -11,16 +11,15 @@ import numpy.typing as npt
 
 from gliomap._progress import Track
 from gliomap.engine import Engine, TissueMap
-from gliomap.errors import SensorError
 from gliomap.evaluation import Judged, judge
 from gliomap.learning import LabelledCube
-from gliomap.sensors import MosaicSensor, get_sensor
-from gliomap.studies import SensorLike, Split, Study
+from gliomap.sensors import MosaicSensor
+from gliomap.studies import Split, Study
 from gliomap.tracking import Run
 from gliomap.workflows._pixels import role_pixels
 from gliomap.workflows._stopwatch import Stopwatch
 
-__all__ = ["FoldTest", "TestedCapture", "graph_engine", "trained_sensor"]
+__all__ = ["FoldTest", "TestedCapture", "graph_engine"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,27 +91,6 @@ class FoldTest:
             tested = role_pixels(self.split, self.cubes, "test")[capture]
         judged = judge(capture, patient, truth, tissue, tested)
         return TestedCapture(judged, tissue, truth, trained, self.study.reference_pixels(capture))
-
-
-def trained_sensor(run: Run, study: Study, asked: SensorLike | None) -> MosaicSensor | None:
-    """The sensor that the run was trained for; None where it had none.
-
-    Raises
-    ------
-    SensorError
-        The one that is found is another.
-    """
-    trained = run.record.sensor
-    if trained is None:
-        return None
-    found = study.sensor(asked) if asked is not None or study.settings.sensor is not None else get_sensor(trained.name)
-    if found.fingerprint() != trained.fingerprint:
-        raise SensorError(
-            f"sensor {found.name!r}",
-            f"is not the {trained.name!r} that the run was trained for: its calibration differs",
-            "Name that one's description with --sensor.",
-        )
-    return found
 
 
 def graph_engine(run: Run, threads: int | None, track: Track) -> Engine:

@@ -31,9 +31,9 @@ from gliomap.studies import Folds, PixelParts, SensorLike, Split
 from gliomap.taxonomy import ClassSet
 from gliomap.tracking import Run, open_run
 from gliomap.workflows._fit import fit_plan
-from gliomap.workflows._fold_test import trained_sensor
 from gliomap.workflows._pixels import CachedCube, read_cube, read_pixels, role_pixels
 from gliomap.workflows._plan import Ground, lay_ground
+from gliomap.workflows._trained_sensor import trained_sensor
 
 __all__ = ["SANITY", "measure_sanity"]
 

@@ -1,0 +1,51 @@
+"""The sensor that a run was trained for, found again."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from gliomap.errors import SensorError
+from gliomap.sensors import MosaicSensor, get_sensor, list_sensors
+from gliomap.studies import SensorLike, Study
+from gliomap.tracking import Run, SensorRecord
+
+__all__ = ["in_registry", "trained_sensor"]
+
+
+def trained_sensor(run: Run, study: Study, asked: SensorLike | None) -> MosaicSensor | None:
+    """The sensor that the run was trained for; None where it had none.
+
+    The one that is asked for, else the one of the registry that the training was told to take, whatever study.toml
+    says; else the study's, or the registry's where study.toml names none.
+
+    Raises
+    ------
+    SensorError
+        The one that is found is another.
+    """
+    trained = run.record.sensor
+    if trained is None:
+        return None
+    registered = in_registry(trained) if asked is None else None
+    if registered is not None:
+        return registered
+    found = study.sensor(asked) if asked is not None or study.settings.sensor is not None else get_sensor(trained.name)
+    if found.fingerprint() != trained.fingerprint:
+        raise SensorError(
+            f"sensor {found.name!r}",
+            f"is not the {trained.name!r} that the run was trained for: its calibration differs",
+            "Name that one's description with --sensor.",
+        )
+    return found
+
+
+def in_registry(trained: SensorRecord) -> MosaicSensor | None:
+    """The registry's sensor that a training was told to take; None where none was named, or it is another by now."""
+    known = () if trained.given is None else list_sensors()
+    for name in (trained.given, trained.name):
+        if name in known:
+            with suppress(SensorError):
+                found = get_sensor(name)
+                if found.fingerprint() == trained.fingerprint:
+                    return found
+    return None
