@@ -218,6 +218,7 @@ def test_a_cube_made_before_study_toml_changed_is_not_used(raw_study: Study) -> 
     assert changed.sources("ID0001C01")[0] == changed.files("ID0001C01").raw
     stale = [finding for finding in check_study(changed).of("warning") if "was made with another" in finding.message]
     assert len(stale) == 2
+    assert {row.image for row in check_study(changed).rows} == {"frames"}
     with pytest.raises(OutputExistsError, match=r"another sensor, preprocessing or crop \(2 such cubes\)"):
         fill_preprocessed(changed)
     assert fill_preprocessed(changed, overwrite=True).written == CAPTURES

@@ -19,7 +19,7 @@ from gliomap.phantom import make_phantom
 from gliomap.sensors import get_sensor, import_sensor, resized
 from gliomap.studies import open_study, write_map
 from gliomap.workflows import _test_pictures as test_pictures
-from gliomap.workflows import evaluate, make_bundle, open_run, train
+from gliomap.workflows import evaluate, make_bundle, open_run, plan_protocol, train
 
 TESTED = "ID0003C01"
 
@@ -183,13 +183,28 @@ class TestRefusals:
         camera = replace(open_study(study).sensor(), name="mine", saturation=1000)
         import_sensor(camera)
         run = train(study, model="lda", test_patients=[TESTED[:6]], sensor="mine", out=tmp_path / "run")
+        assert any("3 prepared cubes were made with another sensor" in hint for hint in open_run(run).record.hints)
         assert open_run(run).record.sensor.given == "mine"
         assert evaluate(run).record.pooled.n
         assert make_bundle(run).sensor.fingerprint() == camera.fingerprint()
         import_sensor(replace(camera, saturation=900), overwrite=True)
         for uses in (evaluate, make_bundle):
-            with pytest.raises(SensorError, match="is not the 'mine' that .*was trained for"):
+            with pytest.raises(SensorError, match=r"is not the 'mine' that .*was trained for"):
                 uses(run, overwrite=True)
+
+    @pytest.mark.parametrize("protocol", ["holdout", "lopo"])
+    def test_cubes_that_are_made_anew_are_told_of(
+        self, made: tuple[Path, Path], caplog: pytest.LogCaptureFixture, protocol: str
+    ) -> None:
+        study = made[0]
+        camera = replace(open_study(study).sensor(), name="mine", saturation=1000)
+        assert not any("anew" in hint for hint in plan_protocol(study, {"protocol": protocol}).hints)
+        caplog.set_level("WARNING")
+        plan = plan_protocol(study, {"protocol": protocol, "sensor": camera})
+        (told,) = [hint for hint in plan.hints if "anew" in hint]
+        assert told.startswith("3 prepared cubes were made with another sensor, preprocessing, crop or exposures than")
+        assert told.endswith("made anew from tif/ (ID0001C01, ID0002C01, ID0003C01)")
+        assert [one for one in caplog.messages if "anew" in one] == [told]
 
     def test_a_folder_that_is_no_run(self, tmp_path: Path) -> None:
         with pytest.raises(RunError):

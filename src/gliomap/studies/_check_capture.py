@@ -16,7 +16,7 @@ from gliomap.errors import GlioMapError, MachineError, machine_error
 from gliomap.preprocessing import HyperCube, brightness
 from gliomap.studies._arrays import labelled_spectra, read_dataset_arrays, read_reference_pixels
 from gliomap.studies._find_crop import find_crop
-from gliomap.studies._findings import CaptureRow, Finding, Severity
+from gliomap.studies._findings import CaptureRow, Finding, Image, Severity
 from gliomap.studies._study import Study
 from gliomap.taxonomy import ClassSet, code_name
 
@@ -43,6 +43,7 @@ class CaptureCheck:
         self.cube: HyperCube | None = None
         self.codes: npt.NDArray[np.uint16] | None = None
         self.dataset: Dataset | None = None
+        self.image: Image = "cube" if study.has_cube(capture_id) else _frames_of(study, capture_id)
 
     def run(self) -> None:
         """Check everything that the capture has."""
@@ -73,11 +74,7 @@ class CaptureCheck:
         return CaptureRow(
             capture=self.capture_id,
             patient=self.study.patient_of(self.capture_id),
-            image="cube"
-            if self.study.has_cube(self.capture_id)
-            else "frames"
-            if self.study.has_raw(self.capture_id)
-            else "none",
+            image=self.image,
             cube_shape=shape,
             map_shape=None if self.codes is None else (self.codes.shape[0], self.codes.shape[1]),
             labelled=labelled,
@@ -201,6 +198,7 @@ class CaptureCheck:
             return
         current = self._trying(lambda: self.study.is_prepared(self.capture_id))
         if current is False:
+            self.image = _frames_of(self.study, self.capture_id)
             self._add(
                 "warning" if usable_frames else "error",
                 self.files.cube,
@@ -337,6 +335,10 @@ class CaptureCheck:
                 f" {float(np.abs(data - expected).max()):.3g}; the first is row {wrong_rows[0]} (from 0)",
                 remedy,
             )
+
+
+def _frames_of(study: Study, capture_id: str) -> Image:
+    return "frames" if study.has_raw(capture_id) else "none"
 
 
 def _first(where: npt.NDArray[np.bool_]) -> str:

@@ -11,6 +11,9 @@ from gliomap.captures import Finding, Severity
 __all__ = ["CaptureRow", "Finding", "Severity", "StudyCheck"]
 
 
+Image = Literal["cube", "frames", "none"]
+
+
 @dataclass(frozen=True)
 class CaptureRow:
     """One capture in the table of a check.
@@ -20,7 +23,7 @@ class CaptureRow:
     capture, patient
         Identifiers.
     image
-        Where its cube comes from: 'cube' (prepared), 'frames', or 'none'.
+        Where its cube comes from: 'cube' (prepared, as study.toml says), 'frames', or 'none'.
     cube_shape
         (H, W, B) of the cube aligned with its map; None where it has none that can be used.
     map_shape
@@ -39,7 +42,7 @@ class CaptureRow:
 
     capture: str
     patient: str
-    image: Literal["cube", "frames", "none"]
+    image: Image
     cube_shape: tuple[int, int, int] | None
     map_shape: tuple[int, int] | None
     labelled: Mapping[str, int]

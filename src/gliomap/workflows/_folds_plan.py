@@ -178,14 +178,14 @@ def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
         folds = Folds(loaded.protocol, {name: _completed(ground, split) for name, split in loaded.splits.items()})
     if len(folds.splits) == 1 and folds.first.pixels is None:
         plan = ground.plan(folds.first)
-        tell_hints(plan.hints, plan.split)
+        tell_hints(plan.hints, ground.warnings(plan.split))
         return plan
     apart = ground
     if folds.protocol in _VALIDATION_APART:
         apart = replace(ground, config=ground.config.with_overrides({"refit": False}))
     plans = {name: apart.plan(split) for name, split in folds.splits.items()}
     hints = tuple(dict.fromkeys(hint for plan in plans.values() for hint in plan.hints if "(validation)" not in hint))
-    tell_hints(hints, folds.first)
+    tell_hints(hints, ground.warnings(folds.first))
     if PROTOCOLS[folds.protocol].warning is not None:
         logger.warning(PROTOCOLS[folds.protocol].warning)
     return FoldsPlan(folds, plans, _final(ground, folds), hints)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from gliomap.learning import preset as preset_named
 from gliomap.sensors import MosaicSensor
 from gliomap.studies import ROLES, SensorLike, Split, Study, make_holdout, open_study
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
+from gliomap.workflows._captures_used import made_anew, told_anew
 from gliomap.workflows._options import TrainingOptions, require_known
 from gliomap.workflows._validation import with_validation
 
@@ -96,7 +97,15 @@ class TrainingPlan:
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """What every fold of a training has in common; attributes as of `TrainingPlan`, `asked` being the options."""
+    """What every fold of a training has in common; attributes as of `TrainingPlan`.
+
+    Attributes
+    ----------
+    made_anew
+        Captures whose prepared cube does not fit, so that they are prepared again.
+    asked
+        The options.
+    """
 
     study: Study
     sensor: MosaicSensor | None
@@ -105,6 +114,7 @@ class Ground:
     classes: ClassSet
     labelled: Mapping[str, npt.NDArray[np.int64]]
     ignored: Mapping[str, Mapping[int, int]]
+    made_anew: frozenset[str]
     asked: TrainingOptions
 
     @property
@@ -121,7 +131,7 @@ class Ground:
 
     def plan(self, split: Split, hints: Sequence[str] = ()) -> TrainingPlan:
         """The training of one split."""
-        found = (*hints, *self._unheeded(), *_single_class(split, self.labelled, self.classes), *_doubled(split))
+        found = (*hints, *self._unheeded(), *_single_class(split, self.labelled, self.classes), *self.warnings(split))
         return TrainingPlan(
             self.study,
             self.sensor,
@@ -135,6 +145,10 @@ class Ground:
             self.ignored,
             found,
         )
+
+    def warnings(self, split: Split) -> list[str]:
+        """Of the hints, those that may make figures wrong."""
+        return [*_doubled(split), *told_anew(self.made_anew & set(split.patients))]
 
     def _unheeded(self) -> list[str]:
         """Settings of epochs that were asked for, of a model that has none."""
@@ -171,7 +185,8 @@ def lay_ground(study_path: str | Path, asked: TrainingOptions, track: Track = si
         found = study.class_map(capture, classes)
         labelled[capture] = np.bincount(found.labels.ravel(), minlength=len(classes) + 1)[1:].astype(np.int64)
         ignored[capture] = found.ignored
-    return Ground(study, sensor, kind, config, classes, labelled, ignored, asked)
+    anew = made_anew(study, study.labelled, sensor)
+    return Ground(study, sensor, kind, config, classes, labelled, ignored, anew, asked)
 
 
 def plan_training(
@@ -220,7 +235,7 @@ def plan_training(
     )
     split, why = ground.with_validation(split)
     plan = ground.plan(split, (*hints, *why))
-    tell_hints(plan.hints, split)
+    tell_hints(plan.hints, ground.warnings(split))
     return plan
 
 
@@ -254,11 +269,10 @@ def _doubled(split: Split) -> list[str]:
     return [f"duplicate: {one}; remove one of them" for one in split.duplicates]
 
 
-def tell_hints(hints: Sequence[str], split: Split) -> None:
+def tell_hints(hints: Sequence[str], warnings: Collection[str]) -> None:
     """Log what was chosen by default, and as a warning what makes figures wrong."""
-    doubled = _doubled(split)
     for hint in hints:
-        logger.log(logging.WARNING if hint in doubled else logging.INFO, hint)
+        logger.log(logging.WARNING if hint in warnings else logging.INFO, hint)
 
 
 def files_fingerprint(files: Mapping[str, str]) -> str:
