@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -223,6 +224,20 @@ def test_a_cube_made_before_study_toml_changed_is_not_used(raw_study: Study) -> 
         fill_preprocessed(changed)
     assert fill_preprocessed(changed, overwrite=True).written == CAPTURES
     assert changed.is_prepared("ID0001C01")
+
+
+def test_what_differs_is_named_where_there_are_no_frames_to_make_a_cube_from(raw_study: Study) -> None:
+    fill_preprocessed(with_settings(raw_study))
+    shutil.rmtree(raw_study.root / "tif")
+    changed = with_settings(raw_study, preprocessing=SNV.as_dict())
+    with pytest.raises(StudyError, match="made with normalisation = 'brightness', not 'snv' as study.toml says") as one:
+        changed.cube("ID0001C01")
+    assert one.value.remedy.startswith("Correct sensor and [preprocessing] in study.toml, or add")
+    with pytest.raises(StudyError, match="made with sensor 'generic-nir-5x5', not 'nemesis' as is asked for"):
+        with_settings(raw_study).cube("ID0001C01", "nemesis")
+    crop = {"row": 0, "column": 0, "height": 2, "width": 2}
+    with pytest.raises(StudyError, match=r"made with another crop or other exposures than study\.toml says"):
+        with_settings(raw_study, captures={"ID0001C01": {"crop": crop}}).cube("ID0001C01")
 
 
 @pytest.mark.parametrize("fault", ["frames", "sensor", "nothing"])

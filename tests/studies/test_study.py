@@ -165,9 +165,9 @@ def test_another_band_count_than_the_sensors_is_refused(prepared_study: StudyMak
 
 def test_a_prepared_cube_is_not_passed_off_as_prepared_otherwise(prepared_study: StudyMaker) -> None:
     study = prepared_study(sensor='"nemesis"')
-    with pytest.raises(StudyError, match="was made otherwise than is asked for"):
+    with pytest.raises(StudyError, match=r"made with normalisation = 'brightness', not 'snv' as is asked for"):
         study.cube("ID0001C01", config=PreprocessingConfig(normalisation="snv"))
-    with pytest.raises(StudyError, match="was made otherwise than is asked for"):
+    with pytest.raises(StudyError, match="made with sensor 'nemesis', not 'generic-nir-5x5' as is asked for"):
         study.cube("ID0001C01", sensor="generic-nir-5x5")
 
 

@@ -17,7 +17,7 @@ from gliomap.errors import OutputExistsError, RunError, SensorError, StudyError
 from gliomap.evaluation import read_evaluation, record_tables
 from gliomap.phantom import make_phantom
 from gliomap.sensors import get_sensor, import_sensor, resized
-from gliomap.studies import open_study, write_map
+from gliomap.studies import Study, open_study, write_map
 from gliomap.workflows import _test_pictures as test_pictures
 from gliomap.workflows import evaluate, make_bundle, open_run, plan_protocol, train
 
@@ -205,6 +205,19 @@ class TestRefusals:
         assert told.startswith("3 prepared cubes were made with another sensor, preprocessing, crop or exposures than")
         assert told.endswith("made anew from tif/ (ID0001C01, ID0002C01, ID0003C01)")
         assert [one for one in caplog.messages if "anew" in one] == [told]
+
+    @pytest.mark.parametrize("protocol", ["holdout", "lopo"])
+    @pytest.mark.parametrize("image", ["cube", "frames"])
+    def test_a_held_out_capture_that_does_not_fit_its_map_is_refused_before_training(
+        self, copied: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, protocol: str, image: str
+    ) -> None:
+        study = copied[0]
+        write_map(study, TESTED, open_study(study).codes(TESTED)[:20])
+        if image == "frames":
+            open_study(study).files(TESTED).cube.unlink()
+        monkeypatch.setattr(Study, "cube", None)  # nothing is read for it
+        with pytest.raises(StudyError, match=r"and its map 20×.* and no crop is known"):
+            plan_protocol(study, {"protocol": protocol})
 
     def test_a_folder_that_is_no_run(self, tmp_path: Path) -> None:
         with pytest.raises(RunError):

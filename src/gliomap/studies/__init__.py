@@ -22,11 +22,12 @@ from gliomap.studies._findings import CaptureRow, Finding, StudyCheck
 from gliomap.studies._folds import PROTOCOLS, Folds, Protocol
 from gliomap.studies._holdout import make_holdout
 from gliomap.studies._layout import CaptureFiles, capture_files
+from gliomap.studies._made_with import made_with
 from gliomap.studies._mat import list_mat, read_mat, write_mat
 from gliomap.studies._mat5 import MatVariable
 from gliomap.studies._open import is_study, open_study, study_of_file
 from gliomap.studies._pixel_parts import PixelParts
-from gliomap.studies._prepared import chain_of, read_chain, read_prepared, told_preprocessing
+from gliomap.studies._prepared import chain_of, read_chain, read_prepared
 from gliomap.studies._protocols import deal_patients, make_folds
 from gliomap.studies._settings import (
     CaptureSettings,
@@ -38,6 +39,7 @@ from gliomap.studies._settings import (
 )
 from gliomap.studies._split import ROLES, Split
 from gliomap.studies._study import SensorLike, Study
+from gliomap.studies._usable import require_aligned
 from gliomap.studies._write import (
     write_capture_files,
     write_cube,
@@ -79,6 +81,7 @@ __all__ = [
     "is_study",
     "labelled_spectra",
     "list_mat",
+    "made_with",
     "make_folds",
     "make_holdout",
     "open_study",
@@ -89,8 +92,8 @@ __all__ = [
     "read_mat",
     "read_prepared",
     "read_study_toml",
+    "require_aligned",
     "study_of_file",
-    "told_preprocessing",
     "write_capture_files",
     "write_cube",
     "write_dataset",

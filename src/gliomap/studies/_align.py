@@ -9,7 +9,7 @@ from gliomap.preprocessing import HyperCube
 from gliomap.studies._arrays import map_shape
 from gliomap.studies._settings import Crop
 
-__all__ = ["aligned"]
+__all__ = ["aligned", "placed"]
 
 
 def aligned(cube: HyperCube, crop: Crop | None, ground_truth: Path, capture_id: str) -> HyperCube:
@@ -31,11 +31,27 @@ def aligned(cube: HyperCube, crop: Crop | None, ground_truth: Path, capture_id: 
     StudyError
         Cube and map differ in size, and no crop is known or it fits neither.
     """
-    have = (cube.height, cube.width)
+    window = placed((cube.height, cube.width), crop, ground_truth, capture_id)
+    return cube if window is None else cube.cropped(window.row, window.column, window.height, window.width)
+
+
+def placed(have: tuple[int, int], crop: Crop | None, ground_truth: Path, capture_id: str) -> Crop | None:
+    """Where in a cube of this (height, width) the map lies; None where it covers all of it.
+
+    Parameters
+    ----------
+    crop, ground_truth, capture_id
+        As of `aligned`.
+
+    Raises
+    ------
+    StudyError
+        As `aligned`.
+    """
     unmapped = have if crop is None else crop.shape
     target = map_shape(ground_truth) if ground_truth.exists() else unmapped
     if have == target:
-        return cube
+        return None
     sizes = f"its cube has {have[0]}×{have[1]} pixels and its map {target[0]}×{target[1]}"
     if crop is None:
         raise StudyError(
@@ -51,4 +67,4 @@ def aligned(cube: HyperCube, crop: Crop | None, ground_truth: Path, capture_id: 
             f"{sizes}, and the crop in study.toml ({crop}) does not fit them",
             "Correct the crop.",
         )
-    return cube.cropped(crop.row, crop.column, crop.height, crop.width)
+    return crop

@@ -18,6 +18,7 @@ __all__ = [
     "ClassMap",
     "LabelledSpectra",
     "class_map",
+    "cube_shape",
     "labelled_spectra",
     "map_shape",
     "read_codes",
@@ -114,6 +115,16 @@ def map_shape(path: Path) -> tuple[int, int]:
     # The reader says what is wrong with it.
     height, width = read_codes(path).shape
     return height, width
+
+
+def cube_shape(path: Path) -> tuple[int, int, int]:
+    """(height, width, bands) of a pre-processed cube, from its header alone."""
+    for variable in list_mat(path):
+        if variable.name == CUBE_VARIABLE and len(variable.shape) == 3:
+            return variable.shape[0], variable.shape[1], variable.shape[2]
+    # The reader says what is wrong with it.
+    height, width, bands = read_cube_file(path)[0].shape
+    return height, width, bands
 
 
 def read_codes(path: Path) -> npt.NDArray[np.uint16]:

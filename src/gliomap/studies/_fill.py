@@ -13,6 +13,7 @@ from gliomap.errors import OutputExistsError, StudyError
 from gliomap.preprocessing import PreprocessingConfig
 from gliomap.sensors import sensor_file
 from gliomap.studies._layout import SETTINGS_FILE
+from gliomap.studies._made_with import differing
 from gliomap.studies._prepared import chain_of
 from gliomap.studies._settings import StudySettings, parse_study_toml, write_study_toml
 from gliomap.studies._study import Study
@@ -141,7 +142,7 @@ def _settled(
         if wanted.fingerprint() != named.fingerprint():
             raise _contradiction(study, f"names the sensor {settings.sensor!r}, not {str(sensor)!r}")
     if config is not None and settings.preprocessing not in (None, config):
-        raise _contradiction(study, f"says {_differing(study.preprocessing, config)}")
+        raise _contradiction(study, f"says {differing(study.preprocessing, config)}")
     wanted_config = config or study.preprocessing
     if wanted_config != study.preprocessing:
         staying = [
@@ -160,11 +161,6 @@ def _settled(
     return settings.model_copy(
         update={"sensor": new_sensor or settings.sensor, "preprocessing": settings.preprocessing or wanted_config}
     )
-
-
-def _differing(said: PreprocessingConfig, asked: PreprocessingConfig) -> str:
-    pairs = {name: (value, asked.as_dict()[name]) for name, value in said.as_dict().items()}
-    return " and ".join(f"{name} = {one!r}, not {other!r}" for name, (one, other) in pairs.items() if one != other)
 
 
 def _contradiction(study: Study, fault: str) -> StudyError:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
-from itertools import product
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from gliomap.errors import StudyError
-from gliomap.preprocessing import HyperCube, Normalisation, PreprocessingConfig, Reason, chain_sensor, is_normalised
+from gliomap.preprocessing import HyperCube, PreprocessingConfig, Reason, chain_sensor, is_normalised
 from gliomap.sensors import MosaicSensor
 from gliomap.studies._arrays import read_cube_file
 from gliomap.studies._layout import CHAIN_VARIABLE
 from gliomap.studies._mat import read_mat
 from gliomap.studies._settings import CaptureSettings
 
-__all__ = ["chain_of", "read_chain", "read_prepared", "told_preprocessing"]
+__all__ = ["chain_of", "read_chain", "read_prepared"]
 
 OTHER_UNITS = "spectra of another normalisation"
 """Units of a cube that is not what it is said to be."""
@@ -61,42 +58,6 @@ def read_chain(path: Path) -> Chain | None:
     """The digest that a prepared cube carries; None for files that others made."""
     found = read_mat(path, [], optional=[CHAIN_VARIABLE], max_bytes=1 << 20).get(CHAIN_VARIABLE)
     return None if found is None or found.dtype != np.uint8 else found.view(np.uint8)
-
-
-def told_preprocessing(
-    path: Path, sensor: MosaicSensor, like: PreprocessingConfig, capture: CaptureSettings | None = None
-) -> PreprocessingConfig | None:
-    """What a prepared cube was made with, as far as its digest tells.
-
-    Parameters
-    ----------
-    sensor
-        The camera that is supposed.
-    like
-        Correction and normalisation are found out; the rest is supposed to be as here.
-    capture
-        Crop and exposures that it may have been made with; one of whole frames is known without.
-
-    Returns
-    -------
-    PreprocessingConfig or None
-        None for files that others made, for another camera, and for another crop or other exposures.
-
-    Raises
-    ------
-    StudyError
-        A file that cannot be read.
-    """
-    chain = read_chain(path)
-    if chain is None:
-        return None
-    for normalisation, corrected, made_with in product(
-        get_args(Normalisation), (True, False), dict.fromkeys((None, capture))
-    ):
-        config = replace(like, normalisation=normalisation, spectral_correction=corrected)
-        if np.array_equal(chain, chain_of(sensor, config, made_with)):
-            return config
-    return None
 
 
 def read_prepared(path: Path, sensor: MosaicSensor | None, config: PreprocessingConfig) -> HyperCube:

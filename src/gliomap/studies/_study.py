@@ -25,6 +25,7 @@ from gliomap.studies._arrays import (
     read_reference_pixels,
 )
 from gliomap.studies._layout import CaptureFiles, capture_files, patient_in
+from gliomap.studies._made_with import made_otherwise
 from gliomap.studies._prepared import chain_of, read_chain, read_prepared
 from gliomap.studies._settings import CaptureSettings, Crop, StudySettings
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
@@ -226,7 +227,7 @@ class Study:
             return self._aligned(capture_id, cube)
         if self.has_raw(capture_id):
             return self.cube_from_frames(capture_id, sensor, wanted)
-        raise self._no_cube(capture_id, wanted)
+        raise self.no_cube(capture_id, sensor, config)
 
     def cube_from_frames(
         self, capture_id: str, sensor: SensorLike | None = None, config: PreprocessingConfig | None = None
@@ -366,18 +367,19 @@ class Study:
             return True
         return self.sensor(override).fingerprint() == self.sensor().fingerprint()
 
-    def _no_cube(self, capture_id: str, wanted: PreprocessingConfig) -> StudyError:
-        if self.has_cube(capture_id):
+    def no_cube(self, capture_id: str, sensor: SensorLike | None, config: PreprocessingConfig | None) -> StudyError:
+        """What to raise where a capture has no cube as it is asked for, and no frames; parameters as of `cube`."""
+        if not self.has_cube(capture_id):
             return StudyError(
                 f"capture {capture_id}",
-                f"its prepared cube was made otherwise than is asked for ({wanted}), and it has no frames in tif/",
-                "Leave out --sensor and the preprocessing options, or add raw, white and dark frames.",
+                f"has neither a pre-processed cube nor raw, white and dark frames in {self.root}",
+                "Add its file in preProcessedImages/ or its three frames in tif/.",
             )
-        return StudyError(
-            f"capture {capture_id}",
-            f"has neither a pre-processed cube nor raw, white and dark frames in {self.root}",
-            "Add its file in preProcessedImages/ or its three frames in tif/.",
-        )
+        named = self.sensor() if self.settings.sensor is not None else None
+        said = (named, self.preprocessing)
+        wanted = (named if sensor is None else self.sensor(sensor), config or self.preprocessing)
+        settings = self.capture_settings(capture_id)
+        return made_otherwise(self.files(capture_id).cube, wanted, said, settings, capture_id)
 
     def _aligned(self, capture_id: str, cube: HyperCube) -> HyperCube:
         return aligned(cube, self.crop(capture_id), self.files(capture_id).map, capture_id)

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable
 
 from gliomap._text import counted
 from gliomap.sensors import MosaicSensor
-from gliomap.studies import Study
+from gliomap.studies import Study, require_aligned
 
-__all__ = ["made_anew", "told_anew"]
+__all__ = ["made_anew", "require_usable", "told_anew"]
 
 _NAMED = 5
 
@@ -20,6 +20,18 @@ def made_anew(study: Study, captures: Iterable[str], sensor: MosaicSensor | None
         for capture in captures
         if study.has_cube(capture) and study.has_raw(capture) and not study.is_prepared(capture, sensor)
     )
+
+
+def require_usable(study: Study, captures: Iterable[str], sensor: MosaicSensor | None) -> None:
+    """Refuse captures that training or test would refuse for their size; only headers are read.
+
+    Raises
+    ------
+    StudyError
+        The first of them, as of `require_aligned`.
+    """
+    for capture in sorted(captures):
+        require_aligned(study, capture, sensor)
 
 
 def told_anew(captures: Collection[str]) -> list[str]:

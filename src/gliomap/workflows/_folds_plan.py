@@ -11,6 +11,7 @@ from pathlib import Path
 from gliomap._progress import Track, silent
 from gliomap.errors import UsageError
 from gliomap.studies import PROTOCOLS, Folds, Split, Study, make_folds
+from gliomap.workflows._captures_used import require_usable
 from gliomap.workflows._options import TrainingOptions
 from gliomap.workflows._plan import Ground, TrainingPlan, files_fingerprint, lay_ground, plan_training, tell_hints
 
@@ -176,6 +177,7 @@ def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
             )
         ground = replace(ground, study=loaded.verify(ground.study, track))
         folds = Folds(loaded.protocol, {name: _completed(ground, split) for name, split in loaded.splits.items()})
+    require_usable(ground.study, {one for split in folds.splits.values() for one in split.patients}, ground.sensor)
     if len(folds.splits) == 1 and folds.first.pixels is None:
         plan = ground.plan(folds.first)
         tell_hints(plan.hints, ground.warnings(plan.split))

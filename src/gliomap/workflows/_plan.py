@@ -19,7 +19,7 @@ from gliomap.learning import preset as preset_named
 from gliomap.sensors import MosaicSensor
 from gliomap.studies import ROLES, SensorLike, Split, Study, make_holdout, open_study
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
-from gliomap.workflows._captures_used import made_anew, told_anew
+from gliomap.workflows._captures_used import made_anew, require_usable, told_anew
 from gliomap.workflows._options import TrainingOptions, require_known
 from gliomap.workflows._validation import with_validation
 
@@ -233,6 +233,7 @@ def plan_training(
         sensor=ground.sensor,
         track=track,
     )
+    require_usable(ground.study, split.patients, ground.sensor)
     split, why = ground.with_validation(split)
     plan = ground.plan(split, (*hints, *why))
     tell_hints(plan.hints, ground.warnings(split))

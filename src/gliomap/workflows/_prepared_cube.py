@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from gliomap.bundles import Bundle
 from gliomap.errors import CubeError, GlioMapError
 from gliomap.preprocessing import HyperCube
-from gliomap.sensors import MosaicSensor, get_sensor, list_sensors
-from gliomap.studies import Study, read_chain, read_prepared, study_of_file, told_preprocessing
+from gliomap.sensors import MosaicSensor
+from gliomap.studies import Study, made_with, read_chain, read_prepared, study_of_file
 
 __all__ = ["read_prepared_cube"]
 
@@ -35,36 +34,21 @@ def read_prepared_cube(path: Path, bundle: Bundle) -> tuple[HyperCube, tuple[str
     study, capture = (None, None) if within is None else within
     settings = None if study is None or capture is None else study.capture_settings(capture)
     chains = [config] if study is None else [config, study.preprocessing]
-    ours = read_chain(path) is not None
-    for camera in _cameras(wanted, study) if ours else ():
-        for like in chains:
-            told = told_preprocessing(path, camera, like, settings)
-            if told is not None:
-                _require_same(path, f"was made with sensor {camera.name!r}", camera, wanted)
-                return read_prepared(path, camera, told), ()
+    named = None if study is None else _sensor_of(study)
+    told = made_with(path, (wanted, named), chains, settings)
+    if told is not None:
+        _require_same(path, f"was made with sensor {told[0].name!r}", told[0], wanted)
+        return read_prepared(path, *told), ()
     if wanted is None:
         return read_prepared(path, None, config), ()
-    if ours:
+    if read_chain(path) is not None:
         raise _unknown(path, wanted, study)
-    named = None if study is None else _sensor_of(study)
     if study is not None and named is not None:
         _require_same(path, f"lies in {study.root}, whose study.toml names sensor {named.name!r}", named, wanted)
         return read_prepared(path, None, config), ()
     return read_prepared(path, None, config), (
         f"the cube does not tell its camera: if it is another than {wanted.name}, the map is wrong",
     )
-
-
-def _cameras(wanted: MosaicSensor | None, study: Study | None) -> Iterator[MosaicSensor]:
-    """Those that may have made the cube: the bundle's first, then the study's, then all of the registry."""
-    if wanted is not None:
-        yield wanted
-    named = None if study is None else _sensor_of(study)
-    if named is not None:
-        yield named
-    for name in list_sensors():
-        with suppress(GlioMapError):
-            yield get_sensor(name)
 
 
 def _sensor_of(study: Study) -> MosaicSensor | None:
