@@ -230,7 +230,9 @@ def test_what_differs_is_named_where_there_are_no_frames_to_make_a_cube_from(raw
     fill_preprocessed(with_settings(raw_study))
     shutil.rmtree(raw_study.root / "tif")
     changed = with_settings(raw_study, preprocessing=SNV.as_dict())
-    with pytest.raises(StudyError, match="made with normalisation = 'brightness', not 'snv' as study.toml says") as one:
+    with pytest.raises(
+        StudyError, match=r"made with normalisation = 'brightness', not 'snv' as study\.toml says"
+    ) as one:
         changed.cube("ID0001C01")
     assert one.value.remedy.startswith("Correct sensor and [preprocessing] in study.toml, or add")
     with pytest.raises(StudyError, match="made with sensor 'generic-nir-5x5', not 'nemesis' as is asked for"):

@@ -19,6 +19,7 @@ from gliomap.studies import (
     Split,
     Study,
     StudySettings,
+    make_folds,
     make_holdout,
     open_study,
     write_cube,
@@ -26,6 +27,7 @@ from gliomap.studies import (
     write_map,
     write_study_toml,
 )
+from gliomap.studies._usable import told_lacking
 from studies.makers import StudyMaker, make_codes, make_cube, make_frames
 
 SIX = tuple(f"ID000{patient}C0{capture}" for patient in range(1, 7) for capture in (1, 2))
@@ -71,6 +73,38 @@ def test_only_captures_with_map_and_image_take_part(prepared_study: StudyMaker) 
         make_holdout(study, test_captures=["ID0003C011"])
     with pytest.raises(StudyError, match="has no capture with both a map and an image"):
         make_holdout(study, test_patients=["ID0003"])
+
+
+@pytest.mark.parametrize("asked", [{}, {"test_patients": ["ID0001"]}, None])
+def test_a_study_of_which_nothing_can_train_says_what_is_lacking(prepared_study: StudyMaker, asked) -> None:
+    def use() -> object:
+        return make_folds(study, "lopo", {}) if asked is None else make_holdout(study, **asked)
+
+    study = prepared_study()
+    study.files("ID0001C01").cube.unlink()
+    for capture in study.capture_ids[1:]:
+        study.files(capture).map.unlink()
+    with pytest.raises(StudyError, match="no capture has both a ground-truth map and an image: ID0001C01 lacks a prep"):
+        use()
+    study.files("ID0001C01").map.unlink()
+    with pytest.raises(StudyError, match="no capture has a ground-truth map, so none can train or test"):
+        use()
+
+
+def test_the_only_patient_who_can_be_used_is_told_of_with_what_the_others_lack(prepared_study: StudyMaker) -> None:
+    study = prepared_study()
+    files = study.files("ID0002C01")
+    files.cube.unlink()
+    files.raw.parent.mkdir()
+    for frame in (files.raw, files.dark):
+        frame.touch()
+    study.files("ID0003C011").map.unlink()
+    with pytest.raises(StudyError, match="patient ID0001: is the only one who can be used") as raised:
+        make_holdout(study, ["ID0001"])
+    assert "ID0002C01 lacks tif/ID0002CW01.tif, ID0003C011 lacks its ground-truth map" in raised.value.fault
+    study.files("ID0002C01").map.unlink()
+    alone = open_study(study.root)
+    assert "lacks tif/ID0002CW01.tif and its ground-truth map" in told_lacking(alone)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from gliomap._progress import Track, silent
 from gliomap.errors import StudyError, UsageError
 from gliomap.studies._split import Split, hash_sources
 from gliomap.studies._study import SensorLike, Study
+from gliomap.studies._usable import require_labelled, told_lacking
 
 __all__ = ["make_holdout"]
 
@@ -50,10 +51,11 @@ def make_holdout(
     UsageError
         Nothing to test or to train on; a capture on both sides.
     StudyError
-        A patient or capture that the study does not have or that cannot take part.
+        No capture with a map and an image, or one patient with such captures only; a patient or capture that the study does not have or that cannot take part.
     LeakageError
         A patient on two sides without `allow_same_patient`.
     """
+    require_labelled(study)
     train, test = _two_sides(study, test_patients, test_captures, train_captures)
     validating = _validation_patients(study, train, validation_patients)
     validation = {capture for capture in train if study.patient_of(capture) in validating}
@@ -85,6 +87,15 @@ def _two_sides(
     both = sorted(train & test)
     if both:
         raise UsageError("holdout", f"{', '.join(both)} would both train and test", "Name each capture once.")
+    alone = {study.patient_of(capture) for capture in usable}
+    if not train and len(alone) == 1:
+        lacking = told_lacking(study)
+        raise StudyError(
+            f"patient {alone.pop()}",
+            f"is the only one who can be used, and one patient cannot both train and test{lacking and f': {lacking}'}",
+            f"Add {'what is lacking, or more patients' if lacking else 'patients'}; --protocol pooled mixes the pixels of"
+            " one patient and says so.",
+        )
     if not train:
         raise UsageError(
             "holdout",

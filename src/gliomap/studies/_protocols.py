@@ -13,6 +13,7 @@ from gliomap.studies._folds import Folds
 from gliomap.studies._pixel_parts import PixelParts
 from gliomap.studies._split import Split, hash_sources
 from gliomap.studies._study import SensorLike, Study
+from gliomap.studies._usable import require_labelled
 
 __all__ = ["THESIS_BATCH", "deal_patients", "make_folds"]
 
@@ -54,7 +55,10 @@ def make_folds(
     ------
     UsageError
         An unknown protocol, too few patients or folds.
+    StudyError
+        No capture with a map and an image.
     """
+    require_labelled(study)
     used = study.labelled
     patients = {capture: study.patient_of(capture) for capture in used}
     groups: dict[str, list[str]] = {}

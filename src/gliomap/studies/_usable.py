@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from gliomap.errors import StudyError
 from gliomap.preprocessing import PreprocessingConfig
 from gliomap.studies._align import placed
 from gliomap.studies._arrays import cube_shape
 from gliomap.studies._study import SensorLike, Study
 
-__all__ = ["require_aligned"]
+__all__ = ["require_aligned", "require_labelled", "told_lacking"]
+
+_NAMED = 5
+"""Captures that a message names."""
 
 
 def require_aligned(
@@ -33,3 +37,44 @@ def require_aligned(
     else:
         raise study.no_cube(capture_id, sensor, config)
     placed(have, study.crop(capture_id), files.map, capture_id)
+
+
+def require_labelled(study: Study) -> None:
+    """Refuse a study of which no capture can train or test.
+
+    Raises
+    ------
+    StudyError
+        No ground-truth map, or no image beside any; what is lacking is named.
+    """
+    if study.labelled:
+        return
+    if not any(study.has_map(capture_id) for capture_id in study.capture_ids):
+        raise StudyError(
+            study.root,
+            "no capture has a ground-truth map, so none can train or test",
+            f"Add maps, as GroundTruthMaps/{study.files(study.capture_ids[0]).map.name}.",
+        )
+    raise StudyError(
+        study.root,
+        f"no capture has both a ground-truth map and an image: {told_lacking(study)}",
+        "Add what is lacking; see `gliomap study check`.",
+    )
+
+
+def told_lacking(study: Study) -> str:
+    """What keeps captures from training and testing: 'ID0002C01 lacks ID0002CW01.tif, ID0003C01 lacks its …'."""
+    lacking = [f"{one} lacks {_lacking(study, one)}" for one in study.capture_ids if one not in study.labelled]
+    more = f", and {len(lacking) - _NAMED} more captures lack something" if len(lacking) > _NAMED else ""
+    return ", ".join(lacking[:_NAMED]) + more
+
+
+def _lacking(study: Study, capture_id: str) -> str:
+    files, lacking = study.files(capture_id), []
+    if not study.has_cube(capture_id) and not study.has_raw(capture_id):
+        frames = (files.raw, files.white, files.dark)
+        missing = [f"tif/{path.name}" for path in frames if not path.exists()]
+        lacking.append(" and ".join(missing) if 0 < len(missing) < len(frames) else "a prepared cube or frames")
+    if not study.has_map(capture_id):
+        lacking.append("its ground-truth map")
+    return " and ".join(lacking)
