@@ -219,6 +219,30 @@ class TestMixing:
         assert len(counts) == 5
         assert sum(counts) == record.folds[-1].metrics.n
 
+    @pytest.mark.parametrize("protocol", ["pooled", "double-cv", "lopo"])
+    def test_pictures_show_and_count_the_tested_pixels_alone(
+        self, study: Path, monkeypatch: pytest.MonkeyPatch, protocol: str
+    ) -> None:
+        drawn: list[tuple[int, str]] = []
+        draw = test_pictures.map_picture
+
+        def listening(*arguments: object, truth: np.ndarray, subtitle: str, **options: object) -> object:
+            drawn.append((int(np.count_nonzero(truth)), subtitle))
+            return draw(*arguments, truth=truth, subtitle=subtitle, **options)
+
+        monkeypatch.setattr(test_pictures, "map_picture", listening)
+        run = train(study, model="lda", protocol=protocol, **({"folds": 2} if protocol == "double-cv" else {}))
+        record = evaluate(run).record
+        for labelled, subtitle in drawn:
+            told = re.search(r" ([\d,]+) labelled pixels( tested of ([\d,]+), and only these drawn)?", subtitle)
+            masked = labelled - int(told[1].replace(",", ""))
+            assert (told[2] is None) == (protocol == "lopo")
+            assert masked == 0 if told[3] else masked >= 0
+            assert told[3] is None or labelled < int(told[3].replace(",", ""))
+        if protocol == "pooled":
+            maps = [np.load(run / "evaluation" / "maps" / f"{one}.npz")["truth"] for one in record.captures]
+            assert sum(map(np.count_nonzero, maps)) == record.pooled.n
+
     def test_its_bundle_warns(self, study: Path, tmp_path: Path) -> None:
         run = train(study, model="lda", protocol="pooled")
         evaluate(run)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from gliomap._files import atomic_file
 from gliomap._text import counted
@@ -44,24 +45,26 @@ def save_predictions(folder: Path, judged: Judged) -> None:
 def draw_capture(fold: FoldTest, tested: TestedCapture, folder: Path, *, palette: str, version: int) -> tuple[str, ...]:
     """The map beside ground truth and synthetic RGB, the overlay, and both as numbers in maps/CAPTURE.npz.
 
-    Figures on a picture are those of the fold that is drawn, on the pixels that it tests.
+    Figures on a picture are those of the fold that is drawn, on the pixels that it tests; other labelled pixels, which may
+    have trained it, are not drawn.
     """
     capture, record = tested.judged.capture, fold.run.record
-    rgb = picture_of(fold.study, capture, fold.sensor)
+    rgb, truth = picture_of(fold.study, capture, fold.sensor), _tested_labels(tested)
     with atomic_file(folder / MAPS / f"{capture}.npz") as temporary:
         np.savez_compressed(
             temporary,
             labels=tested.tissue.labels,
             confidence=tested.tissue.confidence.astype(np.float16),
-            truth=tested.truth,
+            truth=truth,
             rgb=rgb,
         )
     title = f"{record.model.title} · {capture}{_synthetic(fold.run, 1)}"
-    subtitle = f"{summary_line(tested.judged.metrics, record.classes)} · {_trained_on(fold, tested.judged.patient)}"
+    figures = f"{summary_line(tested.judged.metrics, record.classes)}{_of_all(fold, tested)}"
+    subtitle = f"{figures} · {_trained_on(fold, tested.judged.patient)}"
     stem = picture_stem(record.model.title, capture, record.protocol)
     pictures = {
         picture_name(stem, version): map_picture(
-            tested.tissue, rgb, truth=tested.truth, palette=palette, title=title, subtitle=subtitle
+            tested.tissue, rgb, truth=truth, palette=palette, title=title, subtitle=subtitle
         ),
         picture_name(stem, version, "overlay"): overlay_picture(
             tested.tissue, rgb, palette=palette, by_confidence=True, title=title, subtitle=subtitle
@@ -105,6 +108,20 @@ def draw_curves(fold: FoldTest, tested: str, folder: Path, version: int) -> tupl
 def together(captures: Sequence[str]) -> str:
     """One word for all captures of a test."""
     return captures[0] if len(captures) == 1 else f"{len(captures)}-captures"
+
+
+def _tested_labels(tested: TestedCapture) -> npt.NDArray[np.uint8]:
+    """(H, W) classes of the pixels that the fold tests; 0 elsewhere."""
+    labels = np.zeros_like(tested.truth)
+    labels[tested.judged.rows, tested.judged.columns] = tested.judged.true
+    return labels
+
+
+def _of_all(fold: FoldTest, tested: TestedCapture) -> str:
+    """How many labelled pixels there are, behind the number of those that are tested, where these are fewer."""
+    if fold.split.pixels is None:
+        return ""
+    return f" tested of {np.count_nonzero(tested.truth):,}, and only these drawn"
 
 
 def _synthetic(run: Run, patients: int) -> str:
