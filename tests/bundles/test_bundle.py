@@ -299,6 +299,13 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
         open_bundle(path)
 
 
+def test_a_file_of_a_bundle_is_told_from_a_broken_archive(bundle: Bundle) -> None:
+    for name in ("frame.onnx", "manifest.json"):
+        with pytest.raises(BundleError, match="is a file of a bundle") as raised:
+            open_bundle(bundle.path / name)
+        assert raised.value.remedy == f"Give the folder: {bundle.path}."
+
+
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="is not there"):
         open_bundle(tmp_path / "nothing")

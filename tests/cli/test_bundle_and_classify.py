@@ -420,7 +420,8 @@ class TestBadInput:
         assert gliomap("preprocess", *frame_flags(study), "--sensor", camera, "-o", cube).code == 0
         result = gliomap("classify", made, "--cube", cube, "-o", tmp_path / "out")
         assert result.code == 2
-        assert result.err.startswith(f"error: {cube}: has bands at 660.0–951.0 nm, the bundle's are at")
+        assert result.err.startswith(f"error: {cube}: is of another camera: its band 2 lies at ")
+        assert " nm, that of the bundle's sensor 'generic-nir-5x5' at " in result.err
         assert not (tmp_path / "out").exists()
 
     def test_a_limit_of_age_means_nothing_for_a_cube(self, gliomap: Run, made: Path, study: Path) -> None:

@@ -13,7 +13,17 @@ import pytest
 import tifffile
 
 from gliomap.bundles import open_bundle
-from gliomap.errors import BundleError, CubeError, ModelError, OutputExistsError, RunError, SensorError, UsageError
+from gliomap.errors import (
+    BundleError,
+    CaptureError,
+    CubeError,
+    ModelError,
+    OutputExistsError,
+    RunError,
+    SensorError,
+    StudyError,
+    UsageError,
+)
 from gliomap.phantom import make_phantom
 from gliomap.preprocessing import load_npz, preprocess_capture, save_npz
 from gliomap.sensors import MosaicSensor, get_sensor, import_sensor, resized
@@ -274,6 +284,22 @@ def test_reduced_precision_says_how_far_it_can_be_believed(
 def test_a_frame_is_no_cube(bundle: Path, study: Path) -> None:
     with pytest.raises(CubeError, match="is a frame, not a preprocessed cube"):
         classify(bundle, CubeFile(capture_files(study, CAPTURE).raw))
+
+
+def test_a_cube_is_no_frame_and_a_ground_truth_is_no_cube(bundle: Path, study: Path) -> None:
+    files = capture_files(study, CAPTURE)
+    with pytest.raises(CaptureError, match="is a file of a cube") as raised:
+        classify(bundle, FrameFiles(files.cube, files.white, files.dark))
+    assert raised.value.remedy.startswith("Give a cube as --cube")
+    for path, what in ((files.map, "a ground-truth map"), (files.dataset, "a file of labelled spectra")):
+        with pytest.raises(StudyError, match=f"is {what}, not a cube"):
+            classify(bundle, CubeFile(path))
+
+
+def test_reduced_precision_needs_openvino_and_says_how_to_get_it(bundle: Path, study: Path) -> None:
+    with pytest.raises(UsageError, match="is not offered by onnxruntime") as raised:
+        classify(bundle, frames(study), options=ClassifyOptions(precision="reduced"))
+    assert raised.value.remedy == "Name --backend openvino as well, or leave out --reduced-precision."
 
 
 def test_masked_pixels_are_counted_by_reason_and_have_no_class(bundle: Path, copy: Path) -> None:

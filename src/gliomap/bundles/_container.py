@@ -35,6 +35,8 @@ def read_files(path: Path) -> dict[str, bytes]:
         return _read_folder(path)
     if not path.is_file():
         raise BundleError(path, "is not there", "Check the path; a bundle is a folder or a .zip.")
+    if path.suffix.lower() != ".zip" and (path.parent / MANIFEST).is_file():
+        raise BundleError(path, "is a file of a bundle, not the bundle", f"Give the folder: {path.parent}.")
     return _read_archive(path)
 
 

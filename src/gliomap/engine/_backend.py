@@ -117,6 +117,10 @@ def _check(backend: str, threads: int | None, precision: str) -> None:
     if precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r}", "is not known", f"Choose one of: {', '.join(PRECISIONS)}.")
     if precision == "reduced" and backend != "openvino":
-        raise UsageError("precision 'reduced'", f"is not offered by {backend}", "Use backend openvino, or f32.")
+        raise UsageError(
+            "precision 'reduced'",
+            f"is not offered by {backend}",
+            "Name --backend openvino as well, or leave out --reduced-precision.",
+        )
     if threads is not None and threads < 1:
         raise UsageError("threads", f"is {threads}", "Give 1 or more.")

@@ -172,6 +172,7 @@ def read_cube_file(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.
     CubeError
         NaN or infinite values, with their number and the first place.
     """
+    _require_cube(path)
     found = read_mat(path, [CUBE_VARIABLE], optional=[REASONS_VARIABLE])
     cube, reasons = found[CUBE_VARIABLE], found.get(REASONS_VARIABLE)
     if cube.ndim != 3 or not cube.size:
@@ -182,6 +183,16 @@ def read_cube_file(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.
     if reasons is None or reasons.dtype != np.uint8 or reasons.shape != data.shape[:2]:
         return data, None
     return data, reasons.view(np.uint8)
+
+
+def _require_cube(path: Path) -> None:
+    """Refuse the study's other files, which a person might take for a cube."""
+    names = {variable.name for variable in list_mat(path)}
+    if CUBE_VARIABLE in names:
+        return
+    for variable, what in ((MAP_VARIABLE, "a ground-truth map"), (DATASET_VARIABLES[1], "a file of labelled spectra")):
+        if variable in names:
+            raise StudyError(path, f"is {what}, not a cube", "Give the capture's cube, of preProcessedImages/.")
 
 
 def read_dataset(path: Path, classes: ClassSet = THESIS_CLASSES) -> LabelledSpectra:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from gliomap.captures import Capture, Exposures, read_capture, reference_age
 from gliomap.engine import Engine
-from gliomap.errors import BundleError, CubeError, TaxonomyError
+from gliomap.errors import BundleError, CaptureError, CubeError, TaxonomyError
 from gliomap.preprocessing import HyperCube, load_npz
 from gliomap.sensors import MosaicSensor
 from gliomap.workflows._prepared_cube import read_prepared_cube
@@ -75,6 +74,8 @@ logger = logging.getLogger(__name__)
 _SAME_BAND_NM = 0.5
 """Bands further apart than this are of another camera, or of another calibration of it."""
 
+_OF_CUBES = (".mat", ".npz")
+
 Source = FrameFiles | CubeFile | StudyCapture
 
 
@@ -131,6 +132,9 @@ def load_input(source: Source, engine: Engine) -> Loaded:
 
 def _load_frames(source: FrameFiles, engine: Engine) -> Loaded:
     paths = {"raw": source.raw, "white": source.white, "dark": source.dark, "white_dark": source.white_dark}
+    for path in paths.values():
+        if path is not None and Path(path).suffix.lower() in _OF_CUBES:
+            raise CaptureError(path, "is a file of a cube, not a frame", "Give a cube as --cube, and nothing with it.")
     files = {role: str(path) for role, path in paths.items() if path is not None}
     return _with_capture(source.read(engine.sensor), InputRecord(kind="frame", files=files))
 
@@ -203,17 +207,17 @@ def _check_wavelengths(cube: HyperCube, path: Path, engine: Engine) -> None:
     wanted = engine.manifest.wavelengths_nm
     if cube.wavelengths_nm is None or wanted is None:
         return
-    apart = float(np.abs(cube.wavelengths_nm - np.array(wanted)).max())
-    if apart > _SAME_BAND_NM:
-        raise CubeError(
-            path,
-            f"has bands at {_range(cube.wavelengths_nm)}, the bundle's are at {_range(wanted)}, up to {apart:.1f} nm away",
-            "Use a bundle that was trained for this camera.",
-        )
-
-
-def _range(wavelengths: Sequence[float] | npt.NDArray[np.float64]) -> str:
-    return f"{wavelengths[0]:.1f}–{wavelengths[-1]:.1f} nm"
+    apart = np.abs(cube.wavelengths_nm - np.array(wanted))
+    if apart.max() <= _SAME_BAND_NM:
+        return
+    first, sensor = int(np.argmax(apart > _SAME_BAND_NM)), engine.bundle.sensor
+    whose = "the bundle's" if sensor is None else f"that of the bundle's sensor {sensor.name!r}"
+    raise CubeError(
+        path,
+        f"is of another camera: its band {first + 1} lies at {cube.wavelengths_nm[first]:.1f} nm, {whose} at"
+        f" {wanted[first]:.1f} nm, and bands are up to {apart.max():.1f} nm apart",
+        "Use a bundle that was trained for this camera.",
+    )
 
 
 def _with_capture(capture: Capture, record: InputRecord) -> Loaded:
