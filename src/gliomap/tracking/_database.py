@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from gliomap._files import atomic_file
 from gliomap.tracking._folder import alone_in
 
-__all__ = ["database_path", "database_uri", "make_database"]
+__all__ = ["database_path", "database_uri", "is_database", "make_database"]
 
 _PREFIX = "sqlite:///"
 
@@ -38,14 +38,15 @@ def make_database(path: Path, build: Callable[[str], object]) -> None:
     build
         Called with the URI of the database to build.
     """
-    if _is_there(path):
+    if is_database(path):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with alone_in(path.parent):
-        if not _is_there(path):
+        if not is_database(path):
             with atomic_file(path) as temporary:
                 build(database_uri(temporary))
 
 
-def _is_there(path: Path) -> bool:
+def is_database(path: Path) -> bool:
+    """Whether something is there that may be a database; SQLite itself takes an empty file for one without tables."""
     return path.exists() and path.stat().st_size > 0

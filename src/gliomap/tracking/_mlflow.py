@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from gliomap._secrets import without_secrets
 from gliomap.errors import MachineError, MissingExtraError, TrackingError
-from gliomap.tracking._database import database_path, make_database
+from gliomap.tracking._database import database_path, is_database, make_database
 from gliomap.tracking._moved import follow_move
 from gliomap.tracking._store import Store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["LATER", "client_of", "in_our_words", "leave_out_extras", "load_mlflow"]
+__all__ = ["LATER", "client_of", "in_our_words", "leave_out_extras", "load_mlflow", "reader_of"]
 
 LATER = "nothing is lost: `gliomap runs sync` sends it later"
 
@@ -123,6 +123,24 @@ def client_of(store: Store) -> MlflowClient:
         raise TrackingError(
             f"tracking store {store.name}", f"cannot be made ({error.strerror})", f"{_ELSEWHERE}; {LATER}."
         ) from error
+
+
+def reader_of(store: Store) -> MlflowClient:
+    """As `client_of`, for what only reads: a database that is not there is not made.
+
+    Raises
+    ------
+    TrackingError
+        It is not there.
+    """
+    path = database_path(store.uri)
+    if path is not None and not is_database(path):
+        raise TrackingError(
+            f"tracking store {store.name}",
+            "is empty" if path.exists() else "is not there",
+            "Name another with --tracking URI; `gliomap models register` and `gliomap runs sync` make one.",
+        )
+    return client_of(store)
 
 
 @contextmanager

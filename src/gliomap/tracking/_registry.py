@@ -16,7 +16,7 @@ from gliomap._text import command_line, counted
 from gliomap.bundles import Bundle, open_bundle
 from gliomap.errors import BundleError, RunError, TrackingError, UsageError
 from gliomap.evaluation import picture_stem
-from gliomap.tracking._mlflow import client_of, in_our_words
+from gliomap.tracking._mlflow import client_of, in_our_words, reader_of
 from gliomap.tracking._mlflow_model import BUNDLE_FOLDER, model_path, write_mlflow_model
 from gliomap.tracking._names import BUNDLE
 from gliomap.tracking._run import Run
@@ -113,10 +113,10 @@ def list_models(store: Store) -> list[RegisteredVersion]:
     Raises
     ------
     TrackingError
-        The store does not answer or refuses.
+        The store is not there, does not answer or refuses.
     """
     with in_our_words(store):
-        client = client_of(store)
+        client = reader_of(store)
         found = [version for name in names(client) for version in versions_of(client, name)]
     return sorted(found, key=lambda one: (one.name, -one.version))
 
@@ -127,10 +127,10 @@ def show_version(store: Store, reference: ModelReference) -> RegisteredVersion:
     Raises
     ------
     TrackingError
-        There is no such model, version or alias; the store does not answer or refuses.
+        There is no such store, model, version or alias; the store does not answer or refuses.
     """
     with in_our_words(store):
-        client = client_of(store)
+        client = reader_of(store)
         versions = versions_of(client, reference.name)
         if not versions:
             known = ", ".join(names(client)) or "none"
