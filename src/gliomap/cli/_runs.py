@@ -78,8 +78,10 @@ def list_runs(
 def show(ui: Ui, run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]) -> None:
     """Show a run: what was trained, its figures and times."""
     from gliomap.evaluation import interval_text, read_evaluation
-    from gliomap.tracking import EVALUATION, METRICS, read_record, read_row
+    from gliomap.tracking import EVALUATION, METRICS, read_record, read_row, unfinished_folder
 
+    if not run.exists():
+        run = unfinished_folder(run) or run
     row, record, found = read_row(run), read_record(run), None
     if (run / EVALUATION / METRICS).is_file():
         found = read_evaluation(run / EVALUATION / METRICS)
@@ -119,7 +121,9 @@ def show(ui: Ui, run: Annotated[Path, typer.Argument(metavar="RUN", help="A run 
     times = [(stage.replace("_", " "), f"{seconds:.2f}") for stage, seconds in row.times.items()]
     if times:
         ui.table(["stage", "seconds"], times, title="Times", numbers=" r")
-    if row.figures is None and row.state != "training":
+    if row.state == "interrupted":
+        ui.text("Next: the command that began it, with --resume.")
+    elif row.state == "trained":
         ui.text(f"Next: {command_line('evaluate', run)}")
 
 
@@ -137,25 +141,39 @@ def compare(
 ) -> None:
     """Draw evaluated runs side by side, patient by patient.
 
-    Each test patient is a dot, beside the mean and its interval.
+    Each test patient is a dot, beside the mean and its interval. Runs that were
+    not evaluated are left out, and named.
 
     For a test of whether two runs differ, patient by patient:
     gliomap report RUN... --compare.
     """
     from gliomap._files import refuse_existing, require_suffix
-    from gliomap.evaluation import read_evaluation, runs_figure
+    from gliomap.evaluation import equal_names, read_evaluation, runs_figure
     from gliomap.tracking import EVALUATION, METRICS
 
     require_suffix(out, "a PNG picture", ".png")
     refuse_existing(out, overwrite=ui.overwrite)
-    rows = [row for row in _rows(ui, places) if row.figures is not None]
+    found_rows = _rows(ui, places)
+    rows = [row for row in found_rows if row.figures is not None]
+    left_out = [row for row in found_rows if row.figures is None]
     names = _distinct([row.name for row in rows], [str(row.path) for row in rows])
     found = {name: read_evaluation(row.path / EVALUATION / METRICS) for name, row in zip(names, rows, strict=True)}
     runs_figure(found, out)
+    warnings = [f"{name}: {caution}" for name, record in found.items() for caution in record.cautions]
+    warnings += equal_names((row.fingerprint, found[name].patients) for name, row in zip(names, rows, strict=True))
     if ui.as_json:
-        ui.result({"picture": str(out), "runs": [_described(row) for row in rows]})
+        ui.result(
+            {
+                "picture": str(out),
+                "runs": [_described(row) for row in rows],
+                "not_evaluated": [str(row.path) for row in left_out],
+                "warnings": warnings,
+            }
+        )
         return
-    ui.text(*(f"Mind: {name}: {caution}" for name, record in found.items() for caution in record.cautions))
+    ui.text(*(f"Mind: {warning}" for warning in warnings))
+    if left_out:
+        ui.text(f"Left out, not evaluated: {', '.join(str(row.path) for row in left_out)}")
     ui.text(f"Picture of {counted(len(rows), 'run')}: {out}")
 
 
@@ -239,7 +257,7 @@ def sync(
             if store is None:
                 raise UsageError("runs sync", "there is no store to send to", "Name one: --tracking URI.")
             sender = senders.setdefault(store.uri, Sender(store))
-            stopped = row.state == "training" and not is_held(row.path)
+            stopped = row.unfinished and not is_held(row.path)
             done = sender.send(row.path, again=again, stopped=stopped)
         except RunError as error:
             if len(rows) == 1:
@@ -309,7 +327,7 @@ def _told_figures(row: RunRow) -> list[str]:
 def _tested(row: RunRow) -> str:
     """Patients who were tested; before that, why nobody is."""
     if row.figures is None:
-        return "training" if row.state == "training" else "not yet"
+        return row.state if row.unfinished else "not yet"
     patients = row.figures.tested
     return patients[0] if len(patients) == 1 else f"{len(patients)} patients"
 

@@ -63,8 +63,7 @@ def train(
     What is trained with --tracking none no later command mirrors in MLflow
     either, unless it names a store with --tracking.
     """
-    from gliomap._files import refuse_existing
-    from gliomap.tracking import RECORD, Tracking
+    from gliomap.tracking import Tracking, refuse_run
     from gliomap.workflows import FoldsPlan, open_run, plan_protocol, run_plan
 
     if training.model == "list":
@@ -73,7 +72,7 @@ def train(
     if study is None:
         raise UsageError("train", "needs a study", "Name its folder: gliomap train STUDY.")
     if out is not None:
-        refuse_existing(out, overwrite=ui.overwrite, mark=RECORD)
+        refuse_run(out, overwrite=ui.overwrite, resume=resume)
     plan = plan_protocol(study, training.options(ui.threads), track=ui.track)
     if fold is not None:
         plan = _only(plan, fold)

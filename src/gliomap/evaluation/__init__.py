@@ -3,7 +3,7 @@
 Loading this room loads neither scikit-learn nor matplotlib; what needs them imports them when used.
 """
 
-from gliomap.evaluation._comparison import Comparison, compare_over_patients
+from gliomap.evaluation._comparison import Comparison, compare_over_patients, equal_names
 from gliomap.evaluation._distance import DistanceBin, distance_accuracy, pooled_distances
 from gliomap.evaluation._figures import confusion_figure, learning_curves
 from gliomap.evaluation._intervals import Interval, interval_over_patients
@@ -72,6 +72,7 @@ __all__ = [
     "confusion_table",
     "contact_sheet",
     "distance_accuracy",
+    "equal_names",
     "false_tumour",
     "interval_over_patients",
     "interval_text",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from gliomap.evaluation._intervals import ROUNDING, Interval, interval_over_patients
 
-__all__ = ["LEAST_PAIRS", "Comparison", "compare_over_patients"]
+__all__ = ["LEAST_PAIRS", "Comparison", "compare_over_patients", "equal_names"]
 
 LEAST_PAIRS = 6
 """Differing patients from which on a two-sided signed-rank test can have p < 0.05: 2 / 2⁶ = 0.031."""
@@ -73,6 +73,21 @@ def compare_over_patients(
         p_value=_signed_rank(moved) if moved.size >= LEAST_PAIRS else None,
         least_p_value=2.0 ** (1 - moved.size) if moved.size else None,
     )
+
+
+def equal_names(runs: Iterable[tuple[str, Collection[str]]]) -> tuple[str, ...]:
+    """A warning where runs that were made on other files tested patients of the same name; else nothing.
+
+    Parameters
+    ----------
+    runs
+        Of each the fingerprint of its study's files, and the patients whom it tested.
+    """
+    files: dict[str, str] = {}
+    for fingerprint, patients in runs:
+        if any(files.setdefault(patient, fingerprint) != fingerprint for patient in patients):
+            return ("The runs were not made on the same files. Make sure that equal names mean the same patients.",)
+    return ()
 
 
 def _signed_rank(moved: npt.NDArray[np.float64]) -> float:

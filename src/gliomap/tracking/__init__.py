@@ -28,7 +28,7 @@ from gliomap.tracking._names import (
 )
 
 if TYPE_CHECKING:
-    from gliomap.tracking._folder import finish_folder, is_held, lock_folder
+    from gliomap.tracking._folder import finish_folder, is_held, lock_folder, refuse_run, unfinished_folder
     from gliomap.tracking._journal import journal, write_history
     from gliomap.tracking._mirror import Mirror, mirrored
     from gliomap.tracking._record import (
@@ -121,6 +121,7 @@ __all__ = [
     "promote",
     "read_record",
     "read_row",
+    "refuse_run",
     "register_bundle",
     "register_run",
     "show_version",
@@ -128,6 +129,7 @@ __all__ = [
     "store_of_study",
     "study_folder",
     "thesis_csv",
+    "unfinished_folder",
     "whole_run",
     "write_history",
     "write_record",
@@ -137,7 +139,7 @@ if not TYPE_CHECKING:
     __getattr__ = lazy(
         __name__,
         {
-            "._folder": ("finish_folder", "is_held", "lock_folder"),
+            "._folder": ("finish_folder", "is_held", "lock_folder", "refuse_run", "unfinished_folder"),
             "._journal": ("journal", "write_history"),
             "._mirror": ("Mirror", "mirrored"),
             "._record": (

@@ -1,4 +1,4 @@
-"""A run folder while it is trained: held by one process, and given its final name at the end."""
+"""A run folder while it is trained: held by one process, and given its final name at the end; and what is none."""
 
 from __future__ import annotations
 
@@ -10,12 +10,25 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from gliomap._files import put_in_place, refuse_existing
+from gliomap._text import command_line
 from gliomap.errors import OutputExistsError, RunError
-from gliomap.tracking._names import CHECKPOINT, LOCK, RECORD, REFIT_CHECKPOINT
+from gliomap.tracking._names import CHECKPOINT, FOLDS, LOCK, RECORD, REFIT_CHECKPOINT, RUNNING
 
-__all__ = ["alone_in", "finish_folder", "is_held", "lock_folder"]
+__all__ = [
+    "alone_in",
+    "finish_folder",
+    "is_held",
+    "is_trained_now",
+    "lock_folder",
+    "no_run",
+    "refuse_run",
+    "unfinished_folder",
+]
 
 logger = logging.getLogger(__name__)
+
+UNFINISHED = "Give the command that began it again, with --resume, or wait until it ends."
+"""What to do about a run that is not finished."""
 
 
 @contextmanager
@@ -72,6 +85,51 @@ def is_held(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def is_trained_now(folder: Path) -> bool:
+    """Whether a process holds a running folder, or the run that it is a fold of."""
+    return is_held(folder) or (folder.parent.name == FOLDS and is_held(folder.parent.parent))
+
+
+def unfinished_folder(folder: Path) -> Path | None:
+    """Where a run lies that will be called `folder` when it is finished; None where there is none."""
+    if folder.name in ("", ".."):
+        return None
+    running = folder.with_name(RUNNING + folder.name)
+    return running if (running / RECORD).is_file() else None
+
+
+def no_run(folder: Path, remedy: str = "Give a run folder as `gliomap train` makes it.") -> RunError:
+    """What is wrong with a folder that should be a run and holds no run.json."""
+    running = unfinished_folder(folder)
+    if folder.is_dir():
+        return RunError(folder, f"holds no {RECORD}", remedy)
+    if folder.is_file():
+        around = folder.parent
+        return RunError(folder, "is a file", f"Give its folder: {around}." if (around / RECORD).is_file() else remedy)
+    if running is not None:
+        return RunError(folder, f"is not finished, and is called {running.name} until then", UNFINISHED)
+    return RunError(folder, "is not there", remedy)
+
+
+def refuse_run(out: Path, *, overwrite: bool, resume: bool) -> None:
+    """Raise when a training may not become the run `out`.
+
+    Raises
+    ------
+    OutputExistsError
+        It is there, and `overwrite` is False.
+    UsageError
+        It is something else than a run.
+    """
+    if resume and not overwrite and (out / RECORD).is_file() and unfinished_folder(out) is None:
+        raise OutputExistsError(
+            out,
+            "is finished, so there is nothing to resume",
+            f"See it with `{command_line('runs', 'show', out)}`; to train it again, give --overwrite instead of --resume.",
+        )
+    refuse_existing(out, overwrite=overwrite, mark=RECORD)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from gliomap.errors import GlioMapError, RunError
 from gliomap.learning import TrainingConfig
 from gliomap.preprocessing import PreprocessingConfig
 from gliomap.taxonomy import ClassSet
+from gliomap.tracking._folder import no_run
 from gliomap.tracking._names import RECORD
 
 __all__ = [
@@ -190,8 +191,7 @@ def read_record(folder: Path) -> RunRecord:
     try:
         return RunRecord.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
-        fault = "holds no run.json" if folder.is_dir() else "is not there"
-        raise RunError(folder, fault, "Give a run folder as `gliomap train` makes it.") from error
+        raise no_run(folder) from error
     except ValidationError as error:
         raise RunError(path, f"is damaged or of a newer format: {field_faults(error)}", "Train again.") from error
     except GlioMapError as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 from gliomap.errors import RunError
 from gliomap.learning import History, TissueModel, load_model
 from gliomap.studies import Folds, Split, Study, is_study, open_study
+from gliomap.tracking._folder import UNFINISHED
 from gliomap.tracking._journal import read_history
 from gliomap.tracking._names import FOLDS, MODEL, RECORD, RUNNING, RUNS, SPLIT, SPLITS
 from gliomap.tracking._record import RunRecord, read_record
@@ -169,7 +170,5 @@ def open_run(path: str | Path) -> Run:
     folder = Path(path)
     record = read_record(folder)
     if record.status != "done" or folder.name.startswith(RUNNING):
-        raise RunError(
-            folder, "is not finished", "Give the command that began it again, with --resume, or wait until it ends."
-        )
+        raise RunError(folder, "is not finished", UNFINISHED)
     return Run(folder, record)

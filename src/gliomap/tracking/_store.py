@@ -144,9 +144,10 @@ def store_of_run(folder: Path, asked: str | None, study: Path | None = None) -> 
     from gliomap.tracking._record import read_record
     from gliomap.tracking._run import is_tracked, study_folder
 
+    record = read_record(folder)
     if not asked and not is_tracked(folder):
         return None
-    return find_store(asked, study or study_folder(folder, read_record(folder)))
+    return find_store(asked, study or study_folder(folder, record))
 
 
 def store_of_study(study: Path) -> Store:

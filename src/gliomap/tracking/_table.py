@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from gliomap.errors import RunError
-from gliomap.tracking._names import BUNDLE, EVALUATION, FOLDS, METRICS, RECORD, RUNS, SUMMARY
+from gliomap.tracking._folder import is_trained_now, no_run
+from gliomap.tracking._names import BUNDLE, EVALUATION, FOLDS, METRICS, RECORD, RUNNING, RUNS, SUMMARY
 
 __all__ = ["THESIS_COLUMNS", "Figures", "RunRow", "find_runs", "read_row", "thesis_csv"]
 
@@ -73,14 +74,16 @@ class RunRow:
     ----------
     path
         Its folder.
-    name, model, protocol, study, status, started_at, folds
-        As in run.json; of model and study the names.
+    name, model, protocol, study, fingerprint, status, started_at, folds
+        As in run.json; of model and study the names, and of the study's files the fingerprint.
     figures
         What its evaluation found; None before it is evaluated.
     times
         Stage → seconds, of those that are known.
     bundle
         Whether it has a bundle of its own.
+    held
+        Whether a process trained it when it was read.
     """
 
     path: Path
@@ -88,18 +91,25 @@ class RunRow:
     model: str
     protocol: str
     study: str
+    fingerprint: str
     status: str
     started_at: datetime
     folds: tuple[str, ...]
     figures: Figures | None
     times: Mapping[str, float]
     bundle: bool
+    held: bool = False
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether its training has not come to its end, be it that it goes on or that it was interrupted."""
+        return self.status == "running" or self.path.name.startswith(RUNNING)
 
     @property
     def state(self) -> str:
-        """'training', 'trained', 'evaluated' or 'bundled'."""
-        if self.status == "running":
-            return "training"
+        """'training', 'interrupted', 'trained', 'evaluated' or 'bundled'."""
+        if self.unfinished:
+            return "training" if self.held else "interrupted"
         if self.bundle:
             return "bundled"
         return "trained" if self.figures is None else "evaluated"
@@ -111,10 +121,10 @@ def find_runs(place: Path) -> list[Path]:
     Raises
     ------
     RunError
-        There is no such folder.
+        There is no such folder, or it is a file.
     """
     if not place.is_dir():
-        raise RunError(place, "is no folder", "Name a study, a folder of runs, or run folders.")
+        raise no_run(place, "Name a study, a folder of runs, or run folders.")
     if (place / RECORD).is_file():
         return [place]
     inside = place / RUNS if (place / RUNS).is_dir() else place
@@ -130,7 +140,8 @@ def read_row(folder: Path) -> RunRow:
         The folder is no run, or damaged.
     """
     if not folder.is_dir():
-        raise RunError(folder, "is not there", "Give a run folder as `gliomap train` makes it.")
+        raise no_run(folder)
+    held = is_trained_now(folder)  # asked before: a training that ends meanwhile was not interrupted
     record = _read(folder / RECORD, "Train again.")
     summary = _summary(folder)
     try:
@@ -140,12 +151,14 @@ def read_row(folder: Path) -> RunRow:
             model=record["model"]["name"],
             protocol=record["protocol"],
             study=record["study"]["name"],
+            fingerprint=record["study"]["fingerprint"],
             status=record["status"],
             started_at=datetime.fromisoformat(record["started_at"]).astimezone(UTC),
             folds=tuple(record["folds"]),
             figures=None if summary is None else _figures(summary),
             times=_times(record.get("times"), (summary or {}).get("times")),
             bundle=(folder / BUNDLE).is_dir(),
+            held=held,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(

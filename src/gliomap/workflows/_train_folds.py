@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gliomap._files import atomic_folder, refuse_existing
+from gliomap._files import atomic_folder
 from gliomap._progress import Track, silent
 from gliomap._text import counted
 from gliomap.errors import RunError
@@ -33,6 +33,7 @@ from gliomap.tracking import (
     mirrored,
     open_run,
     read_record,
+    refuse_run,
     write_record,
 )
 from gliomap.workflows._claim import agreed_store, differences, taken
@@ -89,7 +90,7 @@ def run_folds(
     """
     started, begun = time.monotonic(), datetime.now(UTC)
     if out is not None:
-        refuse_existing(out, overwrite=overwrite, mark=RECORD)
+        refuse_run(out, overwrite=overwrite, resume=resume)
     cache: dict[str, CachedCube] = {}
     watch = Stopwatch()
     with watch("preparing"):

@@ -9,14 +9,12 @@ from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gliomap._files import refuse_existing
 from gliomap._progress import Track, silent
 from gliomap.learning import History, Observer, no_observer, save_model
 from gliomap.studies import ROLES
 from gliomap.tracking import (
     CHECKPOINT,
     MODEL,
-    RECORD,
     RUNS,
     SAID_NOTHING,
     SPLIT,
@@ -32,6 +30,7 @@ from gliomap.tracking import (
     lock_folder,
     mirrored,
     read_record,
+    refuse_run,
     write_history,
     write_record,
 )
@@ -73,7 +72,7 @@ def run_training(
     """
     started, begun = time.monotonic(), datetime.now(UTC)
     if out is not None:
-        refuse_existing(out, overwrite=overwrite, mark=RECORD)
+        refuse_run(out, overwrite=overwrite, resume=resume)
     watch = Stopwatch()
     with watch("preparing"):
         data = read_pixels(plan, track, cache)

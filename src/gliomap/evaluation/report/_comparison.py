@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gliomap.errors import UsageError
 from gliomap.evaluation._canvas import INK, TRAINING, VALIDATION
-from gliomap.evaluation._comparison import LEAST_PAIRS, Comparison, compare_over_patients
+from gliomap.evaluation._comparison import LEAST_PAIRS, Comparison, compare_over_patients, equal_names
 from gliomap.evaluation._intervals import SHARE, interval_over_patients
 from gliomap.evaluation._record import EvaluationRecord
 from gliomap.evaluation._tables import NOT_DEFINED
@@ -103,8 +103,7 @@ def _warnings(runs: Sequence[ReportedRun]) -> tuple[str, ...]:
                 f"{other.title} was tested on other pixels of {', '.join(unlike)} than {runs[0].title}, so their values are"
                 " not of the same test."
             )
-    if len({run.study_fingerprint for run in runs}) > 1:
-        lines.append("The runs were not made on the same files. Make sure that equal names mean the same patients.")
+    lines += equal_names((run.study_fingerprint, run.evaluation.patients) for run in runs)
     return tuple(lines)
 
 
