@@ -104,6 +104,28 @@ class TestStudyCheck:
             f"note: {named}: has no labelled spectra in datasets/; training reads cube and map and needs none."
         ]
 
+    def test_it_counts_what_it_tells(self, gliomap: Run, study: Path) -> None:
+        for path in (study / "datasets").iterdir():
+            path.unlink()
+        for name in ("ID0001C01", "ID0002C01"):
+            capture_files(study, name).map.unlink()
+        lines = gliomap("study", "check", study).out.splitlines()
+        told = {kind: sum(line.startswith(f"{kind}: ") for line in lines) for kind in ("warning", "note")}
+        assert told["note"] == 1
+        assert lines[-1] == f"Sound: {told['warning']} warnings, 1 note."
+
+    @pytest.mark.parametrize("prepared", [True, False])
+    def test_a_finding_is_told_once(self, gliomap: Run, study: Path, prepared: bool) -> None:
+        capture = capture_files(study, "ID0001C01")
+        with Image.open(capture.dark) as dark, Image.open(capture.white) as white:
+            brighter = np.asarray(dark) + (np.asarray(white) // 2)
+        Image.fromarray(brighter.astype(np.uint16)).save(capture.dark)
+        if not prepared:
+            shutil.rmtree(study / "preProcessedImages")
+            shutil.rmtree(study / "datasets")
+        result = gliomap("study", "check", study, "-q")
+        assert (result.out.count("light may have entered"), result.err) == (1, "")
+
     def test_errors_end_with_2_and_name_the_files(self, gliomap: Run, study: Path) -> None:
         capture_files(study, "ID0002C01").white.unlink()
         for name in ("raw", "dark", "cube"):

@@ -93,7 +93,7 @@ def test_what_a_model_of_responses_leaves_out_is_as_the_reference_says(tmp_path:
         ("format = 1", "", "has format None"),
         ("bit_depth = 10", "", "bit_depth: Field required"),
         ("bit_depth = 10", "bit_depth = '10 or so'", "bit_depth"),
-        ("bit_depth = 10", "bit_depth = 10\ncolour = 1", "colour: Extra inputs"),
+        ("bit_depth = 10", "bit_depth = 10\ncolour = 1", "colour: unknown key"),
         ("saturation = 1023", "saturation = 1024", "does not fit 10 bits"),
         ("pattern = [2, 2]", "pattern = [3, 2]", "not whole tiles"),
         ("[500, 600, 700, 800]", "[500, 600, nan, 800]", "wavelengths_nm.2"),

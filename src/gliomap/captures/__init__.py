@@ -1,6 +1,6 @@
 """Captures: raw, white and dark frames of a mosaic sensor, read from TIFF files and checked."""
 
-from gliomap.captures._capture import Capture, inspect_capture, read_capture, reference_age
+from gliomap.captures._capture import Capture, inspect_capture, read_capture, reference_age, untold_findings
 from gliomap.captures._checks import check_raw, check_references, inspect_raw, inspect_references, require_frame
 from gliomap.captures._exposures import LONGEST_MS, SHORTEST_MS, DarkPlan, Exposures, plan_darks
 from gliomap.captures._finding import Finding, Severity
@@ -32,5 +32,6 @@ __all__ = [
     "require_frame",
     "shadow_floor",
     "tiff_bytes",
+    "untold_findings",
     "write_frame",
 ]

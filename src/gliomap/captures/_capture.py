@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,9 +20,22 @@ from gliomap.captures._frames import Frame, read_frames
 from gliomap.errors import CaptureError, ReferenceFrameError
 from gliomap.sensors import MosaicSensor
 
-__all__ = ["Capture", "inspect_capture", "read_capture", "reference_age"]
+__all__ = ["Capture", "inspect_capture", "read_capture", "reference_age", "untold_findings"]
 
 _log = logging.getLogger(__name__)
+
+_told: ContextVar[bool] = ContextVar("told", default=True)
+
+
+@contextmanager
+def untold_findings() -> Iterator[None]:
+    """Let captures that are read within log no finding: whoever reads them tells the findings in a way of its own."""
+    before = _told.set(False)
+    try:
+        yield
+    finally:
+        _told.reset(before)
+
 
 _UInt16 = npt.NDArray[np.uint16]
 
@@ -125,7 +141,8 @@ def read_capture(
     findings = _named(findings, paths)
     for finding in findings:
         if finding.severity != "error":
-            _log.warning(str(finding))
+            if _told.get():
+                _log.warning(str(finding))
         elif strict:
             kind = CaptureError if finding.thing == str(paths[0]) else ReferenceFrameError
             raise kind(finding.thing, finding.message, finding.remedy)

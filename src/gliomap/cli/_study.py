@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -137,8 +138,10 @@ def _print_check(ui: Ui, outcome: StudyCheck) -> None:
     for (severity, told), things in together.items():
         more = f" and {len(things) - _NAMED} more" if len(things) > _NAMED else ""
         ui.text(f"{severity}: {', '.join(things[:_NAMED])}{more}: {told}")
-    counts = {severity: len(outcome.of(severity)) for severity in ("error", "warning", "note")}
-    verdict = ", ".join(counted(count, severity) for severity, count in counts.items() if count)
+    counts = Counter(severity for severity, _ in together)
+    verdict = ", ".join(
+        counted(counts[severity], severity) for severity in ("error", "warning", "note") if counts[severity]
+    )
     ui.text(f"{'Sound' if outcome.ok else 'Not sound'}: {verdict or 'nothing to remark'}.")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gliomap._progress import Track, silent
 from gliomap._text import counted
+from gliomap.captures import untold_findings
 from gliomap.errors import GlioMapError, MachineError
 from gliomap.studies._check_capture import CaptureCheck
 from gliomap.studies._duplicates import same_images
@@ -45,7 +46,8 @@ def check_study(study: Study, classes: ClassSet = THESIS_CLASSES, *, track: Trac
     images: list[tuple[str, str]] = []
     for capture_id in track(study.capture_ids, "Checking captures"):
         capture = CaptureCheck(study, capture_id, classes)
-        capture.run()
+        with untold_findings():
+            capture.run()
         findings += capture.findings
         rows.append(capture.row())
         images += [(capture_id, digest) for digest in capture.image_digests()]
