@@ -51,7 +51,9 @@ def refuse_existing(path: Path, *, overwrite: bool, mark: str | None = None) -> 
         `path` is no earlier result, or '.' or '..'.
     """
     if path.exists() and not overwrite:
-        raise OutputExistsError(path, "is already there", "Choose another output, or add --overwrite to replace it.")
+        replaceable = path.name not in ("", "..") and (mark is None or _is_like(path, [mark]))
+        way = "add --overwrite to replace it" if replaceable else "remove it yourself"
+        raise OutputExistsError(path, "is already there", f"Choose another output, or {way}.")
     if path.name in ("", ".."):
         raise UsageError(
             path,
@@ -64,13 +66,17 @@ def refuse_existing(path: Path, *, overwrite: bool, mark: str | None = None) -> 
 
 def _spare_others(path: Path, marks: Collection[str]) -> None:
     """A mistyped path must not cost anybody's patients."""
-    empty = path.is_dir() and not any(path.iterdir())
-    if path.exists() and not empty and not any((path / mark).is_file() for mark in marks):
+    if path.exists() and not _is_like(path, marks):
         raise UsageError(
             path,
             f"holds no {' or '.join(sorted(marks)[:3])}, so it is no earlier result, and overwriting would delete it",
             "Choose another folder, or remove it yourself.",
         )
+
+
+def _is_like(path: Path, marks: Collection[str]) -> bool:
+    """Whether a folder holds one of these files, or nothing."""
+    return any((path / mark).is_file() for mark in marks) or (path.is_dir() and not any(path.iterdir()))
 
 
 def require_suffix(path: Path, kind: str, suffix: str, *also: str) -> None:

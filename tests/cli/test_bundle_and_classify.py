@@ -300,6 +300,7 @@ class TestClassify:
         spared = gliomap(*arguments, study, "--overwrite")
         assert spared.code == 2
         assert "no earlier result" in spared.err
+        assert "or remove it yourself" in gliomap(*arguments, study).err, "not advised where it is refused"
         assert (study / "study.toml").exists()
 
     def test_no_training_library_is_loaded_for_a_frame(self, made: Path, study: Path) -> None:

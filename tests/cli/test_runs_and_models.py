@@ -124,3 +124,18 @@ def test_runs_that_were_not_evaluated_are_named(gliomap: Run, evaluated: Path, s
     words = ("runs", "compare", evaluated.parent, "--overwrite", "-o", tmp_path / "a.png")
     assert f"Left out, not evaluated: {other}\nPicture of 1 run: " in gliomap(*words).out
     assert json.loads(gliomap(*words, "--json").out)["not_evaluated"] == [str(other)]
+
+
+@pytest.mark.parametrize("name", ["lda_holdout_ID0003_1", "fourlayer_kfold-patient_13-patients_1"])
+def test_a_list_fits_the_terminal_and_names_stay_whole(
+    gliomap: Run, evaluated: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _alter(evaluated, name=name)
+    lines = {}
+    for width in (80, 160):
+        monkeypatch.setenv("COLUMNS", str(width))
+        lines[width] = [line.rstrip() for line in gliomap("runs", "list", evaluated.parent).out.splitlines()]
+        assert max(map(len, lines[width])) <= width
+        assert sum(name in line for line in lines[width]) == 1
+    assert "OACC" in "".join(lines[80])
+    assert {"run", "model", "protocol", "started"} <= set(" ".join(lines[160]).split())

@@ -55,6 +55,14 @@ class TestPhantom:
         result = gliomap("phantom", study)
         assert result.code == 2
         assert f"{study}: is already there" in result.err
+        assert "add --overwrite" in result.err
+
+    def test_overwriting_is_advised_only_where_it_is_done(self, gliomap: Run, study: Path) -> None:
+        (study / "study.toml").write_text('name = "our patients"\n')
+        for there in (study, study / "study.toml"):
+            result = gliomap("phantom", there)
+            assert result.code == 2
+            assert f"{there}: is already there, and is no phantom. Choose another folder, or remove" in result.err
 
     def test_overwriting_replaces_a_phantom(self, gliomap: Run, study: Path, camera: Path) -> None:
         arguments = ["phantom", study, "--patients", "1", "--difficulty", "easy", "--sensor", camera, "--overwrite"]

@@ -110,7 +110,7 @@ class TestScore:
     @pytest.mark.parametrize(
         ("words", "code", "fault"),
         [
-            (["nowhere"], 2, "is no address"),
+            (["127.0.0.1:8931"], 2, "is no address of a service. Write it as http://127.0.0.1:8931."),
             (["http://127.0.0.1:1"], 3, "cannot be reached"),
             (["http://127.0.0.1:1", "--tls-cert", "x.pem"], 2, "belong together"),
             (["http://127.0.0.1:1", "--tls-ca", "nothing.pem"], 2, "cannot be used"),
@@ -231,7 +231,8 @@ class TestArchive:
         assert len(as_json("archive", "list", folder, "--most", 1)) == 1
         assert as_json("archive", "list", folder, "--since", "2999-01-01") == []
         assert names[1] in run("archive", "list", folder).stdout.replace("\n", "")
-        assert run("archive", "list", folder, "--most", 1).stdout.startswith("1 case ")
+        assert run("archive", "list", folder, "--most", 1).stdout.startswith("The newest 1 case; there are more ")
+        assert run("archive", "list", folder, "--most", len(names)).stdout.startswith(f"{len(names)} cases ")
         shown = as_json("archive", "show", folder, names[0])
         assert shown["references"] == "or-1"
         assert shown["result"]["classified"] == np.count_nonzero(expected)

@@ -37,10 +37,11 @@ def study(made: Path, tmp_path: Path) -> Path:
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database as MLflow makes it; that takes seconds, so it is copied."""
     from gliomap.tracking import list_models
-    from gliomap.tracking._mlflow import client_of
+    from gliomap.tracking._mlflow import client_of, in_our_words
 
     folder = tmp_path_factory.mktemp("store")
-    client_of(store_of_study(folder))
+    with in_our_words(store_of_study(folder)):
+        client_of(store_of_study(folder))
     assert list_models(store_of_study(folder)) == []
     return folder / "mlflow.db"
 

@@ -72,7 +72,9 @@ def test_names_of_runs_that_test_several(study: Path) -> None:
 
 def test_the_same_bundle_stays_the_version_that_it_is(net: Path, store: Store) -> None:
     first = register_run(open_run(net), store)
-    assert register_run(open_run(net), store) == first
+    again = register_run(open_run(net), store)
+    assert again == first
+    assert (first.new, again.new) == (True, False)
     assert register_bundle(net / "bundle", store, NAME) == first
     assert list_models(store) == [first]
 

@@ -48,7 +48,9 @@ def list_cases(
     url: Url = None,
 ) -> None:
     """List cases, the newest first."""
-    rows = _reader(folder, url).rows(patient=patient, client=client, since=_moment(since), most=most)
+    # One more than is shown tells whether there are more.
+    found = _reader(folder, url).rows(patient=patient, client=client, since=_moment(since), most=most + 1)
+    rows, more = found[:most], len(found) > most
     if ui.as_json:
         ui.result(
             [
@@ -60,8 +62,10 @@ def list_cases(
     ui.table(
         ["case (begins with its time, UTC)", "kind", "client", "patient", "frame"],
         [(row.id, row.kind, row.client, row.patient, "kept" if row.has_raw else "") for row in rows],
-        title=counted(len(rows), "case"),
+        title=f"The newest {counted(most, 'case')}; there are more" if more else counted(len(rows), "case"),
     )
+    if more:
+        ui.text("See more of them with --most N.")
 
 
 @verb(

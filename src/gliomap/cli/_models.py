@@ -83,13 +83,15 @@ def register(
             raise UsageError(source, "is a bundle without a run, which has no name", "Give one: --name NAME.")
         done = register_bundle(source, nearest_store(tracking), name)
     if ui.as_json:
-        ui.result(_described(done))
+        ui.result({**_described(done), "new": done.new})
         return
+    known_as = "".join(f", @{alias}" for alias in done.aliases)
     ui.text(
-        f"Registered: {done.uri}",
+        f"Registered: {done.uri}" if done.new else f"Registered already, nothing new: {done.uri}{known_as}",
         f"Bundle: {done.identity}",
-        f"Next: gliomap models promote {quote(f'{done.name}/{done.version}')}",
     )
+    if "champion" not in done.aliases:
+        ui.text(f"Next: gliomap models promote {quote(f'{done.name}/{done.version}')}")
 
 
 @verb(
@@ -182,7 +184,12 @@ def promote(
         ui.result({**_described(version), "alias": to, "before": before, "caution": done.caution, "dry_run": dry_run})
         return
     was = "nothing" if before is None else f"version {before}"
-    ui.text(f"{'Would make' if dry_run else 'Made'} {version.uri} the {to} of {version.name}; it was {was} before.")
+    if before == version.version:
+        ui.text(
+            f"{version.uri} is the {to} of {version.name} already; nothing {'would change' if dry_run else 'changed'}."
+        )
+    else:
+        ui.text(f"{'Would make' if dry_run else 'Made'} {version.uri} the {to} of {version.name}; it was {was} before.")
     if done.caution:
         ui.text(f"Mind: {done.caution}.")
     if before not in (None, version.version) and not dry_run:

@@ -45,7 +45,8 @@ def list_runs(
     """List runs with their main figures, read from their folders.
 
     Figures are over all tested pixels together; `runs show` has those over
-    patients. A run that is damaged is named on stderr and left out.
+    patients. A run that is damaged is named on stderr and left out. A narrow
+    terminal leaves out model, protocol and date; --json has them.
     """
     if sort not in _ORDERS:
         raise UsageError(f"--sort {sort}", "is no order", f"Choose one of: {', '.join(_ORDERS)}.")
@@ -68,7 +69,9 @@ def list_runs(
         for row in rows
     ]
     columns = ["run", "model", "protocol", "tested", "OACC", "sens.", "spec.", "started"]
-    ui.table(columns, cells, title=counted(len(rows), "run"), numbers="    rrr ")
+    ui.table(
+        columns, cells, title=counted(len(rows), "run"), numbers="    rrr ", spare=("model", "protocol", "started")
+    )
     ui.text("OACC overall accuracy; sens., spec.: sensitivity and specificity for tumour.")
     if any(row.figures is not None and row.protocol in MIXING for row in rows):
         ui.text(f"Figures of {' and '.join(MIXING)} overstate: they are of patients who also trained.")

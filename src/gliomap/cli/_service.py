@@ -50,8 +50,14 @@ class Access:
         except ImportError as error:
             raise MissingExtraError(f"gliomap {verb}", "serve") from error
         if not url.startswith(("http://", "https://")):
-            raise UsageError(url, "is no address of a service", "Write it as http://127.0.0.1:8000.")
+            raise UsageError(url, "is no address of a service", f"Write it as {_address(url)}.")
         return Client(url, key=_key(self.key), verify=_context(self.ca, self.certificate, self.private))
+
+
+def _address(given: str) -> str:
+    """What was probably meant."""
+    host = given.split("://")[-1]
+    return f"http://{host or '127.0.0.1:8000'}"
 
 
 def _context(authority: Path | None, certificate: Path | None, private: Path | None) -> ssl.SSLContext | bool:

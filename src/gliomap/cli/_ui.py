@@ -105,11 +105,18 @@ class Ui:
             self.out.print(line, soft_wrap=True)
 
     def table(
-        self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None, numbers: str = ""
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        title: str | None = None,
+        numbers: str = "",
+        spare: Sequence[str] = (),
     ) -> None:
         """Print a table on stdout; `numbers` holds one letter per column, 'r' where it is set flush right.
 
-        A number that is broken over two lines reads as another one. Where the terminal is too narrow, lines are longer than it.
+        A number that is broken over two lines reads as another one. Where the terminal is too narrow, columns that can be
+        spared are left out, in this order, and the first column stays whole; else lines are longer than the terminal.
         """
         from rich import box
         from rich.table import Table
@@ -124,14 +131,17 @@ class Ui:
             collapse_padding=True,
         )
         cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+        if spare:
+            kept = _kept(columns, cells, spare, self.out.width)
+            columns, cells = [columns[one] for one in kept], [[row[one] for one in kept] for row in cells]
+            numbers = "".join(numbers[one : one + 1] or " " for one in kept)
         for index, column in enumerate(columns):
             right = numbers[index : index + 1] == "r"
             longest = max(
                 len(word) for text in (column, *(row[index] for row in cells)) for word in text.split() or [""]
             )
-            table.add_column(
-                column, justify="right" if right else "left", overflow="fold", min_width=min(longest, _UNBROKEN)
-            )
+            least = longest if spare and index == 0 else min(longest, _UNBROKEN)
+            table.add_column(column, justify="right" if right else "left", overflow="fold", min_width=least)
         for row in cells:
             table.add_row(*map(Text, row))
         self.out.print(table, crop=False)
@@ -172,6 +182,17 @@ class Ui:
             ours.removeHandler(handler)
             ours.setLevel(before[0])
             ours.propagate = before[1]
+
+
+def _kept(columns: Sequence[str], cells: Sequence[Sequence[str]], spare: Sequence[str], width: int) -> list[int]:
+    """Which columns a table keeps so that it is not wider than the terminal."""
+    widths = [max(map(len, (column, *(row[index] for row in cells)))) for index, column in enumerate(columns)]
+    kept = list(range(len(columns)))
+    for name in spare:
+        if sum(widths[one] + 2 for one in kept) <= width:
+            break
+        kept.remove(columns.index(name))
+    return kept
 
 
 class _Notes(logging.Handler):

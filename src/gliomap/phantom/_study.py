@@ -10,7 +10,7 @@ from pathlib import Path
 from gliomap._files import atomic_folder, refuse_existing
 from gliomap._progress import Track, silent
 from gliomap._text import counted
-from gliomap.errors import GlioMapError, UsageError
+from gliomap.errors import GlioMapError, OutputExistsError, UsageError
 from gliomap.phantom._camera import check_phantom_sensor
 from gliomap.phantom._difficulty import Difficulty
 from gliomap.phantom._patient import Patient, draw_patients
@@ -112,15 +112,20 @@ def refuse_target(directory: Path, *, overwrite: bool) -> None:
     UsageError
         It is no phantom.
     """
+    remedy = "Choose another folder, or remove it yourself."
+    if directory.exists() and not _is_phantom(directory):
+        if not overwrite:
+            raise OutputExistsError(directory, "is already there, and is no phantom", remedy)
+        refuse_existing(directory, overwrite=True)
+        raise UsageError(directory, "is no phantom, and overwriting would delete it", remedy)
     refuse_existing(directory, overwrite=overwrite)
+
+
+def _is_phantom(directory: Path) -> bool:
     try:
-        phantom = open_study(directory).settings.synthetic
+        return bool(open_study(directory).settings.synthetic)
     except GlioMapError:
-        phantom = False
-    if directory.exists() and not phantom:
-        raise UsageError(
-            directory, "is no phantom, and overwriting would delete it", "Choose another folder, or remove it yourself."
-        )
+        return False
 
 
 def _sensor(sensor: MosaicSensor | str | Path | None) -> MosaicSensor:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -276,7 +276,7 @@ def _register(client: MlflowClient, store: Store, bundle: Bundle, name: str, run
             # Another process may have made it in between, or it is there without versions.
             client.get_registered_model(name)
     made = client.create_model_version(name, source, run_id, tags={IDENTITY_TAG: bundle.identity})
-    return registered(made, ())
+    return replace(registered(made, ()), new=True)
 
 
 def _version_of(client: MlflowClient, store: Store, name: str, bundle: Bundle) -> RegisteredVersion | None:

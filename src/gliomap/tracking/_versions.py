@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,8 @@ class RegisteredVersion:
         When it was registered.
     source
         Where the files lie.
+    new
+        Whether it was registered just now, and not before.
     """
 
     name: str
@@ -72,6 +74,7 @@ class RegisteredVersion:
     run_id: str | None
     created_at: datetime
     source: str
+    new: bool = field(default=False, compare=False)
 
     @property
     def uri(self) -> str:
