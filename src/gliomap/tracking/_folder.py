@@ -116,6 +116,15 @@ def no_run(folder: Path, remedy: str = "Give a run folder as `gliomap train` mak
 def refuse_run(out: Path, *, overwrite: bool, resume: bool) -> None:
     """Raise when a training may not become the run `out`.
 
+    Parameters
+    ----------
+    out
+        The run's folder.
+    overwrite
+        Replace an earlier run.
+    resume
+        Whether the training is one that goes on.
+
     Raises
     ------
     OutputExistsError
