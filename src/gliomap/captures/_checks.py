@@ -102,14 +102,8 @@ def check_raw(
 
     Parameters
     ----------
-    raw, white, dark
-        uint16 frames in the sensor's shape, digital numbers in the low bits.
-    sensor
-        Whose frames they are.
-    exposures
-        Exposure times in ms, where they differ.
-    white_dark
-        A second dark of the white's exposure; the raw frame is held against the dark that `plan_darks` gives it.
+    raw, white, dark, sensor, exposures, white_dark
+        As of `inspect_raw`.
 
     Raises
     ------
