@@ -26,7 +26,7 @@ from gliomap.evaluation import (
 )
 from gliomap.phantom import make_phantom
 from gliomap.sensors import get_sensor, resized
-from gliomap.studies import Study, open_study, write_cube, write_map
+from gliomap.studies import Study, make_holdout, open_study, write_cube, write_map
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 from rendering.scene import Scene, make_scene
 
@@ -145,6 +145,14 @@ class TestContactSheet:
             file.unlink()
         assert with_frames.shape == picture_of(framed, "ID0001C01").shape
         assert not np.array_equal(with_frames, picture_of(framed, "ID0001C01"))
+
+    def test_frames_that_a_split_does_not_know_are_drawn(self, tmp_path: Path) -> None:
+        """Where the prepared cube was hashed, the frames beside it are not read for figures."""
+        sensor = resized(get_sensor("generic-nir-5x5"), 24, 34)
+        framed = open_study(make_phantom(tmp_path / "framed", patients=2, difficulty="easy", sensor=sensor))
+        kept = make_holdout(framed, ["ID0002"]).verify(framed)
+        assert kept.unread
+        np.testing.assert_array_equal(picture_of(kept, "ID0001C01"), picture_of(framed, "ID0001C01"))
 
     def test_frames_that_do_not_fit_the_map_leave_the_prepared_cube(self, framed: Study) -> None:
         cube = framed.cube("ID0001C01")

@@ -108,6 +108,8 @@ def picture_of(study: Study, capture: str, sensor: SensorLike | None = None) -> 
     StudyError, CubeError, CaptureError
         Neither can be read.
     """
+    # It is looked at, and nothing is measured on it: frames that a split does not know are good enough.
+    study = replace(study, unread=frozenset())
     if study.has_raw(capture) and (sensor is not None or study.settings.sensor is not None):
         plain = replace(study.preprocessing, normalisation="none")
         try:
