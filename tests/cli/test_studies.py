@@ -48,7 +48,8 @@ class TestPhantom:
 
     def test_dry_run_makes_nothing(self, gliomap: Run, tmp_path: Path) -> None:
         result = gliomap("phantom", tmp_path / "made", "--dry-run", "--json")
-        assert json.loads(result.out)["patients"] == 6
+        told = json.loads(result.out)
+        assert (told["patients"], told["sensor"]) == (6, "generic-nir-5x5")
         assert list(tmp_path.iterdir()) == []
 
     def test_a_study_is_never_replaced_without_asking(self, gliomap: Run, study: Path) -> None:

@@ -41,10 +41,11 @@ def phantom(
     The folder has raw, white and dark frames, preprocessed cubes, ground-truth
     maps and labelled spectra, in the layout of a real study.
     """
-    from gliomap.phantom import make_phantom, refuse_target
+    from gliomap.phantom import DEFAULT_SENSOR, make_phantom, refuse_target
     from gliomap.sensors import get_sensor
 
-    camera = None if sensor is None else get_sensor(sensor)
+    named = sensor or DEFAULT_SENSOR
+    camera = get_sensor(named)
     plan = {"folder": str(folder), "patients": patients, "seed": seed, "difficulty": difficulty}
     refuse_target(folder, overwrite=ui.overwrite)
     if not dry_run:
@@ -58,7 +59,7 @@ def phantom(
             track=ui.track,
         )
     if ui.as_json:
-        ui.result({**plan, "sensor": sensor, "dry_run": dry_run})
+        ui.result({**plan, "sensor": named, "dry_run": dry_run})
         return
     told = f"{counted(patients, 'synthetic patient')}, {difficulty}, seed {seed}"
     if dry_run:
