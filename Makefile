@@ -1,4 +1,4 @@
-# `make demo` and `make test` do all of their own set-up.
+# `make demo` and `make test` set themselves up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,13 +16,13 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $(STAMP)
 
-install: $(STAMP) ## Make the virtual environment and install everything
+install: $(STAMP) ## Create the virtual environment and install everything
 
-demo: $(STAMP) ## A phantom study, a trained network, a tissue map: the whole job
+demo: $(STAMP) ## Every step: a phantom study, a trained network, a tissue map
 	$(BIN)/gliomap demo --out gliomap-demo --overwrite
-	@echo "gliomap is a command after: source $(BIN)/activate"
+	@echo "The gliomap command is available after: source $(BIN)/activate"
 
-test: lint types rooms ## Every gate: lint, types, rooms, tests, coverage
+test: lint types rooms ## Every check: lint, types, rooms, tests, coverage
 	$(BIN)/coverage erase
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
@@ -39,35 +39,35 @@ types: $(STAMP)
 rooms: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 
-bench: $(STAMP) ## Speed and memory, as ratios against the machine's limit
+bench: $(STAMP) ## Speed and memory, as ratios to the machine's limit
 	$(BIN)/python -m benchmarks
 
 bench-serve: $(STAMP) ## The service against its targets: latency, streams, crowds, memory
 	$(BIN)/python -m benchmarks.serving
 
-bench-upload: $(STAMP) ## Upload to Azurite against a plain copy
+bench-upload: $(STAMP) ## Upload to Azurite, compared with a plain copy
 	$(BIN)/python -m benchmarks.upload
 
 AZURE_LOCK = $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --python-platform linux --no-annotate --no-header \
   --output-file src/gliomap/deploy/azure/locks/
-locks-azure: $(STAMP) ## Lock what the environments of Azure hold to today's releases
+locks-azure: $(STAMP) ## Lock the packages of the Azure environments to today's releases
 	echo "azureml-mlflow>=1.62,<1.63" | $(AZURE_LOCK)train.txt --extra train --extra track pyproject.toml -
 	echo "azureml-inference-server-http>=1.5,<2" | $(AZURE_LOCK)score.txt --extra serve pyproject.toml -
 
-protocols: $(STAMP) ## Models × protocols on the realistic phantom: what each promises; takes up where it was stopped
+protocols: $(STAMP) ## Models × protocols on the realistic phantom: what each promises; can be resumed
 	$(BIN)/python -m benchmarks.protocols
 
-docs: $(STAMP) ## The documentation site, into site/
+docs: $(STAMP) ## Build the documentation site in site/
 	$(BIN)/mkdocs build --strict
 
-sbom: $(STAMP) ## Software bill of materials (CycloneDX) of the runtime, into sbom.json
+sbom: $(STAMP) ## Write the software bill of materials (CycloneDX) of the runtime to sbom.json
 	rm -rf build/sbom
 	$(BIN)/python -m venv --without-pip build/sbom
 	$(BIN)/python -m pip --python build/sbom/bin/python install --quiet ".$(SBOM_EXTRAS)"
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --short-PURLs --output-reproducible --output-file sbom.json build/sbom/bin/python
 	@echo "sbom.json: CycloneDX, the installation that runs bundles (SBOM_EXTRAS='[train]' adds the training stack)"
 
-lock: $(STAMP) ## Lock what a container image holds to today's releases, into deploy/docker/requirements.txt
+lock: $(STAMP) ## Lock a container image's packages to today's releases, in deploy/docker/requirements.txt
 	$(BIN)/uv pip compile --quiet --upgrade --extra serve --python-version 3.11 --python-platform linux --generate-hashes \
 	  --no-annotate --custom-compile-command "make lock" --output-file deploy/docker/requirements.txt pyproject.toml
 

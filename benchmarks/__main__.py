@@ -14,14 +14,14 @@ from benchmarks.table import Record, report
 HERE = Path(__file__).parent
 
 MISLEADING = ("OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-"""Such variables slow NumPy down, and with it the limit that everything is measured against."""
+"""Variables that slow NumPy down, and with it the limit to which everything is compared."""
 
 AS_IN_THE_IMAGE = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-"""What deploy/docker/Dockerfile sets: memory in huge pages where the machine leaves that to its programs."""
+"""As deploy/docker/Dockerfile sets it: memory in huge pages, if the machine leaves this to its programs."""
 
 
 def main() -> int:
-    """Exit code: that of pytest, or 1 where a target is missed."""
+    """Return pytest's exit code, or 1 if a target is missed."""
     environment = {name: value for name, value in os.environ.items() if name not in MISLEADING} | AS_IN_THE_IMAGE
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder) / "record.json"
@@ -45,7 +45,7 @@ def main() -> int:
     text, reached = report(measured, found["machine_info"]["described"])
     print(text)
     if not sys.argv[1:]:
-        # A part of the measurements, as `-k` picks it, must not replace the whole.
+        # A subset of the measurements, as selected by `-k`, must not replace the full results.
         (HERE / "results.md").write_text(text, encoding="utf-8")
     return done.returncode or (0 if reached else 1)
 

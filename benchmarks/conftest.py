@@ -1,4 +1,4 @@
-"""One phantom frame, one trained network, its bundle; what every measurement shares."""
+"""What every measurement shares: one phantom frame, one trained network and its bundle."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from gliomap.sensors import MosaicSensor, get_sensor
 from gliomap.taxonomy import THESIS_CLASSES
 
 ROUNDS, BLOCK = 120, 20
-"""Frames in all, and one after another between two looks at the limit: long enough that caches and threads are warm for
-both, as they are while frames come one after another."""
+"""Frames in total, and consecutive frames between two measurements of the limit: enough that caches and threads are warm
+for both, as they are while frames arrive one after another."""
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
-    """Told from here, for whoever started this may have NumPy on other kernels."""
+    """Describe the machine in this process; the one that started it may run NumPy on other kernels."""
     machine_info["described"] = describe()
 
 
 @pytest.fixture(scope="session")
 def sensor() -> MosaicSensor:
-    """The camera of the phantom; as the thesis's: 1088×2048, 25 bands, correction after the division."""
+    """The phantom's camera; like the thesis's: 1088×2048, 25 bands, correction after the division."""
     return get_sensor("generic-nir-5x5")
 
 
 @pytest.fixture(scope="session")
 def frame(sensor: MosaicSensor) -> RenderedPatient:
-    """A full phantom frame, with saturated glints as real ones have."""
+    """A full phantom frame, with saturated glints like those of real frames."""
     return render_patient(draw_patients(2, seed=0, difficulty="moderate")[0], sensor)
 
 
@@ -47,7 +47,7 @@ def references(frame: RenderedPatient, sensor: MosaicSensor) -> References:
 
 @pytest.fixture(scope="session")
 def model(frame: RenderedPatient, references: References) -> TissueModel:
-    """The thesis's network, trained for a few epochs on the frame itself: speed does not depend on it."""
+    """The thesis's network, trained for a few epochs on the frame itself: speed does not depend on the training."""
     cube = LabelledCube.from_cube("ID0001C01", "ID0001", preprocess(frame.raw, references), frame.codes, THESIS_CLASSES)
     network = build_model("conv2d", 25, 5, seed=0)
     network.fit(PatchSource([cube], network.window), None, TrainingConfig(epochs=5, batch_size=64, patience=None))
@@ -66,7 +66,7 @@ Measure = Callable[[Callable[[], object]], None]
 
 @pytest.fixture
 def against_limit(benchmark: Any) -> Measure:
-    """Time a function in blocks, between blocks the machine's limit; both go into the record."""
+    """Time a function in blocks, and the machine's limit between blocks; record both."""
     limits: list[float] = []
     count = 0
 

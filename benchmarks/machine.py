@@ -1,4 +1,4 @@
-"""The machine: what it is, and what it could do at best."""
+"""The machine: what it is, and the fastest it could be."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["FRAME_FLOP", "PAUSE_S", "THREADS", "describe", "limit_block"]
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 FRAME_FLOP = 2.1e9
-"""Of one frame: 217·409 pixels · 2 · (25·25 correction + 25·16·4 + 16·64·9 + 64·5 network)."""
+"""For one frame: 217·409 pixels · 2 · (25·25 correction + 25·16·4 + 16·64·9 + 64·5 network)."""
 
 PAUSE_S = 0.08
-"""Between blocks: OpenBLAS and ONNX Runtime spin for a while after their work and would slow each other down."""
+"""Pause between blocks: OpenBLAS and ONNX Runtime spin for a while after their work and would slow each other down."""
 
 _SIDE = 1024
 _LEFT, _RIGHT = (np.random.default_rng(seed).random((_SIDE, _SIDE), np.float32) for seed in (0, 1))
@@ -27,7 +27,7 @@ _PRODUCT = np.empty_like(_LEFT)
 
 
 def limit_block(rounds: int = 5) -> list[float]:
-    """Seconds that one frame would take at the rate of a 1024³ float32 matrix product; `rounds` measurements."""
+    """Measure `rounds` times how many seconds a frame would take at the rate of a 1024³ float32 matrix product."""
     times = []
     with threadpool_limits(THREADS, user_api="blas"):
         time.sleep(PAUSE_S)

@@ -1,7 +1,7 @@
-"""The table of models × protocols on the realistic phantom: what each protocol promises of each model.
+"""The table of models × protocols on the realistic phantom: the results that each protocol promises for each model.
 
-`make protocols` makes the phantom, trains and tests whatever is missing in its folder, and prints the table. It takes
-up again where it was stopped.
+`make protocols` makes the phantom, trains and tests whatever is missing in its folder, and prints the table. If it is
+stopped, it continues from there.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ logger = logging.getLogger(__name__)
 def main() -> int:
     """Print the table as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=Path("build/protocols"), help="where study and runs go")
-    parser.add_argument("--models", nargs="+", default=list(MODELS), help="which models")
-    parser.add_argument("--protocols", nargs="+", default=PROTOCOLS, help="which protocols")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("build/protocols"), help="folder for the study and its runs"
+    )
+    parser.add_argument("--models", nargs="+", default=list(MODELS), help="models to train")
+    parser.add_argument("--protocols", nargs="+", default=PROTOCOLS, help="protocols to run")
     asked = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     study = asked.folder / "study"
@@ -48,11 +50,11 @@ def _table(study: Path, models: list[str], protocols: list[str]) -> Iterator[str
             run, found = _measured(study, model, protocol)
             yield _row(run, found)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    logger.info("highest memory of this process: %.0f MB", peak)
+    logger.info("peak memory of this process: %.0f MB", peak)
 
 
 def _measured(study: Path, model: str, protocol: str) -> tuple[RunRecord, EvaluationRecord]:
-    """Train and test what was not yet; a training that was interrupted goes on."""
+    """Train and test whatever is missing; an interrupted training continues."""
     folder = study.parent / "runs" / f"{model}-{protocol}"
     started = time.monotonic()
     if not folder.exists():
@@ -66,7 +68,7 @@ def _measured(study: Path, model: str, protocol: str) -> tuple[RunRecord, Evalua
 
 
 def _row(run: RunRecord, found: EvaluationRecord) -> str:
-    """Means over patients, each counting once, so that the protocols compare."""
+    """Means over patients, each counting once, so that protocols can be compared."""
     named = ("overall accuracy", "balanced accuracy", "macro F1", "tumour sensitivity")
     means = [found.intervals[name] for name in named]
     cells = ["" if one is None else f"{one.mean:.3f}" for one in means]

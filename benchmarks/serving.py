@@ -1,7 +1,7 @@
 """The service against its targets: `make bench-serve`. Takes about ten minutes on an idle machine.
 
-It makes a bundle as a user does, starts `gliomap serve` on loopback with each backend, and asks it what cameras, viewers and
-the thesis's client ask. The table goes to benchmarks/serving.md and into docs/serving.md.
+It makes a bundle as a user does, starts `gliomap serve` on loopback with each backend, and sends it the requests of cameras,
+viewers and the thesis's client. The table goes to benchmarks/serving.md and into docs/serving.md.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TITLES: dict[BackendName, str] = {"onnxruntime": "ONNX Runtime", "openvino": "Op
 LEAST_MAPS: dict[BackendName, float] = {"onnxruntime": 30, "openvino": 40}
 
 REST_S = 6
-"""After this the service has noticed that nothing comes, and has given back what it does not need."""
+"""After this time without requests, the service has released the memory that it does not need."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,9 +53,9 @@ class Plan:
     short, stream, crowd
         Seconds for one client, for the stream, and for 32 clients.
     requests
-        After which the idle memory is read; a first time after half of them.
+        Requests after which the idle memory is read; it is also read after half of them.
     starts
-        Cold starts.
+        Number of cold starts.
     """
 
     short: float = 10
@@ -70,7 +70,7 @@ QUICK = Plan(short=2, stream=4, crowd=4, requests=60, starts=2)
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What is served, and what is sent."""
+    """The bundle that is served, and the frames that are sent."""
 
     bundle: Path
     frames: BenchFrames
@@ -93,13 +93,11 @@ class Server:
 
 
 def main() -> int:
-    """Exit code 1 where a target is missed."""
+    """Return exit code 1 if a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--quick", action="store_true", help="seconds instead of minutes, and write nothing: a rehearsal"
-    )
-    parser.add_argument("--backends", nargs="+", default=list(TITLES), choices=list(TITLES), help="which backends")
-    parser.add_argument("--note", default="", help="a sentence about the circumstances, for the page")
+    parser.add_argument("--quick", action="store_true", help="rehearse: seconds instead of minutes, and write nothing")
+    parser.add_argument("--backends", nargs="+", default=list(TITLES), choices=list(TITLES), help="backends to measure")
+    parser.add_argument("--note", default="", help="a sentence about the conditions, for the page")
     asked = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -129,7 +127,7 @@ def page(rows: list[Row], plan: Plan, load: float, note: str) -> str:
 
 
 def prepare(folder: Path) -> Subject:
-    """A phantom patient, a network trained on another one, its bundle."""
+    """A phantom patient, and the bundle of a network trained on another one."""
     logger.info("making a bundle")
     for words in (
         "phantom study --patients 2 --difficulty moderate",
@@ -164,7 +162,7 @@ def measure_backend(subject: Subject, backend: BackendName, plan: Plan) -> Itera
 
 
 def engine_alone(subject: Subject, backend: BackendName) -> float:
-    """Seconds of the engine for a frame, in this process: what a service adds is measured against it."""
+    """Seconds that the engine takes for a frame in this process, to which the service is compared."""
     engine, now = Engine.open(subject.bundle, backend=backend), datetime.now(UTC)
     references = engine.prepare(subject.frames.white, subject.frames.dark, taken_at=now)
     times = []
@@ -195,7 +193,7 @@ def serve(subject: Subject, backend: BackendName) -> Iterator[Server]:
 
 
 def wait_for_address(process: subprocess.Popen[bytes], log: int) -> str:
-    """Where it listens, as it says itself."""
+    """The address at which the service reports that it listens."""
     while process.poll() is None:
         found = re.search(rb"listening on (http://\S+)", os.pread(log, 1 << 16, 0))
         if found:
@@ -227,7 +225,7 @@ def stream(server: Server, subject: Subject, backend: BackendName, plan: Plan) -
 
 
 def crowd(server: Server, subject: Subject, title: str, plan: Plan) -> Iterator[Row]:
-    """32 clients at once, and what is left of them."""
+    """32 clients at once, and the memory and latency after them."""
     before, memory = asked(server, subject, "labels", plan.short / 4), server.memory_mb
     found = asked(server, subject, "labels", plan.crowd, clients=32)
     after = asked(server, subject, "labels", plan.short / 4)
@@ -241,7 +239,7 @@ def crowd(server: Server, subject: Subject, title: str, plan: Plan) -> Iterator[
 
 
 def memory(server: Server, subject: Subject, title: str, plan: Plan) -> Iterator[Row]:
-    """What stays resident."""
+    """The memory that stays resident."""
     content = subject.frames.raw.tobytes()
     rows, columns = subject.frames.raw.shape
     headers = {"X-Frame-Shape": f"{rows}x{columns}", "Accept": "image/png"}
@@ -264,7 +262,7 @@ def asked(server: Server, subject: Subject, kind: str, seconds: float, clients: 
 
 
 def timed(what: str, found: Measured, share: float, most_ms: float) -> Row:
-    """A row of a quantile."""
+    """A row for a quantile."""
     value = 1e3 * (found.quantile(share) or float("inf"))
     return what, f"{value:.1f} ms", f"≤ {most_ms:.0f} ms", value <= most_ms and not found.wrong
 

@@ -1,4 +1,4 @@
-"""The table: what was measured beside what it must reach."""
+"""The table: each measurement beside its target."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TITLES = {
 
 
 def report(measured: Mapping[str, Record], machine: str) -> tuple[str, bool]:
-    """Markdown, and whether every target was reached; `machine` is as `describe` tells it."""
+    """Markdown, and whether every target was reached; `machine` comes from `describe`."""
     rows = [*_engines(measured), *_thesis(measured), *_equality(measured), *_process(measured), *_tracking(measured)]
     parts = [
         "# Benchmarks",
@@ -48,13 +48,13 @@ def report(measured: Mapping[str, Record], machine: str) -> tuple[str, bool]:
 
 
 def rows_table(rows: Sequence[Row]) -> str:
-    """What was measured beside what it must reach."""
+    """Each measurement beside its target, as Markdown."""
     return _table(("what", "measured", "must reach", "reached"), [_shown(row) for row in rows])
 
 
 def _engines(measured: Mapping[str, Record]) -> list[Row]:
     rows: list[Row] = []
-    # Where neighbours slow the machine down beside one of them, its limit is still what it was beside another.
+    # If other load slows the machine while one engine runs, the limit measured with another engine still applies.
     limit = min((measured[name]["extra_info"]["limit_s"] for name in ENGINES if name in measured), default=0.0)
     for name, (title, most, _) in ENGINES.items():
         if name not in measured:

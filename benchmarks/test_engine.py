@@ -1,4 +1,4 @@
-"""Raw mosaic → labels + confidence, references prepared, on each backend; where the time goes."""
+"""Raw mosaic → labels + confidence, with prepared references, on each backend; and where the time goes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_frame(
     timings: list[dict[str, float]] = []
 
     def classify() -> None:
-        # The map goes as the next one comes, as in a stream; kept maps would time the system's handing out of memory.
+        # Each map is dropped when the next one arrives, as in a stream; kept maps would add the system's memory allocation to the time.
         timings.append(engine.classify_frame(frame.raw, references).timings)
 
     against_limit(classify)
@@ -53,7 +53,7 @@ def test_frame(
 def test_graph_stages(
     benchmark: Any, bundle: Bundle, frame: RenderedPatient, references: References, folder: Path
 ) -> None:
-    """Time per stage of the frame graph, by ONNX Runtime's own profile of one strip on one thread."""
+    """Time per stage of the frame graph, from ONNX Runtime's own profile of one strip on one thread."""
     assert bundle.sensor is not None
     rows = free_rows(bundle.manifest, bundle.sensor)
     assert rows is not None
@@ -81,7 +81,7 @@ def test_graph_stages(
     stages: dict[str, float] = defaultdict(float)
     for name, times in nodes.items():
         stage, slash, _ = name.partition("/")
-        # What has no stage was put in by ONNX Runtime: changes of layout.
+        # ONNX Runtime itself inserts the nodes without a stage: changes of layout.
         stages[stage if slash else "layout"] += float(np.median(times))
     benchmark.extra_info["stages_s"] = dict(stages)
 
@@ -95,7 +95,7 @@ def test_dense_is_patch_by_patch(
     references: References,
     backend: BackendName,
 ) -> None:
-    """Every pixel of a full phantom frame against the network itself on single patches."""
+    """Compare every pixel of a full phantom frame with the network itself on single patches."""
     cube = preprocess(frame.raw, references)
     expected = benchmark.pedantic(lambda: predict_map(model, cube), rounds=1)
     found = Engine(bundle, backend=backend, threads=THREADS).classify_frame(frame.raw, references)

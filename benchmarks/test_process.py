@@ -15,7 +15,7 @@ from gliomap.phantom import RenderedPatient
 
 IMPORT = "import time; start = time.perf_counter(); import gliomap.engine; print(time.perf_counter() - start)"
 
-# The peak over all children of this small process, of which there is one.
+# The peak over all children of this small process; it has only one.
 PEAK = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""The thesis's procedure and the engines on the same frame, in turn: a shared machine is slow and fast by the minute."""
+"""The thesis's procedure and the engines on the same frame, in turn: the speed of a shared machine changes by the minute."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gliomap.preprocessing import References
 from gliomap.sensors import MosaicSensor
 
 ROUNDS, WARM, BLOCK = 4, 10, 40
-"""Of the procedure; frames of each engine before each round: first ones that do not count, then those that do."""
+"""Rounds of the procedure; frames of each engine before each round: those that do not count, then those that do."""
 BACKENDS: tuple[BackendName, ...] = ("onnxruntime", "openvino")
 
 
@@ -49,7 +49,7 @@ def test_thesis_procedure(
     )
     benchmark.extra_info["frame_s"] = {name: float(np.median(found)) for name, found in seconds.items()}
     found = engines["onnxruntime"].classify_frame(frame.raw, references)
-    # It classified saturated pixels too, and their light reaches 3 pixels far in a 7×7 window.
+    # The procedure classified saturated pixels too, and in a 7×7 window these affect pixels up to 3 away.
     near = np.zeros_like(found.mask)
     for row, column in zip(*np.nonzero(~found.mask), strict=True):
         near[max(row - 3, 0) : row + 4, max(column - 3, 0) : column + 4] = True

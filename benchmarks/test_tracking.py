@@ -44,7 +44,7 @@ def wall(*words: object, **environment: str) -> float:
 
 @pytest.fixture(scope="module")
 def first(study: Path) -> Path:
-    """An evaluated run, mirrored: the store beside the study is there, as after anybody's first training."""
+    """An evaluated run, mirrored: the store beside the study exists, as after a user's first training."""
     run = train(study, model="lda", test_patients=["ID0003"])
     evaluate(run)
     Sender(store_of_study(study)).send(run)
@@ -74,7 +74,7 @@ def test_list_of_500_runs(benchmark: Any, study: Path, first: Path) -> None:
 def test_training_with_and_without_its_mirror(
     benchmark: Any, study: Path, settings: tuple[object, ...], rounds: int
 ) -> None:
-    """In pairs, so that both meet the same machine; each goes first as often as the other, since that one is slower."""
+    """Train in pairs, for equal conditions. Each variant goes first equally often, because the first is slower."""
     words = ["train", study, "--model", "conv2d", *settings, "--test-patient", "ID0003", "--overwrite", "-o"]
     plain, mirrored = study / "plain", study / "mirrored"
     commands = {plain: [*words, plain, "--tracking", "none"], mirrored: [*words, mirrored]}

@@ -1,9 +1,9 @@
-"""The thesis's way from a raw frame to a map, written down as it was, to measure against.
+"""The thesis's procedure from a raw frame to a map, reproduced as it was for comparison.
 
-Spectral correction is a matrix product per pixel in a Python loop. Then, while pixels remain: find all
-that remain with nonzero over the mask, draw 16 of them at random, cut their padded 7×7 patches one by
+Spectral correction is a matrix product per pixel in a Python loop. Then, while pixels remain: find
+all remaining ones with nonzero over the mask, draw 16 of them at random, cut their padded 7×7 patches one by
 one in float64, mark them done. Then predict batch by batch. The original draws with `np.random.choice` without
-replacement, which shuffles all that remain; so does this, seeded.
+replacement, which shuffles all remaining pixels; so does this module, with a seed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BATCH, WINDOW = 16, 7
 
 
 def thesis_map(raw: Frame, white: Frame, dark: Frame, sensor: MosaicSensor, predict: Predict) -> npt.NDArray[np.uint8]:
-    """(H, W) classes 1…C; `predict` gives probabilities (N, C) of patches (N, B, 7, 7)."""
+    """(H, W) classes 1…C; `predict` returns probabilities (N, C) for patches (N, B, 7, 7)."""
     cube = _preprocessed(raw, white, dark, sensor)
     batches, places = _batches(cube)
     labels = np.zeros(cube.shape[:2], np.uint8)

@@ -1,6 +1,6 @@
-"""Upload of a study to Azurite, against a plain copy of the same files with azure-storage-blob, in turn.
+"""Upload of a study to Azurite, compared with a plain copy of the same files with azure-storage-blob, in turn.
 
-Run with: make bench-upload (needs `azurite-blob`, as `npm install --global azurite` gives it).
+Run with: make bench-upload (needs `azurite-blob`, installed by `npm install --global azurite`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gliomap.deploy.azure import upload_files
 
 ROUNDS = 3
 TARGET = 0.6
-# Azurite's own account, the same on every machine.
+# Key of Azurite's built-in account, the same on every machine.
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 FRAME, CUBE = 1088 * 2048 * 2, 217 * 409 * 25 * 8
 PATIENTS = 13
@@ -32,7 +32,7 @@ PATIENTS = 13
 
 @contextmanager
 def azurite(folder: Path) -> Iterator[str]:
-    """Azurite over plain HTTP; gives its address."""
+    """Run Azurite over plain HTTP; yield its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -59,7 +59,7 @@ def azurite(folder: Path) -> Iterator[str]:
 
 
 def make_files(folder: Path) -> dict[str, Path]:
-    """As many bytes as the thesis's thirteen patients have: three frames and a cube each."""
+    """Write as many bytes as the thesis's thirteen patients have: three frames and a cube each."""
     files = {}
     for patient in range(PATIENTS):
         for name, size in (("raw", FRAME), ("white", FRAME), ("dark", FRAME), ("cube", CUBE)):
@@ -70,7 +70,7 @@ def make_files(folder: Path) -> dict[str, Path]:
 
 
 def plain(container: ContainerClient, files: dict[str, Path]) -> float:
-    """Seconds of a plain copy."""
+    """Seconds for a plain copy."""
     begun = time.perf_counter()
     for name, path in files.items():
         with path.open("rb") as stream:
@@ -79,16 +79,16 @@ def plain(container: ContainerClient, files: dict[str, Path]) -> float:
 
 
 def ours(container: ContainerClient, files: dict[str, Path]) -> float:
-    """Seconds of ours: hashes, comparison and all."""
+    """Seconds for our upload, including hashes and comparison."""
     begun = time.perf_counter()
     upload_files(container, files, "study")
     return time.perf_counter() - begun
 
 
 def main() -> int:
-    """Exit code: 1 where the target is missed."""
+    """Return exit code 1 if the target is missed."""
     if shutil.which("azurite-blob") is None:
-        sys.exit("azurite-blob is not there: npm install --global azurite")
+        sys.exit("azurite-blob is missing: npm install --global azurite")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "files")
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Use the engine as a camera's computer would: references once, then frame after frame. Loads no torch.
+"""Use the engine like a computer beside the camera: references once, then frame after frame. Loads no torch.
 
 python examples/classify_a_frame.py bundle raw.tif white.tif dark.tif map.png
 """

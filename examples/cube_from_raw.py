@@ -16,11 +16,11 @@ from gliomap.studies import open_study
 
 study, capture_id, out = open_study(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 capture = study.capture(capture_id)
-print(f"sensor {capture.sensor.name}, frame {capture.raw.shape}, references older by {reference_age(capture)}")
+print(f"sensor {capture.sensor.name}, frame {capture.raw.shape}, references {reference_age(capture)} older")
 for finding in capture.findings:
     print(f"{finding.severity}: {finding.thing}: {finding.message}")
 
-# References are prepared once; each frame that follows takes milliseconds.
+# References are prepared once; each frame then takes milliseconds.
 config = PreprocessingConfig(normalisation="brightness")
 references = prepare_references(capture.white, capture.dark, capture.sensor, config, exposures=capture.exposures)
 cube = preprocess(capture.raw, references)

@@ -37,4 +37,4 @@ for tissue in THESIS_CLASSES.classes:
 axes.set(xlabel="wavelength, nm", ylabel=cubes[0].units, title=study.name)
 axes.legend(frameon=False)
 figure.savefig(out, dpi=120)
-print(f"{out}: means over patients, bands of one standard deviation between them")
+print(f"{out}: means over patients; shaded: one standard deviation between patients")

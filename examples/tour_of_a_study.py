@@ -18,7 +18,7 @@ for patient, captures in study.patients.items():
     for capture in captures:
         cube, codes = study.cube(capture), study.codes(capture)
         labelled = np.count_nonzero(codes)
-        print(f"{patient} {capture}: {cube.height}×{cube.width}×{cube.n_bands}, {labelled} pixels labelled")
+        print(f"{patient} {capture}: {cube.height}×{cube.width}×{cube.n_bands}, {labelled} labelled pixels")
         for code in np.unique(codes[codes > 0]):
             print(f"    {code} {code_name(int(code))}: {np.count_nonzero(codes == code)}")
 

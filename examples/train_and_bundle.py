@@ -1,4 +1,4 @@
-"""Train with one patient held out, test on that patient, pack the model as a bundle.
+"""Train with one patient held out, test on that patient, and pack the model as a bundle.
 
 gliomap phantom study --patients 4 --difficulty easy
 python examples/train_and_bundle.py study run
