@@ -1,4 +1,4 @@
-"""With the oldest libraries that pyproject.toml allows, the whole job works too: a group's environment may hold them."""
+"""All steps also work with the oldest libraries, torch aside, that pyproject.toml allows."""
 
 from __future__ import annotations
 
