@@ -1,5 +1,5 @@
-# Sourced before the tests that are marked `container`: Podman on a small machine without systemd, as root, and the base
-# image of deploy/docker/Dockerfile. Where no registry is reachable, Debian bookworm with its own Python 3.11 takes its place.
+# Sourced before the tests marked `container`: sets up Podman on a small machine without systemd, as root, and the base
+# image of deploy/docker/Dockerfile. If no registry is reachable, Debian bookworm with its own Python 3.11 replaces it.
 _folder=${GLIOMAP_IMAGES:-$HOME/.cache/gliomap/images}
 _base=docker.io/library/python:3.11-slim-bookworm
 _packages="podman buildah runc netavark aardvark-dns iptables catatonit mmdebstrap"
@@ -10,7 +10,7 @@ if ! dpkg-query --show $_packages >/dev/null 2>&1; then
 fi
 
 mkdir -p "$_folder"
-# crun asks systemd for control groups and runc does not; and the limits of the machine itself can be beyond what runc may set.
+# crun requests control groups from systemd, runc does not; and the machine's own limits may exceed what runc can set.
 cat >"$_folder/containers.conf" <<CONF
 [containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]

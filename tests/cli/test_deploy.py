@@ -71,11 +71,11 @@ def test_an_image_without_its_bundle_is_not_labelled_with_it(gliomap: Run, podma
 @pytest.mark.parametrize(
     ("flags", "fault"),
     [
-        (["--tag", "GlioMap"], "is no name of an image"),
-        (["--tag", "gliomap@sha256:" + "0" * 64], "holds a digest"),
-        (["--base", "--privileged"], "is no name of an image"),
-        (["--pip-config", "absent.conf"], "is no file"),
-        (["--ca", "absent.pem"], "is no file"),
+        (["--tag", "GlioMap"], "is not a valid image name"),
+        (["--tag", "gliomap@sha256:" + "0" * 64], "contains a digest"),
+        (["--base", "--privileged"], "is not a valid image name"),
+        (["--pip-config", "absent.conf"], "is not a file"),
+        (["--ca", "absent.pem"], "is not a file"),
         (["--tool", "nerdctl"], "'nerdctl'"),
     ],
 )
@@ -151,11 +151,11 @@ def test_what_a_container_would_be_run_with(gliomap: Run, podman: Path, bundle: 
 @pytest.mark.parametrize(
     ("flags", "code", "fault"),
     [
-        (["--image", "a b"], 2, "is no name of an image"),
-        (["--name", "-x"], 2, "is no name of a container"),
-        (["--memory", "much"], 2, "is no amount"),
-        (["--archive", "../x"], 2, "is no name of a container"),
-        (["--keys", "absent.txt"], 2, "is no readable file of keys"),
+        (["--image", "a b"], 2, "is not a valid image name"),
+        (["--name", "-x"], 2, "is not a valid container name"),
+        (["--memory", "much"], 2, "is not a valid amount"),
+        (["--archive", "../x"], 2, "is not a valid container name"),
+        (["--keys", "absent.txt"], 2, "is not a readable file of keys"),
     ],
 )
 def test_what_is_refused_before_a_run(
@@ -187,7 +187,7 @@ def test_a_port_in_use(gliomap: Run, podman: Path, bundle: Path) -> None:
         port = taken.getsockname()[1]
         told = gliomap("deploy", "local", bundle, "--image", "g:1", "--port", port)
     assert told.code == 3
-    assert f"127.0.0.1:{port}: cannot be listened on" in told.err
+    assert f"127.0.0.1:{port}: cannot listen on this address" in told.err
     assert "run" not in [one[0] for one in words(podman)]
 
 
@@ -206,7 +206,7 @@ def test_a_dry_run_tells_that_the_image_is_not_there(
 ) -> None:
     done = gliomap("deploy", "local", bundle, *flags, "--port", 0, "--dry-run", "--json")
     assert done.code == 0
-    assert "is not here: it would be " + told in done.err
+    assert "does not exist here: it would be " + told in done.err
     assert json.loads(done.out)["command"][0] == "podman"
     assert only_asked(podman)
 
@@ -288,8 +288,8 @@ def test_manifests(gliomap: Run, bundle: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "fault"),
     [
-        (["--image", "GlioMap"], "is no name of an image"),
-        (["--image", "g:1", "--namespace", "Theatre"], "is no name that Kubernetes takes"),
+        (["--image", "GlioMap"], "is not a valid image name"),
+        (["--image", "g:1", "--namespace", "Theatre"], "is not a name that Kubernetes accepts"),
         (["--image", "g:1", "--archive-claim", "cases"], "--replicas 1 --scale-on none"),
         (["--image", "g:1", "--scale-on", "luck"], "'luck'"),
         ([], "--image"),

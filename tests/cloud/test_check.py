@@ -45,21 +45,21 @@ def test_what_is_missing_is_named_with_what_makes_it(azure: Azure, room: Room) -
 CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "wrong subscription": (
         {"config": {"subscription_id": "12345678-0000-0000-0000-000000000000"}},
-        "is not there",
+        "does not exist",
         "subscription",
     ),
     "no such workspace": (
         {"config": {"workspace_name": "brian"}},
-        "is not there",
+        "does not exist",
         "az ml workspace create --name brian",
     ),
     "expired secret": ({"environment": {"AZURE_CLIENT_SECRET": "old"}}, "AADSTS7000222", "az login"),
     "nobody signed in": ({"environment": {"AZURE_CLIENT_SECRET": None}}, "nobody is signed in", "az login"),
     "empty secret": ({"environment": {"AZURE_CLIENT_SECRET": ""}}, "cannot be used", "AZURE_CLIENT_SECRET"),
     "expired token": ({"fault": (r"/workspaces/brain\?", 401)}, "sign-in", "az login"),
-    "no permission": ({"fault": (r"/workspaces/brain\?", 403)}, "may not do this", "AzureML Data Scientist"),
-    "out of order": ({"fault": (r"/workspaces/brain\?", 503)}, "out of order", "again later"),
-    "asked too often": ({"fault": (r"/workspaces/brain\?", 429)}, "asked too often", "again later"),
+    "no permission": ({"fault": (r"/workspaces/brain\?", 403)}, "lack the permission", "AzureML Data Scientist"),
+    "out of order": ({"fault": (r"/workspaces/brain\?", 503)}, "itself is failing", "again later"),
+    "asked too often": ({"fault": (r"/workspaces/brain\?", 429)}, "refuses so many requests", "again later"),
     "no network": ({"down": True}, "cannot be reached", "HTTPS_PROXY"),
 }
 
@@ -118,7 +118,7 @@ def test_without_a_network_every_verb_says_so_and_leaves_nothing_here(
         fault = azure(*line.format(study=small_study, tif=small_study / "tif").split(), code=2)
         assert "cannot be reached" in fault["fault"], line
         assert "HTTPS_PROXY" in fault["remedy"], line
-        assert "give the command again" in fault["remedy"], line
+        assert "run the command again" in fault["remedy"], line
     assert set(tmp_path.iterdir()) == here
     known = {name.removeprefix("azure ") for name in EXAMPLES if name.startswith("azure ")}
     assert known == {"check"} | {verb_of(line) for line in VERBS}
@@ -164,7 +164,7 @@ def test_settings_come_from_flags_then_the_environment_then_the_file(tmp_path: P
 
 @pytest.mark.parametrize(
     ("content", "fault"),
-    [("{", "is no config.json"), ('{"workspace_name": "w"}', "subscription_id"), (None, "is not there")],
+    [("{", "is not the config.json"), ('{"workspace_name": "w"}', "subscription_id"), (None, "does not exist")],
 )
 def test_a_bad_config_is_named(content: str | None, fault: str, tmp_path: Path, gliomap: Azure) -> None:
     pytest.importorskip("azure.ai.ml")

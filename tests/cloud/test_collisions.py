@@ -33,7 +33,7 @@ def test_an_endpoint_that_another_workspace_of_the_region_has(
     for _ in range(2):
         fault = azure("deploy", bundle, "--endpoint", "brain", code=2)
         assert fault["thing"] == "endpoint brain"
-        assert "is there already" in fault["fault"]
+        assert "already exists" in fault["fault"]
         assert "--endpoint NAME" in fault["remedy"]
     assert not any(name.startswith("onlineEndpoints") for name in room.cloud.things)
     assert azure("deploy", bundle, "--endpoint", "another")["model"] == "small:1"
@@ -48,13 +48,13 @@ def test_a_version_of_a_data_asset_that_is_there_with_other_content(
     words = ("dataset", "create", "study", "--part", "study")
     fault = azure(*words, "--version", "1", code=2)
     assert fault["thing"] == "data asset study:1"
-    assert "is there with other files" in fault["fault"]
+    assert "already exists with other files" in fault["fault"]
     # It appears after we looked: Azure itself refuses.
     room.cloud.faults.append(Fault(r"^GET .*/data/study/versions/1\?", 404, times=1))
     fault = azure(*words, "--version", "1", code=2)
     assert fault["thing"] == "data asset study"
-    assert "is there already" in fault["fault"]
-    assert "leave out --version" in fault["remedy"]
+    assert "already exists" in fault["fault"]
+    assert "omit --version" in fault["remedy"]
     assert room.cloud.things["data/study/versions/1"] == before
     assert [one["version"] for one in azure(*words)] == ["2"]
 
@@ -69,7 +69,7 @@ def test_a_version_of_a_model_that_somebody_registers_at_the_same_time(
     room.cloud.faults.append(Fault(r"^GET .*/models/small[/?]", 404, times=3))
     fault = azure("deploy", bundle, "--endpoint", "brain", code=2)
     assert fault["thing"] == "model small"
-    assert "is there already" in fault["fault"]
+    assert "already exists" in fault["fault"]
     assert "--register NAME" in fault["remedy"]
     assert room.cloud.things["models/small/versions/1"] == before
     room.cloud.faults.clear()

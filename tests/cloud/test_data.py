@@ -99,7 +99,7 @@ def test_a_changed_file_is_refused_and_nothing_is_sent(
     assert "study/datasets/ID0009C01_dataset.mat" not in room.blobs()
     azure("upload", study, "--overwrite")
     fault = azure("download", "study:1", tmp_path / "back", code=2)
-    assert "changed after this version was made" in fault["fault"]
+    assert "changed after this version was created" in fault["fault"]
     assert azure("dataset", "create", "study", "--version", "1", code=2)["thing"] == "data asset study:1"
     assert {one["version"] for one in azure("dataset", "create", "study", "--version", "2")} == {"2"}
     azure("download", "study:2", tmp_path / "back")
@@ -109,7 +109,7 @@ def test_a_study_of_which_a_part_arrived_is_no_data_asset(azure: Azure, room: Ro
     for path in list((small_study / "tif").iterdir())[:2]:
         room.container.upload_blob(f"study/tif/{path.name}", path.read_bytes())
     fault = azure("dataset", "create", "study", code=2)
-    assert "in part only (2 files" in fault["fault"]
+    assert "only partly uploaded (2 files" in fault["fault"]
     assert "azure upload" in fault["remedy"]
     assert "not uploaded" in azure("dataset", "create", "elsewhere", code=2)["fault"]
     azure("upload", small_study)
@@ -152,7 +152,7 @@ def test_a_line_that_breaks_in_the_middle_costs_only_what_was_on_its_way(
     room.routes.left = sum((small_study / name).stat().st_size for name in files) * 4 // 5
     fault = azure("upload", small_study, code=2)
     assert "cannot be reached" in fault["fault"]
-    assert "give the command again" in fault["remedy"]
+    assert "run the command again" in fault["remedy"]
     room.routes.down, room.routes.left = False, None
     arrived = room.blobs()
     assert 0 < len(arrived) < len(files)
@@ -171,7 +171,7 @@ def test_without_a_role_on_the_storage_nothing_is_sent_and_the_role_is_named(
     with monkeypatch.context() as without_a_role:
         without_a_role.setitem(room.routes.ports, host, room.routes.ports["*"])
         fault = azure("upload", small_study, code=2)
-    assert "may not do this" in fault["fault"]
+    assert "lack the permission" in fault["fault"]
     assert "Storage Blob Data Contributor" in fault["remedy"]
     assert not room.blobs()
     assert azure("upload", small_study)["skipped"] == 0

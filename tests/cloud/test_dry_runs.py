@@ -124,7 +124,7 @@ def test_a_file_that_a_document_names_and_is_not_there_is_refused(alone: Path) -
     from gliomap.errors import AzureError, UsageError
 
     content = {"name": "a", "type": "uri_folder", "path": str(alone / "nowhere")}
-    with pytest.raises(UsageError, match="is not there"):
+    with pytest.raises(UsageError, match="does not exist"):
         Document("data", content).load()
     with pytest.raises(AzureError, match="refuses"):
         Document("job", {"type": "command", "name": "a"}).load()

@@ -65,7 +65,7 @@ def test_one_that_never_gets_healthy_shows_its_log_and_gets_no_requests(
     done = gliomap("azure", "deploy", "small", "--endpoint", "brain")
     assert done.code == 2
     assert "ImportError: no module of that name" in done.err
-    assert "brain/green: never got healthy (Azure began it and failed (" in done.err
+    assert "brain/green: did not become healthy (Azure started it, then failed (" in done.err
     assert "the container never got ready" in done.err
     assert "gliomap azure undeploy brain --deployment green" in done.err
     assert room.cloud.things["onlineEndpoints/brain"]["properties"]["traffic"] == {"blue": 100}
@@ -88,14 +88,14 @@ def test_wrong_use_is_refused_before_anything_is_sent(azure: Azure, room: Room, 
     cases: list[tuple[list[Any], str]] = [
         (["deploy", bundle, "--to", "kubernetes"], "needs the attached cluster"),
         (["deploy", bundle, "--compute", "cpu"], "belongs to --to kubernetes"),
-        (["deploy", bundle, "--endpoint", "1"], "no name that Azure takes"),
-        (["deploy", "no such/model"], "neither a bundle here nor"),
+        (["deploy", bundle, "--endpoint", "1"], "not a name that Azure accepts"),
+        (["deploy", "no such/model"], "neither a local bundle nor"),
         (["score", "brain", "--raw", tmp_path / "raw.tif"], "has no references"),
     ]
     for words, told in cases:
         assert told in azure(*words, code=2)["fault"], words
     assert not any(line.startswith("PUT") for line in room.cloud.asked)
-    assert "is not there" in azure("deploy", "nobody:7", code=2)["fault"]
+    assert "does not exist" in azure("deploy", "nobody:7", code=2)["fault"]
 
 
 def frames(folder: Path, **changed: Any) -> list[Any]:
@@ -116,10 +116,10 @@ def test_what_the_endpoint_says_is_wrong_is_told(azure: Azure, room: Room, bundl
     fault = azure("score", "brain", *frames(tmp_path), code=2)
     assert (fault["fault"], fault["remedy"]) == ("refuses the frame: raw: is too dark", "More light.")
     room.cloud.score = lambda *_: (200, {}, b"hello")
-    assert "something else than a map" in azure("score", "brain", *frames(tmp_path), code=2)["fault"]
+    assert "something other than a map" in azure("score", "brain", *frames(tmp_path), code=2)["fault"]
     room.cloud.faults.append(Fault(r"listKeys", 403))
-    assert "may not do this" in azure("score", "brain", *frames(tmp_path), code=2)["fault"]
-    assert "is not there" in azure("score", "elsewhere", *frames(tmp_path), code=2)["fault"]
+    assert "lack the permission" in azure("score", "brain", *frames(tmp_path), code=2)["fault"]
+    assert "does not exist" in azure("score", "elsewhere", *frames(tmp_path), code=2)["fault"]
 
 
 @pytest.mark.parametrize(("auth", "mode"), [("key", "Key"), ("entra", "AADToken")])
@@ -152,7 +152,7 @@ def test_each_endpoint_is_shown_its_own_kind_of_proof_and_nobody_else_sees_it(
     for mode in ("Key", "AMLToken", "AADToken"):
         endpoint["authMode"] = mode
         done = gliomap("azure", "score", "brain", *frames(tmp_path))
-        assert "something else than a map" in done.err
+        assert "something other than a map" in done.err
         assert seen[-1] not in done.out + done.err
     assert seen[:2] == [KEY, SHORT_TOKEN]
     assert seen[2].split(".")[0] == token().split(".")[0]
@@ -162,7 +162,7 @@ def test_each_endpoint_is_shown_its_own_kind_of_proof_and_nobody_else_sees_it(
 
 @pytest.mark.parametrize(
     ("status", "fault", "remedy"),
-    [(401, "does not accept", "az login"), (403, "you may not ask it", "onlineEndpoints/score/action")],
+    [(401, "does not accept", "az login"), (403, "you may not request maps", "onlineEndpoints/score/action")],
 )
 def test_who_is_turned_away_by_an_endpoint_is_told_what_to_do(
     status: int, fault: str, remedy: str, azure: Azure, room: Room, bundle: Path, tmp_path: Path
@@ -175,14 +175,14 @@ def test_who_is_turned_away_by_an_endpoint_is_told_what_to_do(
     assert remedy in told["remedy"]
     assert not Path("map").exists()
     room.cloud.score = lambda *_: (200, {}, b"no map")
-    assert "something else" in azure("score", "brain", *frames(tmp_path), code=2)["fault"]
+    assert "something other" in azure("score", "brain", *frames(tmp_path), code=2)["fault"]
 
 
 def test_an_endpoint_with_keys_is_not_taken_for_one_with_sign_in(azure: Azure, room: Room, bundle: Path) -> None:
     azure("deploy", bundle, "--endpoint", "brain")
     fault = azure("deploy", "small", "--endpoint", "brain", "--auth", "entra", code=2)
     assert fault["thing"] == "endpoint brain"
-    assert "whoever has its key" in fault["fault"]
+    assert "anybody who has its key" in fault["fault"]
     assert "--endpoint" in fault["remedy"]
     assert not any("deployments/green" in name for name in room.cloud.things)
     azure("deploy", "small", "--endpoint", "other", "--auth", "entra")

@@ -109,12 +109,12 @@ def test_what_cannot_work_is_refused_before_anything_is_submitted(azure: Azure, 
     assert "the workspace has: cpu, gpu" in fault["fault"]
     assert "az ml compute create --name huge" in fault["remedy"]
     for words, told in (
-        (("study", "--model", "lstm"), "is not known"),
-        (("study", "--protocol", "lucky"), "is not known"),
-        (("study", "--name", "a b"), "no name for a job"),
-        (("study", "--protocol", "lopo", "--test-patient", "ID0001"), "says itself who trains and tests"),
-        (("study", "--protocol", "lopo", "--validation-patient", "ID0001"), "says itself who trains and tests"),
-        (("elsewhere",), "is not there"),
+        (("study", "--model", "lstm"), "is unknown"),
+        (("study", "--protocol", "lucky"), "is unknown"),
+        (("study", "--name", "a b"), "not a valid job name"),
+        (("study", "--protocol", "lopo", "--test-patient", "ID0001"), "itself decides who trains and tests"),
+        (("study", "--protocol", "lopo", "--validation-patient", "ID0001"), "itself decides who trains and tests"),
+        (("elsewhere",), "does not exist"),
     ):
         assert told in azure("train", *words, "--compute", "cpu", "-o", "run", code=2)["fault"], words
     Path("run").mkdir()

@@ -231,7 +231,7 @@ def test_a_container_that_ends_at_once_says_why(
     for path in (closed, *closed.iterdir()):
         path.chmod(0o700 if path.is_dir() else 0o600)
     name = f"gliomap-closed-{os.getpid()}"
-    with pytest.raises(MachineError, match=r"ended with exit code 3. It said last:\n.*/bundle: no permission"):
+    with pytest.raises(MachineError, match=r"ended with exit code 3. Its last output:\n.*/bundle: no permission"):
         run_local(LocalRequest(closed, empty_image, name, port=free_port()), tool)
     assert not tool.succeeds("container", "inspect", name)
 

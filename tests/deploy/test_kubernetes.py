@@ -260,14 +260,14 @@ def test_nothing_is_written_over_unless_asked_and_nothing_of_a_damaged_bundle(bu
 @pytest.mark.parametrize(
     ("wrong", "fault"),
     [
-        ({"name": "GlioMap"}, "is no name that Kubernetes takes"),
-        ({"namespace": "a.b"}, "is no name that Kubernetes takes"),
-        ({"keys_secret": ""}, "is no name that Kubernetes takes"),
-        ({"bundle_claim": "-x"}, "is no name that Kubernetes takes"),
-        ({"memory": "2g"}, "is no amount"),
-        ({"replicas": 8}, "are fewer than the 8"),
-        ({"archive_claim": "cases"}, "has one writer"),
-        ({"archive_claim": "cases", "replicas": 1}, "has one writer"),
+        ({"name": "GlioMap"}, "is not a name that Kubernetes accepts"),
+        ({"namespace": "a.b"}, "is not a name that Kubernetes accepts"),
+        ({"keys_secret": ""}, "is not a name that Kubernetes accepts"),
+        ({"bundle_claim": "-x"}, "is not a name that Kubernetes accepts"),
+        ({"memory": "2g"}, "is not a valid amount"),
+        ({"replicas": 8}, "is below the minimum of 8"),
+        ({"archive_claim": "cases"}, "can have only one writer"),
+        ({"archive_claim": "cases", "replicas": 1}, "can have only one writer"),
         ({"kserve": True, "scale_on": "queue"}, "not on the queue"),
     ],
 )

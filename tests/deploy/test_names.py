@@ -37,7 +37,7 @@ def test_names_of_images(text: str, repository: str, tag: str | None, digest: st
     ],
 )
 def test_what_is_no_image(text: str) -> None:
-    with pytest.raises(UsageError, match="is no name of an image"):
+    with pytest.raises(UsageError, match="is not a valid image name"):
         ImageName.parse(text)
 
 
@@ -61,13 +61,13 @@ def test_a_name_that_may_mean_another_image_tomorrow(text: str, moves: bool) -> 
 
 @pytest.mark.parametrize("name", ["", "-d", "a b", "a/b", "x" * 64])
 def test_what_no_container_is_called(name: str) -> None:
-    with pytest.raises(UsageError, match="is no name of a container"):
+    with pytest.raises(UsageError, match="is not a valid container name"):
         check_container_name(name)
 
 
 @pytest.mark.parametrize("name", ["", "1a", "a-", "A", "a.b", "a" * 64])
 def test_what_kubernetes_does_not_take(name: str) -> None:
-    with pytest.raises(UsageError, match="is no name that Kubernetes takes"):
+    with pytest.raises(UsageError, match="is not a name that Kubernetes accepts"):
         check_dns_label(name, "name")
 
 

@@ -30,7 +30,7 @@ def test_one_that_does_not_answer_is_passed_over(programs: Path) -> None:
     fake_tool(programs, "podman", "exit 125")
     fake_tool(programs, "docker")
     assert find_tool().name == "docker"
-    with pytest.raises(MachineError, match="podman is installed but does not answer"):
+    with pytest.raises(MachineError, match="podman is installed but does not respond"):
         find_tool("podman")
 
 
@@ -43,7 +43,7 @@ def test_podman_is_taken_where_both_answer(programs: Path) -> None:
 
 def test_a_client_without_its_daemon_is_told_apart(programs: Path) -> None:
     fake_tool(programs, "docker", "exit 1")
-    with pytest.raises(MachineError, match="docker is installed but does not answer"):
+    with pytest.raises(MachineError, match="docker is installed but does not respond"):
         find_tool()
 
 

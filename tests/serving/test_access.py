@@ -45,11 +45,11 @@ class TestKeys:
         ("text", "fault"),
         [
             ("camera short", "is shorter than 16"),
-            ("camera", "not of the form"),
-            (f"camera {KEY} boss", "not of the form"),
-            (f"a/b {KEY}", "not of the form"),
-            (f"camera {KEY}\ncamera {ADMIN}", "given twice"),
-            ("# nobody yet\n", "has no key, so anybody would be let in"),
+            ("camera", "does not have the form"),
+            (f"camera {KEY} boss", "does not have the form"),
+            (f"a/b {KEY}", "does not have the form"),
+            (f"camera {KEY}\ncamera {ADMIN}", "appears twice"),
+            ("# nobody yet\n", "has no key, so anybody would be admitted"),
         ],
     )
     def test_bad_files_are_refused_without_showing_a_key(self, tmp_path: Path, text: str, fault: str) -> None:
@@ -69,7 +69,7 @@ class TestKeys:
         assert (client.name, client.admin) == (name, False)
 
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match="no readable file"):
+        with pytest.raises(UsageError, match="not a readable file"):
             read_keys(tmp_path / "none", {})
 
     def test_a_key_is_never_shown(self, keys: Path, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ class TestAddress:
         port = server.url.rpartition(":")[2]
         done = subprocess.run([COMMAND, "serve", str(bundle), "--port", port], capture_output=True, text=True)
         assert done.returncode == 3
-        assert f"127.0.0.1:{port}: cannot be listened on" in done.stderr
+        assert f"127.0.0.1:{port}: cannot listen on this address" in done.stderr
 
 
 def test_a_guarded_service(serve: Callable[..., RunningServer], keys: Path, scene: Scene) -> None:
@@ -146,12 +146,12 @@ def test_sighup_reads_keys_anew(serve: Callable[..., RunningServer], keys: Path)
 
     keys.write_text("# all withdrawn\n")
     server.process.send_signal(signal.SIGHUP)
-    assert "has no key" in server.logged_line("the new keys cannot be used, what was read before stays")
+    assert "has no key" in server.logged_line("the new keys cannot be used, the current one stays")
     assert status(KEY) == 200
     new = "another-key-0123456789"
     keys.write_text(f"microscope {new}\n")
     server.process.send_signal(signal.SIGHUP)
-    assert server.logged_line("keys read anew").endswith(": microscope")
+    assert server.logged_line("keys read again").endswith(": microscope")
     assert (status(KEY), status(new)) == (401, 200)
     assert new not in server.logged()
 
@@ -227,7 +227,7 @@ class TestTls:
     ) -> None:
         authority = make_certificates(tmp_path, server_until=timedelta(minutes=-1))
         server = serve("--tls-cert", f"{tmp_path}/server.pem", "--tls-key", f"{tmp_path}/server.key")
-        told = r"\(certificate has expired\)\. Renew it and start the service again"
+        told = r"\(certificate has expired\)\. Renew it and restart the service"
         with pytest.raises(MachineError, match=told), Client(server.url, verify=str(authority)) as client:
             client.model()
 
@@ -240,11 +240,11 @@ class TestTls:
         for number, unfit in enumerate(((tmp_path / "client.key").read_bytes(), with_password(own)), 1):
             key.write_bytes(unfit)
             server.process.send_signal(signal.SIGHUP)
-            server.logged_line("the new certificate cannot be used, what was read before stays", number)
+            server.logged_line("the new certificate cannot be used, the current one stays", number)
             assert answer_of("GET", f"{server.url}/health/ready", verify=old).status_code == 200
         key.write_bytes(own)
         server.process.send_signal(signal.SIGHUP)
-        server.logged_line("certificate read anew")
+        server.logged_line("certificate read again")
         assert answer_of("GET", f"{server.url}/health/ready", verify=new).status_code == 200
         with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
             answer_of("GET", f"{server.url}/health/ready", verify=old)

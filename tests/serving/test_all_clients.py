@@ -164,7 +164,7 @@ print(next(replies)[0].sequence)"""
 
 
 def test_a_stream_of_an_id_that_is_none_is_refused(client: Client, scene: Scene) -> None:
-    with pytest.raises(RequestError, match="id 'or 1&x': is not a name for references"):
+    with pytest.raises(RequestError, match="id 'or 1&x': is not a valid id for references"):
         list(client.stream([scene.raw], references="or 1&x"))
 
 
@@ -181,7 +181,7 @@ def test_a_frame_for_which_memory_is_lacking_does_not_end_its_stream() -> None:
 
 @pytest.mark.parametrize("message", [b"", b"\x10", b"\x02\0\0\0{}", b"\x02\0\0\0[]", b"\x30\0\0\0{", b"<html>"])
 def test_what_is_no_reply_of_a_stream_is_refused(message: bytes) -> None:
-    with pytest.raises(RequestError, match="is no reply of a stream"):
+    with pytest.raises(RequestError, match="is not a reply of a stream"):
         unpack_reply(message)
 
 

@@ -195,7 +195,7 @@ def test_requests_that_contradict_themselves(
 def test_references_are_named_or_brought_along(client: httpx.Client, scene: Scene) -> None:
     answer = client.post("/v1/classify?references=fuzz", files=scene.files)
     assert answer.status_code == 400
-    assert "white and dark of its own" in answer.json()["detail"]
+    assert "also sends white and dark" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("accept", ["application/json", "image/png"])
@@ -241,7 +241,7 @@ class TestReferences:
     def test_exposure_times_in_part(self, client: httpx.Client, scene: Scene) -> None:
         answer = self.put(client, query="raw_ms=40", white=scene.files["white"], dark=scene.files["dark"])
         assert answer.status_code == 400
-        assert "in part" in answer.json()["detail"]
+        assert "are incomplete" in answer.json()["detail"]
 
     def test_what_is_kept_is_told(self, client: httpx.Client) -> None:
         kept = client.get("/v1/references/fuzz").json()

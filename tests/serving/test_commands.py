@@ -207,7 +207,7 @@ class TestWatch:
 
     def test_references_of_others_are_not_made_up_for(self, server: RunningServer, tmp_path: Path) -> None:
         done = run("score", server.url, "--watch", tmp_path, "--references", "theirs", code=2)
-        assert "are not known" in done.stderr
+        assert "are unknown" in done.stderr
         done = run("score", "http://127.0.0.1:1", "--watch", tmp_path, "--references", "theirs", code=3)
         assert "cannot be reached" in done.stderr
 

@@ -66,7 +66,7 @@ def test_the_digest_of_a_file_is_that_of_its_bytes() -> None:
         (RAW.astype(np.int64) - 1, "has values from -1 to"),
         (RAW.astype(np.int64) + 65_535, "has values from .* to 6[56]"),
         (np.zeros((0, 0), np.int64), "is uint16 of shape 0×0"),
-        (FrameBytes(RAW.tobytes()[:-1], "numbers"), "bytes; uint16 of 20×25 has 1,000"),
+        (FrameBytes(RAW.tobytes()[:-1], "numbers"), "bytes; 20×25 uint16 numbers have 1,000"),
         (FrameBytes(RAW.tobytes(), "numbers", (25, 20)), "is uint16 of shape 25×20"),
     ],
     ids=["floats", "three dimensions", "negative", "too high", "empty", "cut off", "turned"],

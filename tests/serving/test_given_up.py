@@ -94,7 +94,7 @@ def test_an_answer_that_comes_too_late_is_no_case(
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             answer = await client.post(path, **sent(scene))
         assert answer.status_code == 503, answer.text
-        assert "did not come to this request" in answer.json()["detail"]
+        assert "did not finish this request" in answer.json()["detail"]
         await asyncio.to_thread(held.end)
 
     asyncio.run(ask())

@@ -191,7 +191,7 @@ def test_what_has_begun_is_finished_and_nothing_new_begun(serve: Callable[..., R
     assert server.process.wait(20) == 0
 
 
-@pytest.mark.parametrize(("sign", "fault"), [(signal.SIGTERM, "is going down"), (signal.SIGKILL, "is gone")])
+@pytest.mark.parametrize(("sign", "fault"), [(signal.SIGTERM, "is shutting down"), (signal.SIGKILL, "vanished")])
 def test_a_stream_that_ends_early_says_so_in_the_client_s_words(
     serve: Callable[..., RunningServer], scene: Scene, sign: signal.Signals, fault: str
 ) -> None:
@@ -259,7 +259,7 @@ def test_a_service_that_ends_begins_nothing_and_is_ready_no_more(bundle: Path, s
             for method, path in asked:
                 answer = await client.request(method, path, content=scene.files["raw"])
                 assert (answer.status_code, answer.headers.get("retry-after")) == (503, "5"), path
-                assert "is going down" in answer.text
+                assert "is shutting down" in answer.text
             assert (await client.get("/health/live")).status_code == 200
 
     asyncio.run(ask())

@@ -1,4 +1,4 @@
-"""Another bundle while the service runs: taken if it is good, and if not the present one stays."""
+"""Another bundle while the service runs: taken if it is good, and if not the current one stays."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_disk_that_fails_while_the_bundle_is_read_anew_is_told(caplog: pytest.
 
     settings = SimpleNamespace(keys_file=None, tls=None)
     asyncio.run(renew(SimpleNamespace(settings=settings, tls=None, exchanging=asyncio.Lock(), exchange=fail)))
-    assert "the present one stays: [Errno 5] Input/output error" in caplog.text
+    assert "the current one stays: [Errno 5] Input/output error" in caplog.text
 
 
 def test_without_keys_nobody_is_an_admin(server: RunningServer, other: Path) -> None:
@@ -139,7 +139,7 @@ def test_sighup_reads_the_path_anew(serve: Callable[..., RunningServer], own: Pa
         manifest = (own / "manifest.json").read_bytes()
         (own / "manifest.json").write_bytes(manifest.replace(b"small", b"smell"))
         server.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "the present one stays" in server.logged(), server.process, server.logged)
+        wait_until(lambda: "the current one stays" in server.logged(), server.process, server.logged)
         assert client.model().bundle == before
         shutil.rmtree(own)
         shutil.copytree(other, own)

@@ -1,4 +1,4 @@
-"""Carrying a bundle to where frames are: container images, a container on this machine, Kubernetes."""
+"""Deploy a bundle where the frames are: container images, a container on this machine, Kubernetes."""
 
 from gliomap.deploy._cluster import ClusterRequest, ScaleOn
 from gliomap.deploy._image import BASE_IMAGE, BuiltImage, ImageRequest, build_image, plan_image

@@ -1,4 +1,4 @@
-"""Asking a service that was just started whether it is ready and what it serves; with nothing but Python's own library."""
+"""Ask a service that was just started whether it is ready and what it serves; uses only the standard library."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import urllib.request
 __all__ = ["answers", "served_identity"]
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Loopback is never asked through a proxy."""
+"""Requests to loopback never go through a proxy."""
 
 
 def answers(url: str) -> bool:
@@ -22,7 +22,7 @@ def answers(url: str) -> bool:
 
 
 def served_identity(url: str, key: str) -> str:
-    """Identity of the bundle that the service at `url` serves."""
+    """Identity of the bundle served at `url`."""
     request = urllib.request.Request(f"{url}/v1/model", headers={"Authorization": f"Bearer {key}"})
     with _OPENER.open(request, timeout=30) as answer:
         return str(json.load(answer)["bundle"])

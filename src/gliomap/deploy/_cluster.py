@@ -1,4 +1,4 @@
-"""What a cluster is asked to run, and the names by which its parts find each other."""
+"""What a cluster is to run, and the labels by which its parts find each other."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ class ClusterRequest:
     Attributes
     ----------
     image
-        Of `deploy docker`, as the cluster's registry has it.
+        Image made by `deploy docker`, under its name in the cluster's registry.
     name
-        Of every object.
+        Name of every object.
     namespace
-        Made and used by the manifests, or None: that of `kubectl`.
+        Namespace that the manifests create and use; None for that of `kubectl`.
     keys_secret
         Name of the Secret whose entry 'keys' is a file of keys.
     replicas, most
-        Pods at least and at most; `most` where they scale.
+        Minimum and maximum number of pods; `most` applies if they scale.
     scale_on
-        What more pods are started for: 'cpu', 'queue' (frames that wait, told by Prometheus), or 'none'.
+        What the number of pods follows: 'cpu', 'queue' (waiting frames, from Prometheus), or 'none'.
     threads
-        Processors of a pod.
+        Processors per pod.
     memory
-        Limit of a pod, such as '2Gi'.
+        Memory limit per pod, such as '2Gi'.
     bundle_claim
-        PersistentVolumeClaim with the bundle at its root, or None: the bundle is in the image.
+        PersistentVolumeClaim with the bundle at its root, or None if the bundle is in the image.
     archive_claim
         PersistentVolumeClaim for the service's archive, or None. An archive has one writer: one pod, no scaling.
     kserve
-        An InferenceService in the place of Deployment, Service, scaling and disruption budget.
+        Use an InferenceService instead of Deployment, Service, autoscaler and disruption budget.
 
     Raises
     ------
     UsageError
-        A name or amount that Kubernetes does not take, or options that contradict each other.
+        Kubernetes does not accept a name or amount, or options contradict each other.
     """
 
     image: ImageName
@@ -78,21 +78,23 @@ class ClusterRequest:
             if name is not None:
                 check_dns_label(name, what)
         if not _MEMORY.fullmatch(self.memory):
-            raise UsageError(f"memory {self.memory!r}", "is no amount", "Write it as 512Mi or 2Gi.")
+            raise UsageError(f"memory {self.memory!r}", "is not a valid amount", "Write it as 512Mi or 2Gi.")
         if self.archive_claim is not None and (self.replicas > 1 or self.scale_on != "none"):
             raise UsageError(
-                "archive", "has one writer, and several pods would share it", "Add --replicas 1 --scale-on none."
+                "archive",
+                "can have only one writer, but several pods would share it",
+                "Add --replicas 1 --scale-on none.",
             )
         if self.scale_on != "none" and self.most < self.replicas:
             raise UsageError(
-                f"at most {self.most} pods", f"are fewer than the {self.replicas} at least", "Raise --max-replicas."
+                f"the maximum of {self.most} pods", f"is below the minimum of {self.replicas}", "Raise --max-replicas."
             )
         if self.kserve and self.scale_on == "queue":
             raise UsageError("KServe", "scales on cpu, not on the queue", "Use --scale-on cpu or none.")
 
 
 def pod_labels(request: ClusterRequest) -> dict[str, str]:
-    """Labels that select the pods; they never change, because a Deployment's selector cannot."""
+    """Labels that select the pods; they never change, because a Deployment's selector cannot change."""
     return {"app.kubernetes.io/name": "gliomap", "app.kubernetes.io/instance": request.name}
 
 

@@ -1,4 +1,4 @@
-"""The folder that an image is built from: Dockerfile, locked requirements, GlioMap as a wheel, a bundle."""
+"""The build context of an image: Dockerfile, locked requirements, GlioMap as a wheel, a bundle."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gliomap.deploy._wheel import write_wheel
 __all__ = ["DOCKERFILE", "write_context"]
 
 DOCKERFILE = Path("deploy", "docker", "Dockerfile")
-"""In a checkout and in a context alike."""
+"""The same in a checkout and in a build context."""
 
 
 def write_context(folder: Path, bundle: Path | None) -> str:
-    """Fill `folder`, with `bundle` in it unless None, and return the name of the wheel in it.
+    """Fill `folder`, including `bundle` unless it is None, and return the name of the wheel in it.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def write_context(folder: Path, bundle: Path | None) -> str:
 
 
 def _image_files() -> Path:
-    """Where Dockerfile and requirements are: in the package as installed from a wheel, else in the checkout."""
+    """Folder of Dockerfile and requirements: in the package if installed from a wheel, else in the checkout."""
     package = Path(gliomap.__file__).parent
     packaged = package / "deploy" / "docker"
     return packaged if packaged.is_dir() else package.parents[1] / DOCKERFILE.parent

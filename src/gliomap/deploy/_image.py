@@ -18,7 +18,7 @@ __all__ = ["BASE_IMAGE", "IDENTITY_LABEL", "BuiltImage", "ImageRequest", "build_
 
 BASE_IMAGE = "docker.io/library/python:3.11-slim-bookworm"
 INSIDE_PORT = 8000
-"""On which the service listens in its container."""
+"""Port on which the service listens inside its container."""
 
 IDENTITY_LABEL = "org.gliomap.bundle.identity"
 _VERSION_LABEL = "org.opencontainers.image.version"
@@ -33,15 +33,15 @@ class ImageRequest:
     bundle
         Folder or .zip.
     tag
-        Name of the image; None: `default_tag`.
+        Name of the image; None for `default_tag`.
     baked
-        Whether the bundle goes into the image; else it is mounted at /bundle when that runs.
+        Whether the bundle goes into the image; otherwise it is mounted at /bundle at run time.
     base
-        Image to build on, of Python 3.11; with a digest it is pinned to its bytes.
+        Base image with Python 3.11; a digest pins its exact content.
     pip_config, certificates
-        A pip.conf and a PEM file of authorities that pip has while it builds; neither stays in the image.
+        A pip.conf and a PEM file of authorities for pip during the build; neither stays in the image.
     options
-        Further options of the build command, as they are.
+        Further options of the build command, passed on unchanged.
     """
 
     bundle: Path
@@ -55,16 +55,16 @@ class ImageRequest:
 
 @dataclass(frozen=True, slots=True)
 class BuiltImage:
-    """An image that is there.
+    """A built image.
 
     Attributes
     ----------
     name, id
-        Its name, and the hash by which the tool knows it.
+        Its name, and the tool's hash of it.
     identity
-        Of the bundle.
+        Identity of the bundle.
     bytes, bytes_of_base
-        Size in all, and of the base within.
+        Total size, and the share of the base image.
     """
 
     name: str
@@ -75,12 +75,12 @@ class BuiltImage:
 
 
 def default_tag(bundle: Bundle, *, baked: bool = True) -> str:
-    """Name for an image of this version and this bundle."""
+    """Default name of an image of this version and this bundle."""
     return f"localhost/gliomap:{version('gliomap')}-{bundle.identity[:12] if baked else 'empty'}"
 
 
 def image_labels(bundle: Bundle, *, baked: bool, base: str) -> dict[str, str]:
-    """Labels beside those of the Dockerfile."""
+    """Labels in addition to those of the Dockerfile."""
     labels = {_VERSION_LABEL: version("gliomap"), "org.opencontainers.image.base.name": base}
     if baked:
         labels |= {"org.gliomap.bundle.name": bundle.manifest.name, IDENTITY_LABEL: bundle.identity}
@@ -88,14 +88,14 @@ def image_labels(bundle: Bundle, *, baked: bool, base: str) -> dict[str, str]:
 
 
 def plan_image(request: ImageRequest, tool: ContainerTool) -> tuple[list[str], Bundle]:
-    """Check everything and return the build's command with CONTEXT and WHEEL for what is made then, and the bundle.
+    """Check everything and return the build command, with placeholders CONTEXT and WHEEL, and the bundle.
 
     Raises
     ------
     BundleError
-        The bundle is damaged, or takes no frames.
+        The bundle is damaged, or does not accept frames.
     UsageError
-        A name of an image, or a file, that cannot be.
+        The name of an image is invalid, or a file does not exist.
     """
     bundle = open_bundle(request.bundle)
     bundle.require_frames()
@@ -103,16 +103,16 @@ def plan_image(request: ImageRequest, tool: ContainerTool) -> tuple[list[str], B
 
 
 def build_image(request: ImageRequest, tool: ContainerTool) -> BuiltImage:
-    """Build an image; what the tool says is logged.
+    """Build an image, logging the tool's output.
 
     Raises
     ------
     BundleError
-        The bundle is damaged, or takes no frames.
+        The bundle is damaged, or does not accept frames.
     UsageError
-        A name of an image, or a file, that cannot be.
+        The name of an image is invalid, or a file does not exist.
     MachineError
-        The build fails; with the end of its log.
+        The build fails; the message ends with the last lines of its log.
     """
     _, bundle = plan_image(request, tool)
     with tempfile.TemporaryDirectory(prefix="gliomap-image-") as folder:
@@ -130,7 +130,7 @@ def _command(request: ImageRequest, bundle: Bundle, tool: ContainerTool, context
     ImageName.parse(request.base)
     words = [tool.name, "build", "--file", str(context / DOCKERFILE), "--tag", _tag(request, bundle)]
     if tool.name == "podman":
-        words += ["--format", "docker"]  # the other format has no health check
+        words += ["--format", "docker"]  # the OCI format has no health check
     arguments = {"BASE": request.base, "GLIOMAP": wheel}
     labels = image_labels(bundle, baked=request.baked, base=request.base)
     words += [f"--build-arg={name}={value}" for name, value in arguments.items()]
@@ -145,7 +145,7 @@ def _tag(request: ImageRequest, bundle: Bundle) -> str:
     name = ImageName.parse(request.tag)
     if name.digest is not None:
         raise UsageError(
-            f"tag {request.tag!r}", "holds a digest, which only an image that is there has", "Leave '@sha256:…' out."
+            f"tag {request.tag!r}", "contains a digest, which only an existing image has", "Omit '@sha256:…'."
         )
     return str(name)
 
@@ -156,6 +156,6 @@ def _secrets(files: Mapping[str, Path | None]) -> list[str]:
         if path is None:
             continue
         if not path.is_file():
-            raise UsageError(path, "is no file", "Check the path.")
+            raise UsageError(path, "is not a file", "Check the path.")
         words.append(f"--secret=id={name},src={path.resolve()}")
     return words

@@ -1,4 +1,4 @@
-"""A folder of manifests that `kubectl apply -k` takes."""
+"""A folder of manifests for `kubectl apply -k`."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def render_kubernetes(request: ClusterRequest, bundle: Path, out: Path, *, overw
     request
         What to run.
     bundle
-        Which pods are to have, a folder or a .zip.
+        Bundle that the pods serve, a folder or a .zip.
     out
-        Folder to make.
+        Folder to create.
     overwrite
         Replace an earlier one.
 
     Raises
     ------
     BundleError
-        The bundle is damaged, or takes no frames.
+        The bundle is damaged, or does not accept frames.
     OutputExistsError
-        `out` is there and `overwrite` is False.
+        `out` already exists and `overwrite` is False.
     MissingExtraError
         PyYAML is not installed.
     """
@@ -57,6 +57,6 @@ def _yaml(manifest: dict[str, Any], identity: str) -> str:
         raise MissingExtraError("gliomap deploy kubernetes", "deploy") from error
     from gliomap import __version__
 
-    # Through JSON, so that nothing is one object in two places: YAML would write an anchor and an alias.
+    # Through JSON, so that no object is shared: YAML would write an anchor and an alias for it.
     text: str = yaml.safe_dump(json.loads(json.dumps(manifest)), sort_keys=False, width=120)
     return _HEAD.format(version=__version__, identity=identity) + text

@@ -1,4 +1,4 @@
-"""The image as a container on this machine, reachable from this machine alone."""
+"""Run the image as a container on this machine, reachable from this machine only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["LocalContainer", "LocalRequest", "plan_local", "run_local", "stop_co
 logger = logging.getLogger(__name__)
 
 GRACE_S = 40
-"""Longer than the service itself takes to end in an orderly way."""
+"""Longer than the service needs for an orderly shutdown."""
 _MEMORY = re.compile(r"[1-9][0-9]*[mg]")
 
 
@@ -37,23 +37,23 @@ class LocalRequest:
     Attributes
     ----------
     bundle
-        Folder or .zip: what must be served.
+        Folder or .zip of the bundle to serve.
     image
-        Its image; None: the one of `default_tag`, built if it is not there.
+        Its image; None for that of `default_tag`, which is built if it does not exist.
     name
-        Of the container.
+        Name of the container.
     port
-        On 127.0.0.1; 0 takes a free one.
+        Port on 127.0.0.1; 0 takes a free one.
     keys
-        File of keys; None: GLIOMAP_KEYS, and without that a key is made.
+        File of keys; None for GLIOMAP_KEYS or, if that is not set, a new key.
     memory
-        Limit, such as '2g'.
+        Memory limit, such as '2g'.
     threads
-        Processors, or None for all.
+        Number of processors, or None for all.
     archive
         Name of a volume for the service's archive, or None.
     wait_s
-        Longest time until it must be ready.
+        Seconds within which the service must be ready.
     """
 
     bundle: Path
@@ -69,18 +69,18 @@ class LocalRequest:
 
 @dataclass(frozen=True, slots=True)
 class LocalContainer:
-    """A container that answers.
+    """A container whose service is ready.
 
     Attributes
     ----------
     name, image
-        Of the container, and of its image.
+        Names of the container and of its image.
     url
-        Of the service.
+        Address of the service.
     identity
-        Of the bundle that it serves.
+        Identity of the served bundle.
     made_key
-        The key that was made for it, or None where keys were given.
+        The key created for it, or None if keys were given.
     ready_s
         Seconds from its start until it was ready.
     """
@@ -99,7 +99,7 @@ def plan_local(request: LocalRequest, tool: ContainerTool) -> list[str]:
     Raises
     ------
     BundleError, UsageError, MachineError
-        As of `run_local`.
+        As in `run_local`.
     """
     bundle = open_bundle(request.bundle)
     bundle.require_frames()
@@ -111,23 +111,23 @@ def plan_local(request: LocalRequest, tool: ContainerTool) -> list[str]:
         _refuse_other(inside, image, request, bundle)
         mounted = not inside
     elif request.image is None:
-        logger.info("image %s is not here: it would be built first", image)
+        logger.info("image %s does not exist here: it would be built first", image)
     else:
-        logger.warning("image %s is not here: it would be fetched first, and whether it can be was not tried", image)
+        logger.warning("image %s does not exist here: it would be fetched first, which was not tried", image)
     return _command(request, image, bundle, tool, _port(request), mounted=mounted)
 
 
 def run_local(request: LocalRequest, tool: ContainerTool) -> LocalContainer:
-    """Run the service in a container and return when it is ready and serves what it should.
+    """Run the service in a container and return when it is ready and serves the right bundle.
 
     Raises
     ------
     BundleError
-        The bundle is damaged or takes no frames, or the image holds another one.
+        The bundle is damaged or does not accept frames, or the image holds another one.
     UsageError
-        A name, limit or key that cannot be, or a container of that name.
+        A name, limit or key is invalid, or a container of that name exists.
     MachineError
-        The port is taken, or the container does not become ready; with the end of its log.
+        The port is taken, or the container does not become ready; the message then ends with the last lines of its log.
     """
     bundle = open_bundle(request.bundle)
     bundle.require_frames()
@@ -136,7 +136,7 @@ def run_local(request: LocalRequest, tool: ContainerTool) -> LocalContainer:
     if tool.succeeds("container", "inspect", request.name):
         raise UsageError(
             f"container {request.name!r}",
-            "is already there",
+            "already exists",
             f"Remove it with: {stop_command(tool, request.name)} - or choose another --name.",
         )
     port = _port(request)
@@ -145,7 +145,7 @@ def run_local(request: LocalRequest, tool: ContainerTool) -> LocalContainer:
     command = _command(request, image, bundle, tool, port, mounted=not inside)
     begun, url = time.monotonic(), f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as folder:
-        # What was made here is known by this, whatever else has come into being under the name meanwhile.
+        # Identifies the container made here, even if another one has since taken the name.
         made_here = Path(folder, "container")
         try:
             tool.output("run", "--cidfile", str(made_here), *command[2:], environment={KEYS_VARIABLE: keys})
@@ -153,18 +153,20 @@ def run_local(request: LocalRequest, tool: ContainerTool) -> LocalContainer:
             served = served_identity(url, keys.split(":")[1].split(",")[0])
             if served != bundle.identity:
                 raise BundleError(
-                    f"image {image}", f"serves bundle {served[:12]}, wanted {bundle.identity[:12]}", "Build it anew."
+                    f"image {image}",
+                    f"serves bundle {served[:12]} instead of {bundle.identity[:12]}",
+                    "Build it again.",
                 )
         except BaseException:
             if made_here.exists():
-                # It has begun nothing that could be lost.
+                # It holds nothing that could be lost.
                 tool.succeeds("rm", "--force", made_here.read_text(encoding="ascii").strip())
             raise
     return LocalContainer(request.name, image, url, served, made, time.monotonic() - begun)
 
 
 def stop_local(name: str, tool: ContainerTool) -> None:
-    """End a container in an orderly way, after `GRACE_S` seconds in any way, and remove it.
+    """Stop a container in an orderly way, kill it after `GRACE_S` seconds, and remove it.
 
     Raises
     ------
@@ -176,7 +178,7 @@ def stop_local(name: str, tool: ContainerTool) -> None:
 
 
 def stop_command(tool: ContainerTool, name: str) -> str:
-    """What a person types to the same end."""
+    """The command line that does the same."""
     return f"{tool.name} stop -t {GRACE_S} {name} && {tool.name} rm {name}"
 
 
@@ -184,10 +186,10 @@ def _command(
     request: LocalRequest, image: str, bundle: Bundle, tool: ContainerTool, port: int, *, mounted: bool
 ) -> list[str]:
     if not _MEMORY.fullmatch(request.memory):
-        raise UsageError(f"memory {request.memory!r}", "is no amount", "Write it as 512m or 2g.")
+        raise UsageError(f"memory {request.memory!r}", "is not a valid amount", "Write it as 512m or 2g.")
     words = [tool.name, "run", "--detach", "--name", check_container_name(request.name)]
     words += ["--publish", f"127.0.0.1:{port}:{INSIDE_PORT}"]
-    # The value comes from the tool's own environment: keys stand on no command line.
+    # The tool takes the value from its own environment, so that keys are on no command line.
     words += ["--env", KEYS_VARIABLE]
     words += ["--read-only", "--tmpfs", "/tmp:rw,noexec,nosuid,nodev,size=256m", "--cap-drop", "all"]
     words += ["--security-opt", "no-new-privileges", "--pids-limit", "512", "--memory", request.memory]
@@ -208,7 +210,7 @@ def _image(request: LocalRequest, bundle: Bundle) -> str:
 
 
 def _identity_inside(request: LocalRequest, image: str, tool: ContainerTool) -> str:
-    """Identity of the bundle in an image, '' where it has none; the image is fetched or built if it is not here."""
+    """Identity of the bundle in an image, '' if it has none; a missing image is fetched or built."""
     if not tool.succeeds("image", "inspect", image):
         if request.image is None:
             build_image(ImageRequest(request.bundle), tool)
@@ -218,12 +220,12 @@ def _identity_inside(request: LocalRequest, image: str, tool: ContainerTool) -> 
 
 
 def _refuse_other(inside: str, image: str, request: LocalRequest, bundle: Bundle) -> None:
-    """Refuse an image that holds another bundle; one that holds none gets it mounted."""
+    """Refuse an image that holds another bundle; one that holds none gets the bundle mounted."""
     if inside not in ("", bundle.identity):
         raise BundleError(
             f"image {image}",
-            f"holds bundle {inside[:12]}, and {request.bundle} is {bundle.identity[:12]}",
-            f"Build it anew: {command_line('deploy', 'docker', request.bundle, '--tag', image)}",
+            f"holds bundle {inside[:12]}, but {request.bundle} is {bundle.identity[:12]}",
+            f"Build it again: {command_line('deploy', 'docker', request.bundle, '--tag', image)}",
         )
 
 
@@ -233,14 +235,14 @@ def _label(image: str, tool: ContainerTool) -> str:
 
 
 def _keys(request: LocalRequest) -> tuple[str, str | None]:
-    """Keys in the form of GLIOMAP_KEYS, and the one that was made for want of any."""
+    """Keys in the form of GLIOMAP_KEYS, and the key created if there are none."""
     if request.keys is not None:
         read_keys(request.keys, {})
         lines = request.keys.read_text(encoding="utf-8").splitlines()
         words = [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
         if any(set(":,") & set(word) for one in words for word in one):
             raise UsageError(
-                request.keys, "has keys with ':' or ','", "Use letters, digits, '_' and '-' for a container."
+                request.keys, "has keys with ':' or ','", "In keys for a container, use letters, digits, '_' and '-'."
             )
         return ",".join(":".join(one) for one in words), None
     if read_keys(None, os.environ):
@@ -256,7 +258,9 @@ def _port(request: LocalRequest) -> int:
             probe.bind(("127.0.0.1", request.port))
         except OSError as error:
             raise MachineError(
-                f"127.0.0.1:{request.port}", f"cannot be listened on ({error.strerror})", "Choose another --port."
+                f"127.0.0.1:{request.port}",
+                f"cannot listen on this address ({error.strerror})",
+                "Choose another --port.",
             ) from error
         port: int = probe.getsockname()[1]
         return port
@@ -272,4 +276,4 @@ def _wait(request: LocalRequest, tool: ContainerTool, url: str) -> None:
             continue
         fault = f"is not ready after {request.wait_s:g} s" if late else f"ended with exit code {state[1]}"
         log = tool.output("logs", "--tail", "20", request.name, errors_too=True)
-        raise MachineError(f"container {request.name!r}", fault, f"It said last:\n{log or '  nothing'}")
+        raise MachineError(f"container {request.name!r}", fault, f"Its last output:\n{log or '  none'}")

@@ -1,4 +1,4 @@
-"""Kubernetes objects as plain data; one function, one object. Field names are those of the Kubernetes API 1.27 and newer."""
+"""Kubernetes objects as plain data, one function per object. Field names are those of the Kubernetes API from 1.27 on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Manifest = dict[str, Any]
 
 
 def manifests(request: ClusterRequest, identity: str) -> dict[str, Manifest]:
-    """File name → object, in the order in which they are applied; `identity` is the bundle's."""
+    """File name → object, in the order of application; `identity` is the bundle's."""
     made: dict[str, Manifest] = {}
     if request.namespace is not None:
         made["namespace.yaml"] = _namespace(request, request.namespace)
@@ -38,7 +38,7 @@ def _object(request: ClusterRequest, version: str, kind: str, spec: Manifest) ->
 
 
 def _namespace(request: ClusterRequest, name: str) -> Manifest:
-    # The strictest standard that Kubernetes itself enforces; the pods below keep to it.
+    # The strictest standard that Kubernetes itself enforces; the pods below comply with it.
     labels = {**common_labels(request), "pod-security.kubernetes.io/enforce": "restricted"}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
@@ -48,12 +48,14 @@ def _deployment(request: ClusterRequest, identity: str) -> Manifest:
     spec: Manifest = {
         "selector": {"matchLabels": pod_labels(request)},
         "revisionHistoryLimit": 3,
-        # Two versions of a pod never write one archive.
+        # Two versions of a pod must never write the same archive.
         "strategy": rolling if request.archive_claim is None else {"type": "Recreate"},
         "template": {"metadata": pod_metadata(request, identity), "spec": pod_spec(request, identity)},
     }
     if request.scale_on == "none":
-        spec["replicas"] = request.replicas  # else the autoscaler's, and applying anew would reset it
+        spec["replicas"] = (
+            request.replicas
+        )  # otherwise the autoscaler sets it, and applying the manifest again would reset it
     return _object(request, "apps/v1", "Deployment", spec)
 
 
@@ -62,7 +64,7 @@ def _service(request: ClusterRequest) -> Manifest:
         "type": "ClusterIP",
         "selector": pod_labels(request),
         "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"}],
-        # References are kept by the pod that got them: a client stays with its pod for the length of an operation.
+        # References are held by the pod that received them: a client stays with its pod for the length of an operation.
         "sessionAffinity": "ClientIP",
         "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 6 * 3600}},
     }
@@ -86,7 +88,7 @@ def _autoscaler(request: ClusterRequest) -> Manifest:
         "minReplicas": request.replicas,
         "maxReplicas": request.most,
         "metrics": [metric],
-        # A pod that goes takes its references along: down slowly, one at a time.
+        # A pod that stops loses its references: scale down slowly, one pod at a time.
         "behavior": {
             "scaleDown": {
                 "stabilizationWindowSeconds": 1800,
@@ -104,7 +106,7 @@ def _network_policy(request: ClusterRequest) -> Manifest:
         "podSelector": {"matchLabels": pod_labels(request)},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [{"from": [clients, monitoring], "ports": [{"protocol": "TCP", "port": INSIDE_PORT}]}],
-        "egress": [],  # the service asks nobody for anything
+        "egress": [],  # the service opens no connections
     }
     return _object(request, "networking.k8s.io/v1", "NetworkPolicy", spec)
 
@@ -119,7 +121,7 @@ def _inference_service(request: ClusterRequest, identity: str) -> Manifest:
         **pod_spec(request, identity),
     }
     made = _object(request, "serving.kserve.io/v1beta1", "InferenceService", {"predictor": predictor})
-    # Plain pods: Knative takes neither the checks before the start nor the write protection of this pod.
+    # Plain pods: Knative accepts neither the init container nor the read-only settings of this pod.
     made["metadata"]["annotations"] = {"serving.kserve.io/deploymentMode": "RawDeployment", ANNOTATION: identity}
     return made
 

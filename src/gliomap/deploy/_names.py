@@ -1,4 +1,4 @@
-"""Names of images, containers and Kubernetes objects, read strictly: they end up in command lines."""
+"""Names of images, containers and Kubernetes objects, parsed strictly because they end up in command lines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class ImageName:
-    """Name of an image.
+    """The name of an image.
 
     Attributes
     ----------
@@ -41,18 +41,18 @@ class ImageName:
 
     @classmethod
     def parse(cls, text: str) -> ImageName:
-        """Read `[REGISTRY[:PORT]/]PATH[:TAG][@sha256:…]`.
+        """Parse `[REGISTRY[:PORT]/]PATH[:TAG][@sha256:…]`.
 
         Raises
         ------
         UsageError
-            Anything else.
+            The text has another form.
         """
         found = _IMAGE.fullmatch(text)
         if found is None or len(found["repository"]) > 255:
             raise UsageError(
                 f"image {text!r}",
-                "is no name of an image",
+                "is not a valid image name",
                 "Write [REGISTRY/]PATH[:TAG] with a path in lower case, such as localhost/gliomap:1.",
             )
         return cls(found["repository"], found["tag"], found["digest"])
@@ -62,12 +62,12 @@ class ImageName:
 
     @property
     def moves(self) -> bool:
-        """Whether the name can mean another image tomorrow, by custom: no digest, and no tag or 'latest'."""
+        """Whether the name may refer to another image later: by convention, without a digest and with no tag or 'latest'."""
         return self.digest is None and self.tag in (None, "latest")
 
 
 def check_container_name(name: str) -> str:
-    """Give `name` back if a container can have it.
+    """Return `name` if a container can have it.
 
     Raises
     ------
@@ -76,13 +76,15 @@ def check_container_name(name: str) -> str:
     """
     if not _CONTAINER.fullmatch(name):
         raise UsageError(
-            f"name {name!r}", "is no name of a container", "Use letters, digits, '.', '_' and '-', at most 63."
+            f"name {name!r}",
+            "is not a valid container name",
+            "Use letters, digits, '.', '_' and '-', at most 63 characters.",
         )
     return name
 
 
 def check_dns_label(name: str, what: str) -> str:
-    """Give `name` back if a Kubernetes object can have it in every place (RFC 1035 label).
+    """Return `name` if every kind of Kubernetes object can have it (RFC 1035 label).
 
     Raises
     ------
@@ -92,7 +94,7 @@ def check_dns_label(name: str, what: str) -> str:
     if not _LABEL.fullmatch(name):
         raise UsageError(
             f"{what} {name!r}",
-            "is no name that Kubernetes takes",
-            "Use lower-case letters, digits and '-', at most 63, with a letter in front.",
+            "is not a name that Kubernetes accepts",
+            "Use lower-case letters, digits and '-', starting with a letter, at most 63 characters.",
         )
     return name

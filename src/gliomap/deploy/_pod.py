@@ -1,4 +1,4 @@
-"""The pod of the service, as Kubernetes is told of it; Deployment and InferenceService both hold it."""
+"""The pod of the service for Kubernetes; Deployment and InferenceService both contain it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["ANNOTATION", "pod_metadata", "pod_spec"]
 ANNOTATION = "gliomap.org/bundle-identity"
 USER = 10001
 DRAIN_S = 5
-"""Between a pod's leaving the Service and its SIGTERM, so that nothing new is sent to one that ends."""
+"""Time between a pod's removal from the Service and its SIGTERM, so that a stopping pod receives nothing new."""
 GRACE_S = 30 + DRAIN_S + 10
-"""The service ends within 30 s."""
+"""The service itself stops within 30 s."""
 _KEYS = "/run/secrets/gliomap"
 _LOCKED = {
     "allowPrivilegeEscalation": False,
@@ -24,7 +24,7 @@ _LOCKED = {
 
 
 def pod_metadata(request: ClusterRequest, identity: str) -> dict[str, Any]:
-    """Labels by which others select the pods, and annotations; another bundle makes new pods."""
+    """Labels that select the pods, and annotations; they name the bundle, so another bundle creates new pods."""
     scraped = {"prometheus.io/scrape": "true", "prometheus.io/port": str(INSIDE_PORT), "prometheus.io/path": "/metrics"}
     return {"labels": pod_labels(request), "annotations": {ANNOTATION: identity, **scraped}}
 
@@ -58,7 +58,7 @@ def pod_spec(request: ClusterRequest, identity: str) -> dict[str, Any]:
 
 
 def _check(request: ClusterRequest, identity: str, mounts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Ends with a fault where the bundle in the image or volume is another one; the service checks all of its files then."""
+    """Fails if the image or volume holds another bundle; after that, the service checks all files of the bundle."""
     return {
         "name": "check-bundle",
         "image": str(request.image),
@@ -74,7 +74,7 @@ def _service(request: ClusterRequest, mounts: list[dict[str, Any]]) -> dict[str,
     arguments = ["--keys", f"{_KEYS}/keys", "--threads", str(request.threads)]
     if request.archive_claim is not None:
         arguments += ["--archive", "/archive"]
-    # KServe knows the container by its name, and the protocol by this variable.
+    # KServe finds the container by its name, and the protocol by this variable.
     called = (
         {"name": "kserve-container", "env": [{"name": "PROTOCOL", "value": "v2"}]}
         if request.kserve
@@ -86,8 +86,8 @@ def _service(request: ClusterRequest, mounts: list[dict[str, Any]]) -> dict[str,
         "imagePullPolicy": "IfNotPresent",
         "args": arguments,
         "ports": [{"name": "http", "containerPort": INSIDE_PORT, "protocol": "TCP"}],
-        # Not readiness, for which an archive that is full or away would have the pod started again and again; the service
-        # answers at all only when it has classified a frame.
+        # Not readiness: with a full or missing archive, the pod would be restarted again and again. The service does not
+        # answer at all before it has classified a frame.
         "startupProbe": _probe("/health/live", every=1, failures=60),
         "readinessProbe": _probe("/health/ready", every=5, failures=2),
         "livenessProbe": _probe("/health/live", every=10, failures=3),

@@ -1,4 +1,4 @@
-"""Docker or Podman, whichever answers."""
+"""Docker or Podman, whichever responds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 ToolName = Literal["podman", "docker"]
 _ANSWERS: Mapping[ToolName, tuple[str, ...]] = {"podman": ("info",), "docker": ("version",)}
-"""Commands that fail where the program is there and what does the work is not (a machine, a daemon)."""
+"""Commands that fail if the program is installed but its machine or daemon is not running."""
 _TAIL = 20
 
 
@@ -30,30 +30,30 @@ class ContainerTool:
     Attributes
     ----------
     name
-        Which.
+        Name of the tool.
     program
-        Its path.
+        Path of the program.
     """
 
     name: ToolName
     program: str
 
     def output(self, *arguments: str, environment: Mapping[str, str] | None = None, errors_too: bool = False) -> str:
-        """Run it and return what it prints, on standard error only if asked for.
+        """Run it and return its standard output.
 
         Parameters
         ----------
         *arguments
-            After the tool's name.
+            Arguments after the tool's name.
         environment
-            Variables over those of this process.
+            Variables that override those of this process.
         errors_too
-            Standard error as well.
+            Also return standard error.
 
         Raises
         ------
         MachineError
-            It fails; with the end of what it said.
+            It fails; the message ends with its last output.
         """
         done = self._run(arguments, environment)
         if done.returncode != 0:
@@ -61,16 +61,16 @@ class ContainerTool:
         return (done.stdout + done.stderr if errors_too else done.stdout).strip()
 
     def succeeds(self, *arguments: str) -> bool:
-        """Whether it ends well; for questions whose answer may be no."""
+        """Whether it succeeds; for queries that may fail."""
         return self._run(arguments, None).returncode == 0
 
     def stream(self, *arguments: str) -> None:
-        """Run it, logging each line that it says as it comes.
+        """Run it, logging each line of its output as it comes.
 
         Raises
         ------
         MachineError
-            It fails; with the end of what it said.
+            It fails; the message ends with its last output.
         """
         tail: deque[str] = deque(maxlen=_TAIL)
         with subprocess.Popen(
@@ -80,7 +80,7 @@ class ContainerTool:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            env={**os.environ, "DOCKER_BUILDKIT": "1"},  # older Dockers do not know secrets without
+            env={**os.environ, "DOCKER_BUILDKIT": "1"},  # older Docker versions need this for secrets
         ) as process:
             try:
                 for line in process.stdout or ():
@@ -97,7 +97,7 @@ class ContainerTool:
         return MachineError(
             f"{self.name} {command}",
             f"failed with exit code {code}",
-            f"Put right what it complains about, and try again. It said last:{told or ' nothing'}",
+            f"Fix what it reports, then try again. Its last output:{told or ' none'}",
         )
 
     def _run(
@@ -115,12 +115,12 @@ class ContainerTool:
 
 
 def find_tool(wanted: ToolName | None = None) -> ContainerTool:
-    """The first of podman and docker that answers, or the one that is wanted.
+    """Return the first of podman and docker that responds, or the wanted one.
 
     Raises
     ------
     MachineError
-        None does.
+        None responds.
     """
     faults = []
     for name in (wanted,) if wanted else get_args(ToolName):
@@ -131,7 +131,7 @@ def find_tool(wanted: ToolName | None = None) -> ContainerTool:
         tool = ContainerTool(name, program)
         if tool.succeeds(*_ANSWERS[name]):
             return tool
-        faults.append(f"{name} is installed but does not answer ('{name} {_ANSWERS[name][0]}' fails)")
+        faults.append(f"{name} is installed but does not respond ('{name} {_ANSWERS[name][0]}' fails)")
     raise MachineError(
         "containers",
         "; ".join(faults),

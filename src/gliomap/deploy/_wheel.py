@@ -1,4 +1,4 @@
-"""The running installation as a wheel, so that an image holds the code that built it and no checkout is needed."""
+"""Pack the running installation as a wheel: an image holds the code that built it, and no checkout is needed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_wheel(folder: Path) -> Path:
     record = f"{stem}.dist-info/RECORD"
     rows = [f"{name},sha256={_digest(content)},{len(content)}\n" for name, content in sorted(files.items())]
     path = folder / f"{stem}-py3-none-any.whl"
-    # The same installation gives the same bytes, and builders find their caches.
+    # The same installation yields the same bytes, so that builders reuse their caches.
     write_zip(path, dict(sorted(files.items())) | {record: "".join([*rows, f"{record},,\n"]).encode()})
     return path
 

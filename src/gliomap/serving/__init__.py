@@ -1,6 +1,6 @@
-"""The service: a frame in, a tissue map out, over HTTP; and clients for it. Loads no training library.
+"""The HTTP service, which takes a frame and returns a tissue map, and its clients. Loads no training library.
 
-Modules are loaded when something of theirs is first used: a client needs no server, a server no client.
+Each module is loaded on first use: a client does not load the server, nor a server the client.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What routes share: the service, who asks, a place in the queue."""
+"""Dependencies that the routes share: the service, the caller, a place in the queue."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ __all__ = [
 
 PROBLEMS: dict[int, str] = {
     400: "The request contradicts itself.",
-    401: "The key is missing or not known.",
-    404: "Not known.",
-    408: "The body came too slowly.",
+    401: "The key is missing or unknown.",
+    404: "Not found.",
+    408: "The body arrived too slowly.",
     413: "The body is too large.",
     422: "The frames or arrays cannot be used.",
-    503: "Busy: too many requests at once, or draining. Retry-After says when to come again.",
-    507: "The archive cannot keep a case: its disk is full, not there, or not writable.",
+    503: "Busy with too many requests, or draining. Retry-After says when to try again.",
+    507: "The archive cannot store a case: its disk is full, missing or not writable.",
 }
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Documented answers of a route beside its own; 401 and 422 are everywhere."""
+    """Error responses to document for a route; every route has 401 and 422."""
     return {
         status: {
             "description": PROBLEMS.get(status, "See the problem's detail."),
@@ -68,12 +68,12 @@ def _caller(connection: HTTPConnection) -> Client:
     return client
 
 
-# These two read nothing: they tell the interface's description how a key is shown. `find_client` looks at it.
-_Bearer = Annotated[object, Security(HTTPBearer(auto_error=False, description="A key, where the service has keys."))]
+# These two only describe in OpenAPI how a key is sent. `find_client` reads the headers.
+_Bearer = Annotated[object, Security(HTTPBearer(auto_error=False, description="A key, if the service has keys."))]
 _Header = Annotated[object, Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key."))]
 
 
-# Asynchronous, though they wait for nothing: FastAPI sends plain functions to a thread, which takes longer than they do.
+# Asynchronous although they await nothing: FastAPI runs plain functions on a thread, which costs more than they do.
 async def _serving(connection: HTTPConnection) -> Service:
     return _service(connection)
 
@@ -91,8 +91,8 @@ async def _admin(client: Caller) -> Client:
     if not client.admin:
         raise RequestError(
             f"key {client.name!r}",
-            "may not exchange the model",
-            "Use a key that stands with 'admin' among the keys of the service; or send the process SIGHUP.",
+            "may not replace the model",
+            "Use a key marked 'admin' among the keys of the service; or send the process SIGHUP.",
             status=403,
         )
     return client
@@ -102,42 +102,42 @@ Admin = Annotated[Client, Depends(_admin)]
 
 
 def socket_access(socket: WebSocket) -> tuple[Service, Client]:
-    """Service and caller of a stream.
+    """Return the service and the caller of a stream.
 
     Raises
     ------
     RequestError
-        No key, or a wrong one.
+        The key is missing or wrong.
     """
     return _service(socket), _caller(socket)
 
 
 def request_id(connection: HTTPConnection) -> str:
-    """The id under which the log has this request."""
+    """The id of this request in the log."""
     return str(connection.scope["request_id"])
 
 
 def case_header(case: str | None) -> dict[str, str]:
-    """Where an answer lies in the archive."""
+    """The header that names the archived case of an answer."""
     return {} if case is None else {"GlioMap-Case": case}
 
 
 def body_limits(service: Service, *, json: bool = False) -> Limits:
-    """Limits of a body."""
+    """Size and time limits of a request body."""
     settings = service.settings
     return Limits(settings.max_json if json else settings.max_body, settings.body_timeout.total_seconds())
 
 
 @asynccontextmanager
 async def placed(request: Request, service: Service, *, large: bool = False) -> AsyncIterator[None]:
-    """Hold a place from before the body is read; where there is none, let the body pass and say so.
+    """Hold a place from before the body is read; if none is free, discard the body and raise.
 
-    Large requests wait for each other.
+    Large requests run one at a time.
 
     Raises
     ------
     RequestError
-        All places are taken, or the service is going down (503).
+        All places are taken, or the service is shutting down (503).
     """
     held = False
     try:
@@ -153,27 +153,27 @@ async def placed(request: Request, service: Service, *, large: bool = False) -> 
 
 
 def short_text(thing: str, value: object) -> str | None:
-    """A text that came with a request, fit for the archive and for every database; None stays None.
+    """Check that a text from a request is fit for the archive and any database; None stays None.
 
     Raises
     ------
     UsageError
-        It is longer than 128 characters, or holds some that cannot be printed.
+        It is longer than 128 characters, or contains unprintable ones.
     """
     if value is not None and not (isinstance(value, str) and len(value) <= 128 and value.isprintable()):
-        raise UsageError(thing, "is no short text", "Send at most 128 printable characters.")
+        raise UsageError(thing, "is not a short text", "Send at most 128 printable characters.")
     return value
 
 
 async def require_ready(service: Service) -> None:
-    """Raise where frames would be refused whatever they are.
+    """Raise if the service would refuse any frame.
 
     Raises
     ------
     RequestError
-        The service is going down (503).
+        The service is shutting down (503).
     MachineError
-        Its archive cannot take a case (507).
+        Its archive cannot store a case (507).
     """
     if service.draining:
         raise going_down()
@@ -181,7 +181,11 @@ async def require_ready(service: Service) -> None:
 
 
 def going_down() -> RequestError:
-    """The service was told to end: what it has begun it finishes, nothing new."""
+    """The error of a service that was told to stop: it finishes what it has begun and takes nothing new."""
     return RequestError(
-        "service", "is going down", "Send it to another one, or later.", status=503, headers={"Retry-After": "5"}
+        "service",
+        "is shutting down",
+        "Send the request to another one, or try again later.",
+        status=503,
+        headers={"Retry-After": "5"},
     )

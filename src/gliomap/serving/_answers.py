@@ -1,4 +1,4 @@
-"""Answers: a tissue map as JSON, picture, arrays or TIFF, as the client's Accept asks."""
+"""Encode a tissue map as JSON, picture, arrays or TIFF, as the client's Accept header asks."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ FORMS: Mapping[str, tuple[AnswerForm, ...]] = {
     "image/tiff": ("tiff",),
     "application/zip": ("zip",),
 }
-"""Media type → forms that it can carry, the default first."""
+"""Media type → forms available in it, the default first."""
 
 MEDIA_TYPES: Mapping[AnswerForm, str] = {form: kind for kind, forms in FORMS.items() for form in forms}
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What goes back.
+    """A response.
 
     Attributes
     ----------
     body, media_type
-        As they are sent.
+        Sent as they are.
     headers
         Further headers.
     """
@@ -53,12 +53,12 @@ class Answer:
 
 
 def chosen_form(accept: str, picture: str | None) -> AnswerForm:
-    """Choose by the Accept header; among PNG pictures by `picture`.
+    """Choose the form by the Accept header, and among PNG pictures by `picture`.
 
     Raises
     ------
     RequestError
-        Nothing of what is accepted can be made (406), or an unknown picture (400).
+        None of the accepted types is available (406), or the picture is unknown (400).
     """
     if picture is not None and picture not in FORMS["image/png"]:
         raise RequestError(
@@ -74,12 +74,12 @@ def chosen_form(accept: str, picture: str | None) -> AnswerForm:
 
 
 def check_palette(palette: str) -> None:
-    """Refuse colours that there are not.
+    """Refuse an unknown palette.
 
     Raises
     ------
     RequestError
-        400.
+        It is unknown (400).
     """
     if palette not in palette_names():
         raise RequestError(
@@ -88,7 +88,7 @@ def check_palette(palette: str) -> None:
 
 
 def _preferred(accept: str) -> list[str]:
-    """Media types of an Accept header, the most wanted first; what cannot be read counts as wanted least."""
+    """Media types of an Accept header, most preferred first; an unreadable quality counts as 0."""
     ranked = []
     for place, entry in enumerate(accept.split(",") if accept.strip() else ["*/*"]):
         kind, *parameters = (part.strip().lower() for part in entry.split(";"))
@@ -104,18 +104,18 @@ def _preferred(accept: str) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """What a picture of a map is drawn with.
+    """What is needed to draw a picture of a map.
 
     Attributes
     ----------
     cube
-        Gives the frame before normalisation.
+        Returns the frame before normalisation.
     palette
-        Of colours.
+        Name of the colour palette.
     origin
-        Where the map comes from; stands under the title.
+        Where the map comes from; drawn under the title.
     warnings
-        What must be said of the frame; stand under that.
+        What must be said about the frame; drawn below `origin`.
     """
 
     cube: Callable[[], HyperCube]
@@ -125,7 +125,7 @@ class Drawing:
 
 
 def render(form: AnswerForm, tissue: TissueMap, drawing: Drawing) -> bytes:
-    """Encode a map in any form but JSON."""
+    """Encode a map in one of the forms that are neither JSON nor ZIP."""
     if form == "labels":
         return labels_png(tissue, drawing.palette)
     if form == "npz":
@@ -141,19 +141,19 @@ def render(form: AnswerForm, tissue: TissueMap, drawing: Drawing) -> bytes:
 
 
 def labels_png(tissue: TissueMap, palette: str) -> bytes:
-    """Labels as a PNG with a palette: its indices are the labels exactly, and any viewer shows their colours."""
+    """Labels as a palette PNG: its indices are exactly the labels, and any image viewer shows their colours."""
     image = Image.frombytes("P", (tissue.width, tissue.height), tissue.labels.tobytes())
     image.putpalette(tissue.classes.colours(palette).tobytes())
     return _encoded(image)
 
 
 def base64_png(tissue: TissueMap, palette: str) -> str:
-    """`labels_png` as text."""
+    """`labels_png` in base64."""
     return base64.b64encode(labels_png(tissue, palette)).decode("ascii")
 
 
 def png(picture: Picture) -> bytes:
-    """A picture as PNG; packed lightly, for time counts more than bytes here."""
+    """A picture as PNG, compressed lightly: time matters more than size here."""
     return _encoded(Image.fromarray(picture))
 
 
@@ -164,7 +164,7 @@ def _encoded(image: Image.Image) -> bytes:
 
 
 def packed(tissue: TissueMap, drawing: Drawing, result: bytes) -> bytes:
-    """Everything as a ZIP archive; files are called as `gliomap classify -o` calls them."""
+    """Everything as a ZIP archive; the file names are those of `gliomap classify -o`."""
     files = {
         LABELS: npy_bytes(tissue.labels),
         PROBABILITIES: npy_bytes(tissue.probabilities),

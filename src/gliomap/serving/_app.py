@@ -1,4 +1,4 @@
-"""The application: routes, errors, documentation, life and death."""
+"""The application: routes, error handlers, documentation, startup and shutdown."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ _DESCRIPTION = f"""Tissue maps of the exposed brain from snapshot hyperspectral 
 
 **{DISCLAIMER}.** A map marks what spectra resemble; it never says 'no tumour'.
 
-Errors are problem details (RFC 9457) with what is wrong and what to do about it. Frames can also be streamed over the WebSocket
-`/v1/stream?references=ID`: each binary message is a frame, each answer a uint32 length, a JSON head of that length and the map.
+Errors are problem details (RFC 9457) that say what is wrong and what to do about it. Frames can also be streamed over the
+WebSocket `/v1/stream?references=ID`: each binary message is a frame, each reply a uint32 length, a JSON head of that length
+and the map.
 """
 
 
 def create_app(service: Service) -> FastAPI:
-    """Make the ASGI application of a service."""
-    # An operating theatre has no internet: the page of the interface comes from files of this installation.
+    """Create the ASGI application of a service."""
+    # An operating theatre has no internet: the documentation page is served from files of this installation.
     app = FastAPIOffline(
         title="GlioMap",
         version=__version__,
@@ -71,7 +72,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         loop.add_signal_handler(signal.SIGHUP, reload)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     except (RuntimeError, ValueError, NotImplementedError, AttributeError):
-        logger.debug("no SIGHUP here: the model is exchanged over PUT /v1/model only")
+        logger.debug("SIGHUP is not available here: the model can only be replaced with PUT /v1/model")
     resting = asyncio.create_task(give_back_when_idle(service.workers))
     try:
         yield
@@ -81,6 +82,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def hold_back_reload() -> None:
-    """Let a SIGHUP that comes before the application is up wait until it is: it would end the process."""
+    """Block SIGHUP until the application is up: before that, it would end the process."""
     if sys.platform != "win32":
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})

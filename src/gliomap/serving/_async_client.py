@@ -1,4 +1,4 @@
-"""The client of the service for asyncio; `Client` has the same methods."""
+"""The asyncio client of the service; `Client` has the same methods."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = ["AsyncClient"]
 
 
 class AsyncClient:
-    """A client for asyncio; parameters and errors as of `Client`. Use it with `async with`."""
+    """An asyncio client; parameters and errors are those of `Client`. Use it with `async with`."""
 
     def __init__(
         self, url: str, *, key: str | None = None, timeout_s: float = 60, verify: ssl.SSLContext | str | bool = True
@@ -66,7 +66,7 @@ class AsyncClient:
         await self._http.aclose()
 
     async def model(self) -> ModelAnswer:
-        """Manifest and card of the model that is served."""
+        """Manifest and card of the served model."""
         return ModelAnswer.model_validate_json((await self._send(Asked("GET", "/v1/model", {}))).content)
 
     async def put_references(
@@ -78,33 +78,33 @@ class AsyncClient:
         white_dark: FrameLike | None = None,
         exposures_ms: Mapping[str, float] | None = None,
     ) -> ReferencesAnswer:
-        """Send white and dark once per operation.
+        """Send the white and dark references once per operation.
 
         Parameters
         ----------
         name, white, dark, white_dark, exposures_ms
-            As of `Client.put_references`.
+            As in `Client.put_references`.
         """
         answer = await self._send(pair_request(name, white, dark, white_dark, exposures_ms))
         return ReferencesAnswer.model_validate_json(answer.content)
 
     async def get_references(self, name: str) -> ReferencesAnswer:
-        """As of `Client`."""
+        """As `Client.get_references`."""
         answer = await self._send(Asked("GET", f"/v1/references/{name}", {}))
         return ReferencesAnswer.model_validate_json(answer.content)
 
     async def delete_references(self, name: str) -> None:
-        """Forget references."""
+        """Delete references."""
         await self._send(Asked("DELETE", f"/v1/references/{name}", {}))
 
     async def classify(self, raw: FrameLike, references: References, *, patient: str | None = None) -> RemoteMap:
-        """As of `Client`."""
+        """As `Client.classify`."""
         return map_of(await self._send(frame_request(raw, references, "application/x-npz", patient=patient)))
 
     async def summary(
         self, raw: FrameLike, references: References, *, patient: str | None = None, palette: str = "classic"
     ) -> ClassifyAnswer:
-        """As of `Client`."""
+        """As `Client.summary`."""
         asked = frame_request(raw, references, "application/json", patient=patient, palette=palette)
         answer = await self._send(asked)
         return ClassifyAnswer.model_validate_json(answer.content)
@@ -112,25 +112,25 @@ class AsyncClient:
     async def picture(
         self, raw: FrameLike, references: References, kind: PictureKind = "map", *, palette: str = "classic"
     ) -> bytes:
-        """As of `Client`."""
+        """As `Client.picture`."""
         return (await self._send(frame_request(raw, references, "image/png", picture=kind, palette=palette))).content
 
     async def everything(
         self, raw: FrameLike, references: References, *, patient: str | None = None, palette: str = "classic"
     ) -> dict[str, bytes]:
-        """As of `Client`."""
+        """As `Client.everything`."""
         asked = frame_request(raw, references, "application/zip", patient=patient, palette=palette)
         return files_of(await self._send(asked))
 
     async def stream(
         self, frames: AsyncIterator[FrameLike], *, references: str, encoding: Literal["labels", "png"] = "labels"
     ) -> AsyncIterator[tuple[StreamReply, bytes]]:
-        """Send frames as they come, and get maps as they come; the service drops frames that it has no time for.
+        """Send frames and yield maps as they come; the service drops frames that it has no time for.
 
         Parameters
         ----------
         frames, references, encoding
-            As of `Client.stream`.
+            As in `Client.stream`.
         """
         url = stream_url(self.url, references, encoding)
         opened = await open_stream(url, self._key, self._verify)
@@ -149,11 +149,11 @@ class AsyncClient:
                     finally:
                         over = True
                         if replied == sent:
-                            await socket.close()  # nothing will come any more that would wake up the receiver
+                            await socket.close()  # nothing more will come to wake up the receiver
 
                 sender = asyncio.create_task(send())
                 try:
-                    # The newest frame is never dropped: when it is answered and no more come, all is done.
+                    # The newest frame is never dropped: once it is answered and no more come, the stream is done.
                     while not over or replied < sent:
                         try:
                             message = await socket.recv()
@@ -184,9 +184,9 @@ class AsyncClient:
             tried += 1
 
     async def _request(self, asked: Asked) -> httpx.Response:
-        """Ask once. Whoever is cancelled meanwhile leaves at once; what was sent goes on by itself.
+        """Send a request once. A cancelled caller returns at once; the request itself runs on.
 
-        For httpx loses connections whose requests are cancelled, one after the other, until it has none left.
+        Cancelling it would make httpx lose its connection, and after some more cancelled requests all connections.
         """
         request = asyncio.create_task(self._http.request(asked.method, asked.path, **asked.options))
         try:
@@ -200,4 +200,4 @@ class AsyncClient:
     def _forget(self, request: asyncio.Task[httpx.Response]) -> None:
         self._left.discard(request)
         if not request.cancelled():
-            request.exception()  # nobody waits for it, and asyncio would complain of that
+            request.exception()  # nobody awaits it any more; asyncio would complain about an exception never retrieved

@@ -1,4 +1,4 @@
-"""How fast a service answers, and how much: real requests of every kind, timed at the client."""
+"""Latency and throughput of a service: real requests of every kind, timed at the client."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KINDS: Mapping[str, str] = {
     "json": "numbers and label map as JSON",
     "map": "picture with legend as PNG",
     "tensors": "Open Inference Protocol, binary",
-    "stream": "WebSocket, two frames under way",
+    "stream": "WebSocket, two frames in flight",
     "thesis": "the thesis's JSON",
 }
 """Kinds of requests that can be measured."""
@@ -38,22 +38,22 @@ IN_FLIGHT = 2
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What clients saw for a while.
+    """What the clients measured.
 
     Attributes
     ----------
     kind, clients
-        Of requests, and how many asked at once.
+        Kind of the requests, and number of concurrent clients.
     seconds
         From the first request to the last answer.
     answers
-        HTTP status → answers; frames of a stream that failed alone count with their problem's status.
+        HTTP status → number of answers; a frame that fails within a stream counts under the status of its problem.
     times
-        Seconds from sending to the whole answer, of those that were answered with a map.
+        Seconds from sending to the complete answer, for requests answered with a map.
     wrong
         Maps that differ from the first one for the same frame.
     dropped
-        Frames of streams that newer ones overtook.
+        Frames of streams that were dropped for newer ones.
     """
 
     kind: str
@@ -66,47 +66,47 @@ class Measured:
 
     @property
     def per_second(self) -> float:
-        """Maps a second, of all clients together."""
+        """Maps per second, all clients together."""
         return len(self.times) / self.seconds if self.seconds else 0.0
 
     def quantile(self, share: float) -> float | None:
-        """Seconds within which this share of the maps was there; None without any."""
+        """Seconds within which this share of the maps arrived; None if there are no maps."""
         return float(np.quantile(self.times, share)) if self.times else None
 
     @property
     def refused(self) -> int:
-        """Answers that told to come again (429, 503)."""
+        """Answers that asked the client to try again (429, 503)."""
         return sum(count for status, count in self.answers.items() if status in (429, 503))
 
     @property
     def failed(self) -> int:
-        """Answers that are neither a map nor a refusal for load."""
+        """Answers that are neither a map nor a refusal because of load."""
         return sum(self.answers.values()) - self.refused - self.answers.get(200, 0)
 
 
 def measure(
     client: Client, kind: str, frames: BenchFrames, *, references: str, clients: int = 1, seconds: float = 10.0
 ) -> Measured:
-    """Let clients ask one after the other for some seconds, each as soon as it has its answer and each once at least.
+    """Let clients send requests for some seconds, each as soon as it has its last answer and at least once.
 
     Parameters
     ----------
     kind
         A key of `KINDS`.
     references
-        Id of references that the service has; those of `frames`.
+        Id under which the service holds the references of `frames`.
 
     Raises
     ------
     UsageError
-        No such kind.
+        The kind is unknown.
     RequestError
-        The first request gets no map.
+        The first request is not answered with a map.
     MachineError
         The service cannot be reached.
     """
     if kind not in KINDS:
-        raise UsageError(f"kind {kind!r}", "is not known", f"Choose one of: {', '.join(KINDS)}.")
+        raise UsageError(f"kind {kind!r}", "is unknown", f"Choose one of: {', '.join(KINDS)}.")
     if kind == "stream":
         ask: Callable[[_Tally, float], None] = _streaming(client, frames, references)
     else:
@@ -121,7 +121,7 @@ def measure(
 
 
 class _Tally:
-    """What all clients count into."""
+    """Counters shared by all clients."""
 
     def __init__(self) -> None:
         self.answers: Counter[int] = Counter()
@@ -202,10 +202,10 @@ def _request(kind: str, frames: BenchFrames, references: str) -> Asked:
 
 
 def _map_digest(answer: httpx.Response) -> str:
-    """Of the map alone: what differs from answer to answer (ids, times) is left out."""
+    """Digest of the map alone, without what differs from answer to answer (ids, times)."""
     content, kind = answer.content, answer.headers.get("content-type", "")
     if kind == "application/json":
-        # /v1/classify has the map as 'labels_png', at the end; the thesis's answer begins with it.
+        # The answer of /v1/classify ends with the map, as 'labels_png'; the thesis's answer begins with it.
         start, end = content.find(b'"labels_png"'), content.find(b"time_parsing_data")
         content = content[start:] if start >= 0 else content[:end]
     elif kind == "application/octet-stream":

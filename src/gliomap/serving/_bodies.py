@@ -1,4 +1,4 @@
-"""Bodies of requests: read within limits of size and time, split into frames."""
+"""Request bodies: read within limits of size and time, and split into frames."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Limits:
     Attributes
     ----------
     bytes
-        Largest size.
+        Maximum size.
     seconds
-        Longest time.
+        Maximum time.
     """
 
     bytes: int
@@ -56,9 +56,9 @@ class FrameBytes:
     content
         A TIFF file, or uint16 numbers, little-endian, row by row.
     kind
-        Which of both.
+        Which of the two.
     shape
-        (rows, columns) of numbers; None for the sensor's own.
+        (rows, columns) of the numbers; None for the sensor's frame shape.
     """
 
     content: bytes | bytearray
@@ -67,12 +67,12 @@ class FrameBytes:
 
     @classmethod
     def guessed(cls, content: bytes | bytearray) -> FrameBytes:
-        """A TIFF file where it begins like one, else numbers."""
+        """Take content that begins like a TIFF file as one, and any other as numbers."""
         return cls(content, "tiff" if bytes(content[:4]) in _TIFF_SIGNATURES else "numbers")
 
 
 def media_type(headers: Mapping[str, str]) -> str:
-    """The media type of a body, lower case, without parameters."""
+    """The media type of a body, in lower case, without parameters."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
@@ -82,7 +82,7 @@ async def read_body(request: Request, limits: Limits) -> bytearray:
     Raises
     ------
     RequestError
-        It is too large (413, told from its header before any of it is read), or too slow (408).
+        It is too large (413, by its header before any of it is read), or too slow (408).
     """
     _refuse_declared(request, limits)
     content = bytearray()
@@ -93,9 +93,9 @@ async def read_body(request: Request, limits: Limits) -> bytearray:
 
 
 async def swallow(request: Request, limits: Limits) -> None:
-    """Let a body pass that nobody will read, so that its sender gets to the answer; a large one is left.
+    """Read and discard a body that is not needed, so that its sender reads the answer; leave a large one unread.
 
-    What is wrong with it does not matter any more.
+    Faults of the body no longer matter.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limits.bytes:
@@ -114,7 +114,7 @@ async def read_form(request: Request, limits: Limits) -> dict[str, str | bytes]:
     Raises
     ------
     RequestError
-        Too large (413), too slow (408), or no such body (400).
+        The body is too large (413), too slow (408), or not multipart/form-data (400).
     """
     _refuse_declared(request, limits)
     found: dict[str, str | bytes] = {}
@@ -122,14 +122,14 @@ async def read_form(request: Request, limits: Limits) -> dict[str, str | bytes]:
         async with _in_time(limits):
             form = await _InMemory(request.headers, _bounded(request, limits), max_files=8, max_fields=16).parse()
     except (MultiPartException, KeyError) as error:
-        told = error.message if isinstance(error, MultiPartException) else "it names no boundary"
+        told = error.message if isinstance(error, MultiPartException) else "its header names no boundary"
         raise RequestError(
-            "body", f"is no multipart/form-data ({told})", "Send each frame as a file of its own name.", status=400
+            "body", f"is not multipart/form-data ({told})", "Send each frame as a file under its own name.", status=400
         ) from error
     try:
         for name, value in form.multi_items():
             if name in found:
-                raise RequestError(f"field {name[:40]!r}", "is there twice", "Send it once.", status=400)
+                raise RequestError(f"field {name[:40]!r}", "appears twice", "Send it once.", status=400)
             found[name] = await value.read() if isinstance(value, UploadFile) else value
     finally:
         await form.close()
@@ -137,12 +137,12 @@ async def read_form(request: Request, limits: Limits) -> dict[str, str | bytes]:
 
 
 def shape_of(headers: Headers) -> tuple[int, int] | None:
-    """(rows, columns) from X-Frame-Shape, such as 1088x2048.
+    """Read (rows, columns) from X-Frame-Shape, such as 1088x2048.
 
     Raises
     ------
     RequestError
-        It is something else (400).
+        The header has another form (400).
     """
     told = headers.get(SHAPE_HEADER)
     if told is None:
@@ -156,12 +156,12 @@ def shape_of(headers: Headers) -> tuple[int, int] | None:
 def frames_of(
     sent: Mapping[str, FrameBytes | npt.NDArray[np.generic]], sensor: MosaicSensor, *, msb_aligned: bool | None = None
 ) -> dict[str, Frame]:
-    """Turn what was sent into frames of the sensor; frames of one request share their bit alignment.
+    """Convert what was sent to frames of the sensor; frames of one request share their bit alignment.
 
     Raises
     ------
     CaptureError
-        A frame that is no frame of this sensor.
+        A frame is not one of this sensor.
     """
     contents = {
         name: bytes(one.content) if isinstance(one, FrameBytes) and one.kind == "tiff" else _numbers(name, one, sensor)
@@ -171,7 +171,7 @@ def frames_of(
 
 
 def digest_of(sent: FrameBytes | npt.NDArray[np.generic]) -> str:
-    """SHA-256 of a file as it came, or of a frame's numbers as little-endian uint16: in JSON they have no type of their own."""
+    """SHA-256 of a file as it came, or of a frame's numbers as little-endian uint16, since numbers in JSON have no type."""
     content = sent.content if isinstance(sent, FrameBytes) else sent.astype("<u2").tobytes()
     return hashlib.sha256(content).hexdigest()
 
@@ -183,17 +183,17 @@ def _numbers(name: str, sent: FrameBytes | npt.NDArray[np.generic], sensor: Mosa
         if len(sent.content) != 2 * math.prod(shape):
             raise CaptureError(
                 name,
-                f"has {len(sent.content):,} bytes; uint16 of {shape[0]}×{shape[1]} has {2 * math.prod(shape):,}",
+                f"has {len(sent.content):,} bytes; {shape[0]}×{shape[1]} uint16 numbers have {2 * math.prod(shape):,}",
                 f"Send a TIFF file, or {rows}×{columns} uint16 numbers, little-endian, row by row.",
             )
         array: npt.NDArray[np.generic] = np.frombuffer(sent.content, "<u2").reshape(shape)
     else:
         array = sent
     if array.ndim != 2 or array.dtype.kind not in "ui":
-        raise CaptureError(name, f"is {array.dtype} of shape {array.shape}", f"Send uint16 of {rows}×{columns}.")
+        raise CaptureError(name, f"is {array.dtype} of shape {array.shape}", f"Send {rows}×{columns} uint16 numbers.")
     if array.dtype != np.uint16:
         if array.size and (int(array.min()) < 0 or int(array.max()) > 65_535):
-            raise CaptureError(name, f"has values from {array.min()} to {array.max()}", "Send uint16, 0…65535.")
+            raise CaptureError(name, f"has values from {array.min()} to {array.max()}", "Send uint16 numbers, 0…65535.")
         return array.astype(np.uint16)
     return array.astype(np.uint16, copy=False)
 
@@ -205,10 +205,10 @@ def _refuse_declared(request: Request, limits: Limits) -> None:
 
 
 def _too_large(size: object, limits: Limits) -> RequestError:
-    # Whoever sends too much is not listened to until the end: the connection ends with the answer.
+    # An oversized body is not read to its end: the connection closes with the answer.
     return RequestError(
         "body",
-        f"has {size} bytes; at most {limits.bytes:,} are taken",
+        f"has {size} bytes; at most {limits.bytes:,} are accepted",
         "Send one frame, as TIFF or as uint16 numbers.",
         status=413,
         headers={"Connection": "close"},
@@ -241,6 +241,6 @@ async def _in_time(limits: Limits) -> AsyncIterator[None]:
 
 
 class _InMemory(MultiPartParser):
-    """Files stay in memory: the limit of the body bounds them, and the root file system may be read-only."""
+    """Keeps files in memory: the body limit bounds their size, and the root file system may be read-only."""
 
     spool_max_size = 1 << 40

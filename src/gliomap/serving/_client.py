@@ -1,4 +1,4 @@
-"""The client of the service for programs that wait; `AsyncClient` has the same methods."""
+"""The synchronous client of the service; `AsyncClient` has the same methods."""
 
 from __future__ import annotations
 
@@ -43,30 +43,30 @@ _STREAMS: weakref.WeakSet[Generator[tuple[StreamReply, bytes], None, None]] = we
 
 @atexit.register
 def _close_streams() -> None:
-    """Close what a program left half read; later the thread of a stream stands still, and the end of the program would wait."""
+    """Close streams that a program left half read: later their threads no longer run, and the program would hang at exit."""
     for replies in list(_STREAMS):
-        with suppress(ValueError):  # it runs in another thread
+        with suppress(ValueError):  # it is running in another thread
             replies.close()
 
 
 class Client:
-    """A client that waits for each answer. Use it as a context manager, or call `close`.
+    """A synchronous client. Use it as a context manager, or call `close`.
 
     Parameters
     ----------
     url
-        Of the service, such as http://127.0.0.1:8000.
+        Address of the service, such as http://127.0.0.1:8000.
     key
-        API key, where the service asks for one.
+        API key, if the service requires one.
     timeout_s
         Longest wait for an answer.
     verify
-        For TLS: the PEM file of an authority, an `ssl.SSLContext`, or True for those of the system.
+        For TLS: the PEM file of an authority, an `ssl.SSLContext`, or True for the system's authorities.
 
     Notes
     -----
-    What the service refuses raises `RequestError` with the service's own words; a busy service is asked again after the
-    time that it tells. A service that cannot be reached raises `MachineError`.
+    A refused request raises `RequestError` with the service's own message. If the service is busy, the client tries again
+    after the time given in Retry-After. A service that cannot be reached raises `MachineError`.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Client:
             return False
 
     def model(self) -> ModelAnswer:
-        """Manifest and card of the model that is served."""
+        """Manifest and card of the served model."""
         return ModelAnswer.model_validate_json(self._send(Asked("GET", "/v1/model", {})).content)
 
     def put_references(
@@ -107,51 +107,51 @@ class Client:
         white_dark: FrameLike | None = None,
         exposures_ms: Mapping[str, float] | None = None,
     ) -> ReferencesAnswer:
-        """Send white and dark once per operation.
+        """Send the white and dark references once per operation.
 
         Parameters
         ----------
         name
             An id for the operation: letters, digits, '.', '_' and '-', at most 64.
         white, dark, white_dark
-            As frames of `classify`; `white_dark` is a second dark of the white's exposure.
+            Frames as in `classify`; `white_dark` is a second dark reference at the exposure of the white.
         exposures_ms
-            raw, white and dark → ms, where they differ.
+            raw, white and dark → ms, if they differ.
         """
         answer = self._send(pair_request(name, white, dark, white_dark, exposures_ms))
         return ReferencesAnswer.model_validate_json(answer.content)
 
     def get_references(self, name: str) -> ReferencesAnswer:
-        """What is kept under an id; `RequestError` where nothing is."""
+        """The references stored under an id; raises `RequestError` if there are none."""
         return ReferencesAnswer.model_validate_json(self._send(Asked("GET", f"/v1/references/{name}", {})).content)
 
     def delete_references(self, name: str) -> None:
-        """Forget references."""
+        """Delete references."""
         self._send(Asked("DELETE", f"/v1/references/{name}", {}))
 
     def classify(self, raw: FrameLike, references: References, *, patient: str | None = None) -> RemoteMap:
-        """Classify a frame, with references that were put, by their id, or with its own (white, dark).
+        """Classify a frame, with stored references or with its own (white, dark).
 
         Parameters
         ----------
         raw
-            A TIFF file by its path or content, or numbers (rows, columns) in the frame's shape.
+            The path or content of a TIFF file, or an array (rows, columns) of the frame's shape.
         references
-            The id of those that were put, or (white, dark) of one's own.
+            The id of stored references, or (white, dark) of this frame.
         patient
-            For the service's archive.
+            Identifier for the service's archive.
         """
         return map_of(self._send(frame_request(raw, references, "application/x-npz", patient=patient)))
 
     def summary(
         self, raw: FrameLike, references: References, *, patient: str | None = None, palette: str = "classic"
     ) -> ClassifyAnswer:
-        """Classify a frame, and get its map in numbers and as a small PNG.
+        """Classify a frame and return its map in numbers and as a small PNG.
 
         Parameters
         ----------
         raw, references, patient
-            As of `classify`.
+            As in `classify`.
         palette
             'classic' or 'safe': colours of the classes and of the PNG.
         """
@@ -162,12 +162,12 @@ class Client:
     def picture(
         self, raw: FrameLike, references: References, kind: PictureKind = "map", *, palette: str = "classic"
     ) -> bytes:
-        """Classify a frame, and get a PNG picture.
+        """Classify a frame and return a PNG picture.
 
         Parameters
         ----------
         raw, references
-            As of `classify`.
+            As in `classify`.
         kind
             'labels', 'map' or 'overlay'.
         palette
@@ -178,12 +178,12 @@ class Client:
     def everything(
         self, raw: FrameLike, references: References, *, patient: str | None = None, palette: str = "classic"
     ) -> dict[str, bytes]:
-        """Classify a frame, and get all files that `gliomap classify -o` writes: name → content.
+        """Classify a frame and return all files that `gliomap classify -o` writes: name → content.
 
         Parameters
         ----------
         raw, references, patient
-            As of `classify`.
+            As in `classify`.
         palette
             'classic' or 'safe'.
         """
@@ -198,26 +198,26 @@ class Client:
         encoding: Literal["labels", "png"] = "labels",
         in_flight: int = 1,
     ) -> Iterator[tuple[StreamReply, bytes]]:
-        """Send frames and get their maps, at most `in_flight` of them under way at once.
+        """Send frames and yield their maps, with at most `in_flight` frames on the way at once.
 
-        With one, each frame has its map before the next is sent; with two the service is busy while a map travels. With more
-        the newest wins, and replies count the frames that were dropped.
+        With one, each frame gets its map before the next is sent; with two, the service works while a map is in transit. With
+        more, the newest frame wins, and replies count the frames that were dropped.
 
         Parameters
         ----------
         frames
-            As of `classify`, in the order in which they are sent.
+            As in `classify`, in the order in which they are sent.
         references
-            The id of those that were put.
+            The id of stored references.
         encoding
-            Of the maps: 'labels' is uint8, row by row.
+            Of the maps; 'labels' is uint8, row by row.
         in_flight
             1 or more.
 
         Yields
         ------
         StreamReply, bytes
-            The head of a reply, and its map.
+            The head of a reply and its map.
         """
         replies = self._replies(frames, stream_url(self.url, references, encoding), in_flight)
         _STREAMS.add(replies)
@@ -242,14 +242,14 @@ class Client:
                 yield reply, body
 
     def ask(self, asked: Asked) -> httpx.Response:
-        """Send a request once, and give back whatever comes, a refusal too."""
+        """Send a request once and return whatever comes, even a refusal."""
         try:
             return self._http.request(asked.method, asked.path, **asked.options)
         except httpx.TransportError as error:
             raise unreachable(self.url, error) from error
 
     def metrics(self) -> str:
-        """The service's numbers, as Prometheus reads them."""
+        """The service's metrics in the Prometheus text format."""
         return self._send(Asked("GET", "/metrics", {})).text
 
     def _send(self, asked: Asked) -> httpx.Response:

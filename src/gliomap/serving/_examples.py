@@ -1,4 +1,4 @@
-"""Frames and requests to try the service with: the examples of the interface's description lie here, and run."""
+"""Frames and requests to try the service with: the examples of its OpenAPI description, which work as they are."""
 
 from __future__ import annotations
 
@@ -27,17 +27,24 @@ File = Literal["raw.tif", "white.tif", "dark.tif", "raw.bin", "score.json", "inf
     "/v1/examples/{file}", summary="Synthetic frames and requests", response_class=Response, responses=problems()
 )
 async def example(
-    service: Serving, _: Caller, file: Annotated[File, PathParameter(description="Which.", examples=["raw.tif"])]
+    service: Serving,
+    _: Caller,
+    file: Annotated[File, PathParameter(description="Name of the example.", examples=["raw.tif"])],
 ) -> Response:
-    """Noise in the shape of the served camera's frames: for trying the interface, not for looking at maps."""
+    """Noise in the shape of the served camera's frames: for trying the interface, not for reading maps."""
     kind, make = EXAMPLES[file]
     sensor = service.model.engine.sensor
     return Response(await asyncio.to_thread(lambda: make(synthetic_frames(sensor))), media_type=kind)
 
 
 def example_of(file: File) -> dict[str, Any]:
-    """How the description of a body names its example."""
-    return {"synthetic": {"summary": f"Noise of the served camera: {file}", "externalValue": f"/v1/examples/{file}"}}
+    """The OpenAPI example of a request body."""
+    return {
+        "synthetic": {
+            "summary": f"Noise in the shape of the served camera's frames: {file}",
+            "externalValue": f"/v1/examples/{file}",
+        }
+    }
 
 
 def _score(frames: BenchFrames) -> bytes:
@@ -66,4 +73,4 @@ EXAMPLES: Mapping[File, tuple[str, Callable[[BenchFrames], bytes]]] = {
     "score.json": ("application/json", _score),
     "infer.json": ("application/json", _infer),
 }
-"""File → its media type, and how it is made."""
+"""File → its media type and the function that makes it."""

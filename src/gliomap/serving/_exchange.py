@@ -1,4 +1,4 @@
-"""What the clients send and how they read what comes back; the clients themselves only carry it."""
+"""Requests of the clients and how their answers are read; the clients themselves only transport them."""
 
 from __future__ import annotations
 
@@ -47,25 +47,25 @@ __all__ = [
 ]
 
 FrameLike = Path | str | bytes | npt.NDArray[np.uint16]
-"""A frame: the path or the bytes of a TIFF file, or its numbers."""
+"""A frame: the path or content of a TIFF file, or its numbers."""
 
 References = str | tuple[FrameLike, FrameLike]
-"""The id of references that the service keeps, or white and dark themselves."""
+"""The id of references that the service holds, or the white and dark frames themselves."""
 
 PictureKind = Literal["labels", "map", "overlay"]
-"""Numbers as grey values, a map with its legend, a map over the frame."""
+"""The bare label map, a map with its legend, a map over the frame."""
 
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
-"""How releases of OpenSSL call an answer that is no TLS."""
+"""What different releases of OpenSSL call an answer that is not TLS."""
 _OUT_OF_DATE = (9, 10)
-"""How OpenSSL counts certificates that do not hold yet, and that held until some day."""
+"""OpenSSL's codes for certificates that are not yet valid and that have expired."""
 _TRIES = 4
 _LONGEST_WAIT_S = 10.0
 
 
 @dataclass(frozen=True, eq=False)
 class RemoteMap:
-    """A map that a service made.
+    """A map made by a service.
 
     Attributes
     ----------
@@ -82,9 +82,9 @@ class RemoteMap:
     bundle
         Identity of the bundle that made it.
     blanked
-        Why nothing was classified; None where the map stands.
+        Why nothing was classified; None if the map is not blank.
     warnings
-        What a reader of the map must know, in one line; empty where there is nothing.
+        What a reader of the map must know, in one line; may be empty.
     case
         Its id in the service's archive, or None.
     """
@@ -102,7 +102,7 @@ class RemoteMap:
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """A request, and what becomes of its answer."""
+    """A request, ready to be sent."""
 
     method: str
     path: str
@@ -110,7 +110,7 @@ class Asked:
 
 
 def frame_request(raw: FrameLike, references: References, accept: str, **parameters: str | None) -> Asked:
-    """A frame to classify, with references that the service keeps or with its own."""
+    """The request to classify a frame, with references that the service holds or with its own."""
     asked = {name: value for name, value in parameters.items() if value is not None}
     headers = {"Accept": accept}
     if isinstance(references, str):
@@ -126,14 +126,14 @@ def frame_request(raw: FrameLike, references: References, accept: str, **paramet
 def pair_request(
     name: str, white: FrameLike, dark: FrameLike, white_dark: FrameLike | None, exposures_ms: Mapping[str, float] | None
 ) -> Asked:
-    """References to keep."""
+    """The request to store references."""
     files = _files({"white": white, "dark": dark, "white_dark": white_dark})
     times = {f"{role}_ms": str(value) for role, value in (exposures_ms or {}).items()}
     return Asked("PUT", f"/v1/references/{name}", {"files": files, "params": times})
 
 
 def _files(frames: Mapping[str, FrameLike | None]) -> dict[str, tuple[str, bytes]]:
-    """Numbers as TIFF files too: parts of a form have no place for their shape."""
+    """Frames as form files; numbers become TIFF files too, because a form part has no place for their shape."""
     return {
         role: (f"{role}.tif", tiff_bytes(_as_sent(one)) if isinstance(one, np.ndarray) else frame_content(one)[0])
         for role, one in frames.items()
@@ -142,24 +142,26 @@ def _files(frames: Mapping[str, FrameLike | None]) -> dict[str, tuple[str, bytes
 
 
 def frame_content(frame: FrameLike) -> tuple[bytes, str, tuple[int, int] | None]:
-    """Bytes, media type and, for numbers, shape."""
+    """The bytes of a frame, their media type and, for numbers, the shape."""
     if isinstance(frame, np.ndarray):
         return _as_sent(frame).tobytes(), "application/octet-stream", (frame.shape[0], frame.shape[1])
     return (frame if isinstance(frame, bytes) else Path(frame).read_bytes()), "image/tiff", None
 
 
 def frame_message(frame: FrameLike, model: ModelAnswer) -> bytes | memoryview:
-    """A frame as a message of a stream; numbers are not copied for it.
+    """A frame as a message of a stream; numbers are not copied.
 
     Raises
     ------
     CaptureError
-        Numbers of another shape than the model's camera gives: a message has no place for it.
+        The numbers have another shape than frames of the model's camera: a message has no place for a shape.
     """
     if isinstance(frame, np.ndarray):
         shape = tuple(model.manifest["sensor"]["frame_shape"])
         if frame.shape != shape:
-            raise CaptureError("frame", f"has shape {frame.shape}, the camera's is {shape}", "Send the whole frame.")
+            raise CaptureError(
+                "frame", f"has shape {frame.shape}; frames of the camera have {shape}", "Send the whole frame."
+            )
         return np.ascontiguousarray(_as_sent(frame)).data.cast("B")
     return frame_content(frame)[0]
 
@@ -170,10 +172,10 @@ def _as_sent(frame: npt.NDArray[np.generic]) -> npt.NDArray[np.uint16]:
     Raises
     ------
     CaptureError
-        They are not uint16 (rows, columns): turned into them they would be others.
+        They are not uint16 (rows, columns): conversion would change them.
     """
     if frame.dtype.kind != "u" or frame.dtype.itemsize != 2 or frame.ndim != 2:
-        raise CaptureError("frame", f"is {frame.dtype} of shape {frame.shape}", "Send uint16 (rows, columns).")
+        raise CaptureError("frame", f"is {frame.dtype} of shape {frame.shape}", "Send a uint16 array (rows, columns).")
     return frame.astype("<u2", copy=False)
 
 
@@ -196,7 +198,7 @@ def files_of(answer: httpx.Response) -> dict[str, bytes]:
 
 
 def refused(answer: httpx.Response) -> RequestError:
-    """The problem that an answer tells, as an error."""
+    """The problem in an answer, as an error."""
     try:
         told = answer.json()
     except ValueError:
@@ -214,7 +216,7 @@ def refused(answer: httpx.Response) -> RequestError:
 
 
 def wait_before_retry(answer: httpx.Response, tried: int) -> float | None:
-    """Seconds until a request that was refused for load is sent again; None to give up."""
+    """Seconds until a request that was refused because of load is sent again; None to give up."""
     if answer.status_code not in (429, 503) or tried >= _TRIES:
         return None
     told = answer.headers.get("Retry-After", "1")
@@ -222,51 +224,51 @@ def wait_before_retry(answer: httpx.Response, tried: int) -> float | None:
 
 
 def unreachable(url: object, error: Exception) -> MachineError:
-    """The error for a service that does not answer, or not in the way that its address says."""
+    """The error for a service that does not answer, or not with the protocol of its address."""
     tls = _tls_error(error)
     if tls is None:
-        remedy = "Check the address (http or https), and that the service runs."
+        remedy = "Check the address (http or https) and whether the service is running."
         if str(url).startswith(("https", "wss")):
-            # Whoever shows no certificate where one is asked for may be left without a word.
-            remedy += " Where it asks for your certificate, give --tls-cert and --tls-key."
+            # A client without a required certificate may be disconnected without any message.
+            remedy += " If it requires a client certificate, give --tls-cert and --tls-key."
         return MachineError(url, f"cannot be reached ({error})", remedy)
     if isinstance(tls, ssl.SSLCertVerificationError):
         dated = tls.verify_code in _OUT_OF_DATE
         return MachineError(
             url,
-            f"shows a certificate that is not trusted here ({tls.verify_message.rstrip('.')})",
-            "Renew it and start the service again; or set the clock, if this computer's is wrong."
+            f"presents a certificate that is not trusted here ({tls.verify_message.rstrip('.')})",
+            "Renew it and restart the service; or set this computer's clock, if it is wrong."
             if dated
-            else "Name the authority that signed it with --tls-ca, or give the host name that it was made for.",
+            else "Name the authority that signed it with --tls-ca, or use the host name that it was issued for.",
         )
     if tls.reason in _NO_TLS:
-        return MachineError(url, "speaks plain HTTP, not HTTPS", "Write http:// if it is meant to run without TLS.")
+        return MachineError(url, "speaks plain HTTP, not HTTPS", "Write http:// if it is supposed to run without TLS.")
     return MachineError(
         url,
-        f"cannot be reached by an encrypted connection ({tls.reason or tls})",
-        "Check the certificates; where it asks for yours, give --tls-cert and --tls-key.",
+        f"cannot be reached over an encrypted connection ({tls.reason or tls})",
+        "Check the certificates; if it requires a client certificate, give --tls-cert and --tls-key.",
     )
 
 
 def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
-    """The error of TLS behind the one that a library made of it."""
+    """The TLS error behind the error that a library raised."""
     while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
     return error
 
 
 def key_headers(key: str | None) -> dict[str, str]:
-    """Headers that show a key."""
+    """Headers that carry a key."""
     return {} if key is None else {"Authorization": f"Bearer {key}"}
 
 
 def tls_context(verify: ssl.SSLContext | str | bool) -> ssl.SSLContext | bool:
-    """What httpx and websockets both take: a context, or True for the authorities of the system."""
+    """What httpx and websockets both accept: a context, or True for the system's authorities."""
     return ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
 
 
 async def open_stream(url: str, key: str | None, verify: ssl.SSLContext | bool) -> ClientConnection:
-    """Open a stream; raise what the service said, or that it does not answer."""
+    """Open a stream; raise the service's refusal, or the error of a service that cannot be reached."""
     tls: dict[str, Any] = {"ssl": verify} if url.startswith("wss") and isinstance(verify, ssl.SSLContext) else {}
     try:
         return await connect(url, additional_headers=key_headers(key), compression=None, max_size=1 << 26, **tls)
@@ -278,17 +280,19 @@ async def open_stream(url: str, key: str | None, verify: ssl.SSLContext | bool) 
 
 @contextmanager
 def stream_faults(url: str) -> Iterator[None]:
-    """Tell why an open stream ended before its frames were answered, in this house's words."""
+    """Raise as a GlioMap error what closed an open stream before all its frames were answered."""
     try:
         yield
     except ConnectionClosed as error:
         told = error.rcvd
         if told is not None and told.code == CloseCode.POLICY_VIOLATION:
-            raise RequestError(url, f"closed the stream ({told.reason})", "Send what it takes.", status=400) from error
+            raise RequestError(
+                url, f"closed the stream ({told.reason})", "Send what the service accepts.", status=400
+            ) from error
         raise MachineError(
             url,
-            "is gone in the middle of a stream" if told is None else f"ended the stream ({told.reason or told.code})",
-            "Frames without a reply have no map. When the service is ready again, send references and open a stream.",
+            "vanished in the middle of a stream" if told is None else f"ended the stream ({told.reason or told.code})",
+            "Frames without a reply have no map. When the service is ready again, send the references and open a new stream.",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Open Inference Protocol v2 over REST, with binary tensors, so that KServe's and Triton's clients work.
+"""Open Inference Protocol v2 over REST with binary tensors, for the clients of KServe and Triton.
 
 Protocol: https://github.com/kserve/open-inference-protocol; binary extension:
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
@@ -49,11 +49,11 @@ _DTYPES: Mapping[str, str] = {
 }  # fmt: skip
 OutputName = Literal["labels", "confidence", "probabilities"]
 _OUTPUT_TYPES: Mapping[OutputName, str] = {"labels": "UINT8", "confidence": "FP32", "probabilities": "FP32"}
-_SEE = "GET /v2/models/NAME tells inputs and outputs."
+_SEE = "GET /v2/models/NAME describes inputs and outputs."
 
-Name = Annotated[str, PathParameter(description="As GET /v1/model tells it, or 'gliomap'.", examples=["gliomap"])]
+Name = Annotated[str, PathParameter(description="As in GET /v1/model, or 'gliomap'.", examples=["gliomap"])]
 HeadLength = Annotated[str | None, Header(alias="Inference-Header-Content-Length")]
-Version = Annotated[str, PathParameter(description="As GET /v1/model tells it; '1' where it has none.", examples=["1"])]
+Version = Annotated[str, PathParameter(description="As in GET /v1/model; '1' if the model has none.", examples=["1"])]
 
 
 class _Part(BaseModel):
@@ -71,14 +71,14 @@ class InferInput(_Part):
 
 
 class InferOutput(_Part):
-    """One output that is asked for."""
+    """One requested output."""
 
     name: OutputName
     parameters: dict[str, Any] = {}
 
 
 class InferRequest(_Part):
-    """A request; inputs are 'raw', and 'white' and 'dark' unless parameters.references names some that are kept."""
+    """A request; inputs are 'raw', and 'white' and 'dark' unless parameters.references names stored references."""
 
     id: Annotated[str, Field(max_length=128)] | None = None
     parameters: dict[str, Any] = Field(default={}, examples=[{"references": "or-1"}])
@@ -113,7 +113,7 @@ class MetadataAnswer(_Part):
 
 
 class ReadyAnswer(_Part):
-    """Whether the model takes requests."""
+    """Whether the model accepts requests."""
 
     name: str
     ready: bool = True
@@ -133,9 +133,9 @@ _INFER_BODY: dict[str, Any] = {
 }
 
 
-@router.get("/health/live", summary="Whether the process lives", response_class=Response)
+@router.get("/health/live", summary="Whether the process is alive", response_class=Response)
 async def live() -> Response:
-    """Answer as long as the process does."""
+    """Answer 200 while the process is alive."""
     return Response(status_code=200)
 
 
@@ -143,7 +143,7 @@ async def live() -> Response:
     "/health/ready", summary="Whether frames may be sent", response_class=Response, responses=problems(503, 507)
 )
 async def ready(service: Serving) -> Response:
-    """Answer 200 until the service is told to end, while its archive takes cases."""
+    """Answer 200 while the archive can store cases, until the service is told to stop."""
     await require_ready(service)
     return Response(status_code=200)
 
@@ -183,19 +183,19 @@ def _metadata(model: ServedModel, name: str) -> MetadataAnswer:
     )
 
 
-@router.get("/models/{name}/ready", summary="Whether the model takes requests", responses=problems(404, 503, 507))
+@router.get("/models/{name}/ready", summary="Whether the model accepts requests", responses=problems(404, 503, 507))
 async def model_ready(service: Serving, name: Name) -> ReadyAnswer:
-    """Answer 200 until the service is told to end, while its archive takes cases."""
+    """Answer 200 while the archive can store cases, until the service is told to stop."""
     return await _ready(service, name)
 
 
 @router.get(
     "/models/{name}/versions/{version}/ready",
-    summary="Whether a version takes requests",
+    summary="Whether a version accepts requests",
     responses=problems(404, 503, 507),
 )
 async def version_ready(service: Serving, name: Name, version: Version) -> ReadyAnswer:
-    """Answer 200 until the service is told to end, while its archive takes cases."""
+    """Answer 200 while the archive can store cases, until the service is told to stop."""
     return await _ready(service, name, version)
 
 
@@ -215,7 +215,7 @@ async def _ready(service: Service, name: str, version: str | None = None) -> Rea
 async def infer(
     request: Request, service: Serving, caller: Caller, name: Name, header_length: HeadLength = None
 ) -> Response:
-    """Tensors in, tensors out; binary where the request asks for it."""
+    """Tensors in, tensors out; in binary form if the request asks for it."""
     _model(service, name)
     return await _infer(request, service, caller, name, header_length)
 
@@ -235,7 +235,7 @@ async def version_infer(
     version: Version,
     header_length: HeadLength = None,
 ) -> Response:
-    """Tensors in, tensors out; binary where the request asks for it."""
+    """Tensors in, tensors out; in binary form if the request asks for it."""
     _model(service, name, version)
     return await _infer(request, service, caller, name, header_length)
 
@@ -271,17 +271,17 @@ def _job(
 
 
 def _split(content: bytearray, header_length: str | None) -> tuple[InferRequest, memoryview]:
-    """The JSON head and the binary tensors behind it."""
+    """The JSON head and the binary tensors after it."""
     length = len(content)
     if header_length is not None:
         if not header_length.isdecimal() or int(header_length) > length:
-            raise UsageError(LENGTH_HEADER, f"is {header_length[:20]!r}, the body has {length:,} bytes", _SEE)
+            raise UsageError(LENGTH_HEADER, f"is {header_length[:20]!r}, but the body has {length:,} bytes", _SEE)
         length = int(header_length)
     view = memoryview(content)
     try:
         return InferRequest.model_validate(orjson.loads(view[:length])), view[length:]
     except orjson.JSONDecodeError as error:
-        raise UsageError("body", f"is no JSON ({error})", _SEE) from error
+        raise UsageError("body", f"is not JSON ({error})", _SEE) from error
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError("body", f"{'.'.join(map(str, first['loc']))}: {first['msg']}", _SEE) from error
@@ -295,7 +295,7 @@ def _tensors(inputs: Sequence[InferInput], tail: memoryview) -> dict[str, npt.ND
         if dtype is None:
             raise UsageError(f"input {one.name!r}", f"is {one.datatype[:20]!r}", "Send UINT16.")
         if one.name in found or any(not 0 <= side <= 65_535 for side in one.shape):
-            raise UsageError(f"input {one.name!r}", "is there twice, or of an impossible shape", _SEE)
+            raise UsageError(f"input {one.name!r}", "appears twice or has an impossible shape", _SEE)
         size = one.parameters.get("binary_data_size")
         needed = math.prod(one.shape) * np.dtype(dtype).itemsize
         if size is None:
@@ -304,7 +304,7 @@ def _tensors(inputs: Sequence[InferInput], tail: memoryview) -> dict[str, npt.ND
         if not isinstance(size, int) or size != needed or at + size > len(tail):
             raise UsageError(
                 f"input {one.name!r}",
-                f"says {size} bytes; its shape {one.shape} has {needed:,}, and {len(tail) - at:,} are left in the body",
+                f"declares {size} bytes; its shape {one.shape} needs {needed:,}, and {len(tail) - at:,} are left in the body",
                 _SEE,
             )
         found[one.name] = np.frombuffer(tail[at : at + size], dtype).reshape(one.shape)
@@ -313,8 +313,8 @@ def _tensors(inputs: Sequence[InferInput], tail: memoryview) -> dict[str, npt.ND
 
 
 def _listed(one: InferInput, dtype: str) -> npt.NDArray[np.generic]:
-    """Numbers that stand in the JSON, flat or nested."""
-    fault = UsageError(f"input {one.name!r}", f"holds no {one.datatype} of shape {one.shape}", _SEE)
+    """Numbers given in the JSON, flat or nested."""
+    fault = UsageError(f"input {one.name!r}", f"does not hold {one.datatype} numbers of shape {one.shape}", _SEE)
     try:
         numbers = np.asarray(one.data).reshape(one.shape)
     except (TypeError, ValueError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""JSON, fast: arrays of NumPy are written as they are."""
+"""Fast JSON, NumPy arrays included."""
 
 from __future__ import annotations
 

@@ -16,46 +16,46 @@ __all__ = ["KEYS_VARIABLE", "Client", "Key", "find_client", "read_keys"]
 KEYS_VARIABLE = "GLIOMAP_KEYS"
 LEAST_LENGTH = 16
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_FORM = "Write NAME KEY, and 'admin' after them for a key that may exchange the model."
+_FORM = "Write NAME KEY, followed by 'admin' for a key that may replace the model."
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who asks: the name of the key, and whether it may exchange the model."""
+    """The caller: the name of the key, and whether it may replace the model."""
 
     name: str
     admin: bool = False
 
 
 ANYBODY = Client("anonymous")
-"""Without keys only this machine, or holders of a client certificate, reach the service; none is an admin."""
+"""Without keys, only this machine or holders of a client certificate can reach the service; nobody is an admin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that lets a client in; only its SHA-256 is kept."""
+    """A key that admits a client; only its SHA-256 is kept."""
 
     client: Client
     digest: bytes = field(repr=False)
 
 
 def read_keys(path: Path | None, environment: Mapping[str, str]) -> tuple[Key, ...]:
-    """Read keys from a file (a line each: NAME KEY [admin]) or, without one, from GLIOMAP_KEYS (NAME:KEY[:admin],…).
+    """Read keys from a file (one per line: NAME KEY [admin]) or, without a file, from GLIOMAP_KEYS (NAME:KEY[:admin],…).
 
     Raises
     ------
     UsageError
-        A file that is not there or holds no key, a line of another form, a short key, a name given twice. The message
-        never holds a key.
+        The file does not exist or holds no key, a line has another form, a key is too short, or a name appears twice. The
+        message never contains a key.
     """
     if path is not None:
         try:
             text = path.read_text(encoding="utf-8")
         except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
-            raise UsageError(path, "is no readable file of keys", _FORM) from error
+            raise UsageError(path, "is not a readable file of keys", _FORM) from error
         lines = [line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
         if not lines:
-            raise UsageError(path, "has no key, so anybody would be let in", _FORM)
+            raise UsageError(path, "has no key, so anybody would be admitted", _FORM)
         return _keys(path, lines)
     listed = environment.get(KEYS_VARIABLE, "")
     return _keys(KEYS_VARIABLE, [entry.strip().split(":") for entry in listed.split(",") if entry.strip()])
@@ -65,7 +65,7 @@ def _keys(origin: object, lines: Iterable[Sequence[str]]) -> tuple[Key, ...]:
     found: dict[str, Key] = {}
     for number, words in enumerate(lines, 1):
         if len(words) not in (2, 3) or (len(words) == 3 and words[2] != "admin") or not _NAME.fullmatch(words[0]):
-            raise UsageError(f"{origin}, key {number}", "is not of the form NAME KEY [admin]", _FORM)
+            raise UsageError(f"{origin}, key {number}", "does not have the form NAME KEY [admin]", _FORM)
         name, key = words[0], words[1]
         if len(key) < LEAST_LENGTH:
             raise UsageError(
@@ -74,22 +74,22 @@ def _keys(origin: object, lines: Iterable[Sequence[str]]) -> tuple[Key, ...]:
                 "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
             )
         if name in found:
-            raise UsageError(f"{origin}, key {name!r}", "is given twice", "Give each client a name of its own.")
+            raise UsageError(f"{origin}, key {name!r}", "appears twice", "Give each client its own name.")
         found[name] = Key(Client(name, admin=len(words) == 3), hashlib.sha256(key.encode()).digest())
     return tuple(found.values())
 
 
 def find_client(keys: Sequence[Key], headers: Mapping[str, str], certificate: str | None = None) -> Client:
-    """Whose key stands in the headers (`Authorization: Bearer KEY` or `X-API-Key: KEY`).
+    """Return the client whose key is in the headers (`Authorization: Bearer KEY` or `X-API-Key: KEY`).
 
-    A service without keys goes by the name in the client's certificate, where there is one.
+    A service without keys takes the name from the client's certificate, if there is one.
 
-    Every key is compared, each in constant time, so that the time tells nothing.
+    Every key is compared, each in constant time, so that timing reveals nothing.
 
     Raises
     ------
     RequestError
-        No key, or a wrong one (401).
+        The key is missing or wrong (401).
     """
     if not keys:
         return ANYBODY if certificate is None else Client(certificate)
@@ -100,7 +100,7 @@ def find_client(keys: Sequence[Key], headers: Mapping[str, str], certificate: st
     if not given or not matching:
         raise RequestError(
             "key",
-            "is missing" if not given else "is not known",
+            "is missing" if not given else "is unknown",
             "Send 'Authorization: Bearer KEY' or 'X-API-Key: KEY' with a key of this service; `gliomap score` and `gliomap"
             " bench serve` take --key FILE.",
             status=401,

@@ -1,4 +1,4 @@
-"""The C library's memory: what requests took goes back to the system when none comes for a while."""
+"""Memory of the C library: returned to the system when no request has come for a while."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IDLE_S = 2.0
 
 @cache
 def _glibc() -> ctypes.CDLL | None:
-    """The GNU C library, where this is one."""
+    """The GNU C library, or None if the process runs on another."""
     if not sys.platform.startswith("linux"):
         return None
     library = ctypes.CDLL(None)
@@ -26,10 +26,10 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 def keep_large_apart() -> None:
-    """Let blocks of 16 MiB or more come from the system and return to it.
+    """Allocate blocks of 16 MiB or more from the system directly, so that they return to it when freed.
 
-    Left to itself the GNU C library moves that limit up to the largest block it has seen, and keeps every block below it.
-    Frames (4 MB) stay below: asking the system anew for each of their copies costs 13 ms of processor time a frame.
+    By default the GNU C library raises this threshold to the largest block it has seen and keeps every smaller block.
+    Frames (4 MB) stay below it: requesting each of their copies from the system costs 13 ms of processor time per frame.
     """
     library = _glibc()
     if library is not None:
@@ -37,7 +37,7 @@ def keep_large_apart() -> None:
 
 
 async def give_back_when_idle(workers: Workers) -> None:
-    """Return what is free whenever nothing was worked on for some seconds; the next request takes it anew."""
+    """Return free memory to the system after some idle seconds; the next request allocates it again."""
     library = _glibc()
     seen = returned = workers.done
     while library is not None:

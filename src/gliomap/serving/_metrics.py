@@ -1,4 +1,4 @@
-"""Numbers about the service for Prometheus."""
+"""Metrics of the service for Prometheus."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0, 2.0,
 
 
 class Metrics:
-    """One registry a service, so that several can live in one process."""
+    """Metrics of one service in a registry of their own, so that one process can hold several services."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -36,18 +36,18 @@ class Metrics:
         self.not_classified = Gauge(
             "gliomap_not_classified_share", "Share of the last map that could not be classified.", **within
         )
-        self.queue = Gauge("gliomap_queue_length", "Frames that wait or are classified.", **within)
+        self.queue = Gauge("gliomap_queue_length", "Frames waiting or being classified.", **within)
         self.admitted = Gauge("gliomap_requests_under_way", "Requests that hold a place.", **within)
-        self.references = Gauge("gliomap_references", "Pairs of references that are kept.", **within)
+        self.references = Gauge("gliomap_references", "Stored pairs of references.", **within)
         self.streams = Gauge("gliomap_streams", "Open streams.", **within)
-        self.dropped = Counter("gliomap_stream_dropped_frames", "Frames of streams that newer ones overtook.", **within)
+        self.dropped = Counter("gliomap_stream_dropped_frames", "Frames of streams dropped for newer ones.", **within)
         self.stream_refused = Counter(
-            "gliomap_stream_refused_frames", "Frames of streams that got a problem in the place of a map.", **within
+            "gliomap_stream_refused_frames", "Frames of streams answered with a problem instead of a map.", **within
         )
-        self.model = Info("gliomap_model", "The model that is served.", **within)
+        self.model = Info("gliomap_model", "The served model.", **within)
 
     def serves(self, model: ServedModel) -> None:
-        """Tell of a model."""
+        """Publish the served model."""
         self.model.info(
             {"name": model.name, "model_version": model.version, "bundle": model.identity, "gliomap": __version__}
         )
@@ -60,5 +60,5 @@ class Metrics:
             self.stages.labels(stage).observe(seconds)
 
     def text(self) -> bytes:
-        """Everything, as Prometheus reads it."""
+        """All metrics in the Prometheus text format."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""The model that is served: verified, loaded, tried on a frame, and exchanged only for one that passes as well."""
+"""The served model: verified, loaded, tried on a frame, and replaced only by one that passes the same."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class ServedModel:
-    """One model, ready.
+    """A model that is ready to serve.
 
     Attributes
     ----------
     engine
-        Its graphs are loaded and have run.
+        Has its graphs loaded and has run them.
     version
-        In a registry; empty without one.
+        Version in a registry; empty without one.
     since
         When it began to serve, UTC.
     """
@@ -36,7 +36,7 @@ class ServedModel:
 
     @property
     def name(self) -> str:
-        """As its manifest calls it."""
+        """Name in its manifest."""
         return self.engine.manifest.name
 
     @property
@@ -53,9 +53,9 @@ def load_model(
     Raises
     ------
     BundleError
-        It fails verification, takes cubes only, or its graph does not run.
+        It fails verification, accepts cubes only, or its graph does not run.
     UsageError
-        The backend does not run it.
+        The backend cannot run it.
     """
     engine = Engine.open(path, backend=backend, threads=threads, max_reference_age=max_reference_age)
     engine.bundle.require_frames()
@@ -69,7 +69,7 @@ def load_model(
 
 
 def _try_out(engine: Engine) -> None:
-    """A real inference, and a second one, since the first allocates what the others use again."""
+    """Run a real inference, and a second one, because the first allocates what later ones reuse."""
     frames, now = synthetic_frames(engine.sensor), datetime.now(UTC)
     references = engine.prepare(frames.white, frames.dark, taken_at=now)
     for _ in range(2):
@@ -77,6 +77,6 @@ def _try_out(engine: Engine) -> None:
         if tissue.blanked is not None or not tissue.mask.any():
             raise BundleError(
                 engine.bundle.path,
-                f"classifies no pixel of an evenly lit frame ({tissue.blanked or 'all of it is masked'})",
-                "Make the bundle again; `gliomap bundle verify` tells more.",
+                f"classifies no pixel of an evenly lit frame ({tissue.blanked or 'all pixels are masked'})",
+                "Create the bundle again; `gliomap bundle verify` shows details.",
             )

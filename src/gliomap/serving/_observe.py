@@ -1,4 +1,4 @@
-"""What every request leaves behind: an id, a line in the log, numbers. As plain ASGI: no body is touched."""
+"""What every request leaves behind: an id, a log line, metrics. Plain ASGI, so that no body is touched."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _QUIET = frozenset({"/health/live", "/health/ready", "/metrics", "/v2/health/live", "/v2/health/ready"})
-"""Asked every few seconds by machines: counted, and logged only when debugging."""
+"""Polled by machines every few seconds: counted, but logged only at debug level."""
 _ANSWERS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
-"""Messages that begin an answer: to a request, to a stream, to a stream that is refused."""
+"""Messages that begin an answer: to a request, to a stream, to a refused stream."""
 _LONGEST_PATH = 200
 _FIELDS = ("request_id", "client", "method", "path", "status", "ms", "case")
 
 
 class Observer:
-    """Gives each request an id (or keeps the client's X-Request-Id), measures, logs and counts it."""
+    """Gives each request an id (or keeps the client's X-Request-Id), times, logs and counts it."""
 
     def __init__(self, app: App, service: Service) -> None:
         self._app, self._service = app, service
@@ -61,21 +61,21 @@ class Observer:
         try:
             await self._app(scope, receive, observed)
         except Exception:
-            # A fault of our own is answered further out.
+            # An outer layer answers internal errors.
             told["status"] = told["status"] or 500
             raise
         finally:
             self._tell(scope, told, time.perf_counter() - begun)
 
     def _tell(self, scope: Scope, told: dict[str, Any], seconds: float) -> None:
-        # The template, not the path: ids in paths would make a series of numbers each.
+        # The template, not the path: each id in a path would create a time series of its own.
         route = getattr(scope.get("route"), "path", "other")
         method = scope.get("method", "WEBSOCKET")
         metrics = self._service.metrics
         metrics.requests.labels(method, route, str(told["status"])).inc()
         metrics.seconds.labels(route).observe(seconds)
         level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
-        # Quoted: a line break that a client hides in its path must not begin a line of the log.
+        # Quoted: a line break hidden in a path must not begin a new log line.
         path = quote(scope["path"])[:_LONGEST_PATH]
         fields = {
             "request_id": scope["request_id"],
@@ -90,10 +90,10 @@ class Observer:
 
 
 class _JsonLines(logging.Formatter):
-    """One JSON object a line, for collectors of logs."""
+    """One JSON object per line, for log collectors."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write one record."""
+        """Format one record."""
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         content = {"time": moment, "level": record.levelname.lower(), "logger": record.name}
         content["message"] = record.getMessage()
@@ -104,10 +104,10 @@ class _JsonLines(logging.Formatter):
 
 
 class _TextLines(logging.Formatter):
-    """Lines for people."""
+    """Human-readable lines."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write one record."""
+        """Format one record."""
         moment = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         who = " ".join(str(value) for name in ("client", "request_id") if (value := getattr(record, name, None)))
         line = f"{moment} {record.levelname.lower()} {record.getMessage()}{f' [{who}]' if who else ''}"
@@ -115,7 +115,7 @@ class _TextLines(logging.Formatter):
 
 
 def set_up_logging(form: Literal["text", "json"]) -> None:
-    """Let records go to stderr in one form, so that no library breaks it: ours, and theirs if they warn."""
+    """Write all records to stderr in one format, libraries included; theirs from warnings up."""
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonLines() if form == "json" else _TextLines())
     for name, lowest in {"": logging.WARNING, "gliomap": logging.INFO, "uvicorn.error": logging.INFO}.items():

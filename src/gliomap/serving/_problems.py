@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details: what is wrong, where, and what to do."""
+"""Errors as RFC 9457 problem details: what is wrong, where, and what to do about it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Fields):
-    """A problem, as RFC 9457 describes it, with its remedy."""
+    """RFC 9457 problem details, with a remedy."""
 
-    type: str = Field(default="about:blank", description="Always about:blank: `title` tells the kind.")
+    type: str = Field(default="about:blank", description="Always about:blank; `title` names the kind.")
     title: str = Field(description="Kind of the problem, such as CaptureError.", examples=["RequestError"])
     status: int = Field(description="The HTTP status.", examples=[404])
-    detail: str = Field(description="What is wrong, with numbers.", examples=["references 'or-1': are not known"])
+    detail: str = Field(description="What is wrong, with numbers.", examples=["references 'or-1': are unknown"])
     remedy: str = Field(description="What to do about it.", examples=["PUT them to /v1/references/or-1 first."])
     request_id: str | None = Field(default=None, description="As in the service's log.")
 
 
 def problem_of(error: BaseException, request_id: str | None = None) -> Problem:
-    """Describe an error; of a fault of our own nothing inside is told."""
+    """Describe an error; an internal error reveals no details."""
     known: BaseException | None = error
     if isinstance(error, OSError):
         known = machine_error(error) or error
@@ -55,8 +55,8 @@ def problem_of(error: BaseException, request_id: str | None = None) -> Problem:
     return Problem(
         title="InternalError",
         status=500,
-        detail="service: a fault of its own",
-        remedy="Report it with the request id; the service's log has the traceback.",
+        detail="service: an internal error",
+        remedy="Report it with the request id; the traceback is in the service's log.",
         request_id=request_id,
     )
 
@@ -71,7 +71,7 @@ def problem_response(error: BaseException, request_id: str | None) -> Response:
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Answer every error of the application as a problem."""
+    """Answer every error of the application with problem details."""
 
     async def ours(request: Request, error: Exception) -> Response:
         if http_status(error) >= 500:
@@ -79,7 +79,7 @@ def install_handlers(app: FastAPI) -> None:
         return problem_response(error, _id(request))
 
     async def unforeseen(request: Request, error: Exception) -> Response:
-        logger.exception("a fault of its own", exc_info=error, extra={"request_id": _id(request)})
+        logger.exception("an internal error", exc_info=error, extra={"request_id": _id(request)})
         return problem_response(error, _id(request))
 
     async def http(request: Request, error: Exception) -> Response:
@@ -89,7 +89,7 @@ def install_handlers(app: FastAPI) -> None:
             title=phrase,
             status=told.status_code,
             detail=f"{request.method} {request.url.path}: {str(told.detail or phrase).lower()}",
-            remedy="See /docs for what this service answers.",
+            remedy="See /docs for the endpoints of this service.",
             request_id=_id(request),
         )
         return _response(problem, dict(told.headers or {}))
@@ -101,14 +101,14 @@ def install_handlers(app: FastAPI) -> None:
             title="UsageError",
             status=422,
             detail=f"{place}: {first['msg']}",
-            remedy="See /docs for what this request takes.",
+            remedy="See /docs for the parameters of this request.",
             request_id=_id(request),
         )
         return _response(problem, {})
 
     async def gone(request: Request, error: Exception) -> Response:
         del error
-        logger.info("the client went away", extra={"request_id": _id(request)})
+        logger.info("the client disconnected", extra={"request_id": _id(request)})
         return Response(status_code=499)
 
     app.add_exception_handler(GlioMapError, ours)

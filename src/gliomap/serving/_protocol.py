@@ -1,4 +1,4 @@
-"""What uvicorn's protocols lack: names in certificates, an end to silence, answers for clients that close their side."""
+"""Additions to uvicorn's protocols: certificate names, timeouts for silent clients, answers to half-closed connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 __all__ = ["ServedProtocol", "ServedSocket", "certificate_name"]
 
-# Uvicorn's lines about a stream hold its whole address, and with it the patient; the observer writes one without.
+# Uvicorn logs the whole URL of a stream, and with it the patient; the observer logs the path alone.
 _sockets = logging.getLogger("gliomap.serving.sockets")
 _sockets.setLevel(logging.WARNING)
 
@@ -26,30 +26,30 @@ class ServedProtocol(HttpToolsProtocol):
     Attributes
     ----------
     head_timeout
-        Longest time for a request's headers to arrive, in seconds: a connection that says nothing is not kept for ever.
+        Longest time for a request's headers to arrive, in seconds; a silent connection is then closed.
     """
 
     head_timeout: ClassVar[float] = 30.0
     _silence: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin; what the certificate says goes into the state of every request and stream of the connection."""
+        """Open; the certificate's name goes into the state of every request and stream of the connection."""
         super().connection_made(transport)
         self.app_state = {**self.app_state, "certificate": _common_name(transport.get_extra_info("peercert") or {})}
         self._wait()
 
     def on_message_begin(self) -> None:
-        """The first byte of a request is there."""
+        """The first byte of a request has arrived."""
         super().on_message_begin()
         self._wait()
 
     def on_headers_complete(self) -> None:
-        """The headers are there; the body has a limit of its own."""
+        """The headers have arrived; the body has its own time limit."""
         self._heard()
         super().on_headers_complete()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
-        """The client has sent all that it will: its last request is answered if it is whole."""
+        """The client sends nothing more: answer its last request if that is complete."""
         cycle = self.cycle
         if self.scheme == "https" or cycle is None or cycle.response_complete or cycle.more_body:
             return None
@@ -57,7 +57,7 @@ class ServedProtocol(HttpToolsProtocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """Close."""
         self._heard()
         super().connection_lost(exc)
 
@@ -79,25 +79,25 @@ class ServedSocket(WebSocketsSansIOProtocol):
         self.logger = self.conn.logger = _sockets
 
     def keepalive_timeout(self) -> None:
-        """Nobody answered for long: end, also where what was sent is never read and a place would be held for ever."""
+        """The client has not answered pings: close, even if it never reads what was sent, which would hold a place forever."""
         super().keepalive_timeout()
         self.loop.call_later(_LINGER_S, self.transport.abort)
 
     async def send(self, message: Any) -> None:
-        """Send; a refusal that is out ends the handshake, which uvicorn would take for a fault."""
+        """Send; a complete refusal ends the handshake, which uvicorn would otherwise treat as an error."""
         await super().send(message)
         if self.initial_response is not None and self.close_sent:
             self.handshake_complete = True
 
 
 def certificate_name(connection: HTTPConnection) -> str | None:
-    """The common name in the certificate that the client of a request or stream has shown."""
+    """The common name in the client certificate of a request or stream, or None."""
     name: str | None = getattr(connection.state, "certificate", None)
     return name
 
 
 def _common_name(certificate: Mapping[str, Any]) -> str | None:
-    """From a certificate as `ssl.SSLSocket.getpeercert` gives it."""
+    """The common name in a certificate as returned by `ssl.SSLSocket.getpeercert`."""
     for part in certificate.get("subject", ()):
         for key, value in part:
             if key == "commonName":

@@ -1,4 +1,4 @@
-"""References that clients have sent: prepared once, used by every frame that names them."""
+"""References sent by clients: prepared once, used by every frame that names them."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ class ReferencePair:
     name
         The id that clients use.
     white, dark, white_dark
-        As they were read; `white_dark` is a second dark of the white's exposure.
+        As they were read; `white_dark` is a second dark reference at the exposure of the white.
     sensor
-        Whose frames they are.
+        The sensor of the frames.
     hashes
         Role → SHA-256 of the bytes as received.
     exposures
-        Exposure times, where they differ.
+        Exposure times, if they differ.
     received_at
-        UTC.
+        When they were received, UTC.
     msb_aligned
-        Whether their bits stood high in 16; frames that use them are read alike.
+        Whether their values were in the upper bits of 16; frames that use them are read the same way.
     warnings
-        What was conspicuous.
+        What the checks noticed.
     """
 
     name: str
@@ -64,15 +64,15 @@ class ReferencePair:
 
     @property
     def camera_time(self) -> datetime | None:
-        """When the older of white and dark was taken, by the camera's clock."""
+        """When the older of white and dark was taken, by the camera's clock; None if unknown."""
         if self.white.taken_at is None or self.dark.taken_at is None:
             return None
         return min(self.white.taken_at, self.dark.taken_at)
 
     def moment(self, told: datetime, steady: float) -> datetime:
-        """When a frame came, for the age of the references: of two clocks the one by which more time has passed.
+        """When a frame arrived, for the age of the references, by the clock on which more time has passed.
 
-        The computer's clock may be set back, and the steady one may stand still while a computer sleeps.
+        The computer's clock may be set back, and the monotonic one may stop while a computer sleeps.
 
         Parameters
         ----------
@@ -85,23 +85,23 @@ class ReferencePair:
 
     @property
     def second_dark(self) -> npt.NDArray[np.uint16] | None:
-        """Numbers of `white_dark`, where there is one."""
+        """Numbers of `white_dark`, if there is one."""
         return None if self.white_dark is None else self.white_dark.data
 
     @property
     def eight_bit(self) -> bool:
-        """They had 8 bits for a sensor of more; of frames, which were read together, one tells of all."""
+        """Whether they had 8 bits although the sensor has more; all were read together, so one stands for all."""
         return self.white.eight_bit
 
     def require_bits_of(self, raw: Frame) -> None:
-        """Refuse a frame of the other bit depth, as it is refused where it comes together with its references.
+        """Refuse a frame of another bit depth, just as if it came together with its references.
 
-        What 8 bits round away of a reference would shift spectra of 16, and no map would show it.
+        What a reference loses to rounding at 8 bits would shift spectra of 16 bits, and no map would show it.
 
         Raises
         ------
         CaptureError
-            It has 8 bits and they have 16, or the other way round.
+            The frame has 8 bits and the references have 16, or vice versa.
         """
         if raw.eight_bit != self.eight_bit:
             own, other = (8, 16) if raw.eight_bit else (16, 8)
@@ -113,11 +113,11 @@ class ReferencePair:
 
     @cached_property
     def shadow_floor(self) -> npt.NDArray[np.uint16]:
-        """What a pixel of a frame reaches where it is not in shadow."""
+        """The value that a pixel of a frame reaches unless it is in shadow."""
         return shadow_floor(self.white.data, self.dark.data, self.sensor, self.exposures, white_dark=self.second_dark)
 
     def prepared(self, engine: Engine, *, camera_clock: bool) -> DatedReferences:
-        """The references as this engine takes them, dated by the camera's clock or by when they arrived."""
+        """The references prepared for this engine, dated by the camera's clock or by their arrival."""
         with self._lock:
             ready = self._prepared.get(engine.bundle.identity)
             if ready is None:
@@ -129,14 +129,14 @@ class ReferencePair:
                     taken_at=self.received_at,
                 )
                 ready = {False: by_arrival, True: replace(by_arrival, taken_at=self.camera_time)}
-                # A model that was exchanged does not come back.
+                # A model that was replaced does not come back.
                 self._prepared.clear()
                 self._prepared[engine.bundle.identity] = ready
             return ready[camera_clock]
 
 
 class ReferenceStore:
-    """The pairs that are kept. May be used from several threads at once."""
+    """The stored pairs. Safe to use from several threads at once."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -147,27 +147,27 @@ class ReferenceStore:
         return len(self._pairs)
 
     def put(self, pair: ReferencePair) -> bool:
-        """Keep a pair; True where it is new, False where it takes the place of one of its name.
+        """Store a pair; True if its name is new, False if it replaces the pair of that name.
 
         Raises
         ------
         RequestError
-            There is no room (409). None is thrown out for it: somebody may be operating with it.
+            There is no room (409). No other pair is evicted: somebody may be operating with it.
         """
         with self._lock:
             new = pair.name not in self._pairs
             if new and len(self._pairs) >= self._most:
                 raise RequestError(
                     "references",
-                    f"of {self._most} operations are kept, and there is no room for {pair.name!r}",
-                    f"DELETE those of an operation that is over ({', '.join(sorted(self._pairs))}).",
+                    f"of {self._most} operations are stored, and there is no room for {pair.name!r}",
+                    f"DELETE those of a finished operation ({', '.join(sorted(self._pairs))}).",
                     status=409,
                 )
             self._pairs[pair.name] = pair
             return new
 
     def get(self, name: str) -> ReferencePair:
-        """The pair of this name.
+        """Return the pair of this name.
 
         Raises
         ------
@@ -178,14 +178,14 @@ class ReferenceStore:
         if pair is None:
             raise RequestError(
                 f"references {name!r}",
-                "are not known; a service that was started again has forgotten them",
+                "are unknown; a restarted service has forgotten them",
                 f"PUT white and dark to /v1/references/{name} first.",
                 status=404,
             )
         return pair
 
     def delete(self, name: str) -> None:
-        """Forget the pair of this name.
+        """Delete the pair of this name.
 
         Raises
         ------
@@ -202,18 +202,18 @@ class ReferenceStore:
 
 
 def check_id(name: str) -> str:
-    """Return an id that is fit for paths and logs.
+    """Return an id if it is fit for paths and logs.
 
     Raises
     ------
     RequestError
-        Otherwise (400).
+        It is not (400).
     """
     if not _ID.fullmatch(name):
         raise RequestError(
             f"id {name[:64]!r}",
-            "is not a name for references",
-            "Use letters, digits, '.', '_' and '-', a letter or digit first, at most 64.",
+            "is not a valid id for references",
+            "Use letters, digits, '.', '_' and '-', starting with a letter or digit, at most 64 characters.",
             status=400,
         )
     return name
@@ -222,12 +222,12 @@ def check_id(name: str) -> str:
 def pair_of_frames(
     name: str, frames: Mapping[str, Frame], hashes: Mapping[str, str], engine: Engine, exposures: Exposures | None
 ) -> ReferencePair:
-    """Put a pair together and prepare it; errors that would only blank maps are refused now.
+    """Assemble and prepare a pair; faults that would only blank later maps are refused now.
 
     Raises
     ------
     ReferenceFrameError
-        White and dark are swapped, without light, saturated, or no dark fits the exposures.
+        White and dark are swapped, lack light or are saturated, or no dark reference fits the exposures.
     """
     white_dark = frames.get("white_dark")
     findings = check_references(

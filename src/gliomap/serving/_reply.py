@@ -1,4 +1,4 @@
-"""Messages that a stream sends: a head as JSON, and the map behind it. Client and service share them."""
+"""Messages sent by a stream: a JSON head followed by the map. Client and service share this module."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _HEAD = struct.Struct("<I")
 
 
 def pack_reply(head: StreamReply, body: bytes) -> bytes:
-    """One message: length of the head (uint32, little-endian), the head as JSON, the map."""
+    """Pack one message: length of the head (uint32, little-endian), the head as JSON, the map."""
     text = head.model_dump_json(exclude_none=True).encode()
     return _HEAD.pack(len(text)) + text + body
 
 
 def unpack_reply(message: bytes) -> tuple[StreamReply, bytes]:
-    """Head and map of a message.
+    """Return the head and the map of a message.
 
     Raises
     ------
     RequestError
-        It is no reply of a stream.
+        It is not a reply of a stream.
     """
     end = _HEAD.size + int.from_bytes(message[: _HEAD.size], "little")
     try:
         return StreamReply.model_validate_json(message[_HEAD.size : end]), message[end:]
     except ValidationError as error:
-        raise RequestError("message", "is no reply of a stream", "Check the address.", status=502) from error
+        raise RequestError("message", "is not a reply of a stream", "Check the address.", status=502) from error

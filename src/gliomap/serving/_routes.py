@@ -1,4 +1,4 @@
-"""Routes: health, numbers, the model, references, classification."""
+"""Routes: health, metrics, the model, references, classification."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _FRAMES = {
         "raw": _file("raw", "Raw frame, TIFF."),
         "white": _file("white", "White reference, TIFF."),
         "dark": _file("dark", "Dark reference, TIFF."),
-        "white_dark": _BINARY | {"description": "A second dark of the white's exposure, TIFF."},
+        "white_dark": _BINARY | {"description": "A second dark reference at the exposure of the white, TIFF."},
     },
 }
 _FRAME_BODY: dict[str, Any] = {
@@ -74,23 +74,23 @@ _PAIR_BODY: dict[str, Any] = {
 }
 
 Id = Annotated[str, PathParameter(description="A name for the operation.", examples=["or-1"], max_length=64)]
-Palette = Annotated[str, Query(description="'classic', or 'safe' for the colour-blind.", examples=["safe"])]
+Palette = Annotated[str, Query(description="'classic', or 'safe' for colour-blind readers.", examples=["safe"])]
 
 
-@router.get("/health/live", summary="Whether the process lives", tags=["health"])
+@router.get("/health/live", summary="Whether the process is alive", tags=["health"])
 async def live() -> Health:
-    """Answer as long as the process does."""
+    """Answer 200 while the process is alive."""
     return Health(status="live")
 
 
 @router.get("/health/ready", summary="Whether frames may be sent", tags=["health"], responses=problems(503, 507))
 async def ready(service: Serving) -> Health:
-    """Answer 200 once a frame has been classified, until the service is told to end, while its archive takes cases."""
+    """Answer 200 once a frame was classified, while the archive can store cases, until the service is told to stop."""
     await require_ready(service)
     return Health(status="ready")
 
 
-@router.get("/metrics", summary="Numbers for Prometheus", tags=["health"], response_class=Response)
+@router.get("/metrics", summary="Metrics for Prometheus", tags=["health"], response_class=Response)
 async def metrics(service: Serving) -> Response:
     """Requests, stages, queue, streams, model."""
     service.metrics.queue.set(service.workers.waiting)
@@ -100,7 +100,7 @@ async def metrics(service: Serving) -> Response:
     return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
 
-@router.get("/v1/model", summary="The model that is served", tags=["model"], responses=problems())
+@router.get("/v1/model", summary="The served model", tags=["model"], responses=problems())
 async def model(service: Serving, _: Caller) -> ModelAnswer:
     """Manifest and card of the bundle."""
     return _described(service.model)
@@ -108,7 +108,7 @@ async def model(service: Serving, _: Caller) -> ModelAnswer:
 
 @router.put(
     "/v1/model",
-    summary="Exchange the model",
+    summary="Replace the model",
     tags=["model"],
     responses=problems(400, 403, 413),
     openapi_extra={"requestBody": {"required": False, "content": {"application/zip": {"schema": _BINARY}}}},
@@ -118,12 +118,12 @@ async def exchange(
     service: Serving,
     _: Admin,
     version: Annotated[
-        str, Query(description="As your registry calls it.", max_length=64, pattern="^[ -~]*$", examples=["4"])
+        str, Query(description="Version in your registry.", max_length=64, pattern="^[ -~]*$", examples=["4"])
     ] = "",
 ) -> ModelAnswer:
-    """Serve the zipped bundle of the body, or without a body the bundle at the service's own path, read anew.
+    """Serve the zipped bundle in the body or, without a body, read the bundle at the service's own path again.
 
-    The present model stays if the new one fails verification or does not run.
+    The current model stays if the new one fails verification or does not run.
     """
     limits = body_limits(service)
     content = await read_body(request, limits)
@@ -140,7 +140,7 @@ async def exchange(
     "/v1/references/{id}",
     summary="Send white and dark once per operation",
     tags=["references"],
-    responses={201: {"model": ReferencesAnswer, "description": "Kept."}, **problems(400, 409, 413, 503)},
+    responses={201: {"model": ReferencesAnswer, "description": "Stored."}, **problems(400, 409, 413, 503)},
     openapi_extra=_PAIR_BODY,
 )
 async def put_references(
@@ -149,11 +149,11 @@ async def put_references(
     service: Serving,
     _: Caller,
     id: Id,
-    raw_ms: Annotated[float | None, Query(gt=0, description="Exposure time of the raw frames that follow.")] = None,
-    white_ms: Annotated[float | None, Query(gt=0, description="Of the white.")] = None,
-    dark_ms: Annotated[float | None, Query(gt=0, description="Of the dark.")] = None,
+    raw_ms: Annotated[float | None, Query(gt=0, description="Exposure time of the raw frames to come.")] = None,
+    white_ms: Annotated[float | None, Query(gt=0, description="Exposure time of the white reference.")] = None,
+    dark_ms: Annotated[float | None, Query(gt=0, description="Exposure time of the dark reference.")] = None,
 ) -> ReferencesAnswer:
-    """Check and prepare references; frames then name their id. Those of the same id are replaced."""
+    """Check and prepare references, for frames to name by their id. They replace references of the same id."""
     check_id(id)
     exposures = _exposures(raw_ms, white_ms, dark_ms)
     async with placed(request, service):
@@ -167,7 +167,10 @@ async def put_references(
 
 
 @router.get(
-    "/v1/references/{id}", summary="What is kept under an id", tags=["references"], responses=problems(400, 404)
+    "/v1/references/{id}",
+    summary="The references stored under an id",
+    tags=["references"],
+    responses=problems(400, 404),
 )
 async def get_references(service: Serving, _: Caller, id: Id) -> ReferencesAnswer:
     """Time, hashes and warnings of references."""
@@ -176,14 +179,14 @@ async def get_references(service: Serving, _: Caller, id: Id) -> ReferencesAnswe
 
 @router.delete(
     "/v1/references/{id}",
-    summary="Forget references",
+    summary="Delete references",
     tags=["references"],
     status_code=204,
     response_class=Response,
     responses=problems(400, 404),
 )
 async def delete_references(service: Serving, _: Caller, id: Id) -> Response:
-    """Forget references when an operation is over."""
+    """Delete references when an operation is over."""
     service.references.delete(id)
     return Response(status_code=204)
 
@@ -206,13 +209,13 @@ async def classify(
     request: Request,
     service: Serving,
     caller: Caller,
-    references: Annotated[str | None, Query(description="Id of references that were PUT.", examples=["or-1"])] = None,
+    references: Annotated[str | None, Query(description="Id of stored references.", examples=["or-1"])] = None,
     picture: Annotated[
         str | None, Query(description="With image/png: 'labels' (the default), 'map' or 'overlay'.", examples=["map"])
     ] = None,
     palette: Palette = "classic",
     patient: Annotated[
-        str | None, Query(description="For the archive, which keeps a keyed hash of it.", max_length=128)
+        str | None, Query(description="For the archive, as a keyed hash unless it keeps identifiers.", max_length=128)
     ] = None,
     accept: Annotated[str, Header(description="Form of the answer.")] = "*/*",
 ) -> Response:
@@ -265,7 +268,7 @@ async def _sent_frames(request: Request, service: Serving) -> Mapping[str, Frame
 def _files(form: Mapping[str, str | bytes]) -> dict[str, FrameBytes]:
     unknown = sorted(set(form) - set(ROLES))
     if unknown:
-        raise UsageError("request", f"has a field {unknown[0][:40]!r}", f"Its files are called {', '.join(ROLES)}.")
+        raise UsageError("request", f"has a field {unknown[0][:40]!r}", f"Name its files {', '.join(ROLES)}.")
     texts = [name for name, value in form.items() if isinstance(value, str)]
     if texts:
         raise UsageError(f"field {texts[0]!r}", "is text, not a file", "Send it as a file, with a file name.")
@@ -277,7 +280,7 @@ def _exposures(raw_ms: float | None, white_ms: float | None, dark_ms: float | No
     if all(one is None for one in given):
         return None
     if raw_ms is None or white_ms is None or dark_ms is None:
-        raise UsageError("exposure times", "are given in part", "Give raw_ms, white_ms and dark_ms, or none of them.")
+        raise UsageError("exposure times", "are incomplete", "Give raw_ms, white_ms and dark_ms, or none of them.")
     return Exposures(raw_ms, white_ms, dark_ms)
 
 

@@ -1,4 +1,4 @@
-"""What the service answers in JSON."""
+"""JSON answers of the service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ClassifyAnswer", "Health", "ModelAnswer", "ReferencesAnswer", "Serve
 
 
 class Health(Fields):
-    """Whether the service lives, and whether it may be sent frames."""
+    """Whether the service is alive and accepts frames."""
 
     status: str = Field(examples=["ready"])
 
@@ -24,34 +24,36 @@ class ServedBy(Fields):
     """The model that made a map."""
 
     name: str = Field(examples=["Conv2DNet_ID0006_noCV"])
-    version: str = Field(description="In a registry; empty without one.", examples=[""])
+    version: str = Field(description="Version in a registry; empty without one.", examples=[""])
     bundle: str = Field(description="SHA-256 of its manifest: the bundle's identity.")
 
 
 class ReferencesAnswer(Fields):
-    """References that are kept for one operation."""
+    """References stored for one operation."""
 
     id: str = Field(examples=["or-1"])
-    received_at: datetime = Field(description="UTC.")
-    taken_at: datetime | None = Field(description="Of the older of both, by the camera's clock; null where unknown.")
+    received_at: datetime = Field(description="When they arrived, UTC.")
+    taken_at: datetime | None = Field(
+        description="When the older of the two was taken, by the camera's clock; null if unknown."
+    )
     sha256: dict[str, str] = Field(description="Role (white, dark, white_dark) → hash of the bytes as received.")
-    warnings: tuple[str, ...] = Field(description="What is conspicuous about them.")
+    warnings: tuple[str, ...] = Field(description="What the checks noticed.")
 
 
 class ClassifyAnswer(Fields):
-    """A tissue map in numbers. Pixels that are not classified are no statement about tissue."""
+    """A tissue map in numbers. Pixels that are not classified say nothing about the tissue."""
 
     request_id: str
     notice: str = DISCLAIMER
-    gliomap: str = Field(description="Version that classified.")
+    gliomap: str = Field(description="GlioMap version that classified.")
     model: ServedBy
-    references: str | None = Field(description="Their id; null where they came with the frame.")
+    references: str | None = Field(description="Their id; null if they came with the frame.")
     shape: tuple[int, int] = Field(description="(H, W) of the map.")
     classes: tuple[ClassShare, ...]
     classified: int = Field(ge=0, description="Pixels with a class.")
     not_classified: int = Field(ge=0, description="Pixels without one: 0 in the labels.")
     invalid: dict[str, int] = Field(description="Reason → pixels; one pixel can have several reasons.")
-    blanked: str | None = Field(description="Why nothing was classified; null where the map stands.")
+    blanked: str | None = Field(description="Why nothing was classified; null if the map is not blank.")
     warnings: tuple[str, ...] = Field(description="What a reader of the map must know.")
     timings_ms: dict[str, float] = Field(description="Stage → milliseconds; stages as in docs/reference/service.md.")
     labels_png: str | None = Field(
@@ -60,24 +62,24 @@ class ClassifyAnswer(Fields):
 
 
 class StreamReply(Fields):
-    """Head of each message that a stream sends; the map's bytes follow it."""
+    """Head of each message of a stream; the map's bytes follow."""
 
     sequence: int = Field(ge=1, description="Number of the frame among those received, from 1.")
-    dropped: int = Field(ge=0, description="Frames that newer ones overtook since the last reply.")
+    dropped: int = Field(ge=0, description="Frames dropped for newer ones since the last reply.")
     dropped_total: int = Field(ge=0)
     shape: tuple[int, int] | None = None
     encoding: str = Field(description="What follows: 'labels' (uint8, row by row), 'png', or 'none'.")
     classified: int = Field(default=0, ge=0)
     pixels: dict[str, int] = Field(default={}, description="Class → pixels; 0 means 'not found', not 'absent'.")
     blanked: str | None = None
-    warnings: tuple[str, ...] = Field(default=(), description="What a reader of the map must know, shadows among it.")
+    warnings: tuple[str, ...] = Field(default=(), description="What a reader of the map must know, including shadows.")
     timings_ms: dict[str, float] = Field(default={})
     case: str | None = Field(default=None, description="Id in the archive.")
     problem: dict[str, Any] | None = Field(default=None, description="Why this frame has no map (RFC 9457).")
 
 
 class ModelAnswer(Fields):
-    """The model that is served."""
+    """The served model."""
 
     name: str
     version: str

@@ -1,4 +1,4 @@
-"""Running a service: uvicorn with this house's settings."""
+"""Run a service: uvicorn with the settings of GlioMap."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ __all__ = ["run"]
 logger = logging.getLogger(__name__)
 
 GRACE_S = 30
-"""How long what runs may take to end after SIGTERM; Kubernetes kills after 30 s unless told otherwise."""
+"""Time for requests in progress to finish after SIGTERM; by default, Kubernetes kills after 30 s."""
 
 
 def run(settings: ServiceSettings) -> None:
-    """Serve until SIGTERM or Ctrl-C; what has begun is finished.
+    """Serve until SIGTERM or Ctrl-C; requests in progress are finished.
 
     Raises
     ------
     BundleError
-        The bundle is not fit to be served.
+        The bundle cannot be served.
     MachineError
-        The address is taken, or not this machine's.
+        The address is taken or does not belong to this machine.
     UsageError
-        Certificates that cannot be used.
+        The certificates cannot be used.
     """
     set_up_logging(settings.log_format)
     keep_large_apart()
@@ -57,19 +57,19 @@ def run(settings: ServiceSettings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Tells the service that it ends, so that nothing new is begun and readiness says no."""
+    """Tells the service that it is shutting down, so that it starts nothing new and is no longer ready."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end; a second Ctrl-C ends at once."""
+        """Begin the shutdown; a second Ctrl-C ends at once."""
         del frame
         self._service.draining = True
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
-        # Uvicorn's own would raise the signal again afterwards, and an orderly end would look like a killed process.
+        # Uvicorn's own handler would raise the signal again afterwards: an orderly end would look like a killed process.
         self.should_exit = True
 
 
@@ -87,9 +87,9 @@ def _config(settings: ServiceSettings, service: Service) -> uvicorn.Config:
             ws=ServedSocket,
             ws_max_size=settings.max_body,
             ws_max_queue=2,
-            ws_per_message_deflate=False,  # frames are noise: deflating them costs more than it saves
+            ws_per_message_deflate=False,  # frames barely compress: deflating costs more than it saves
             log_config=None,
-            access_log=False,  # the observer writes a better one
+            access_log=False,  # the observer writes one
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
             timeout_keep_alive=75,
@@ -98,17 +98,19 @@ def _config(settings: ServiceSettings, service: Service) -> uvicorn.Config:
         config.load()
         service.tls = config.ssl
     except (OSError, ssl.SSLError) as error:
-        raise UsageError("certificates", f"cannot be used ({error})", "Give PEM files that belong together.") from error
+        raise UsageError(
+            "certificates", f"cannot be used ({error})", "Give PEM files of a matching certificate and key."
+        ) from error
     return config
 
 
 def _protocol(settings: ServiceSettings) -> type[ServedProtocol]:
-    """HTTP with this service's patience."""
+    """The HTTP protocol class with this service's timeout."""
     return type("Protocol", (ServedProtocol,), {"head_timeout": settings.body_timeout.total_seconds()})
 
 
 def _listen(settings: ServiceSettings) -> socket.socket:
-    """Take the address before the model is loaded: a port that is taken is told at once."""
+    """Bind the address before the model is loaded, so that a taken port is reported at once."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -117,7 +119,9 @@ def _listen(settings: ServiceSettings) -> socket.socket:
     except OSError as error:
         listening.close()
         raise MachineError(
-            f"{settings.host}:{settings.port}", f"cannot be listened on ({error.strerror})", "Choose another --port."
+            f"{settings.host}:{settings.port}",
+            f"cannot listen on this address ({error.strerror})",
+            "Choose another --port.",
         ) from error
     listening.set_inheritable(True)
     return listening

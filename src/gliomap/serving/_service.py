@@ -1,4 +1,4 @@
-"""The service itself, without HTTP: from what was sent to a map, its answer and its record, in four steps."""
+"""The service itself, without HTTP: turns what was sent into a map, its answer and its archive record."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ class Ask:
     kind
         'classify', 'stream', 'score' or 'infer', for log and archive.
     client, request_id
-        Who asks, and as which request.
+        Name of the caller, and id of the request.
     frames
         Role (raw; white, dark, white_dark unless `references` is named) → what was sent.
     references
-        Id of references that are kept, or None.
+        Id of stored references, or None.
     patient
-        As the client calls the patient, for the archive.
+        The client's identifier of the patient, for the archive.
     palette
-        Of colours in pictures.
+        Colour palette of pictures.
     received_at
-        When its body was there, UTC.
+        When its body had arrived, UTC.
     spent
-        Seconds per stage that passed before ('read').
+        Stage → seconds spent before ('read').
     """
 
     kind: str
@@ -82,22 +82,22 @@ class Ask:
 
 @dataclass(frozen=True, eq=False)
 class Mapped:
-    """A map with what belongs to it.
+    """A map with its origin.
 
     Attributes
     ----------
     tissue
         The map.
     model
-        That made it.
+        The model that made it.
     raw
         The frame.
     references
-        That it was calibrated with.
+        The references that calibrated it.
     warnings
-        What must be said.
+        What a reader of the map must know.
     timings
-        Seconds per stage: read, queue, decode, references, check, graph, finish.
+        Stage → seconds: read, queue, decode, references, check, graph, finish.
     hashes
         Role → SHA-256 of what was sent.
     """
@@ -116,12 +116,12 @@ class Mapped:
 
 
 class Service:
-    """What is kept between requests.
+    """The state kept between requests.
 
     Raises
     ------
     BundleError
-        The bundle is not fit to be served.
+        The bundle cannot be served.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
@@ -143,15 +143,15 @@ class Service:
         return load_model(path, settings.backend, settings.threads, settings.max_reference_age, version)
 
     def exchange(self, path: Path | None = None, version: str = "") -> ServedModel:
-        """Serve another bundle, or the same path read anew; the present one stays, and serves on, if that one is bad.
+        """Serve another bundle, or read the same path again; if the new one is bad, the current one keeps serving.
 
-        Takes seconds: not for a worker thread. The version of the registry is kept only where the bundle turns out to be
-        the same.
+        This takes seconds, so do not run it on a worker thread. Without a new version, the registry version is kept only if
+        the bundle turns out to be the same.
 
         Raises
         ------
         GlioMapError
-            The new one is not fit to be served.
+            The new bundle cannot be served.
         """
         if path is None and self.settings.locate is not None:
             path, version = self.settings.locate()
@@ -163,7 +163,7 @@ class Service:
         return new
 
     def classify(self, ask: Ask) -> Mapped:
-        """Decode, calibrate and classify one frame; runs on a worker thread.
+        """Decode, calibrate and classify one frame; to be run on a worker thread.
 
         Raises
         ------
@@ -176,7 +176,7 @@ class Service:
         model = self.model
         timings = {**ask.spent, "queue": begun - ask.started}
         pair = None if ask.references is None else self._kept_pair(ask.references, ask.frames)
-        # Of 8 bits none is high or low: a frame of 16 is then read as its own bits tell, and refused for what it is.
+        # 8-bit references have no alignment: a 16-bit frame is then read by its own bits, and refused for its depth.
         aligned = None if pair is None or pair.eight_bit else pair.msb_aligned
         frames = frames_of(ask.frames, model.engine.sensor, msb_aligned=aligned)
         if "raw" not in frames:
@@ -189,7 +189,7 @@ class Service:
         raw = frames["raw"]
         pair.require_bits_of(raw)
         findings = _findings(ask, raw, pair, model.engine.sensor)
-        # Two clocks must not be mixed: the camera's where both times are known, else this machine's.
+        # Two clocks must not be mixed: use the camera's if both times are known, else this machine's.
         by_camera = raw.taken_at is not None and pair.camera_time is not None
         references = pair.prepared(model.engine, camera_clock=by_camera)
         prepared = time.perf_counter()
@@ -202,14 +202,14 @@ class Service:
         return Mapped(tissue, model, raw, references, (*pair.warnings, *notes), timings, {**pair.hashes, **hashes})
 
     def answer(self, ask: Ask, form: AnswerForm) -> Answer:
-        """Classify, encode and archive one frame; runs on a worker thread.
+        """Classify, encode and archive one frame; to be run on a worker thread.
 
-        When it returns with an archive, what it answers is on disk.
+        With an archive, the case is on disk when this returns.
 
         Raises
         ------
         GlioMapError
-            The frame cannot be used, or the archive cannot keep it.
+            The frame cannot be used, or the archive cannot store it.
         """
         mapped = self.classify(ask)
         begun = time.perf_counter()
@@ -255,22 +255,22 @@ class Service:
         )
 
     def record(self, ask: Ask, mapped: Mapped, body: bytes) -> str | None:
-        """Put a case into the archive; its id, or None without an archive. It is on disk when this returns.
+        """Archive a case and return its id, or None without an archive. It is on disk when this returns.
 
         Parameters
         ----------
         ask, mapped
-            What was asked, and the map.
+            The request and its map.
         body
-            Of the answer, whose hash is kept.
+            Body of the answer, whose hash is stored.
 
         Raises
         ------
         MachineError
-            The disk refuses it; nothing of the case is left then.
+            The disk refuses it; then nothing of the case is left.
         GivenUpError
-            Nobody waits for the answer any more, and nothing is kept. A case that is being written, or was, when the deadline
-            strikes stays: it cannot be helped, for then only a disk is waited for, and no case is ever taken out again.
+            Nobody waits for the answer any more, so nothing is stored. A case whose writing has begun when the deadline passes
+            stays: only the disk is waited for at that point, and no case is ever removed again.
         """
         if self.archive is None or self.settings.archive is None:
             return None
@@ -302,7 +302,7 @@ class Service:
         return name
 
     def read_references(self, name: str, sent: Mapping[str, Sent], exposures: Exposures | None) -> ReferencePair:
-        """Read, check and prepare references; runs on a worker thread.
+        """Read, check and prepare references; to be run on a worker thread.
 
         Parameters
         ----------
@@ -311,24 +311,24 @@ class Service:
         sent
             Role (white, dark, white_dark) → what was sent.
         exposures
-            Exposure times, where they differ.
+            Exposure times, if they differ.
 
         Raises
         ------
         GlioMapError
-            They cannot be used.
+            The references cannot be used.
         """
         engine = self.model.engine
         frames = frames_of(sent, engine.sensor)
         return pair_of_frames(name, frames, {role: digest_of(one) for role, one in sent.items()}, engine, exposures)
 
     async def require_archive(self) -> None:
-        """Raise where no case could be kept: on a thread of its own, for a disk may hang.
+        """Raise if no case could be stored; checks on a separate thread, because a disk may hang.
 
         Raises
         ------
         MachineError
-            The archive is full, not there, not writable, or does not answer.
+            The archive is full, missing, not writable, or does not answer.
         """
         if self.archive is None:
             return
@@ -339,7 +339,7 @@ class Service:
             raise self.archive.refused(f"its disk has not answered for {_CHECK_S} s") from error
 
     def close(self) -> None:
-        """Finish what runs."""
+        """Finish running work and close the archive."""
         self._checks.shutdown(wait=False, cancel_futures=True)
         self.workers.close()
         if self.archive is not None:
@@ -350,8 +350,8 @@ class Service:
         if own:
             raise UsageError(
                 "request",
-                f"names references {name!r} and brings {' and '.join(own)} of its own",
-                "Do one of both: which of them made the map would not be seen.",
+                f"names references {name!r} and also sends {' and '.join(own)}",
+                "Do only one of the two: the map would not show which references were used.",
             )
         return self.references.get(name)
 
@@ -370,13 +370,13 @@ def _open_archive(settings: ServiceSettings) -> Archive | None:
     asked = settings.archive
     if asked is None:
         return None
-    from gliomap.serving.archive import Archive  # brings its database along, which nobody else needs
+    from gliomap.serving.archive import Archive  # loads its database library, which nothing else needs
 
     return Archive.open(asked.folder, database=asked.database, keep_ids=asked.keep_ids, least_free=asked.least_free)
 
 
 def _findings(ask: Ask, raw: Frame, pair: ReferencePair, sensor: MosaicSensor) -> tuple[Finding, ...]:
-    """What is conspicuous in a frame; a stream has time for its shadows only, which come and go while it runs."""
+    """What the checks notice in a frame; a stream only has time for shadows, which come and go while it runs."""
     if ask.kind == "stream":
         return inspect_shadows(raw.data, pair.shadow_floor, sensor)
     white, dark = pair.white.data, pair.dark.data
@@ -384,12 +384,12 @@ def _findings(ask: Ask, raw: Frame, pair: ReferencePair, sensor: MosaicSensor) -
 
 
 def _header(text: str) -> str:
-    """`text` as a header may hold it."""
+    """`text` in the form that a header may hold."""
     return text.encode("ascii", "replace").decode()
 
 
 def _origin(ask: Ask, mapped: Mapped) -> str:
-    """What a picture tells of where it comes from: model, references, and the frame's own time; the same each time."""
+    """The origin stated in a picture: model, references and the frame's own time; the same for every run."""
     taken_at = mapped.raw.taken_at
     references = "its own references" if ask.references is None else f"references {ask.references}"
     moment = "frame of unknown time" if taken_at is None else f"frame of {taken_at:%Y-%m-%d %H:%M:%S}"

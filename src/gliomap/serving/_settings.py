@@ -1,4 +1,4 @@
-"""How a service runs: where it listens, who may ask, how much it takes on at once."""
+"""Settings of a service: where it listens, who may call it, how much it handles at once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TlsSettings:
     certificate, key
         PEM files of the service.
     client_authority
-        PEM file; with it only clients with a certificate of that authority are let in.
+        PEM file; if given, only clients with a certificate of that authority are admitted.
     """
 
     certificate: Path
@@ -37,20 +37,20 @@ class TlsSettings:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveSettings:
-    """Where answered cases are kept.
+    """Where answered cases are archived.
 
     Attributes
     ----------
     folder
-        The archive.
+        Folder of the archive.
     database
-        SQLAlchemy URL of its index; None: SQLite in the folder.
+        SQLAlchemy URL of its index; None for SQLite in the folder.
     stream_frames
-        Whether frames of streams are kept too (30 a second are 134 MB/s).
+        Whether frames of streams are kept too (30 per second are 134 MB/s).
     keep_ids
-        Patient identifiers as they come, instead of a keyed hash.
+        Whether patient identifiers are kept as they come, instead of a keyed hash.
     least_free
-        New work is refused when fewer bytes are free on its disk.
+        New work is refused if fewer bytes are free on its disk.
     """
 
     folder: Path
@@ -62,23 +62,23 @@ class ArchiveSettings:
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """Everything that `gliomap serve` can be told.
+    """All settings of `gliomap serve`.
 
     Attributes
     ----------
     bundle
         Folder or .zip.
     model_version
-        In a registry; empty without one.
+        Version in a registry; empty without one.
     locate
-        Asked for bundle and version when the bundle is read anew, since an alias of a registry may have moved; None: the
-        same path again.
+        Returns bundle and version when the bundle is read again, since an alias of a registry may have moved; None for the
+        same path.
     host, port
         Address to listen on; port 0 takes a free one.
     keys
-        Who may ask; empty: anybody who reaches the address.
+        Keys of the clients; empty to admit anybody who reaches the address.
     keys_file
-        Where they were read, and are read anew on SIGHUP; None: they stay.
+        File from which they were read, and are read again on SIGHUP; None if they stay as they are.
     tls
         Certificates, or None for plain HTTP.
     backend, threads
@@ -88,26 +88,26 @@ class ServiceSettings:
     queue
         Requests that may wait beyond these; further ones get 503 with Retry-After.
     deadline
-        Longest time from the end of a request's body to its answer; later 503 is answered.
+        Longest time from the end of a request's body to its answer; after that the answer is 503.
     body_timeout
         Longest time for the body of a request to arrive.
     max_body, max_json
-        Largest body of a request, and of the JSON requests of /score, in bytes.
+        Largest body of a request, and of a JSON request, in bytes.
     max_references
-        Pairs of references that are kept at once; each takes about 40 MB.
+        Pairs of references stored at once; each takes about 40 MB.
     max_streams
-        WebSockets at once.
+        WebSockets open at once.
     max_reference_age
         References further from the frame than this blank the map; None sets no limit.
     archive
-        Where answers are kept, or None.
+        Where answers are archived, or None.
     log_format
-        'text' for people, 'json' for collectors of logs.
+        'text' for people, 'json' for log collectors.
 
     Raises
     ------
     UsageError
-        An address other than loopback with neither keys nor client certificates.
+        The address is not loopback, and there are neither keys nor client certificates.
     """
 
     bundle: Path
@@ -137,13 +137,13 @@ class ServiceSettings:
         if not guarded and not is_loopback(self.host):
             raise UsageError(
                 f"address {self.host}",
-                "can be reached from other machines, and nobody would be asked for a key",
-                "Give --keys FILE (or GLIOMAP_KEYS), or --tls-client-ca for client certificates; or listen on 127.0.0.1.",
+                "can be reached from other machines, and no key would be required",
+                "Give --keys FILE (or GLIOMAP_KEYS), or --tls-client-ca to require client certificates; or listen on 127.0.0.1.",
             )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine alone."""
+    """Whether an address can be reached from this machine only."""
     if host == "localhost":
         return True
     try:

@@ -35,7 +35,7 @@ Encoding = Literal["labels", "png"]
 
 @dataclass(eq=False)
 class _Newest:
-    """The one frame that waits; a newer one takes its place."""
+    """The single waiting frame; a newer one replaces it."""
 
     frame: bytes | None = None
     received: int = 0
@@ -45,7 +45,7 @@ class _Newest:
     came: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, frame: bytes) -> None:
-        """Let a frame wait."""
+        """Store a frame, replacing the one that waits."""
         if self.frame is not None:
             self.dropped += 1
             self.dropped_total += 1
@@ -54,7 +54,7 @@ class _Newest:
         self.came.set()
 
     async def take(self) -> tuple[int, int, bytes] | None:
-        """Number, dropped since the last one, and bytes of the newest frame; None when no more will come."""
+        """Return number, frames dropped since the last one, and bytes of the newest frame; None when no more will come."""
         while self.frame is None:
             if self.closed:
                 return None
@@ -65,14 +65,14 @@ class _Newest:
         return self.received, dropped, frame
 
     def close(self) -> None:
-        """No more will come."""
+        """Mark the end: no more frames will come."""
         self.closed = True
         self.came.set()
 
 
 @dataclass(eq=False)
 class _Stream:
-    """One open stream and what its client asked for; and why its last frame has no map, where that is so."""
+    """One open stream: what its client asked for and, if its last frame has no map, the kind of the fault."""
 
     service: Service
     client: str
@@ -84,7 +84,7 @@ class _Stream:
     fault: str = ""
 
     def reply(self, counts: dict[str, Any], frame: bytes, arrived: float) -> bytes:
-        """Classify one frame; runs on a worker thread. What is wrong with one frame does not end the stream."""
+        """Classify one frame on a worker thread. A fault of one frame does not end the stream."""
         ask = Ask(
             "stream",
             self.client,
@@ -120,7 +120,7 @@ class _Stream:
         return pack_reply(head, body)
 
     def without_map(self, counts: dict[str, Any], error: BaseException) -> bytes:
-        """The reply to a frame that cannot be classified; one line of the log for all that follow with the same fault."""
+        """The reply to a frame that cannot be classified; consecutive frames with the same fault share one log line."""
         name = self._frame_id(counts)
         if type(error).__name__ != self.fault:
             level = logging.WARNING if http_status(error) >= 500 else logging.INFO
@@ -147,10 +147,10 @@ async def stream(
     try:
         opened = _open(socket, references, encoding, palette, patient)
     except GlioMapError as error:
-        # Before the stream is open: as an HTTP answer.
+        # The stream is not open yet: refuse with an HTTP answer.
         await socket.send_denial_response(problem_response(error, request_id(socket)))
         return
-    # Counted before anything is waited for: of many that open at once, none may pass that is too many.
+    # Counted before anything is awaited, so that streams opening at the same time cannot exceed the limit.
     opened.service.open_streams += 1
     try:
         await socket.accept()
@@ -166,7 +166,7 @@ async def _serve(socket: WebSocket, opened: _Stream) -> None:
         await _answer(socket, newest, opened)
         await reader
     except WebSocketDisconnect:
-        pass  # the client went away: nobody waits for the rest
+        pass  # the client disconnected: nobody waits for the rest
     finally:
         reader.cancel()
         opened.service.metrics.dropped.inc(newest.dropped)
@@ -186,8 +186,8 @@ def _open(socket: WebSocket, references: str, encoding: str, palette: str, patie
     if service.open_streams >= service.settings.max_streams:
         raise RequestError(
             "streams",
-            f"{service.open_streams} are open, as many as are served",
-            "Close one, or come later.",
+            f"{service.open_streams} are open, the maximum",
+            "Close one, or try again later.",
             status=503,
             headers={"Retry-After": "5"},
         )
@@ -222,7 +222,7 @@ async def _answer(socket: WebSocket, newest: _Newest, opened: _Stream) -> None:
             message = opened.without_map(counts, error)
         if opened.service.draining:
             await socket.send_bytes(message)
-            await socket.close(1012, "the service is going down")
+            await socket.close(1012, "the service is shutting down")
             return
         if socket.application_state != WebSocketState.CONNECTED:
             return

@@ -1,4 +1,4 @@
-"""Well lit frames of any camera, for trying a model out, for examples and for measuring speed: no tissue is in them."""
+"""Well-lit frames of any camera without tissue, for trying out a model, for examples and for benchmarks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["BenchFrames", "synthetic_frames"]
 
 @dataclass(frozen=True, eq=False)
 class BenchFrames:
-    """A frame and its references, uint16 of the sensor's frame shape."""
+    """A frame and its references, uint16 arrays of the sensor's frame shape."""
 
     raw: npt.NDArray[np.uint16]
     white: npt.NDArray[np.uint16]
@@ -22,7 +22,7 @@ class BenchFrames:
 
 
 def synthetic_frames(sensor: MosaicSensor) -> BenchFrames:
-    """Noise between a fifth and four fifths of a bright white; the same each time."""
+    """Return noise between a fifth and four fifths of a bright white; the same each time."""
     rng, full, shape = np.random.default_rng(0), sensor.saturation, sensor.frame_shape
     dark = rng.integers(full // 80, full // 30, shape, np.uint16)
     white = rng.integers(full * 6 // 10, full * 9 // 10, shape, np.uint16)

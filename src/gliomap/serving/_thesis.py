@@ -1,6 +1,6 @@
-"""POST /score: the JSON of the 2021 thesis's service, so that its clients work as they are.
+"""POST /score: the JSON interface of the 2021 thesis's service, so that its clients work unchanged.
 
-Their request is an object with three frames as nested lists; their answer is a JSON string which itself contains JSON.
+The request is an object with three frames as nested lists; the answer is a JSON string which itself contains JSON.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _BODY: dict[str, Any] = {
                     "required": ["raw_image", "white_ref", "black_ref"],
                     "properties": {
                         **{name: _LISTS | {"description": "Rows of digital numbers."} for name in _NAMES},
-                        "patch_size": {"type": "integer", "description": "Taken and not needed: models are dense."},
-                        "batch_size": {"type": "integer", "description": "Taken and not needed."},
+                        "patch_size": {"type": "integer", "description": "Accepted and ignored: models are dense."},
+                        "batch_size": {"type": "integer", "description": "Accepted and ignored."},
                         "patient_id": {"type": "string", "description": "For the archive."},
                     },
                 },
@@ -57,16 +57,16 @@ _BODY: dict[str, Any] = {
 
 @router.post(
     "/score",
-    summary="The thesis's own JSON",
+    summary="The JSON of the thesis's service",
     tags=["classify"],
     response_model=str,
     responses=problems(400, 408, 413, 503, 507),
     openapi_extra=_BODY,
 )
 async def score(request: Request, service: Serving, caller: Caller) -> Response:
-    """Frames as nested lists in, a JSON string that contains JSON out.
+    """Take frames as nested lists, return a JSON string that contains JSON.
 
-    Its `classification_map` is a picture of 576×768×4 as nested lists; its times are seconds. /v1/classify takes a
+    Its `classification_map` is a 576×768×4 picture as nested lists; its times are seconds. /v1/classify takes a
     seventh of the bytes and less than a tenth of the time.
     """
     async with placed(request, service, large=True):
@@ -77,12 +77,12 @@ async def score(request: Request, service: Serving, caller: Caller) -> Response:
 
 
 def thesis_answer(service: Service, content: bytes | bytearray, client: str, request: str) -> tuple[bytes, str | None]:
-    """Answer a request as the thesis's client knows both: the body, and the case that was kept; on a worker thread.
+    """Return the body that the thesis's client expects, and the archived case; to be run on a worker thread.
 
     Raises
     ------
     GlioMapError
-        The request is no such JSON, or its frames cannot be used.
+        The request is not JSON of this form, or its frames cannot be used.
     """
     begun = time.perf_counter()
     frames, patient = parse_request(content)
@@ -98,7 +98,7 @@ def thesis_answer(service: Service, content: bytes | bytearray, client: str, req
         "time_preparing_batches": 0.0,
         "time_predict_cMap": graph,
     }
-    # The thesis's SDK decoded the answer once, its client once more.
+    # The thesis's SDK decoded the answer once, and its client a second time.
     body = dump_json(dump_json(answer).decode("ascii"))
     case = service.record(ask, mapped, body)
     service.metrics.classified("score", mapped.tissue, mapped.timings)
@@ -106,12 +106,12 @@ def thesis_answer(service: Service, content: bytes | bytearray, client: str, req
 
 
 def parse_request(content: bytes | bytearray) -> tuple[Mapping[str, npt.NDArray[np.generic]], str | None]:
-    """Frames by role, and the patient, of a request.
+    """Return the frames of a request by role, and its patient.
 
     Raises
     ------
     UsageError
-        It is no such JSON; the message names what is missing or wrong.
+        The request is not JSON of this form; the message names what is missing or wrong.
     """
     import simdjson
 
@@ -119,10 +119,10 @@ def parse_request(content: bytes | bytearray) -> tuple[Mapping[str, npt.NDArray[
         found = simdjson.Parser().parse(bytes(content))
     except (ValueError, UnicodeDecodeError, RuntimeError) as error:
         raise UsageError(
-            "body", f"is no JSON ({str(error)[:120]})", "Send an object with raw_image, white_ref …"
+            "body", f"is not JSON ({str(error)[:120]})", "Send an object with raw_image, white_ref …"
         ) from error
     if not isinstance(found, simdjson.Object):
-        raise UsageError("body", "is no JSON object", "Send an object with raw_image, white_ref and black_ref.")
+        raise UsageError("body", "is not a JSON object", "Send an object with raw_image, white_ref and black_ref.")
     missing = [name for name in _NAMES if name not in found]
     if missing:
         raise UsageError("body", f"lacks {', '.join(missing)}", "Send raw_image, white_ref and black_ref.")
@@ -131,12 +131,12 @@ def parse_request(content: bytes | bytearray) -> tuple[Mapping[str, npt.NDArray[
 
 
 def _numbers(name: str, rows: Any) -> npt.NDArray[np.generic]:
-    """Nested lists as an array; the parser writes the numbers straight into memory."""
+    """Convert nested lists to an array; the parser writes the numbers straight into memory."""
     import simdjson
 
-    remedy = "Send rows of whole numbers from 0 to 65535, all of one length."
+    remedy = "Send rows of whole numbers from 0 to 65535, all of the same length."
     if not isinstance(rows, simdjson.Array) or not len(rows) or not isinstance(rows[0], simdjson.Array):
-        raise UsageError(name, "is no list of rows", remedy)
+        raise UsageError(name, "is not a list of rows", remedy)
     columns = len(rows[0])
     if any(not isinstance(row, simdjson.Array) or len(row) != columns for row in rows):
         raise UsageError(name, "has rows of different length", remedy)
@@ -144,15 +144,15 @@ def _numbers(name: str, rows: Any) -> npt.NDArray[np.generic]:
         flat = np.frombuffer(rows.as_buffer(of_type="u"), np.uint64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(
-            name, f"holds something else than numbers of at least 0 ({str(error)[:80]})", remedy
+            name, f"holds something other than numbers of at least 0 ({str(error)[:80]})", remedy
         ) from error
     if flat.size != len(rows) * columns or not flat.size or int(flat.max()) > 65_535:
-        raise UsageError(name, "holds deeper lists, or numbers over 65535", remedy)
+        raise UsageError(name, "holds deeper lists, or numbers above 65535", remedy)
     return flat.astype(np.uint16).reshape(len(rows), columns)
 
 
 def thesis_picture(tissue: TissueMap) -> npt.NDArray[np.uint8]:
-    """The map on white as (576, 768, 4) RGBA, as large as it fits with its proportions kept."""
+    """The map on a white page, RGBA (576, 768, 4), as large as fits with its proportions kept."""
     height, width = tissue.labels.shape
     coloured = colour_map(tissue.labels, tissue.classes)
     colours = np.where(tissue.labels[..., np.newaxis] > 0, coloured, hatch(height, width))

@@ -1,4 +1,4 @@
-"""What a service is doing, from two looks at its numbers: the view of `gliomap bench serve --live`."""
+"""What a service is doing, from two readings of its metrics: the view of `gliomap bench serve --live`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["Activity", "Rate", "follow"]
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How often something happened, and how long it took on the mean.
+    """How often something happened, and how long it took on average.
 
     Attributes
     ----------
     name
-        Of a route or a stage.
+        Name of a route or a stage.
     per_second, mean_ms
-        Within the interval; no mean where nothing happened.
+        Rate and mean time within the interval; the mean is None if nothing happened.
     """
 
     name: str
@@ -32,26 +32,26 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What happened between two looks.
+    """What happened between two readings.
 
     Attributes
     ----------
     model
-        Name of the model that is served.
+        Name of the served model.
     seconds
         Length of the interval.
     maps, refused, dropped
-        Maps, answers that told to come again, and dropped frames of streams, a second.
+        Maps, answers that asked the client to try again, and dropped frames of streams, per second.
     blank
-        Maps that were blank, a second.
+        Blank maps per second.
     queue, under_way, streams, references
-        At the second look.
+        Values of the second reading.
     not_classified
-        Share of the last map.
+        Share of the last map that was not classified.
     cores, memory_mb
-        Processor time a second, and resident memory; 0 where the service's system tells none.
+        Processor time per second, and resident memory; 0 if the service's system reports none.
     routes, stages
-        Of requests, and of classifications.
+        Rates of requests by route, and of classifications by stage.
     """
 
     model: str
@@ -72,12 +72,12 @@ class Activity:
 
 
 def follow(client: Client, every: float = 1.0) -> Iterator[Activity]:
-    """Look at a service's numbers again and again, without end.
+    """Read a service's metrics repeatedly, without end.
 
     Raises
     ------
     MachineError
-        The service cannot be reached any more.
+        The service can no longer be reached.
     """
     before, at = _Look(client.metrics()), time.monotonic()
     while True:
@@ -88,7 +88,7 @@ def follow(client: Client, every: float = 1.0) -> Iterator[Activity]:
 
 
 class _Look:
-    """All numbers of one moment."""
+    """All metrics at one moment."""
 
     def __init__(self, text: str) -> None:
         self._values = {
@@ -98,12 +98,12 @@ class _Look:
         }
 
     def sum(self, name: str, **wanted: str) -> float:
-        """Of all samples of a name that carry these labels."""
+        """Sum of all samples of a name that carry these labels."""
         labels = frozenset(wanted.items())
         return sum(value for (found, has), value in self._values.items() if found == name and labels <= has)
 
     def values_of(self, name: str, label: str) -> list[str]:
-        """Values that a label takes, sorted."""
+        """Values of a label, sorted."""
         return sorted({dict(has)[label] for found, has in self._values if found == name})
 
 

@@ -1,4 +1,4 @@
-"""OpenTelemetry, where somebody has installed it and set where its traces go."""
+"""OpenTelemetry, if it is installed and a destination for its traces is set."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 def trace(app: FastAPI) -> None:
     """Trace requests if OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
-    Exporter, service name and sampling follow OpenTelemetry's own variables. Where `opentelemetry-instrument` has set up
-    a provider already, that one is used.
+    Exporter, service name and sampling follow OpenTelemetry's own variables. If `opentelemetry-instrument` has already set
+    up a provider, that one is used.
 
     Raises
     ------
     UsageError
-        The variable is set, and the packages are not there.
+        The variable is set, but the packages are not installed.
     """
     if not os.environ.get(VARIABLE):
         return
@@ -38,7 +38,7 @@ def trace(app: FastAPI) -> None:
     except ImportError as error:
         raise UsageError(
             VARIABLE,
-            "is set, and OpenTelemetry is not installed here",
+            "is set, but OpenTelemetry is not installed here",
             "pip install 'gliomap[otel]', or unset the variable.",
         ) from error
     if not isinstance(telemetry.get_tracer_provider(), TracerProvider):
@@ -46,13 +46,13 @@ def trace(app: FastAPI) -> None:
         provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         telemetry.set_tracer_provider(provider)
-    # Around any ASGI application: the instrumentation of FastAPI reads its routes, and older ones fail on newer FastAPI.
+    # The ASGI middleware: FastAPI's instrumentation reads the routes, and its older releases fail on newer FastAPI.
     excluded = parse_excluded_urls("health,metrics")
     app.add_middleware(OpenTelemetryMiddleware, excluded_urls=excluded, server_request_hook=_without_query)
 
 
 def _without_query(span: Any, scope: object) -> None:
-    """Keep out of a trace what stands behind the path of an address: it can name a patient."""
+    """Remove the query of an address from a trace: it can name a patient."""
     del scope
     for name, value in dict(getattr(span, "attributes", None) or {}).items():
         if name in ("http.url", "http.target", "url.full"):

@@ -1,4 +1,4 @@
-"""A stream's connection for programs that wait: a thread of its own handles it, whoever calls."""
+"""The connection of a stream for synchronous programs: a dedicated thread handles it, whichever thread calls."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ T = TypeVar("T")
 
 
 class WaitingSocket:
-    """An open stream on an event loop of its own. Use it as a context manager.
+    """An open stream with its own event loop. Use it as a context manager.
 
-    A thread that reads while another writes would break a TLS connection, rarely and silently. Any thread may leave it,
-    its own too, in which garbage is collected as in every other: a stream, for one, that a program left half read.
+    If one thread read while another wrote, a TLS connection would break, rarely and silently. Any thread may exit the
+    context, even the stream's own: the garbage collector may run there and close a stream that a program left half read.
 
     Parameters
     ----------
     url, key, verify
-        As of `open_stream`.
+        As in `open_stream`.
     """
 
     _socket: ClientConnection
@@ -39,11 +39,11 @@ class WaitingSocket:
         self._running: Future[asyncio.AbstractEventLoop] = Future()
         self._over = asyncio.Event()
         self._open = AsyncExitStack()
-        # The thread holds all this, so that nothing of it is garbage before it is left.
+        # The thread holds a reference to this object, so that it is not collected before it is closed.
         self._thread = Thread(target=lambda: asyncio.run(self._run()), name="gliomap-stream", daemon=True)
 
     def __enter__(self) -> Self:
-        """Open it; errors as of `open_stream`."""
+        """Open the stream; raises as `open_stream` does."""
         self._thread.start()
         try:
             self._socket = self._wait_for(self._opened())

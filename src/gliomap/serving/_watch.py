@@ -1,4 +1,4 @@
-"""A folder that a camera program drops frames into: each new one is sent, and its map written."""
+"""Watch a folder into which a camera program writes frames: send each new frame and write its map."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _ENDINGS = {".tif", ".tiff"}
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What became of one frame.
+    """The outcome of one frame.
 
     Attributes
     ----------
     frame
         The file.
     result
-        Content of its result.json; None where it failed.
+        Content of its result.json; None if it failed.
     fault
         Why it has no map, or None.
     again
-        Whether it will be sent again: the service is away, restarting, busy, or its archive is full.
+        Whether it will be sent again, because the service is unreachable, restarting or busy, or its archive is full.
     """
 
     frame: Path
@@ -57,24 +57,24 @@ def score_frame(
     patient: str | None = None,
     palette: str = "classic",
 ) -> dict[str, Any]:
-    """Have one frame classified, and write what comes back; result.json last. Returns its content.
+    """Send one frame, write the files of its map, result.json last, and return the content of result.json.
 
     Parameters
     ----------
     folder, prefix
-        Files are called PREFIXmap.png and so on, as `gliomap classify -o` calls them.
+        Files are named PREFIXmap.png and so on, after those of `gliomap classify -o`.
 
     Raises
     ------
     RequestError
-        The service refused it.
+        The service refused the frame.
     MachineError
-        The service cannot be reached, or the disk refused.
+        The service cannot be reached, or the disk refused a file.
     """
     files = client.everything(raw, references, patient=patient, palette=palette)
     if set(files) != set(MAP_FILES):
         raise RequestError(
-            client.url, f"answered with {sorted(files)}", "Use the same version here and there.", status=502
+            client.url, f"answered with {sorted(files)}", "Use the same version for client and service.", status=502
         )
     for name in MAP_FILES:
         with atomic_file(folder / f"{prefix}{name}") as temporary:
@@ -93,25 +93,25 @@ def watch(
     palette: str = "classic",
     renew: Callable[[], object] | None = None,
 ) -> Iterator[Scored]:
-    """Send each frame that appears in a folder, until the caller ends; frames that have a result are left alone.
+    """Send each frame that appears in a folder, until the caller stops; frames that have a result are left alone.
 
-    A file that is written anew is a new frame: its map takes the place of the one before. While the service is away, as
-    when it is started again, frames wait: the first that does is told of once, and all are sent when the service is back.
+    A file that is written again is a new frame: its map replaces the earlier one. While the service is away, for example
+    during a restart, frames wait: only the first of them is reported, and all are sent when the service is back.
 
-    A frame counts as written when its size and time stay the same from one look to the next. Looking again and again
-    works on network drives too, where nobody tells of new files.
+    A frame counts as complete when its size and time are unchanged between two scans of the folder. Scanning also works on
+    network drives, which do not notify of new files.
 
     Parameters
     ----------
     out
-        Where FRAME_map.png, FRAME_result.json and so on go.
+        Folder for FRAME_map.png, FRAME_result.json and so on.
     renew
-        Sends the references again, which a service that was started again has forgotten; None: they are not one's own.
+        Sends the references again after a restarted service has forgotten them; None if the caller did not send them.
 
     Raises
     ------
     RequestError
-        The key is not known, or the references are not, and there is no `renew`.
+        The key is unknown, or the references are unknown and there is no `renew`.
     """
     away = False
     seen: dict[Path, tuple[int, int]] = {}
@@ -139,12 +139,12 @@ def _frames(folder: Path) -> Iterator[tuple[Path, tuple[int, int]]]:
             try:
                 state = path.stat()
             except FileNotFoundError:
-                continue  # taken away between listing and looking
+                continue  # removed between listing and stat
             yield path, (state.st_size, state.st_mtime_ns)
 
 
 def _has_map(path: Path, state: tuple[int, int], out: Path) -> bool:
-    """Whether an earlier watch has made the map of this very frame: its result is no older than the frame."""
+    """Whether an earlier watch made the map of this very frame: its result is no older than the frame."""
     try:
         return (out / f"{path.stem}_{RESULT}").stat().st_mtime_ns >= state[1]
     except FileNotFoundError:
@@ -160,7 +160,7 @@ def _score(
     palette: str,
     renew: Callable[[], object] | None,
 ) -> Scored:
-    """One frame; what is wrong with it alone does not end the watch."""
+    """Score one frame; a fault of this frame alone does not end the watch."""
     try:
         try:
             result = score_frame(
@@ -174,7 +174,7 @@ def _score(
                 client, path, references, out, prefix=f"{path.stem}_", patient=patient, palette=palette
             )
     except (RequestError, MachineError) as error:
-        # The map of an earlier frame of this name must not be taken for this one's.
+        # The map of an earlier frame of this name must not be mistaken for this one's.
         for name in MAP_FILES:
             (out / f"{path.stem}_{name}").unlink(missing_ok=True)
         status = error.status if isinstance(error, RequestError) else None

@@ -1,4 +1,4 @@
-"""Work on threads: bounded, with a deadline, so that whoever asks gets an answer in any case."""
+"""Work on threads, bounded and with a deadline, so that every caller gets an answer."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ __all__ = ["GivenUpError", "Workers", "require_awaited"]
 T = TypeVar("T")
 
 _given_up: ContextVar[threading.Event | None] = ContextVar("given_up", default=None)
-"""Set once nobody waits any more for the work of this thread; None outside of any."""
+"""Set once nobody waits for this thread's work any more; None outside such work."""
 
 
 class GivenUpError(Exception):
-    """Nobody waits any more for this work, so nobody sees this: whoever did was told 503."""
+    """Nobody waits for this work any more, so nobody sees this error: the caller was answered 503."""
 
 
 def require_awaited() -> None:
-    """End the work of this thread where nobody waits for it any more; called before what must not happen unseen.
+    """Abort this thread's work if nobody waits for it any more; called before effects that must not go unseen.
 
     Raises
     ------
     GivenUpError
-        Its deadline has passed, or who waited was cancelled.
+        The deadline has passed, or the waiting task was cancelled.
     """
     given_up = _given_up.get()
     if given_up is not None and given_up.is_set():
@@ -39,27 +39,27 @@ def require_awaited() -> None:
 
 
 class Workers:
-    """Threads that classify, and a count of all requests that are under way.
+    """Threads that classify, and a count of all requests in progress.
 
-    Used from one event loop.
+    Use it from a single event loop.
 
     Parameters
     ----------
     threads
-        How many work at the same time.
+        Number of threads that work at the same time.
     queue
-        How many requests more are let in: their bodies are in memory while they wait.
+        Number of further requests admitted; their bodies are in memory while they wait.
     deadline
-        Longest wait for one piece of work.
+        Longest wait for one work item.
 
     Attributes
     ----------
     admitted
-        Requests under way.
+        Requests in progress.
     waiting
-        Pieces of work that wait or run.
+        Work items that wait or run.
     done
-        Pieces of work that have ended since the start.
+        Work items that have ended since the start.
     """
 
     def __init__(self, threads: int, queue: int, deadline: timedelta) -> None:
@@ -71,12 +71,12 @@ class Workers:
 
     @asynccontextmanager
     async def place(self, *, large: bool = False) -> AsyncIterator[None]:
-        """Hold a place for one request, from before its body is read until its answer is made.
+        """Hold a place for one request, from before its body is read until its answer is complete.
 
         Parameters
         ----------
         large
-            Its body takes many times its size while it is read: one such request at a time.
+            Whether its body takes many times its size in memory: such requests run one at a time.
 
         Raises
         ------
@@ -86,8 +86,8 @@ class Workers:
         if self.admitted >= self._room:
             raise RequestError(
                 "service",
-                f"is busy with {self.admitted} requests, as many as it takes on",
-                "Send it again after the time in Retry-After.",
+                f"is busy with {self.admitted} requests, the maximum",
+                "Send the request again after the time in Retry-After.",
                 status=503,
                 headers={"Retry-After": "1"},
             )
@@ -105,14 +105,14 @@ class Workers:
             self.admitted -= 1
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Run a function on a thread and wait for it.
+        """Run a function on a thread and wait for its result.
 
-        Work that has begun at its deadline goes on, but nobody waits for it any more: `require_awaited` ends it.
+        Work that is running at the deadline goes on, but nobody waits for it any more: `require_awaited` aborts it.
 
         Raises
         ------
         RequestError
-            It was not done in time (503).
+            The work did not finish in time (503).
         """
         given_up = threading.Event()
         future = self._pool.submit(_told, function, given_up)
@@ -123,7 +123,7 @@ class Workers:
             try:
                 return await asyncio.wrap_future(future)
             finally:
-                given_up.set()  # of work that is done it means nothing
+                given_up.set()  # no effect on work that is done
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
@@ -133,7 +133,7 @@ class Workers:
         except TimeoutError as error:
             raise RequestError(
                 "service",
-                f"did not come to this request within {self._deadline:g} s",
+                f"did not finish this request within {self._deadline:g} s",
                 "Send it again later, with fewer clients at once or with a smaller model.",
                 status=503,
                 headers={"Retry-After": "2"},
@@ -144,12 +144,12 @@ class Workers:
         self.done += 1
 
     def close(self) -> None:
-        """Wait for what runs, drop what waits."""
+        """Wait for running work and drop waiting work."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _told(function: Callable[[], T], given_up: threading.Event) -> T:
-    """Run a function that can find out whether it is still waited for."""
+    """Run a function so that it can find out whether anybody still waits for it."""
     before = _given_up.set(given_up)
     try:
         return function()

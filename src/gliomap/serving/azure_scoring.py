@@ -1,8 +1,8 @@
-"""The scoring script of an Azure Machine Learning endpoint: `init` and `run`, as its inference server calls them.
+"""The scoring script of an Azure Machine Learning endpoint: its inference server calls `init` and `run`.
 
 The engine, the checks and the answers are those of `gliomap serve`. A request is the thesis's JSON, or
-multipart/form-data with the files `raw`, `white` and `dark` (TIFF or uint16 numbers), whose answer is what the Accept
-header asks for. The bundle is looked for in AZUREML_MODEL_DIR.
+multipart/form-data with the files `raw`, `white` and `dark` (TIFF or uint16 numbers), answered in the form that the Accept
+header asks for. The bundle is found in AZUREML_MODEL_DIR.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _CLIENT = "azure"
 
 
 def init() -> None:
-    """Load the bundle and try it out; the endpoint is not ready before."""
+    """Load the bundle and try it out; the endpoint is not ready before that."""
     _service()
 
 
 def run(request: AMLRequest) -> AMLResponse:
-    """Answer one request; what is wrong with it is told as a problem of RFC 9457, as the service does."""
+    """Answer one request; faults become RFC 9457 problem details, as in the service."""
     name = request.headers.get("x-ms-request-id") or uuid.uuid4().hex
     try:
         answer = _answer(request, name)
@@ -45,22 +45,22 @@ def run(request: AMLRequest) -> AMLResponse:
         problem = problem_of(error, name)
         body = dump_json(problem.model_dump(mode="json", exclude_none=True))
         return AMLResponse(body, problem.status, {"Content-Type": MEDIA_TYPE})
-    # The server splits header values at commas, which these have and need not.
+    # The server splits header values at commas, so headers that contain one are left out.
     headers = {key: value for key, value in answer.headers.items() if "," not in value}
     return AMLResponse(answer.body, 200, {"Content-Type": answer.media_type, **headers})
 
 
 rawhttp(run)
-"""Its mark for the server, which then hands requests over as they came."""
+"""Marks `run` for the server, which then passes requests on unchanged."""
 
 
 def find_bundle(folder: Path) -> Path:
-    """The bundle in a model's folder: the folder itself, or the one folder or .zip below it.
+    """Find the bundle in a model's folder: the folder itself, or the one folder or .zip below it.
 
     Raises
     ------
     BundleError
-        None, or more than one.
+        There is none, or more than one.
     """
     found = sorted({path.parent for path in folder.rglob(MANIFEST)} | set(folder.rglob("*.zip")))
     if len(found) != 1:
@@ -84,7 +84,7 @@ def _answer(request: AMLRequest, name: str) -> Answer:
     if not frames:
         raise RequestError(
             "body",
-            f"is {request.mimetype or 'of no type'}, with no file of a frame",
+            f"is {request.mimetype or 'of no type'}, without the file of a frame",
             "Send multipart/form-data with raw, white and dark, or the thesis's JSON.",
             status=415,
         )

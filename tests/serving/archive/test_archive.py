@@ -230,7 +230,7 @@ class TestPatients:
 class TestRefused:
     def test_a_folder_with_other_things(self, tmp_path: Path) -> None:
         (tmp_path / "thesis.docx").touch()
-        with pytest.raises(ArchiveError, match="not empty"):
+        with pytest.raises(ArchiveError, match="nor empty"):
             Archive.open(tmp_path)
         with pytest.raises(ArchiveError, match=r"has no archive\.json"):
             ArchiveReader(tmp_path)
@@ -247,11 +247,11 @@ class TestRefused:
 
     @pytest.mark.parametrize("name", ["../../etc/passwd", "", "20261123T091501123456-1a2b3c4d/..", "x" * 300])
     def test_ids_that_are_paths(self, archive: Archive, name: str) -> None:
-        with pytest.raises(ArchiveError, match="no id of a case"):
+        with pytest.raises(ArchiveError, match="not the id of a case"):
             reader(archive).case(name)
 
     def test_an_unknown_case(self, archive: Archive) -> None:
-        with pytest.raises(ArchiveError, match="is not there"):
+        with pytest.raises(ArchiveError, match="does not exist"):
             reader(archive).case("20261123T091501123456-1a2b3c4d")
 
     @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ class TestDisk:
         before, away = archive.record(CASE), tmp_path / "away"
         archive.folder.rename(away)
         archive.folder.mkdir()
-        with pytest.raises(MachineError, match="cannot keep what would be answered"):
+        with pytest.raises(MachineError, match="cannot store the case"):
             archive.require_usable()
         with pytest.raises(OSError, match="No such file"):
             archive.record(CASE)
@@ -394,7 +394,7 @@ class TestVerify:
     ) -> None:
         name = archive.record(CASE)
         monkeypatch.setattr("gliomap.serving.archive._case._MOST_BYTES", 500)
-        with pytest.raises(ArchiveError, match="would unpack to more than a case has"):
+        with pytest.raises(ArchiveError, match="would unpack to more than any case contains"):
             reader(archive).case(name)
 
     def test_a_case_that_is_gone(self, archive: Archive) -> None:
@@ -408,7 +408,7 @@ class TestVerify:
         forge(path)
         assert reader(archive).case(reader(archive).ids()[0]).record.client == "nobody"
         (fault,) = reader(archive).verify().faults
-        assert "is not the file that the audit log names" in fault
+        assert "is not the file recorded in the audit log" in fault
 
     def test_a_case_that_was_put_in_the_place_of_another(self, archive: Archive) -> None:
         first = archive.record(CASE)

@@ -55,8 +55,8 @@ def test_it_is_a_witness_of_what_was_taken_out_and_another_archive_does_not_use_
     log = archive.folder / "audit.jsonl"
     log.write_text(log.read_text().splitlines(keepends=True)[0])
     (fault,) = ArchiveReader(archive.folder, url).verify().faults
-    assert fault.startswith(f"case {second}: is in the index, and its file is gone")
-    assert "give each its own" in fault
+    assert fault.startswith(f"case {second}: is in the index, but its file is gone")
+    assert "give each archive its own" in fault
     assert first not in fault
 
 

@@ -45,7 +45,7 @@ def test_the_newest_case_cannot_be_taken_out_with_its_line(closed: Closed, resta
     if restarted:
         Archive.open(closed.folder, least_free=0).close()
     found = ArchiveReader(closed.folder).verify()
-    assert found.faults == (f"case {closed.names[-1]}: is in the index, and its file is gone",)
+    assert found.faults == (f"case {closed.names[-1]}: is in the index, but its file is gone",)
 
 
 @pytest.mark.parametrize("restarted", [False, True])
@@ -57,18 +57,18 @@ def test_the_newest_case_cannot_be_forged_where_its_line_is_cut_off(
     forge(path)
     if restarted:
         Archive.open(closed.folder, least_free=0).close()
-        assert f"case {closed.names[-1]} is neither in the audit log nor the one of the index" in caplog.text
+        assert f"case {closed.names[-1]} is not in the audit log and differs from the index" in caplog.text
     found = ArchiveReader(closed.folder).verify()
     assert (found.whole, found.entries) == (2, 2), "and it is no case that was recovered"
-    line_gone = f"case {closed.names[-1]}: is in the index, and its line of the audit log is gone"
-    assert found.faults == (f"{path}: is not the file that the index names", line_gone)
+    line_gone = f"case {closed.names[-1]}: is in the index, but its line in the audit log is gone"
+    assert found.faults == (f"{path}: is not the file recorded in the index", line_gone)
 
 
 def test_a_line_that_is_cut_off_is_missed(closed: Closed) -> None:
     """A row follows its line: it is no case that a killed service had no time for."""
     closed.cut_log(1)
     found = ArchiveReader(closed.folder).verify()
-    assert found.faults == (f"case {closed.names[-1]}: is in the index, and its line of the audit log is gone",)
+    assert found.faults == (f"case {closed.names[-1]}: is in the index, but its line in the audit log is gone",)
     assert found.notes == ()
 
 

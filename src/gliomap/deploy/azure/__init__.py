@@ -1,6 +1,6 @@
-"""Azure Machine Learning: data, trainings, endpoints. Needs the extra `azure`; nothing else of GlioMap loads it.
+"""Azure Machine Learning: data, trainings, endpoints. Needs the extra `azure`; the rest of GlioMap does not load it.
 
-Modules are loaded when something of theirs is first used: a dry run needs no connection.
+Each module is loaded on first use: a dry run needs no connection.
 """
 
 from __future__ import annotations

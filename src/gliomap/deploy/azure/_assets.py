@@ -1,4 +1,4 @@
-"""Data assets: a study's parts in the cloud under a name and a version."""
+"""Data assets: the parts of a study in the cloud, each under a name and a version."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ __all__ = [
 ]
 
 DEFAULT_DATASTORE = "workspaceblobstore"
-"""As every workspace calls it when it is made."""
+"""The default datastore of every new workspace."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 _PATH = re.compile(r"azureml://(?:.*/)?datastores/([^/]+)/paths/(.+?)/?")
-_TAKEN = "A version never changes: leave out --version for the next one, or choose another --version or --name."
+_TAKEN = "A version never changes: omit --version for the next one, or choose another --version or --name."
 _FINGERPRINT, _PATIENTS, _PART, _PREFIX = "gliomap-fingerprint", "gliomap-patients", "gliomap-part", "gliomap-folder"
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A data asset of ours.
+    """A data asset.
 
     Attributes
     ----------
@@ -48,11 +48,11 @@ class Asset:
     path
         azureml:// address.
     part
-        See `PARTS`; None for an asset that GlioMap did not make.
+        See `PARTS`; None for an asset that GlioMap did not create.
     fingerprint
         SHA-256 over the names and hashes of its files.
     patients
-        With labels; 0 where not known.
+        Number of labelled patients; 0 if unknown.
     prefix
         Folder of the whole study in the container.
     created
@@ -70,20 +70,20 @@ class Asset:
 
     @property
     def reference(self) -> str:
-        """As documents name it."""
+        """The name by which documents refer to it."""
         return f"azureml:{self.name}:{self.version}"
 
 
 def check_name(name: str, what: str = "name") -> str:
-    """Return a name that Azure takes.
+    """Return a name if Azure accepts it.
 
     Raises
     ------
     UsageError
-        Otherwise.
+        Azure does not accept it.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(f"{what} {name!r}", "is not one that Azure takes", "Use letters, digits, '-' and '_'.")
+        raise UsageError(f"{what} {name!r}", "is not one that Azure accepts", "Use letters, digits, '-' and '_'.")
     return name
 
 
@@ -96,27 +96,27 @@ def asset_document(
     version: str | None = None,
     inventory: Inventory | None = None,
 ) -> Document:
-    """The document of a data asset; without an inventory, as in a dry run, its fingerprint is not known.
+    """The document of a data asset; without an inventory, as in a dry run, it has no fingerprint.
 
     Parameters
     ----------
     prefix
         The study's folder in the datastore.
     part
-        A name of `PARTS`; empty for the whole study.
+        A name in `PARTS`; empty for the whole study.
     name
-        Of the asset; `prefix` by default.
+        Name of the asset; `prefix` by default.
     datastore
-        Where the study lies.
+        Datastore of the study.
     version
-        None: the next number.
+        Version of the asset; None for the next number.
     inventory
         What was uploaded.
 
     Raises
     ------
     UsageError
-        A name that Azure does not take.
+        Azure does not accept the name.
     """
     folder = f"{prefix}/{FOLDER_OF_PART[part]}" if part else prefix
     tags = {_PART: part or "study", _PREFIX: prefix}
@@ -137,7 +137,7 @@ def asset_document(
 
 
 def upload_document(root: Path, prefix: str) -> Document:
-    """The document with which `az ml` itself would send a study and make an asset of it."""
+    """The document with which `az ml` itself would upload a study and create an asset of it."""
     content = {
         "$schema": f"{SCHEMAS}/data.schema.json",
         "name": prefix,
@@ -150,23 +150,23 @@ def upload_document(root: Path, prefix: str) -> Document:
 def create_assets(
     connection: Connection, prefix: str, parts: Iterable[str], *, name: str | None = None, version: str | None = None
 ) -> list[Asset]:
-    """Make data assets of an uploaded study; parts without files are left out, and what is there already is kept.
+    """Create data assets of an uploaded study; parts without files are left out, and existing assets are kept.
 
     Parameters
     ----------
     connection
-        To the workspace.
+        Connection to the workspace.
     prefix
         The study's folder in the datastore.
     parts
-        Names of `PARTS`.
+        Names in `PARTS`.
     name, version
-        As of `asset_document`.
+        As in `asset_document`.
 
     Raises
     ------
     AzureError
-        The study is uploaded in part only, or `version` is there with other content.
+        The study is only partly uploaded, or `version` already exists with other content.
     """
     datastore = str(connection.datastore.name)
     with azure_faults(f"study {prefix}"):
@@ -197,7 +197,7 @@ def _create(connection: Connection, document: Document) -> Asset:
     if there is not None and version is not None:
         raise AzureError(
             f"data asset {name}:{version}",
-            "is there with other files",
+            "already exists with other files",
             _TAKEN,
         )
     with azure_faults(f"data asset {name}", taken=_TAKEN), quiet():
@@ -206,26 +206,26 @@ def _create(connection: Connection, document: Document) -> Asset:
 
 
 def list_assets(connection: Connection) -> list[Asset]:
-    """All data assets of the workspace, newest version of each."""
+    """All data assets of the workspace, each in its newest version."""
     with azure_faults("data assets"):
         names = sorted(one.name for one in connection.client.data.list())
     return [find_asset(connection, name) for name in names]
 
 
 def find_asset(connection: Connection, name: str, version: str | None = None) -> Asset:
-    """A data asset; without a version the newest.
+    """Return a data asset; without a version, the newest.
 
     Parameters
     ----------
     connection
-        To the workspace.
+        Connection to the workspace.
     name, version
-        Which.
+        Name and version of the asset; None for the newest version.
 
     Raises
     ------
     AzureError
-        There is none.
+        The asset does not exist.
     """
     with azure_faults(f"data asset {name}" + (f":{version}" if version else "")):
         if version is None:
@@ -242,33 +242,33 @@ def download_asset(
     overwrite: bool = False,
     track: Track = silent,
 ) -> tuple[Asset, Transfer]:
-    """Fetch a data asset, every file checked by its SHA-256.
+    """Fetch a data asset and check every file by its SHA-256.
 
     Parameters
     ----------
     connection
-        To the workspace.
+        Connection to the workspace.
     name, version
-        Which; None: the newest version.
+        Name and version of the asset; None for the newest version.
     folder
-        Where its files go.
+        Folder for its files.
     overwrite
         Replace files that differ.
     track
-        Told how the work advances.
+        Receives progress.
 
     Raises
     ------
     AzureError
-        There is none, it has changed since its version was made, or a checksum differs.
+        The asset does not exist, its files changed after this version was created, or a checksum differs.
     OutputExistsError
-        A file is there with other content.
+        A file already exists with other content.
     """
     asset = find_asset(connection, name, version)
     found = _PATH.fullmatch(asset.path)
     if found is None:
         raise AzureError(
-            f"data asset {name}", f"lies at {asset.path}, not in a datastore", "Name one that GlioMap made."
+            f"data asset {name}", f"is at {asset.path}, not in a datastore", "Name one that GlioMap created."
         )
     datastore, prefix = found[1], found[2]
     container = connection.container(datastore)
@@ -280,8 +280,8 @@ def download_asset(
             if asset.fingerprint and inventory.fingerprint(part) != asset.fingerprint:
                 raise AzureError(
                     f"data asset {name}:{asset.version}",
-                    "its files were changed after this version was made",
-                    "Make a new version (gliomap azure dataset create), and name that.",
+                    "its files were changed after this version was created",
+                    "Create a new version (gliomap azure dataset create), and name that.",
                 )
             wanted = inventory.part(part)
         return asset, download_files(container, prefix, folder, wanted=wanted, overwrite=overwrite, track=track)

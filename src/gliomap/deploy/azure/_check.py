@@ -1,4 +1,4 @@
-"""What a workspace has, who one is there, and what is missing for GlioMap's verbs."""
+"""What a workspace has, who the caller is there, and what GlioMap's verbs are missing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Checked", "Compute", "Missing", "Quota", "check_workspace", "workspa
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """A compute target: its name, type, machine size, state, and most nodes it grows to."""
+    """A compute target: its name, type, machine size, state, and maximum number of nodes."""
 
     name: str
     type: str
@@ -31,7 +31,7 @@ class Compute:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """Cores of a family of machines: in use, and at most."""
+    """Cores of a machine family: in use, and the limit."""
 
     name: str
     used: int
@@ -40,7 +40,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What a verb needs and is not there, and what makes it."""
+    """Something that a verb needs and that is missing, and how to create it."""
 
     what: str
     remedy: str
@@ -55,13 +55,13 @@ class Checked:
     workspace, location
         Name and region.
     identity
-        Who one is for Azure.
+        The caller's identity in Azure.
     datastores
         Name → container or share; the default one first.
     computes, quotas
-        See there.
+        See `Compute` and `Quota`.
     missing
-        Empty where all verbs can work.
+        Empty if all verbs can work.
     """
 
     workspace: str
@@ -74,12 +74,12 @@ class Checked:
 
 
 def check_workspace(connection: Connection) -> Checked:
-    """Ask the workspace for all of it.
+    """Query the workspace.
 
     Raises
     ------
     AzureError
-        No network, the sign-in is not accepted, or the workspace is not there.
+        There is no network, the sign-in is not accepted, or the workspace does not exist.
     """
     client, settings = connection.client, connection.settings
     identity = _identity(connection)
@@ -92,13 +92,13 @@ def check_workspace(connection: Connection) -> Checked:
     quotas = _tried(missing, "quotas", lambda: _quotas(connection, workspace.location)) or ()
     _tried(missing, "storage", lambda: _can_read(connection))
     if not any(one.type == "amlcompute" and one.state == "Succeeded" for one in computes):
-        missing.append(Missing("a cluster, for azure train", f"Make one: {making()}"))
+        missing.append(Missing("a cluster, for azure train", f"Create one: {making()}"))
     ordered = {default: stores.get(default, ""), **stores}
     return Checked(workspace.name, workspace.location, identity, ordered, computes, quotas, tuple(missing))
 
 
 def workspace_document(settings: AzureSettings) -> Document:
-    """The workspace itself."""
+    """The document of the workspace itself."""
     content = {
         "$schema": f"{SCHEMAS}/workspace.schema.json",
         "name": settings.workspace_name,
@@ -115,12 +115,12 @@ def _workspace(connection: Connection) -> Any:
             return connection.client.workspaces.get(name)
     except NotThereError as error:
         making = f"az ml workspace create --name {name} --resource-group {group}"
-        told = f"Check the name, the subscription and the resource group; or make it: {making}"
+        told = f"Check the name, the subscription and the resource group; or create it: {making}"
         raise NotThereError(error.thing, error.fault, told) from error
 
 
 def _identity(connection: Connection) -> str:
-    """Who the token is of, as it says itself; nothing of the token is kept."""
+    """The identity stated in the token; the token itself is not kept."""
     with azure_faults("sign-in"):
         token = connection.credential.get_token(connection.settings.places.management).token
     body = token.split(".")[1] if token.count(".") == 2 else ""
@@ -154,7 +154,7 @@ def _quotas(connection: Connection, location: str) -> tuple[Quota, ...]:
 
 
 def _quota(told: Mapping[str, Any]) -> Quota:
-    # azure-ai-ml hands these on as they came, in either way of writing names.
+    # azure-ai-ml passes these on unchanged, with names in either style.
     name = told.get("name") or {}
     title = name.get("localizedValue") or name.get("localized_value") or name.get("value") or "?"
     used = told.get("currentValue", told.get("current_value"))
@@ -168,7 +168,7 @@ def _can_read(connection: Connection) -> None:
 
 
 def _tried(missing: list[Missing], what: str, ask: Callable[[], Any]) -> Any:
-    """Ask for something that is useful but not needed to go on; note what is wrong with it."""
+    """Query something useful but not essential; record what is wrong with it."""
     try:
         return ask()
     except UnreachedError:

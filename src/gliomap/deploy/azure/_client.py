@@ -1,4 +1,4 @@
-"""The connection to a workspace. Who one is comes from Azure's own chain of credentials; nothing of it is kept."""
+"""The connection to a workspace. The identity comes from Azure's own credential chain; no credential is stored."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ RETRIES: dict[str, Any] = {"retry_total": 4, "retry_backoff_factor": 0.4, "retry
 
 @dataclass(frozen=True)
 class Connection:
-    """A workspace that can be asked.
+    """A connection to a workspace.
 
     Attributes
     ----------
     settings
-        Which one.
+        The workspace.
     credential
-        Who asks.
+        The caller's credential.
     client
-        Of azure-ai-ml.
+        Client of azure-ai-ml.
     """
 
     settings: AzureSettings
@@ -55,27 +55,27 @@ class Connection:
 
     @cached_property
     def services(self) -> str:
-        """Where the workspace's region keeps the history of runs."""
+        """Address of the run history service in the workspace's region."""
         with azure_faults(f"workspace {self.settings.workspace_name}"):
             address = self.client.workspaces.get(self.settings.workspace_name).discovery_url
             return str(self.ask(HttpRequest("GET", str(address))).json()["history"])
 
     def ask(self, request: HttpRequest, *, signed: bool = True, timeout: float = 60) -> HttpResponse:
-        """Send a request that azure-ai-ml has no method for, with one's own sign-in or without.
+        """Send a request for which azure-ai-ml has no method, with or without the caller's token.
 
         Parameters
         ----------
         request
-            With an absolute address.
+            Request with an absolute address.
         signed
-            Show one's own sign-in.
+            Send the caller's token.
         timeout
-            Seconds.
+            Longest wait for an answer, in seconds.
 
         Raises
         ------
         azure.core.exceptions.HttpResponseError
-            An answer of 400 or more; `azure_faults` tells it.
+            The status is 400 or above; `azure_faults` converts it.
         """
         signing = [BearerTokenCredentialPolicy(self.credential, self.settings.places.management)] if signed else []
         policies = [RetryPolicy(**RETRIES), *signing]
@@ -86,7 +86,7 @@ class Connection:
         return answer
 
     def container(self, datastore: str | None = None) -> ContainerClient:
-        """The blob container behind a datastore, entered with one's own identity, never with the account's key.
+        """The blob container behind a datastore, accessed with the caller's identity, never with the account's key.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class Connection:
         Raises
         ------
         AzureError
-            The datastore is not there, or holds no blobs.
+            The datastore does not exist, or does not hold blobs.
         """
         from azure.storage.blob import ContainerClient
 
@@ -121,29 +121,29 @@ class Connection:
 
 
 BLOCK = 4 * 2**20
-"""What large files go in, so that a broken line costs little."""
+"""Block size for large files, so that a broken connection costs little."""
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """While azure-ai-ml works: it prints dots and colours, and both streams are ours."""
+    """Keep azure-ai-ml's dots and colours off standard output and error, which are GlioMap's."""
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         yield
 
 
 def plain(state: object) -> str:
-    """A state as Azure writes it, be it handed on as text or as a member of an enumeration."""
+    """A state as Azure writes it, whether given as text or as an enumeration member."""
     return str(getattr(state, "value", state))
 
 
 @contextmanager
 def connect(settings: AzureSettings) -> Iterator[Connection]:
-    """Open a connection; nothing is asked yet, and its maker is told nothing.
+    """Open a connection, without any request yet and without telemetry.
 
     Raises
     ------
     AzureError
-        As `azure_faults`, from what is done in the block.
+        As in `azure_faults`, for what happens in the block.
     """
     try:
         credential = DefaultAzureCredential(
@@ -152,8 +152,8 @@ def connect(settings: AzureSettings) -> Iterator[Connection]:
             process_timeout=20,
             **RETRIES,
         )
-    except ValueError as error:  # variables that are set and empty, or no certificate
-        raise AzureError("sign-in", f"what the environment holds cannot be used ({error})", SIGN_IN) from error
+    except ValueError as error:  # a variable is set but empty, or the certificate is missing
+        raise AzureError("sign-in", f"the credentials in the environment cannot be used ({error})", SIGN_IN) from error
     with credential, azure_faults(f"workspace {settings.workspace_name}"):
         client = MLClient(
             credential,

@@ -1,4 +1,4 @@
-"""What runs in Azure: the installed GlioMap as a wheel in a folder of code, and the locked requirements for it."""
+"""What runs in Azure: the installed GlioMap as a wheel in a code folder, and its locked requirements."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from gliomap.serving.azure_scoring import init, run
 __all__ = ["init", "run"]
 """
 UNPACK = "python -m zipfile -e gliomap-*.whl ."
-"""What a job's command begins with, in its folder of code."""
+"""Beginning of a job's command, run in its code folder."""
 
 _IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:latest"
 _PYTHON = "3.11"
 
 
 def code_folder(added: Mapping[str, bytes] | None = None) -> Path:
-    """A folder with GlioMap as a wheel, the scoring script and what is added; the same content, the same folder.
+    """A folder with GlioMap as a wheel, the scoring script and added files; the same content yields the same folder.
 
-    It lies in the user's cache, so that the document which names it can be given to `az ml` too.
+    It is in the user's cache, so that a document that names it also works with `az ml`.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def code_folder(added: Mapping[str, bytes] | None = None) -> Path:
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
     folder = user_folder("XDG_CACHE_HOME", ".cache") / "azure" / f"code-{digest.hexdigest()[:16]}"
     if not folder.is_dir():
-        # Two processes may make the same folder at once; whose it is does not matter.
+        # Two processes may create the same folder at once; which one wins does not matter.
         with atomic_folder(folder, overwrite=True) as made:
             for name, content in files.items():
                 (made / name).write_bytes(content)
@@ -63,7 +63,7 @@ def code_folder(added: Mapping[str, bytes] | None = None) -> Path:
 
 
 def environment(kind: Literal["train", "score"]) -> dict[str, Any]:
-    """The environment of a job or a deployment, of exactly the versions in our lock file, for a document."""
+    """The environment of a job or a deployment for a document, with exactly the versions of the lock file."""
     lock = resources.files("gliomap.deploy.azure").joinpath("locks", f"{kind}.txt").read_text(encoding="utf-8")
     pins: list[Any] = [line for line in lock.splitlines() if line and not line.startswith("#")]
     return {

@@ -1,4 +1,4 @@
-"""Clusters: the one that trains, the one that is attached, and what makes either."""
+"""Clusters: one for training, one that is attached, and the commands that create them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT_CLUSTER, _SIZE, _NODES = "cpu-cluster", "Standard_D4s_v3", 4
 
 
 def cluster_document() -> Document:
-    """A cluster that costs nothing while nobody trains."""
+    """The document of a cluster that costs nothing while nobody trains."""
     content = {
         "$schema": f"{SCHEMAS}/amlCompute.schema.json",
         "name": DEFAULT_CLUSTER,
@@ -27,22 +27,22 @@ def cluster_document() -> Document:
 
 
 def making(name: str = DEFAULT_CLUSTER) -> str:
-    """The command that makes a cluster."""
+    """The command that creates a cluster."""
     return f"az ml compute create --name {name} --type AmlCompute --size {_SIZE} --max-instances {_NODES}"
 
 
 def attaching(name: str) -> str:
-    """The command that brings a Kubernetes cluster of one's own into the workspace."""
+    """The command that attaches your own Kubernetes cluster to the workspace."""
     return f"az ml compute attach --name {name} --type Kubernetes --resource-id ID"
 
 
 def require_compute(connection: Connection, name: str, remedy: str) -> None:
-    """Refuse a compute that is not there or not in order, before anything is sent to it.
+    """Refuse a compute that does not exist or is not working, before anything is sent to it.
 
     Raises
     ------
     AzureError
-        With `remedy` where it is not there.
+        The compute does not exist, with `remedy`, or is not in the state Succeeded.
     """
     try:
         with azure_faults(f"compute {name}"):
@@ -50,7 +50,7 @@ def require_compute(connection: Connection, name: str, remedy: str) -> None:
     except NotThereError as error:
         with azure_faults("computes"):
             have = ", ".join(sorted(one.name for one in connection.client.compute.list())) or "none"
-        raise AzureError(f"compute {name!r}", f"is not there; the workspace has: {have}", remedy) from error
+        raise AzureError(f"compute {name!r}", f"does not exist; the workspace has: {have}", remedy) from error
     state = plain(found.provisioning_state)
     if state != "Succeeded":
         raise AzureError(f"compute {name!r}", f"is in state {state}", "See its page in the studio, or choose another.")

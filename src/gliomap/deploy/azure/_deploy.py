@@ -1,4 +1,4 @@
-"""Deploy a bundle, blue beside green, and take it away again."""
+"""Deploy a bundle, blue beside green, and remove it again."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from gliomap.errors import AzureError, GlioMapError, UsageError
 __all__ = ["COLOURS", "Deployed", "deploy_bundle", "deployment_log", "planned_documents", "undeploy"]
 
 COLOURS = ("blue", "green")
-"""Deployments take turns: the new one stands beside the old one until it answers."""
-_TAKEN = "Names of endpoints are shared by a whole region: choose another with --endpoint NAME."
+"""Deployments take turns: the new one runs beside the old one until it answers."""
+_TAKEN = "Endpoint names are unique within a region: choose another with --endpoint NAME."
 _LOG_LINES = 60
 _CONTAINERS = ("storage-initializer", "inference-server")
 
@@ -32,18 +32,18 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """What `deploy_bundle` did.
+    """The result of `deploy_bundle`.
 
     Attributes
     ----------
     endpoint, deployment, model
-        Their names; the model as NAME:VERSION.
+        Names; the model as NAME:VERSION.
     address
-        Where frames are sent.
+        Address for frames.
     traffic
         Deployment → per cent of the requests.
     seconds
-        Stage (register, endpoint, deployment, traffic, and total) → time.
+        Stage (register, endpoint, deployment, traffic, and total) → seconds.
     """
 
     endpoint: str
@@ -55,16 +55,16 @@ class Deployed:
 
 
 def planned_documents(plan: EndpointPlan, bundle: Bundle | None, register: str | None = None) -> tuple[Document, ...]:
-    """What `deploy_bundle` makes where nothing is there yet: the model of a bundle, the endpoint, the deployment.
+    """What `deploy_bundle` creates if nothing exists yet: the model of a bundle, the endpoint, the deployment.
 
     Parameters
     ----------
     plan
-        What is to be made.
+        What to create.
     bundle
-        A bundle here; None for a registered model.
+        A local bundle; None for a registered model.
     register
-        Name in the registry; None: the bundle's own.
+        Name in the registry; None for the bundle's own.
     """
     model = () if bundle is None else (model_document(bundle, name=register),)
     return (*model, endpoint_document(plan), deployment_document(plan))
@@ -80,33 +80,33 @@ def deploy_bundle(
     register: str | None = None,
     say: Say,
 ) -> Deployed:
-    """Register a bundle if need be, make endpoint and deployment, wait, and give it its share of the requests.
+    """Register a bundle if needed, create endpoint and deployment, wait, and route its share of the requests to it.
 
-    The requests go where they went until the new deployment answers its probes.
+    Until the new deployment answers its probes, requests go where they went before.
 
     Parameters
     ----------
     connection
-        To the workspace.
+        Connection to the workspace.
     model
-        A bundle here, or the reference of a registered model.
+        A local bundle, or the reference of a registered model.
     plan
-        What is to be made; its `model` is filled in here.
+        What to create; its `model` is filled in here.
     chosen
-        Whether the deployment's name was asked for; else the colour that is free.
+        Whether the deployment's name was chosen by the user; if not, the free colour is used.
     share
         Per cent of the requests for the new deployment.
     register
-        Name in the registry; None: the bundle's own.
+        Name in the registry; None for the bundle's own.
     say
-        Takes lines for people.
+        Receives lines for the user.
 
     Raises
     ------
     UsageError
-        The deployment of this name answers all requests now.
+        The deployment of this name currently answers all requests.
     AzureError
-        Azure refuses it, or the deployment never gets healthy; its log has been said, and nothing else was changed.
+        Azure refuses it, or the deployment does not become healthy; then its log has been passed on, and nothing else changed.
     """
     seconds: dict[str, float] = {}
     if plan.compute is not None:
@@ -127,10 +127,10 @@ def deploy_bundle(
     if traffic.get(plan.deployment) == 100:
         raise UsageError(
             f"deployment {plan.deployment}",
-            "answers all requests now, and would be replaced under them",
+            "currently answers all requests, and replacing it would interrupt them",
             f"Choose another name, such as --deployment {COLOURS[plan.deployment == COLOURS[0]]}.",
         )
-    say(f"endpoint {plan.endpoint}; making {plan.deployment}, which takes some minutes")
+    say(f"endpoint {plan.endpoint}; creating {plan.deployment}, which takes some minutes")
     with _timed(seconds, "deployment"):
         _make_deployment(connection, plan, say)
     with _timed(seconds, "traffic"):
@@ -143,21 +143,21 @@ def deploy_bundle(
 
 
 def undeploy(connection: Connection, endpoint: str, deployment: str | None) -> list[str]:
-    """Take a deployment away, or the endpoint with all of its own; returns what is gone.
+    """Remove a deployment, or an endpoint with all of its deployments; return what was removed.
 
     Parameters
     ----------
     connection
-        To the workspace.
+        Connection to the workspace.
     endpoint
         Its name.
     deployment
-        Only this one; None: all of them and the endpoint.
+        Only this one; None for the endpoint with all deployments.
 
     Raises
     ------
     AzureError
-        There is none.
+        The endpoint or deployment does not exist.
     UsageError
         Requests still go to the deployment.
     """
@@ -169,13 +169,15 @@ def undeploy(connection: Connection, endpoint: str, deployment: str | None) -> l
             return [*(f"{endpoint}/{name}" for name in names), endpoint]
     if deployment not in names:
         raise AzureError(
-            f"deployment {endpoint}/{deployment}", "is not there", f"There are: {', '.join(names) or 'none'}."
+            f"deployment {endpoint}/{deployment}",
+            "does not exist",
+            f"Deployments of the endpoint: {', '.join(names) or 'none'}.",
         )
     if (found.traffic or {}).get(deployment):
         raise UsageError(
             f"deployment {endpoint}/{deployment}",
-            f"gets {found.traffic[deployment]} % of the requests",
-            "Deploy another one first, or leave out --deployment to take the whole endpoint away.",
+            f"receives {found.traffic[deployment]} % of the requests",
+            "Deploy another one first, or omit --deployment to remove the whole endpoint.",
         )
     with azure_faults(f"deployment {endpoint}/{deployment}"), quiet():
         connection.client.online_deployments.begin_delete(deployment, endpoint).result()
@@ -183,16 +185,16 @@ def undeploy(connection: Connection, endpoint: str, deployment: str | None) -> l
 
 
 def deployment_log(connection: Connection, endpoint: str, deployment: str, lines: int = _LOG_LINES) -> str:
-    """The last lines of what a deployment's containers wrote.
+    """The last log lines of a deployment's containers.
 
     Parameters
     ----------
     connection
-        To the workspace.
+        Connection to the workspace.
     endpoint, deployment
         Their names.
     lines
-        How many.
+        Number of lines per container.
 
     Raises
     ------
@@ -209,7 +211,7 @@ def deployment_log(connection: Connection, endpoint: str, deployment: str, lines
 
 
 def _endpoint(connection: Connection, plan: EndpointPlan) -> Any:
-    """The endpoint as it is, or a new one."""
+    """The existing endpoint, or a new one."""
     name = f"endpoint {plan.endpoint}"
     with azure_faults(name, taken=_TAKEN), quiet():
         try:
@@ -219,8 +221,8 @@ def _endpoint(connection: Connection, plan: EndpointPlan) -> Any:
     if plan.auth == "entra" and there.auth_mode != AUTH_MODES[plan.auth]:
         raise AzureError(
             name,
-            "is there already and lets in whoever has its key",
-            "Leave out --auth to deploy behind it as it is, or name a new one: --endpoint NAME.",
+            "already exists and admits anybody who has its key",
+            "Omit --auth to deploy behind it as it is, or name a new one: --endpoint NAME.",
         )
     return there
 
@@ -235,9 +237,9 @@ def _make_deployment(connection: Connection, plan: EndpointPlan, say: Say) -> No
             state = plain(client.get(plan.deployment, plan.endpoint).provisioning_state)
             cause: GlioMapError | None = None
     except UnreachedError:
-        raise  # it may get healthy all the same
+        raise  # it may still become healthy
     except AzureError as error:
-        # Nothing was made where Azure refused the request itself: then its message is all there is.
+        # If Azure refused the request itself, nothing was created, and its message is all there is.
         if not _exists(connection, plan):
             raise
         state, cause = "Failed", error
@@ -247,8 +249,8 @@ def _make_deployment(connection: Connection, plan: EndpointPlan, say: Say) -> No
         say(f"  {line}")
     raise AzureError(
         thing,
-        f"never got healthy ({cause.fault if cause else state.lower()})",
-        "Its log is above; requests go where they went before. Mend the cause, then give the command again, or:"
+        f"did not become healthy ({cause.fault if cause else state.lower()})",
+        "Its log is above; requests go where they went before. Fix the cause and run the command again, or remove it:"
         f" gliomap azure undeploy {plan.endpoint} --deployment {plan.deployment}",
     ) from cause
 
@@ -263,7 +265,7 @@ def _exists(connection: Connection, plan: EndpointPlan) -> bool:
 
 
 def _shares(traffic: dict[str, int], new: str, share: int) -> dict[str, int]:
-    """Percentages with `share` for the new deployment, the others in their old proportions; they sum to 100."""
+    """Percentages with `share` for the new deployment and the others in their old proportions; they sum to 100."""
     others = {name: part for name, part in traffic.items() if name != new}
     if not others:
         return {new: 100}

@@ -1,4 +1,4 @@
-"""The YAML documents that say what is wanted; `az ml` takes the same. Each is checked before anything is sent."""
+"""The YAML documents of what to create; `az ml` accepts the same. Each is checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class Document:
     Attributes
     ----------
     kind
-        As `az ml` calls it.
+        Name of its kind in `az ml`.
     content
-        What it says.
+        Its content.
     verb
-        What `az ml KIND` does with it.
+        Verb of `az ml KIND` that takes it.
     """
 
     kind: DocumentKind
@@ -63,37 +63,37 @@ class Document:
     verb: str = "create"
 
     def yaml(self) -> str:
-        """As YAML, after the command that takes it."""
+        """The document as YAML, after a comment with the command that takes it."""
         text = yaml.dump(dict(self.content), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100)
         return f"# az ml {self.kind} {self.verb} --file THIS\n{text}"
 
     def load(self) -> Any:
-        """As azure-ai-ml understands it.
+        """Parse it with azure-ai-ml.
 
         Raises
         ------
         AzureError
-            It does not.
+            azure-ai-ml does not accept it.
         UsageError
-            A file that it names is not there; the loaders do not look.
+            A file that it names does not exist; the loaders do not check.
         """
         for name, path in _local_paths(self.content):
             if not path.exists():
-                raise UsageError(path, f"is not there, and the {self.kind}'s {name} names it", "Check the path.")
+                raise UsageError(path, f"does not exist, but is the {name} of the {self.kind}", "Check the path.")
         with azure_faults(f"{self.kind} {self.content.get('name', '')}".strip()):
             return _LOADERS[self.kind](source=io.StringIO(self.yaml()))
 
 
 def as_yaml(*documents: Document) -> str:
-    """Documents as one text, `---` between them."""
+    """Join documents to one text, separated by `---`."""
     return "---\n".join(document.yaml() for document in documents)
 
 
 class _Plain(yaml.SafeDumper):
-    """No anchors; long commands as blocks."""
+    """Writes no anchors, and multi-line text as blocks."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write a thing again where it stands twice."""
+        """Write an object again each time it appears."""
         del data
         return True
 
@@ -107,7 +107,7 @@ _Plain.add_representer(str, _text)
 
 
 def _local_paths(content: Any) -> list[tuple[str, Path]]:
-    """Every `path` and `code` that is on this machine."""
+    """Every `path` and `code` that is a local path."""
     found = []
     for name, value in content.items():
         if isinstance(value, Mapping):

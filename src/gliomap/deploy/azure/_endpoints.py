@@ -18,33 +18,33 @@ Auth = Literal["key", "entra"]
 
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]")
 AUTH_MODES = {"key": "key", "entra": "aad_token"}
-"""What our words are to Azure."""
+"""GlioMap's words → Azure's."""
 _PROBE = {"period": 10, "timeout": 5, "success_threshold": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointPlan:
-    """A deployment to be made.
+    """A deployment to create.
 
     Attributes
     ----------
     endpoint, deployment
         Their names.
     kind
-        Machines that Azure keeps, or a Kubernetes cluster of one's own.
+        Machines managed by Azure, or your own Kubernetes cluster.
     model
         Document path or reference: `azureml:NAME:V`.
     auth
-        How clients show who they are.
+        How clients authenticate.
     instance_type, instances
-        Machine (or the cluster's instance type), and how many.
+        Machine (or the cluster's instance type), and number of instances.
     compute
         The attached cluster; Kubernetes only.
 
     Raises
     ------
     UsageError
-        A name that Azure does not take, or a missing compute.
+        Azure does not accept a name, or the compute is missing.
     """
 
     endpoint: str
@@ -61,17 +61,17 @@ class EndpointPlan:
             if not _NAME.fullmatch(name):
                 raise UsageError(
                     f"{what} {name!r}",
-                    "is no name that Azure takes",
-                    "Use 3 to 32 letters, digits and '-', a letter first.",
+                    "is not a name that Azure accepts",
+                    "Use 3 to 32 letters, digits and '-', starting with a letter.",
                 )
         if self.kind == "kubernetes" and self.compute is None:
             raise UsageError("--to kubernetes", "needs the attached cluster", "Name it: --compute NAME.")
         if self.kind == "managed" and self.compute is not None:
-            raise UsageError("--compute", "belongs to --to kubernetes", "Leave it out, or add --to kubernetes.")
+            raise UsageError("--compute", "belongs to --to kubernetes", "Omit it, or add --to kubernetes.")
 
 
 def endpoint_document(plan: EndpointPlan) -> Document:
-    """The endpoint."""
+    """The document of the endpoint."""
     managed = plan.kind == "managed"
     return Document(
         "online-endpoint",
@@ -87,7 +87,7 @@ def endpoint_document(plan: EndpointPlan) -> Document:
 
 
 def deployment_document(plan: EndpointPlan) -> Document:
-    """The deployment: model, scoring script, environment, machines, probes."""
+    """The document of the deployment: model, scoring script, environment, machines, probes."""
     managed = plan.kind == "managed"
     machine = plan.instance_type or ("Standard_DS3_v2" if managed else None)
     return Document(
@@ -104,7 +104,7 @@ def deployment_document(plan: EndpointPlan) -> Document:
             **({} if managed else {"resources": {"requests": {"cpu": "1", "memory": "2Gi"}}}),
             "instance_count": plan.instances,
             "app_insights_enabled": False,
-            # A frame takes well under a second; the first one waits for the others that came before it.
+            # A frame takes well under a second, but may wait for others that arrived before it.
             "request_settings": {"request_timeout_ms": 60_000, "max_concurrent_requests_per_instance": 1},
             "liveness_probe": {**_PROBE, "initial_delay": 60, "failure_threshold": 30},
             "readiness_probe": {**_PROBE, "initial_delay": 10, "failure_threshold": 30},

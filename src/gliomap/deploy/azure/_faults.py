@@ -1,4 +1,4 @@
-"""What goes wrong in Azure, told as GlioMap tells it: the thing, the fault, the remedy."""
+"""Convert errors of Azure to those of GlioMap: the thing, the fault, the remedy."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = ["SIGN_IN", "NotThereError", "UnreachedError", "azure_faults"]
 
 SIGN_IN = (
     "Sign in with `az login`, or check AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET of a service principal;"
-    " then give the command again."
+    " then run the command again."
 )
-_AGAIN = "Nothing is lost: give the command again later."
+_AGAIN = "Nothing is lost: run the command again later."
 _UNREACHED = re.compile(r"HTTPSConnectionPool|Failed to (resolve|establish)|Unable to connect to proxy")
 _TAKEN = re.compile(r"(?i)unique within|already exists|already an endpoint")
-"""How Azure tells a taken name of an endpoint or a version of an asset, where it answers with 400."""
+"""Messages with which Azure answers 400 for a taken endpoint name or asset version."""
 _NOBODY = "failed to retrieve a token from the included credentials"
 _SIGN_IN_CODE = re.compile(r"AADSTS\d+: [^.\n]*")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -40,54 +40,54 @@ _SECRET = re.compile(r"(?i)\b(sig|sv|se|skoid|sktid|AccountKey|client_secret)=[^
 _OF_STATUS = {
     401: ("Azure does not accept the sign-in, or it has expired", SIGN_IN),
     403: (
-        "you are signed in but may not do this",
+        "you are signed in but lack the permission",
         "Ask the workspace's owner for the role 'AzureML Data Scientist' on the workspace, and 'Storage Blob Data"
         " Contributor' on its storage account.",
     ),
     404: (
-        "is not there",
+        "does not exist",
         "Check the name, subscription and resource group; `gliomap azure check` shows what the workspace has.",
     ),
     409: (
-        "is there already and differs, or is being changed by somebody else",
-        "Choose another name or version, or wait until the other change is done; then give the command again.",
+        "already exists and differs, or somebody else is changing it",
+        "Choose another name or version, or wait until the other change is done; then run the command again.",
     ),
-    413: ("is too large for the endpoint", "Deploy it --to kubernetes, which sets no such limit."),
-    429: ("Azure is asked too often", _AGAIN),
+    413: ("is too large for the endpoint", "Deploy it --to kubernetes, which has no such limit."),
+    429: ("Azure refuses so many requests", _AGAIN),
 }
 
 
 _CHATTERERS = ("azure", "azureml", "msal")
-"""Loggers of theirs: what matters of it is told by our errors, the rest tells of experimental classes."""
+"""Azure's loggers: GlioMap's errors say what matters; the rest is about experimental classes."""
 
 
 class NotThereError(AzureError):
-    """What was asked for does not exist; whoever makes it may go on."""
+    """The requested thing does not exist; a caller that creates it may go on."""
 
 
 class UnreachedError(AzureError):
-    """No network, or Azure itself is out of order: somebody must connect or wait, and give the command again."""
+    """There is no network, or Azure itself is failing: connect or wait, then run the command again."""
 
 
 @contextmanager
 def azure_faults(thing: str, *, taken: str = _OF_STATUS[409][1]) -> Iterator[None]:
-    """Turn what Azure's libraries raise inside the block into errors of ours about `thing`.
+    """Convert what Azure's libraries raise inside the block to GlioMap errors about `thing`.
 
     Parameters
     ----------
     thing
-        What is asked for or made.
+        What is requested or created.
     taken
-        What to do where its name is taken.
+        Remedy if its name is taken.
 
     Raises
     ------
     UnreachedError
-        No network, or Azure itself is out of order.
+        There is no network, or Azure itself is failing.
     NotThereError
-        It does not exist.
+        `thing` does not exist.
     AzureError
-        Sign-in, permission, a name that is taken, or a document that Azure refuses.
+        Sign-in or permission is missing, the name is taken, or Azure refuses the document.
     """
     for name in _CHATTERERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -96,7 +96,7 @@ def azure_faults(thing: str, *, taken: str = _OF_STATUS[409][1]) -> Iterator[Non
     except GlioMapError:
         raise
     except ClientAuthenticationError as error:
-        if _UNREACHED.search(str(error)):  # the chain of credentials tells no network as a failed sign-in
+        if _UNREACHED.search(str(error)):  # the credential chain reports a missing network as a failed sign-in
             raise _no_network(thing, error) from error
         if _NOBODY in str(error) and not _SIGN_IN_CODE.search(str(error)):
             raise AzureError(thing, "nobody is signed in here", SIGN_IN) from error
@@ -106,7 +106,7 @@ def azure_faults(thing: str, *, taken: str = _OF_STATUS[409][1]) -> Iterator[Non
     except HttpResponseError as error:
         raise _of_response(thing, error, taken) from error
     except (MlException, ValidationError, CloudError) as error:
-        # azure-ai-ml hides what Azure answered behind texts of its own, coloured for a terminal.
+        # azure-ai-ml wraps Azure's answer in its own text, coloured for a terminal.
         behind = list(_behind(error))
         answer = next((one for one in behind if isinstance(one, _ANSWERS)), None)
         if answer is not None:
@@ -122,7 +122,7 @@ _ANSWERS = (HttpResponseError, ServiceRequestError, ServiceResponseError)
 
 
 def _behind(error: BaseException) -> Iterator[BaseException]:
-    """An exception of theirs and those of theirs from which it came."""
+    """An exception of Azure's libraries and those of theirs that caused it."""
     found: BaseException | None = error
     while isinstance(found, MlException | ValidationError | CloudError):
         yield found
@@ -131,12 +131,12 @@ def _behind(error: BaseException) -> Iterator[BaseException]:
 
 def _of_response(thing: str, error: HttpResponseError, taken: str) -> AzureError:
     status = error.status_code or 0
-    if error.response is None or isinstance(error, IncompleteReadError):  # the answer never came, or broke off
+    if error.response is None or isinstance(error, IncompleteReadError):  # the answer never came or was cut off
         return _no_network(thing, error)
-    if status < 400:  # what it began well and tells of while it is waited for
-        return _told(thing, error, "Azure began it and failed", "Correct what the message names.")
+    if status < 400:  # a long operation that started well and failed later
+        return _told(thing, error, "Azure started it, then failed", "Correct what the message names.")
     if status == 408 or status >= 500:
-        return UnreachedError(thing, f"Azure is out of order ({status}: {_short(error)})", _AGAIN)
+        return UnreachedError(thing, f"Azure itself is failing ({status}: {_short(error)})", _AGAIN)
     if status == 409 or (status == 400 and _TAKEN.search(str(error))):
         return _told(thing, error, _OF_STATUS[409][0], taken)
     if status == 404:
@@ -149,7 +149,7 @@ def _no_network(thing: str, error: BaseException) -> UnreachedError:
     return UnreachedError(
         thing,
         f"Azure cannot be reached ({_short(error)})",
-        "Check the network, HTTPS_PROXY, and REQUESTS_CA_BUNDLE behind a firewall that reads TLS. " + _AGAIN,
+        "Check the network, HTTPS_PROXY and, behind a firewall that inspects TLS, REQUESTS_CA_BUNDLE. " + _AGAIN,
     )
 
 
@@ -158,7 +158,7 @@ def _told(thing: str, error: BaseException, fault: str, remedy: str) -> AzureErr
 
 
 def _short(error: BaseException) -> str:
-    """The first sentence of what Azure says, without any signature that an address carries."""
+    """The gist of Azure's message, without signatures in addresses."""
     message = getattr(error, "reason", None) if not isinstance(error, HttpResponseError) else None
     text = str(getattr(error, "message", None) or message or error) or type(error).__name__
     code = _SIGN_IN_CODE.search(text) or _UNREACHED.search(text)

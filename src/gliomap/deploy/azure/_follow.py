@@ -1,4 +1,4 @@
-"""Jobs while they run: their state, their log as it grows, the folds of a sweep, and what is left when they fail."""
+"""Follow jobs while they run: state, growing log, folds of a sweep, and the logs that remain when they fail."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ Say = Callable[[str], None]
 
 
 def follow_job(connection: Connection, name: str, say: Say) -> Job:
-    """Wait until a job ends and hand on each new line of its log; Ctrl-C leaves it running.
+    """Wait until a job ends, passing on each new line of its log; Ctrl-C leaves it running.
 
     Parameters
     ----------
     connection
-        To its workspace.
+        Connection to its workspace.
     name
-        Of the job.
+        Name of the job.
     say
-        Takes a line.
+        Receives each line.
 
     Raises
     ------
     AzureError
-        It failed or was cancelled; the last lines of its log have been said.
+        The job failed or was cancelled; the last lines of its log have been passed on.
     """
     said: dict[str, int] = {}
     state = counted = ""
@@ -54,7 +54,7 @@ def follow_job(connection: Connection, name: str, say: Say) -> Job:
             counted = now
             say(f"{name}: folds: {counted}")
         for file, text in _logs(connection, name).items():
-            # A last line without its end is still being written.
+            # An unterminated last line is still being written.
             lines = text.splitlines() if ended or text.endswith("\n") else text.splitlines()[:-1]
             for line in lines[said.get(file, 0) :]:
                 say(f"  {line}")
@@ -70,13 +70,13 @@ def follow_job(connection: Connection, name: str, say: Say) -> Job:
             raise AzureError(
                 f"job {name}",
                 f"ended as {state.lower()}",
-                f"Its log is above, and again with: gliomap azure logs {name}. Mend the cause and give the command again.",
+                f"Its log is above; `gliomap azure logs {name}` shows it again. Fix the cause and run the command again.",
             )
         time.sleep(POLL_SECONDS)
 
 
 def job_logs(connection: Connection, name: str) -> Mapping[str, str]:
-    """The logs of what a job's command wrote, and of each fold of a sweep, as far as they are there: file → text.
+    """The logs of a job's command and of each fold of a sweep, as far as they exist: file → text.
 
     Raises
     ------
@@ -90,23 +90,23 @@ def job_logs(connection: Connection, name: str) -> Mapping[str, str]:
 
 
 def _logs(connection: Connection, name: str) -> Mapping[str, str]:
-    """Those of one run."""
+    """The logs of one run."""
     with azure_faults(f"log of job {name}"):
         files = _history(connection, f"{name}/details").get("logFiles") or {}
-        # Their addresses are signed: no token goes along.
+        # Their addresses are signed, so no token is sent.
         return {
             file: _read(connection, address) for file, address in sorted(files.items()) if file.startswith("user_logs/")
         }
 
 
 def _folds(connection: Connection, name: str) -> dict[str, str]:
-    """The runs that a sweep has made so far: name → state."""
+    """The runs that a sweep has started so far: name → state."""
     with azure_faults(f"folds of job {name}"):
         return {one["runId"]: one["status"] for one in _history(connection, f"{name}/children").get("value") or ()}
 
 
 def _history(connection: Connection, what: str) -> dict[str, Any]:
-    """What the history of runs tells."""
+    """Answer of the run history service."""
     address = f"{connection.services}/history/v1.0{connection.settings.arm_id}/runs/{what}"
     told: dict[str, Any] = connection.ask(HttpRequest("GET", address)).json()
     return told

@@ -1,6 +1,6 @@
-"""Trainings on a cluster, as documents: one job, or a sweep over the folds of a protocol and a job that puts them together.
+"""Trainings on a cluster, as documents: one job, or a sweep over the folds of a protocol and a job that combines them.
 
-The command of a job is a line of this program's own verbs, with Azure's placeholders for folders.
+The command of a job is a line of `gliomap` commands, with Azure's placeholders for folders.
 """
 
 from __future__ import annotations
@@ -33,35 +33,35 @@ _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 _MOST_HOURS = 24
 _HOLDING_OUT = ("test_patient", "test_capture", "train_capture", "validation_patient", "allow_same_patient")
 STUDY, TRAINING = "gliomap-study", "gliomap-training"
-"""Tags of a job: what it trains on, and the fingerprint of the whole training."""
+"""Tags of a job: its study, and the fingerprint of the whole training."""
 METRIC = "validation_accuracy"
-"""By which a sweep is sorted in the studio; no fold is preferred for it."""
+"""Metric by which the studio sorts a sweep; no fold is selected by it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainJob:
-    """A training to be run.
+    """A training to run.
 
     Attributes
     ----------
     name
-        Of the job, new in the workspace.
+        Name of the job, new in the workspace.
     study
         Reference of its data asset, `azureml:NAME:V`.
     options
-        Of `gliomap train`, as they are typed.
+        Options of `gliomap train`, as typed.
     files
-        Name → file of this machine that an option names; they go with the code.
+        Name → local file named by an option; uploaded with the code.
     experiment, compute
-        In the workspace.
+        Names in the workspace.
     folds
-        What `--fold` takes, for a sweep; empty for one job.
+        Values of `--fold` for a sweep; empty for a single job.
     trials
-        Folds at the same time.
+        Folds that run at the same time.
     keeps_model
-        Whether there is a model for use in the end.
+        Whether the training yields a model for use.
     datastore
-        Where results go.
+        Datastore for the results.
     """
 
     name: str
@@ -77,62 +77,62 @@ class TrainJob:
 
     @property
     def last(self) -> str:
-        """The job that leaves the run and the bundle."""
+        """The job that outputs the run and the bundle."""
         return f"{self.name}-end" if self.folds else self.name
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over what is trained: study, options, the files that they name, folds."""
+        """SHA-256 over the training: study, options, the files that they name, folds."""
         files = {name: sha256_of(path) for name, path in self.files.items()}
         content = json.dumps([self.study, self.options, sorted(files.items()), self.folds])
         return hashlib.sha256(content.encode()).hexdigest()
 
     def folder(self, output: str) -> str:
-        """Where an output lies in the datastore's container."""
+        """Folder of an output in the datastore's container."""
         owner = self.name if output == "folds" else self.last
         return f"gliomap/jobs/{owner}/{output}"
 
     def address(self, output: str) -> str:
-        """The same, as Azure names it."""
+        """The same folder as an azureml:// address."""
         return f"azureml://datastores/{self.datastore}/paths/{self.folder(output)}"
 
 
 def job_name(model: str, protocol: str) -> str:
-    """A new name."""
+    """A new job name."""
     now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return f"gliomap-{model}-{protocol}-{now}-{secrets.token_hex(2)}".replace("_", "-")
 
 
 def check_training(options: Mapping[str, Any], name: str) -> None:
-    """Refuse now what would fail on the cluster after ten minutes.
+    """Refuse now what would fail on the cluster ten minutes later.
 
     Raises
     ------
     UsageError
-        An unknown model, preset or protocol, captures held out where the protocol says who tests, or no name for a job.
+        A model, preset or protocol is unknown, data is held out although the protocol decides that, or the name is invalid.
     """
     for what, known in (("model", MODELS), ("preset", PRESETS), ("protocol", PROTOCOLS)):
         if options[what] not in known:
-            raise UsageError(f"{what} {options[what]!r}", "is not known", f"Choose one of: {', '.join(known)}.")
+            raise UsageError(f"{what} {options[what]!r}", "is unknown", f"Choose one of: {', '.join(known)}.")
     held = [option for option in _HOLDING_OUT if options[option]]
     if held and (options["protocol"] != "holdout" or options["split"] is not None):
         flags = ", ".join(f"--{option.replace('_', '-')}" for option in held)
-        raise UsageError("the protocol", f"says itself who trains and tests; {flags} cannot be given", "Leave it out.")
+        raise UsageError("the protocol", f"itself decides who trains and tests; {flags} cannot be given", "Omit it.")
     if not _JOB_NAME.fullmatch(name):
-        raise UsageError(f"name {name!r}", "is no name for a job", "Use letters, digits, '-' and '_'.")
+        raise UsageError(f"name {name!r}", "is not a valid job name", "Use letters, digits, '-' and '_'.")
 
 
 def fold_names(protocol: str, folds: int, patients: int, *, split: Path | None, final: bool) -> tuple[str, ...]:
-    """What `--fold` takes for each fold of a protocol; empty where there is only one.
+    """The values of `--fold` for all folds of a protocol; empty if there is only one fold.
 
     Parameters
     ----------
     protocol
-        A name of `PROTOCOLS`.
+        A name in `PROTOCOLS`.
     folds
-        Of protocols that have a number of them.
+        Number of folds, for protocols with a choice.
     patients
-        Of the study, with labels; 0 where not known.
+        Number of labelled patients in the study; 0 if unknown.
     split
         A file of folds instead of a protocol.
     final
@@ -141,19 +141,19 @@ def fold_names(protocol: str, folds: int, patients: int, *, split: Path | None, 
     Raises
     ------
     UsageError
-        `lopo` where the number of patients is not known; a file of another protocol.
+        The protocol is `lopo` and the number of patients is unknown, or the file is of another protocol.
     """
     if split is not None:
         given = Folds.load(split)
         if protocol not in ("holdout", given.protocol):
             raise UsageError(
-                f"protocol {protocol}", f"is not that of {split}, {given.protocol}", "Leave out one of the two."
+                f"protocol {protocol}", f"is not that of {split}, {given.protocol}", "Omit one of the two."
             )
         protocol, count = given.protocol, len(given.splits)
     else:
         count = {"kfold-patient": folds, "double-cv": folds * folds, "lopo": patients}.get(protocol, 1)
     if protocol == "lopo" and not count:
-        raise UsageError("lopo", "has a fold per patient, and how many there are is not known", "Add --patients N.")
+        raise UsageError("lopo", "has one fold per patient, but the number of patients is unknown", "Add --patients N.")
     if count < 2:
         return ()
     with_final = final and PROTOCOLS[protocol].warning is None
@@ -161,7 +161,7 @@ def fold_names(protocol: str, folds: int, patients: int, *, split: Path | None, 
 
 
 def training_documents(job: TrainJob) -> tuple[Document, ...]:
-    """One command job, or the sweep and then the job that puts its folds together."""
+    """One command job, or the sweep followed by the job that combines its folds."""
     if not job.folds:
         return (_command_job(job, job.options, {}),)
     folds = {"folds": {"type": "uri_folder", "mode": "download", "path": job.address("folds")}}
@@ -220,7 +220,7 @@ def _head(job: TrainJob, name: str) -> dict[str, Any]:
 
 
 def _means(job: TrainJob) -> dict[str, Any]:
-    """Code, environment and variables, which are the same for all."""
+    """Code, environment and variables, the same for all jobs."""
     added = {name: path.read_bytes() for name, path in job.files.items()}
     commit = environment_here().commit
     return {
@@ -239,7 +239,7 @@ def _output(address: str) -> dict[str, Any]:
 
 
 def _train(options: Sequence[str]) -> str:
-    # Placeholders stay outside quotes: Azure puts paths without blanks in their place.
+    # Placeholders stay unquoted: Azure replaces them with paths without spaces.
     words = [word if word.startswith("${{") else shlex.quote(word) for word in options]
     return " ".join(["python -m gliomap train ${{inputs.study}}", *words])
 

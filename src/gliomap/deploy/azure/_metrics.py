@@ -1,4 +1,4 @@
-"""What the trainings of an experiment measured: their run folders, without weights and pictures."""
+"""Metrics of the trainings of an experiment: their run folders, without weights and pictures."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _OUTPUT = re.compile(r".*/paths/(gliomap/jobs/[^/]+/run)/?")
 
 
 def fetch_runs(connection: Connection, experiment: str, folder: Path, *, track: Track = silent) -> list[Path]:
-    """Fetch the records of all finished trainings of an experiment into `folder`; a run folder each, oldest first.
+    """Fetch the records of all finished trainings of an experiment into `folder`: one run folder each, oldest first.
 
     Parameters
     ----------
     connection
-        To the workspace.
+        Connection to the workspace.
     experiment
         Its name.
     folder
-        That is there.
+        An existing folder.
     track
-        Told how the work advances.
+        Receives progress.
 
     Raises
     ------
     AzureError
-        The experiment has no finished training of ours.
+        The experiment has no finished training of GlioMap.
     """
     with azure_faults(f"experiment {experiment}"):
         jobs = [job for job in connection.client.jobs.list() if job.experiment_name == experiment]
@@ -48,7 +48,7 @@ def fetch_runs(connection: Connection, experiment: str, folder: Path, *, track: 
         raise AzureError(
             f"experiment {experiment}",
             f"has no finished training of GlioMap among its {len(jobs)} jobs",
-            "See `gliomap azure train --experiment NAME`, and the studio for what is there.",
+            "Start one with `gliomap azure train --experiment NAME`; the studio shows what exists.",
         )
     container = connection.container()
     for name, prefix in places.items():

@@ -1,4 +1,4 @@
-"""Bundles in the workspace's registry of models."""
+"""Bundles in the workspace's model registry."""
 
 from __future__ import annotations
 
@@ -14,25 +14,23 @@ from gliomap.errors import UsageError
 
 __all__ = ["as_reference", "find_model", "local_model", "model_document", "register_bundle"]
 
-_TAKEN = (
-    "A version never changes: give the command again for the next one, or choose another name with --register NAME."
-)
+_TAKEN = "A version never changes: run the command again for the next one, or choose another name with --register NAME."
 IDENTITY = "gliomap-bundle"
-"""Tag that holds a bundle's identity."""
+"""Tag with the identity of the bundle."""
 _REFERENCE = re.compile(r"(?:azureml:)?(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)(?::(?P<version>[A-Za-z0-9_.-]+)|@latest)?")
 
 
 def model_document(bundle: Bundle, *, path: str | None = None, name: str | None = None) -> Document:
-    """The document of a model that is a bundle.
+    """The document that registers a bundle as a model.
 
     Parameters
     ----------
     bundle
-        On this machine.
+        A bundle on this machine.
     path
-        Where it lies in Azure already; None: it goes along.
+        Its location if it is already in Azure; None to upload it.
     name
-        In the registry; None: the bundle's own.
+        Name in the registry; None for the bundle's own.
     """
     manifest = bundle.manifest
     return Document(
@@ -49,14 +47,14 @@ def model_document(bundle: Bundle, *, path: str | None = None, name: str | None 
 
 
 def as_reference(model: Bundle | str, name: str | None = None) -> str:
-    """A model as documents name it, without a version its newest: a bundle by the name under which it is registered."""
+    """A model as documents refer to it, the newest version if none is given; a bundle by the name of its registration."""
     reference = str(model_document(model, name=name).content["name"]) if isinstance(model, Bundle) else model
     reference = reference.removeprefix("azureml:")
     return f"azureml:{reference}" if ":" in reference or "@" in reference else f"azureml:{reference}@latest"
 
 
 def register_bundle(connection: Connection, document: Document) -> str:
-    """Register a model; where the newest version is this very bundle nothing new is made. Returns NAME:VERSION.
+    """Register a model and return NAME:VERSION; if the newest version is this very bundle, nothing new is created.
 
     Raises
     ------
@@ -74,18 +72,20 @@ def register_bundle(connection: Connection, document: Document) -> str:
 
 
 def find_model(connection: Connection, reference: str) -> str:
-    """NAME:VERSION of a registered model; without a version the newest.
+    """Return NAME:VERSION of a registered model; without a version, of the newest.
 
     Raises
     ------
     UsageError
-        No such reference.
+        The reference has another form.
     AzureError
-        There is none.
+        There is no such model.
     """
     found = _REFERENCE.fullmatch(reference)
     if found is None:
-        raise UsageError(f"model {reference!r}", "is neither a bundle here nor NAME:VERSION", "Check the path or name.")
+        raise UsageError(
+            f"model {reference!r}", "is neither a local bundle nor NAME:VERSION", "Check the path or name."
+        )
     with azure_faults(f"model {reference}"):
         if found["version"]:
             model = connection.client.models.get(found["name"], version=found["version"])
@@ -95,12 +95,12 @@ def find_model(connection: Connection, reference: str) -> str:
 
 
 def local_model(reference: str) -> Bundle | None:
-    """The bundle to be served that a reference means on this machine; None where there is no such path.
+    """The local bundle that a reference means; None if there is no such path.
 
     Raises
     ------
     BundleError
-        It is none, damaged, or takes no frames.
+        The path is not a bundle, or the bundle is damaged or does not accept frames.
     """
     path = Path(reference)
     if not path.exists():

@@ -1,4 +1,4 @@
-"""A frame to an endpoint, its map back."""
+"""Send a frame to an endpoint and fetch its map."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from gliomap.errors import AzureError, UsageError
 __all__ = ["Scored", "score_in_azure"]
 
 _LIMIT = 10_000_000
-"""What a managed endpoint takes in one request."""
+"""Size limit for a request to a managed endpoint, in bytes."""
 _SECONDS = 90.0
 _TURNED_AWAY = {
     401: (
-        "does not accept the key or sign-in that was asked for just now",
-        "Give the command again: a key may have been replaced in between. If it stays so, sign in anew with `az login`.",
+        "does not accept the key or token that was just issued",
+        "Run the command again: a key may have been replaced meanwhile. If the error persists, sign in again with `az login`.",
     ),
     403: (
-        "knows you, but you may not ask it for maps",
+        "knows you, but you may not request maps",
         "Ask its owner for a role on it that allows onlineEndpoints/score/action, such as 'AzureML Data Scientist'.",
     ),
 }
@@ -42,16 +42,16 @@ _TURNED_AWAY = {
 
 @dataclass(frozen=True)
 class Scored:
-    """What came back.
+    """The answer of an endpoint.
 
     Attributes
     ----------
     result
         Content of result.json.
     sent, received
-        Bytes.
+        Size in bytes.
     seconds
-        Stage (reading, round trip) → time here; those in the endpoint stand in `result`.
+        Stage (reading, round trip) → seconds on this side; those in the endpoint are in `result`.
     """
 
     result: dict[str, Any]
@@ -69,31 +69,31 @@ def score_in_azure(
     deployment: str | None = None,
     overwrite: bool = False,
 ) -> Scored:
-    """Send a frame with its references, and write what comes back as `gliomap classify -o` does.
+    """Send a frame with its references, and write the files of its map as `gliomap classify -o` does.
 
     Parameters
     ----------
     connection
-        To the workspace, of which the endpoint's key is asked, or the credential a token for an endpoint with sign-in.
+        Connection to the workspace; it provides the endpoint's key or, for an endpoint with sign-in, a token.
     endpoint
         Its name.
     frames
-        raw, white, dark and, where it is needed, white_dark → TIFF file.
+        raw, white, dark and, if needed, white_dark → TIFF file.
     out
         Folder for map, arrays and result.json, or None.
     deployment
-        Ask this one, whatever its share of the requests.
+        Send the frame to this one, whatever its share of the requests.
     overwrite
         Replace `out`.
 
     Raises
     ------
     CaptureError
-        A file that is no frame.
+        A file is not a frame.
     UsageError
         The frames are too large for a managed endpoint, or the endpoint refuses them.
     AzureError
-        There is no such endpoint, or it does not let one in.
+        The endpoint does not exist, or does not admit the caller.
     """
     begun = time.perf_counter()
     files = {role: (f"{role}.tif", _packed(path), "image/tiff") for role, path in frames.items()}
@@ -104,7 +104,7 @@ def score_in_azure(
     if isinstance(found, ManagedOnlineEndpoint) and sent > _LIMIT:
         raise UsageError(
             "frames",
-            f"have {sent / 1e6:.1f} MB; a managed endpoint takes {_LIMIT / 1e6:.0f}",
+            f"have {sent / 1e6:.1f} MB; a managed endpoint accepts {_LIMIT / 1e6:.0f}",
             "Deploy --to kubernetes, or use `gliomap serve` beside the camera.",
         )
     headers = {"Authorization": f"Bearer {shown}", "Accept": "application/zip"}
@@ -121,15 +121,15 @@ def score_in_azure(
 
 
 def _packed(path: Path) -> bytes:
-    """A frame without loss in about half the bytes: three of them fit into one request."""
-    taken_at = read_frame(path).taken_at  # refuses what is no frame
+    """Compress a frame losslessly to about half its size, so that three of them fit into one request."""
+    taken_at = read_frame(path).taken_at  # raises if the file is not a frame
     buffer = io.BytesIO()
     imwrite(buffer, imread(path), photometric="minisblack", metadata=None, compression="zlib", datetime=taken_at)
     return buffer.getvalue()
 
 
 def _shown(connection: Connection, endpoint: str) -> str:
-    """What the endpoint asks for: its key, a token of its own, or one's own sign-in, made out to Azure's endpoints."""
+    """The credential that the endpoint requires: its key, its own token, or the caller's token for Azure's endpoints."""
     found = connection.client.online_endpoints.get_keys(endpoint)
     return str(found.primary_key if isinstance(found, EndpointAuthKeys) else found.access_token)
 
@@ -149,7 +149,7 @@ def _post(connection: Connection, endpoint: str, request: HttpRequest) -> HttpRe
 
 
 def _problem(error: HttpResponseError) -> dict[str, Any] | None:
-    """What our scoring script says is wrong, if the answer is its."""
+    """The problem reported by GlioMap's scoring script, if the answer comes from it."""
     try:
         told = json.loads(error.response.text()) if error.response is not None else None
     except ValueError:
@@ -164,7 +164,7 @@ def _kept(endpoint: str, content: bytes, out: Path | None, *, overwrite: bool) -
             result: dict[str, Any] = json.loads(files[RESULT])
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         told = "Was it deployed with `gliomap azure deploy`? Deploy it with this version."
-        raise AzureError(f"endpoint {endpoint}", f"answers with something else than a map ({error})", told) from error
+        raise AzureError(f"endpoint {endpoint}", f"answers with something other than a map ({error})", told) from error
     if out is not None:
         with atomic_folder(out, overwrite=overwrite) as folder:
             for name, part in files.items():

@@ -1,4 +1,4 @@
-"""Which workspace: config.json from the studio, the environment, or what was said on the command line."""
+"""Settings of the workspace: from the command line, the environment, or the studio's config.json."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["CLOUDS", "AzureSettings", "CloudPlaces", "find_settings"]
 
 @dataclass(frozen=True, slots=True)
 class CloudPlaces:
-    """Where a cloud of Azure is.
+    """Addresses of an Azure cloud.
 
     Attributes
     ----------
     sign_in
-        The host where one signs in.
+        Host for signing in.
     management
-        What a token for the workspace is asked for.
+        Scope of a token for the workspace.
     storage
-        What hosts of storage accounts end with.
+        Host suffix of storage accounts.
     """
 
     sign_in: str
@@ -50,16 +50,16 @@ _VARIABLES = {
     "resource_group": ("AZURE_RESOURCE_GROUP", "AZUREML_ARM_RESOURCEGROUP"),
     "workspace_name": ("AZURE_ML_WORKSPACE", "AZUREML_ARM_WORKSPACE_NAME"),
 }
-"""Field → variables, the first that is set; the second of each is what Azure sets inside its own jobs."""
+"""Field → variables, of which the first one set counts; Azure sets the second of each inside its own jobs."""
 CLOUD_VARIABLE = "AZURE_CLOUD"
 _REMEDY = (
-    "Download config.json in the studio (workspace's name at the top right → Download config file) and give it with"
+    "Download config.json in the studio (workspace's name at the top right → Download config file) and pass it with"
     " --config, or set AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP and AZURE_ML_WORKSPACE."
 )
 
 
 class _ConfigFile(BaseModel):
-    """config.json as the studio writes it; what else it holds is not ours."""
+    """config.json as the studio writes it; other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -87,12 +87,12 @@ class AzureSettings:
 
     @property
     def places(self) -> CloudPlaces:
-        """Where its cloud is."""
+        """Addresses of its cloud."""
         return CLOUDS[self.cloud]
 
     @property
     def arm_id(self) -> str:
-        """The workspace's full name in Azure."""
+        """The workspace's full resource id."""
         return (
             f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
             f"/providers/Microsoft.MachineLearningServices/workspaces/{self.workspace_name}"
@@ -106,23 +106,23 @@ def find_settings(
     folder: Path = Path(),
     **given: str | None,
 ) -> AzureSettings:
-    """Put the settings together: what is given wins over the environment, that over config.json.
+    """Collect the settings: given values override the environment, which overrides config.json.
 
     Parameters
     ----------
     environ
         Environment variables.
     config
-        A config.json; None: one in `folder`, its `.azureml`, or the folders above, if any.
+        A config.json; None for the first one in `folder`, its `.azureml`, or a folder above, if any.
     folder
         Where the search begins.
     **given
-        subscription_id, resource_group, workspace_name, cloud; None where not said.
+        subscription_id, resource_group, workspace_name, cloud; None if not given.
 
     Raises
     ------
     UsageError
-        A field is nowhere told, or config.json is none.
+        A field is missing everywhere, or config.json is not valid.
     """
     found: dict[str, str] = _from_file(config, folder)
     for name, variables in _VARIABLES.items():
@@ -134,7 +134,7 @@ def find_settings(
         raise UsageError("azure", f"lacks {', '.join(missing)}", _REMEDY)
     cloud = given.get("cloud") or environ.get(CLOUD_VARIABLE) or "AzureCloud"
     if cloud not in CLOUDS:
-        raise UsageError(f"cloud {cloud!r}", "is not known", f"Choose one of: {', '.join(CLOUDS)}.")
+        raise UsageError(f"cloud {cloud!r}", "is unknown", f"Choose one of: {', '.join(CLOUDS)}.")
     return AzureSettings(**found, cloud=cloud)
 
 
@@ -148,11 +148,11 @@ def _from_file(config: Path | None, folder: Path) -> dict[str, str]:
     try:
         return _ConfigFile.model_validate_json(config.read_bytes()).model_dump()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise UsageError(config, "is not there", _REMEDY) from error
+        raise UsageError(config, "does not exist", _REMEDY) from error
     except ValidationError as error:
-        raise UsageError(config, f"is no config.json of a workspace ({field_faults(error)})", _REMEDY) from error
+        raise UsageError(config, f"is not the config.json of a workspace ({field_faults(error)})", _REMEDY) from error
 
 
 def _is_workspace(path: Path) -> bool:
-    """Whether a file that was not named is meant: many programs have a config.json."""
+    """Whether a file found by searching is the right one: many programs have a config.json."""
     return path.is_file() and b'"workspace_name"' in path.read_bytes()

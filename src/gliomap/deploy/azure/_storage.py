@@ -1,4 +1,4 @@
-"""Files to and from a blob container: in parallel, checked by their SHA-256, and able to go on after any end."""
+"""Transfer files to and from a blob container: in parallel, checked by SHA-256, and resumable after any interruption."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from gliomap.errors import AzureError, OutputExistsError
 __all__ = ["WORKERS", "Transfer", "download_files", "remote_files", "upload_files"]
 
 WORKERS = 8
-"""Files on their way at the same time."""
+"""Files transferred at the same time."""
 HASH = "sha256"
-"""Key of a blob's metadata."""
+"""Key of the hash in a blob's metadata."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -30,18 +30,18 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What a transfer did.
+    """The result of a transfer.
 
     Attributes
     ----------
     sent, skipped
-        Files that went over the line, and that were there already.
+        Number of files transferred, and of files that already existed.
     bytes
-        Of what went over the line.
+        Bytes transferred.
     seconds
-        It took.
+        Duration.
     unverified
-        Files that were downloaded and have no checksum to hold them against.
+        Downloaded files without a checksum to verify them.
     """
 
     sent: int
@@ -66,9 +66,9 @@ def upload_files(
     overwrite: bool = False,
     track: Track = silent,
 ) -> tuple[Transfer, dict[str, str]]:
-    """Send files; those that are there with the same SHA-256 are skipped, so the same call goes on after a kill.
+    """Upload files; existing ones with the same SHA-256 are skipped, so the same call continues after a kill.
 
-    A blob appears when all of it has arrived, never before.
+    A blob appears only once all of it has arrived.
 
     Parameters
     ----------
@@ -81,17 +81,17 @@ def upload_files(
     overwrite
         Replace blobs that differ.
     track
-        Told of each file.
+        Receives progress, file by file.
 
     Returns
     -------
     transfer, hashes
-        What was done, and name → SHA-256 of every file.
+        The result, and name → SHA-256 of every file.
 
     Raises
     ------
     AzureError
-        A blob differs from its file; nothing has been sent then.
+        A blob differs from its file; then nothing has been uploaded.
     """
     begun = time.perf_counter()
     there = remote_files(container, prefix)
@@ -100,10 +100,10 @@ def upload_files(
     differing = [name for name in present if _hash_of(there[name]) != hashes[name]]
     changed = [name for name in differing if not _same_md5(there[name], files[name])]
     if changed and not overwrite:
-        more = f", and so are {len(changed) - 1} more" if changed[1:] else ""
+        more = f", as do {len(changed) - 1} more" if changed[1:] else ""
         raise AzureError(
             f"{prefix}/{changed[0]}",
-            f"is there with other content{more}",
+            f"already exists with other content{more}",
             "Data assets that point there would change under their version. Upload to another folder (--to NAME), or"
             " add --overwrite.",
         )
@@ -121,7 +121,7 @@ def upload_files(
 
 
 def _send(container: ContainerClient, blob: str, name: str, path: Path, *, overwrite: bool) -> tuple[str, str, int]:
-    """Send one file; name, SHA-256 and size of what was sent, which the storage has confirmed."""
+    """Upload one file and return name, SHA-256 and size of what was sent and confirmed by the storage."""
     content = path.read_bytes()
     sha256, md5 = hashlib.sha256(content).hexdigest(), _md5(content)
     try:
@@ -132,13 +132,13 @@ def _send(container: ContainerClient, blob: str, name: str, path: Path, *, overw
             content_settings=ContentSettings(content_md5=bytearray(md5)),
         )
     except ResourceExistsError as error:
-        told = "Give the command again: it compares first."
-        raise AzureError(blob, "was made by somebody else in the meantime", told) from error
-    # Of a file that went in one piece the storage tells the checksum of what arrived.
+        told = "Run the command again: it compares first."
+        raise AzureError(blob, "was created by somebody else in the meantime", told) from error
+    # For a file sent in one piece, the storage returns the checksum of what arrived.
     arrived = answer.get("content_md5")
     if arrived is not None and bytes(arrived) != md5:
         container.delete_blob(blob)
-        raise AzureError(blob, "arrived damaged and was removed", "Give the command again.")
+        raise AzureError(blob, "arrived damaged and was removed", "Run the command again.")
     return name, sha256, len(content)
 
 
@@ -152,7 +152,7 @@ def download_files(
     overwrite: bool = False,
     track: Track = silent,
 ) -> Transfer:
-    """Fetch all blobs below a prefix; each is checked before it gets its name, and those that are there are skipped.
+    """Fetch all blobs below a prefix; each is verified before it gets its name, and existing files are skipped.
 
     Parameters
     ----------
@@ -161,22 +161,22 @@ def download_files(
     prefix
         Folder in the container.
     folder
-        Where the files go.
+        Folder for the files.
     wanted
-        Name → SHA-256 that a file must have, where that is known from elsewhere than the blob itself.
+        Name → SHA-256 that a file must have, if known from a source other than the blob itself.
     only
-        Whether a name is meant; all are, if not given.
+        Selects names; all, if not given.
     overwrite
         Replace files that differ.
     track
-        Told of each file.
+        Receives progress, file by file.
 
     Raises
     ------
     AzureError
-        Nothing is below the prefix, a name leads out of `folder`, or what arrived is not what was sent.
+        There is nothing below the prefix, a name leads out of `folder`, or what arrived differs from what was sent.
     OutputExistsError
-        A file is there with other content.
+        A file already exists with other content.
     """
     begun = time.perf_counter()
     blobs = {name: blob for name, blob in remote_files(container, prefix).items() if only(name)}
@@ -195,7 +195,9 @@ def download_files(
     for name in present:
         if name not in same and not overwrite:
             raise OutputExistsError(
-                targets[name], "is there with other content", "Choose another folder, or add --overwrite to replace it."
+                targets[name],
+                "already exists with other content",
+                "Choose another folder, or add --overwrite to replace it.",
             )
 
     def fetch(name: str) -> int:
@@ -212,7 +214,7 @@ def download_files(
 
 
 def _parallel(work: Callable[[T], R], things: Sequence[T], track: Track, description: str) -> Iterator[R]:
-    """Results as they come; the first error, or Ctrl-C, ends what has not begun."""
+    """Yield results as they come; the first error, or Ctrl-C, cancels what has not begun."""
     with ThreadPoolExecutor(WORKERS) as pool:
         futures = [pool.submit(work, thing) for thing in things]
         try:
@@ -234,7 +236,7 @@ def _verify(name: str, path: Path, sha256: str | None, blob: BlobProperties) -> 
         raise AzureError(
             name,
             "is not what was uploaded: its checksum differs",
-            "Give the command again; if it stays so, the stored file has changed: upload it anew.",
+            "Run the command again; if the error persists, the stored file has changed: upload it again.",
         )
 
 
@@ -243,23 +245,23 @@ def _hash_of(blob: BlobProperties) -> str | None:
 
 
 def _same_md5(blob: BlobProperties, path: Path) -> bool:
-    """Whether a blob that another program sent, without our SHA-256, has a file's content."""
+    """Whether a blob uploaded by another program, without GlioMap's SHA-256, has a file's content."""
     md5 = blob.content_settings.content_md5
     return _hash_of(blob) is None and md5 is not None and _md5(path.read_bytes()) == bytes(md5)
 
 
 def _md5(content: bytes) -> bytes:
-    """What Azure keeps of each blob; a checksum against accidents, not against anybody."""
+    """The checksum that Azure keeps for each blob; it protects against accidents, not against attackers."""
     return hashlib.md5(content, usedforsecurity=False).digest()
 
 
 def _is_folder(blob: BlobProperties) -> bool:
-    """Accounts with folders list these as empty blobs that are marked so."""
+    """Whether a blob marks a folder: accounts with folders list them as empty blobs with this mark."""
     return (blob.metadata or {}).get("hdi_isfolder") == "true"
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Where a blob's file goes.
+    """The local path of a blob's file.
 
     Raises
     ------
@@ -268,5 +270,5 @@ def inside(folder: Path, name: str) -> Path:
     """
     parts = PurePosixPath(name).parts
     if PurePosixPath(name).is_absolute() or ".." in parts or "\\" in name:
-        raise AzureError(name, "leads out of the folder", "Do not download it: it was named so on purpose.")
+        raise AzureError(name, "leads out of the folder", "Do not download it: such a name is deliberate.")
     return folder.joinpath(*parts)

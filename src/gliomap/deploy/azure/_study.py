@@ -1,4 +1,4 @@
-"""A study in the cloud: which files it has, where they lie there, and whether all of them arrived."""
+"""A study in the cloud: its files, their location there, and whether all of them have arrived."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PARTS: Mapping[str, str] = {
     "ground-truth": "ground-truth maps",
     "datasets": "labelled spectra",
 }
-"""Name of a part of a study → what it is; the empty name is all of it."""
+"""Name of a part of a study → its content; the empty name is the whole study."""
 FOLDER_OF_PART: Mapping[str, str] = {
     "captures": "tif",
     "cubes": "preProcessedImages",
@@ -42,7 +42,7 @@ _SUFFIXES = (".tif", ".tiff", ".mat")
 
 
 class Inventory(Fields):
-    """Written beside the study's folder once all of its files have arrived: PREFIX.inventory.json.
+    """Content of PREFIX.inventory.json, written beside the study's folder once all of its files have arrived.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Inventory(Fields):
     study
         Name of the study.
     patients
-        How many it has with labels.
+        Number of labelled patients.
     files
         Name below the folder → SHA-256.
     """
@@ -62,21 +62,21 @@ class Inventory(Fields):
     files: dict[str, str]
 
     def part(self, part: str) -> dict[str, str]:
-        """Files of a part (see `PARTS`), by their name below its own folder."""
+        """Files of a part (see `PARTS`), by their name below its folder."""
         if not part:
             return dict(self.files)
         start = FOLDER_OF_PART[part] + "/"
         return {name.removeprefix(start): value for name, value in self.files.items() if name.startswith(start)}
 
     def fingerprint(self, part: str = "") -> str:
-        """SHA-256 over names and hashes of a part."""
+        """SHA-256 over the names and hashes of a part."""
         content = json.dumps(sorted(self.part(part).items())).encode()
         return hashlib.sha256(content).hexdigest()
 
 
 @dataclass(frozen=True)
 class UploadedStudy:
-    """What `upload_study` did: where, of what, and how."""
+    """The result of `upload_study`: folder, files and transfer."""
 
     prefix: str
     inventory: Inventory
@@ -84,12 +84,12 @@ class UploadedStudy:
 
 
 def study_files(study: Study) -> dict[str, Path]:
-    """The files of a study that go, by their name below its folder: its layout, its study.toml, its sensor's file.
+    """The files of a study to upload, by their name below its folder: its layout, study.toml and sensor file.
 
     Raises
     ------
     StudyError
-        A file that is a link out of the study.
+        A file is a link that leads out of the study.
     """
     files = {
         f"{folder}/{path.name}": path
@@ -109,25 +109,25 @@ def study_files(study: Study) -> dict[str, Path]:
 def upload_study(
     container: ContainerClient, study: Study, prefix: str, *, overwrite: bool = False, track: Track = silent
 ) -> UploadedStudy:
-    """Send a study; when it returns, all of it is there and its inventory says so.
+    """Upload a study; on return, all of it has arrived and its inventory is written.
 
     Parameters
     ----------
     container
-        Of the datastore.
+        Container of the datastore.
     study
-        As `open_study` gives it.
+        A study from `open_study`.
     prefix
-        Folder to make there.
+        Folder to create there.
     overwrite
         Replace files that differ.
     track
-        Told how the work advances.
+        Receives progress.
 
     Raises
     ------
     AzureError
-        As `upload_files`.
+        As in `upload_files`.
     """
     files = study_files(study)
     transfer, hashes = upload_files(container, files, prefix, overwrite=overwrite, track=track)
@@ -138,19 +138,19 @@ def upload_study(
 
 
 def read_inventory(container: ContainerClient, prefix: str) -> Inventory:
-    """The inventory of an uploaded study, having checked that its files are there and what it says they are.
+    """Return the inventory of an uploaded study, after checking that its files exist with the recorded hashes.
 
     Raises
     ------
     AzureError
-        It was never uploaded, only in part, or files have changed since.
+        The study was not uploaded, or only in part, or files have changed since.
     """
-    again = f"Give `gliomap azure upload STUDY --to {prefix}` again: it goes on where it ended."
+    again = f"Run `gliomap azure upload STUDY --to {prefix}` again: it continues where it stopped."
     try:
         content = container.download_blob(_place(prefix)).readall()
     except ResourceNotFoundError as error:
         there = len(remote_files(container, prefix))
-        fault = f"is uploaded in part only ({counted(there, 'file')} there)" if there else "is not uploaded"
+        fault = f"is only partly uploaded ({counted(there, 'file')} so far)" if there else "is not uploaded"
         raise AzureError(f"study {prefix}", fault, again) from error
     try:
         inventory = Inventory.model_validate_json(content)
@@ -159,7 +159,7 @@ def read_inventory(container: ContainerClient, prefix: str) -> Inventory:
     blobs = remote_files(container, prefix)
     for name, sha256 in inventory.files.items():
         if name not in blobs:
-            raise AzureError(f"{prefix}/{name}", "is not there any more", again)
+            raise AzureError(f"{prefix}/{name}", "no longer exists", again)
         if (blobs[name].metadata or {}).get(HASH) != sha256:
             raise AzureError(f"{prefix}/{name}", "has changed since the upload", again)
     return inventory

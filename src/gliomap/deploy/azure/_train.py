@@ -1,4 +1,4 @@
-"""A training on a cluster from beginning to end: submit, follow, fetch, register."""
+"""A training on a cluster from start to finish: submit, follow, fetch, register."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ __all__ = ["Trained", "train_in_azure"]
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training in Azure left.
+    """The results of a training in Azure.
 
     Attributes
     ----------
     jobs
-        Their names.
+        Names of the jobs.
     run, bundle
-        Folders here; `bundle` is None where no model is kept.
+        Local folders; `bundle` is None if no model is kept.
     model
         NAME:VERSION in the workspace's registry, or None.
     seconds
@@ -59,35 +59,35 @@ def train_in_azure(
     say: Callable[[str], None],
     track: Track = silent,
 ) -> Trained:
-    """Run a training and fetch what it leaves into `out`, run folder with the bundle inside.
+    """Run a training and fetch its results into `out`, a run folder with the bundle inside.
 
-    A job of this name that is there already is followed, not submitted again: after Ctrl-C or a broken line the same
-    call with the same name goes on.
+    An existing job of this name is followed, not submitted again: after Ctrl-C or a lost connection, the same call with the
+    same name continues.
 
     Parameters
     ----------
     connection
-        To the workspace.
+        Connection to the workspace.
     job
         The training.
     out
         Folder for the run.
     register
-        Name in the registry; None: as the thesis named its models, Conv2DNet_ID0018C09_noCV.
+        Name in the registry; None for a name in the thesis's style, such as Conv2DNet_ID0018C09_noCV.
     overwrite
         Replace `out`.
     say
-        Takes lines of the log.
+        Receives lines of the log.
     track
-        Told of what is fetched.
+        Receives progress of the download.
 
     Raises
     ------
     AzureError
-        The cluster is not there, a job failed, or what it left is not sound.
+        The cluster does not exist, a job failed, or its results are damaged.
     """
     begun = time.monotonic()
-    require_compute(connection, job.compute, f"Make it: {making(job.compute)}")
+    require_compute(connection, job.compute, f"Create it: {making(job.compute)}")
     job = replace(job, datastore=str(connection.datastore.name))
     documents = training_documents(job)
     for document in documents:
@@ -109,12 +109,12 @@ def train_in_azure(
 
 
 def submit(connection: Connection, document: Document, say: Callable[[str], None]) -> None:
-    """Submit a job unless one of its name is there.
+    """Submit a job unless one of its name exists.
 
     Raises
     ------
     AzureError
-        Azure refuses it, or the one that is there is another training.
+        Azure refuses the job, or the existing one is another training.
     """
     name, wanted = document.content["name"], document.content["tags"]
     with azure_faults(f"job {name}"):
@@ -129,14 +129,14 @@ def submit(connection: Connection, document: Document, say: Callable[[str], None
             except ResourceExistsError:
                 there = connection.client.jobs.get(name)
         else:
-            say(f"{name} is there already and is followed")
+            say(f"{name} already exists and is followed")
     tags = there.tags or {}
     if tags.get(TRAINING) != wanted[TRAINING]:
         told = f"on {tags[STUDY]}" if tags.get(STUDY, wanted[STUDY]) != wanted[STUDY] else "with other options"
         raise AzureError(
             f"job {name}",
-            f"is there already and is another training ({told})",
-            "Choose another --name or leave it out; or give the study and the options of that training, to go on with it.",
+            f"already exists and is another training ({told})",
+            "Choose another --name or omit it; to continue that training, give its study and options.",
         )
     if there.studio_url:
         say(f"{name}: {there.studio_url}")

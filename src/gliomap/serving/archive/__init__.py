@@ -1,7 +1,7 @@
-"""The archive: what was answered is on disk before the answer leaves.
+"""The archive: every answer is on disk before it is sent.
 
-One file a case, which is the truth; an index to search in, which is made anew from the files where it lacks some; and
-a log of who asked what, each line chained to the one before.
+It has one file per case, which is authoritative; an index for searching, completed from the files if it lacks cases; and a
+log of who asked what, each line chained to the one before.
 """
 
 from gliomap.serving.archive._archive import Archive

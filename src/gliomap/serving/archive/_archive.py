@@ -1,4 +1,4 @@
-"""The archive that a service writes: durable before it returns, whole after it was killed."""
+"""The archive that a service writes: a case is durable once recorded, and the archive is intact after a kill."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _NEW = ".new-"
 class Archive:
     """An archive open for writing: by one process at a time, from any number of its threads.
 
-    A case is one file. It is written under another name, flushed to the disk, and renamed; then the audit log has its
-    line. Whatever is missing after a kill in between (audit line, row of the index) is added when it is opened again.
+    A case is one file. It is written under a temporary name, flushed to disk and renamed; then its line is added to the audit
+    log. What is missing after a kill in between (audit line, index row) is added when the archive is next opened.
     """
 
     def __init__(
@@ -52,23 +52,23 @@ class Archive:
         keep_ids: bool = False,
         least_free: int = 1 << 30,
     ) -> Archive:
-        """Open an archive, or begin one.
+        """Open an archive, or create one.
 
         Parameters
         ----------
         folder
-            Made where it is not there; a folder with other things in it is refused.
+            Created if it does not exist; refused if it holds anything else.
         database
-            SQLAlchemy URL of the index; None: SQLite in the folder.
+            SQLAlchemy URL of the index; None for SQLite in the folder.
         keep_ids
-            Keep patient identifiers as they come, not as hashes with the key in the folder, which is made once.
+            Keep patient identifiers as they come, instead of hashes keyed with the folder's key, which is created once.
         least_free
             Bytes that must stay free on its disk.
 
         Raises
         ------
         ArchiveError
-            Something else lies there, another process writes it, its log was changed, or the database cannot be used.
+            The folder holds something else, another process writes it, its log was changed, or the database cannot be used.
         """
         folder = Path(folder)
         _begin(folder)
@@ -85,19 +85,21 @@ class Archive:
         return cls(folder, Indexer(index), audit, pseudonyms, lock, least_free)
 
     def require_usable(self) -> None:
-        """Raise where a case could not be kept, before any work is done for it.
+        """Raise if a case could not be stored, before any work is done for it.
 
         Raises
         ------
         ArchiveFullError
-            Less is free than must stay free.
+            Fewer bytes are free than must stay free.
         MachineError
-            The folder is not there any more, as when its disk is unmounted, or nobody may write to it.
+            The folder is gone, for example because its disk was unmounted, or is not writable.
         """
         try:
-            # Under the name of a folder that was unmounted another one comes to light, and would take cases.
+            # Unmounting uncovers another folder under the same path, which would take cases.
             there = os.path.samestat((self.folder / AUDIT).stat(), self._audit.stat())
-            os.utime(self._lock_file)  # a disk that turned read-only after a fault often still calls itself writable
+            os.utime(
+                self._lock_file
+            )  # a disk that turned read-only after a fault often still reports itself as writable
             free = shutil.disk_usage(self.folder).free
         except OSError as error:
             raise self.refused(error) from error
@@ -106,26 +108,26 @@ class Archive:
         if free < self.least_free:
             raise ArchiveFullError(
                 f"archive {self.folder}",
-                f"has {free / 2**20:,.0f} MiB left on its disk, and {self.least_free / 2**20:,.0f} MiB must stay free",
+                f"has {free / 2**20:,.0f} MiB left on its disk, but {self.least_free / 2**20:,.0f} MiB must stay free",
                 "Free some space on that disk, or start the service with another --archive; this one stays readable.",
             )
 
     def refused(self, fault: OSError | str) -> MachineError:
-        """The error for an archive that cannot keep a case."""
+        """The error for an archive that cannot store a case."""
         told = fault if isinstance(fault, str) else fault.strerror or str(fault)
         return MachineError(
             f"archive {self.folder}",
-            f"cannot keep what would be answered ({told})",
-            "See that its disk is mounted, writable and sound; then send the frame again.",
+            f"cannot store the case ({told})",
+            "Check that its disk is mounted, writable and intact; then send the frame again.",
         )
 
     def record(self, case: Case) -> str:
-        """Keep a case; returns its id when everything of it is on disk.
+        """Store a case and return its id once all of it is on disk.
 
         Raises
         ------
         OSError
-            The disk refused it. Nothing of the case is left then.
+            The disk refused it. Then nothing of the case is left.
         """
         name = new_case_id(datetime.now(UTC), secrets.token_bytes(4))
         patient = case.patient
@@ -145,14 +147,14 @@ class Archive:
         return name
 
     def _keep_day(self, day: Path) -> None:
-        """See that the folder of a day stays after the power fails; it may be there, and whoever made it not done with that."""
+        """Make the folder of a day durable; it may exist already, created by a thread that has not synced it yet."""
         if day != self._day or not day.is_dir():
-            day.mkdir(exist_ok=True)  # not what is above it: where that is gone, the disk is
+            day.mkdir(exist_ok=True)  # without parents: if they are gone, so is the disk
             _sync_folder(day.parent)
             self._day = day
 
     def close(self) -> None:
-        """Let others open it."""
+        """Close it, so that others can open it."""
         self._indexer.close()
         with self._lock:
             self._audit.close()
@@ -164,7 +166,7 @@ def case_files(folder: Path) -> Iterator[Path]:
     cases = folder / CASES
     for day in sorted(path for path in cases.iterdir() if path.is_dir()) if cases.is_dir() else ():
         files = (path for path in day.iterdir() if path.name.endswith(SUFFIX) and path.name[0] != ".")
-        yield from sorted(files, key=_name)  # a stream leaves a hundred thousand an hour: paths take long to compare
+        yield from sorted(files, key=_name)  # a stream leaves a hundred thousand per hour, and comparing paths is slow
 
 
 def _name(path: Path) -> str:
@@ -176,7 +178,9 @@ def _begin(folder: Path) -> None:
         (folder / CASES).mkdir(exist_ok=True)
         return
     if folder.exists() and any(folder.iterdir()):
-        raise ArchiveError(folder, "is no archive and not empty", "Name an empty folder, or one that is not there.")
+        raise ArchiveError(
+            folder, "is neither an archive nor empty", "Name an empty folder, or one that does not exist."
+        )
     (folder / CASES).mkdir(parents=True, exist_ok=True)
     write_json(folder / MARK, {"format": 1, "created_at": datetime.now(UTC).isoformat(timespec="seconds")})
     _sync_folder(folder.absolute().parent)
@@ -185,7 +189,9 @@ def _begin(folder: Path) -> None:
 
 def _take_lock(folder: Path) -> int:
     if sys.platform == "win32":
-        raise ArchiveError(folder, "needs locks that Windows has not", "Run the service in WSL 2 or in its container.")
+        raise ArchiveError(
+            folder, "needs file locks that Windows does not have", "Run the service in WSL 2 or in its container."
+        )
     import fcntl
 
     handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
@@ -200,16 +206,16 @@ def _take_lock(folder: Path) -> int:
 
 
 def _remove_debris(folder: Path) -> None:
-    """Remove what was being written when a service was killed; nobody was answered with it."""
+    """Remove files that were being written when a service was killed; their cases were never answered."""
     for path in (folder / CASES).glob(f"*/{_NEW}*"):
         path.unlink()
 
 
 def _repair(folder: Path, index: Index, audit: AuditLog) -> None:
-    """Add to log and index what a killed service had on disk already, and had no time to add.
+    """Add to log and index the cases that a killed service had on disk but had no time to add.
 
-    A case has its row after its line. One that has a row and no line was not being kept when a service was killed: it is
-    added where it is the case of its row, as after an older log was put back, and otherwise stays a fault to `verify`.
+    A case gets its line before its row. One with a row but no line was therefore not interrupted by a kill: if it matches
+    its row, as after an older log was restored, it is added; otherwise it stays a fault that `verify` reports.
     """
     indexed = index.ids()
     lacking = {
@@ -223,7 +229,7 @@ def _repair(folder: Path, index: Index, audit: AuditLog) -> None:
         kept = read_case(path)
         witness = witnesses.get(name)
         if witness is not None and witness.record != kept.sha256:
-            logger.error("case %s is neither in the audit log nor the one of the index; it is not added", name)
+            logger.error("case %s is not in the audit log and differs from the index; it is not added", name)
             continue
         if name not in audit.cases:
             audit.append(kept.record, kept.sha256, recovered=True)
@@ -234,7 +240,7 @@ def _repair(folder: Path, index: Index, audit: AuditLog) -> None:
 
 
 def _write_durably(path: Path, content: bytes) -> None:
-    """Write a file so that it is whole under its name or not there, and stays after the power fails."""
+    """Write a file so that it is either complete under its name or absent, and survives a power failure."""
     temporary = path.with_name(f"{_NEW}{path.name}")
     try:
         with temporary.open("xb") as stream:

@@ -1,4 +1,4 @@
-"""The audit log: one JSON line a case, each with the SHA-256 of the line before; only ever appended to."""
+"""The audit log: one JSON line per case, each with the SHA-256 of the line before; append-only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gliomap.serving.archive._case import CaseRecord
 __all__ = ["FIRST", "AuditEntry", "AuditLog", "read_audit"]
 
 FIRST = "0" * 64
-"""What the first line names as the hash of the one before."""
+"""Hash of the line before, in the first line."""
 
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -34,27 +34,27 @@ class AuditEntry(Fields):
     bundle: _Sha256
     inputs: dict[str, _Sha256]
     answer: _Sha256
-    record: _Sha256 = Field(description="SHA-256 of case.json, which has the hashes of the case's files.")
+    record: _Sha256 = Field(description="SHA-256 of case.json, which holds the hashes of the case's files.")
     recovered: bool = Field(
-        default=False, description="Added at a later start: the service had been killed in between."
+        default=False, description="Added at a later start, because the service was killed in between."
     )
     before: _Sha256 = Field(description="SHA-256 of the line before.")
 
 
 class AuditLog:
-    """The log of one archive, open for appending. Not safe for several threads by itself.
+    """The log of one archive, open for appending. Not thread-safe by itself.
 
     Raises
     ------
     ArchiveError
-        It does not end as it should; then nothing must be added to it.
+        A line is invalid or breaks the chain; then nothing must be added to the log.
     """
 
     def __init__(self, path: Path) -> None:
         _drop_torn_line(path)
         self._number, self._before = 0, FIRST
         self.cases: set[str] = set()
-        """Cases that had a line when it was opened."""
+        """Cases that had a line when the log was opened."""
         for entry, digest in read_audit(path):
             self._number, self._before = entry.number, digest
             self.cases.add(entry.case)
@@ -62,12 +62,12 @@ class AuditLog:
         self._size = os.fstat(self._stream.fileno()).st_size
 
     def append(self, record: CaseRecord, digest: str, *, recovered: bool = False) -> None:
-        """Add a case; it is on disk when this returns.
+        """Add a case; its line is on disk when this returns.
 
         Raises
         ------
         OSError
-            The disk refused it; the log is as it was.
+            The disk refused it; the log is unchanged.
         """
         entry = AuditEntry(
             number=self._number + 1,
@@ -83,7 +83,7 @@ class AuditLog:
             before=self._before,
         )
         line = entry.model_dump_json().encode() + b"\n"
-        # What an earlier failure left, if it could not be taken back then, would break the chain.
+        # Remains of an earlier failure that could not be removed at the time would break the chain.
         os.ftruncate(self._stream.fileno(), self._size)
         try:
             self._write(line)
@@ -94,14 +94,14 @@ class AuditLog:
         self._number, self._before = entry.number, hashlib.sha256(line).hexdigest()
 
     def _write(self, line: bytes) -> None:
-        """All of it, to the disk: a file that fills up takes a part of a line without a word."""
+        """Write the whole line to disk: on a disk that fills up, a single write may silently take only part of it."""
         left = memoryview(line)
         while left:
             left = left[self._stream.write(left) :]
         os.fdatasync(self._stream.fileno())
 
     def stat(self) -> os.stat_result:
-        """Which file it is, whatever lies under its name now."""
+        """Status of the open file, whatever is under its name now."""
         return os.fstat(self._stream.fileno())
 
     def close(self) -> None:
@@ -110,12 +110,12 @@ class AuditLog:
 
 
 def read_audit(path: Path) -> Iterator[tuple[AuditEntry, str]]:
-    """Each entry and the SHA-256 of its line, the chain compared; a last line without an end is being written just now.
+    """Yield each entry and the SHA-256 of its line, verifying the chain; an unterminated last line is still being written.
 
     Raises
     ------
     ArchiveError
-        A line that is no entry, or that does not follow the one before: something was changed or taken out.
+        A line is not an entry, or does not follow the one before: something was changed or removed.
     """
     if not path.exists():
         return
@@ -127,7 +127,7 @@ def read_audit(path: Path) -> Iterator[tuple[AuditEntry, str]]:
             try:
                 entry = AuditEntry.model_validate_json(line)
             except ValidationError as error:
-                raise ArchiveError(f"{path}, line {number}", "is no entry of an audit log", _REMEDY) from error
+                raise ArchiveError(f"{path}, line {number}", "is not an entry of an audit log", _REMEDY) from error
             if entry.before != before or entry.number != number:
                 raise ArchiveError(
                     f"{path}, line {number}", "does not follow the line before: the log was changed", _REMEDY
@@ -136,11 +136,11 @@ def read_audit(path: Path) -> Iterator[tuple[AuditEntry, str]]:
             yield entry, before
 
 
-_REMEDY = "Restore the log from a copy, or begin a new archive; do not mend it by hand."
+_REMEDY = "Restore the log from a backup, or begin a new archive; do not edit the log by hand."
 
 
 def _drop_torn_line(path: Path) -> None:
-    """Cut off a last line without an end: it was being written when the service was killed, and nobody was answered."""
+    """Cut off an unterminated last line: the service was killed while writing it, so its case was never answered."""
     if not path.exists():
         return
     with path.open("rb+") as stream:

@@ -1,4 +1,4 @@
-"""One case and its file: a ZIP archive, stored, of case.json, labels.png and, if kept, raw.tif."""
+"""One case and its file: an uncompressed ZIP archive of case.json, labels.png and, if kept, raw.tif."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ __all__ = ["Case", "CaseRecord", "KeptCase", "case_path", "check_case_id", "new_
 
 RECORD, LABELS, RAW = "case.json", "labels.png", "raw.tif"
 CASES = "cases"
-"""The folder in an archive that holds them."""
+"""The folder of the cases in an archive."""
 SUFFIX = ".case.zip"
 _ID = re.compile(r"[0-9]{8}T[0-9]{12}-[0-9a-f]{8}")
 _MOST_BYTES = 1 << 30
-_REMEDY = "Restore it from a copy; `gliomap archive verify` tells which cases are whole."
+_REMEDY = "Restore it from a backup; `gliomap archive verify` shows which cases are intact."
 
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One answered request, as the service hands it over.
+    """One answered request, as the service passes it on.
 
     Attributes
     ----------
@@ -47,15 +47,15 @@ class Case:
     model, model_version, bundle
         Name, version in a registry (may be empty), SHA-256 identity.
     references
-        Id of the references; None where they came with the frame.
+        Id of the references; None if they came with the frame.
     patient
-        As the client calls the patient, or None.
+        The client's identifier of the patient, or None.
     received_at
-        UTC.
+        When the request was received, UTC.
     inputs
         Role → SHA-256 of the file, or of the numbers as little-endian uint16.
     raw
-        The frame, uint16, where it is kept.
+        The frame, uint16; None if it is not kept.
     labels
         (h, w) uint8.
     result
@@ -91,29 +91,29 @@ class CaseRecord(Fields):
     bundle: _Sha256
     references: str | None
     patient: str | None = Field(description="A keyed hash (p-…) unless the service keeps identifiers as they come.")
-    received_at: datetime = Field(description="UTC.")
+    received_at: datetime = Field(description="When the request was received, UTC.")
     inputs: dict[str, _Sha256] = Field(
         description="Role → SHA-256 of the file, or of the numbers as little-endian uint16."
     )
     files: dict[str, _Sha256] = Field(description="labels.png and, if kept, raw.tif → SHA-256.")
     answer: _Sha256 = Field(description="SHA-256 of the answer's body.")
-    result: dict[str, Any] = Field(description="The map in numbers, as it was answered.")
+    result: dict[str, Any] = Field(description="The map in numbers, as in the answer.")
 
 
 @dataclass(frozen=True, eq=False)
 class KeptCase:
-    """A case as it lies in the archive.
+    """A case as stored in the archive.
 
     Attributes
     ----------
     record
-        case.json, read.
+        case.json, parsed.
     told
-        case.json as it lies there, byte for byte.
+        case.json, byte for byte.
     files
-        Name → content, hashes compared.
+        Name → content, with verified hashes.
     sha256
-        Of case.json, which has the hashes of all the others.
+        SHA-256 of case.json, which holds the hashes of all other files.
     """
 
     record: CaseRecord
@@ -123,33 +123,33 @@ class KeptCase:
 
 
 def new_case_id(moment: datetime, random: bytes) -> str:
-    """An id that sorts by time, such as 20261123T091501123456-1a2b3c4d."""
+    """A new id that sorts by time, such as 20261123T091501123456-1a2b3c4d."""
     return f"{moment.astimezone(UTC):%Y%m%dT%H%M%S%f}-{random[:4].hex()}"
 
 
 def check_case_id(case: str) -> str:
-    """Return an id of the right form, which is fit for a path.
+    """Return an id if it has the right form, which is safe in a path.
 
     Raises
     ------
     ArchiveError
-        Otherwise.
+        It has another form.
     """
     if not _ID.fullmatch(case):
-        raise ArchiveError(f"case {case[:60]!r}", "is no id of a case", "`gliomap archive list` shows ids.")
+        raise ArchiveError(f"case {case[:60]!r}", "is not the id of a case", "`gliomap archive list` shows the ids.")
     return case
 
 
 def case_path(folder: Path, case: str) -> Path:
-    """Where a case lies."""
+    """The path of a case's file."""
     return folder / CASES / f"{case[:4]}-{case[4:6]}-{case[6:8]}" / f"{case}{SUFFIX}"
 
 
 def pack_case(case: Case, name: str, patient: str | None) -> tuple[bytes, CaseRecord, str]:
-    """The bytes of a case's file, its record, and the SHA-256 of its case.json."""
+    """Return the bytes of a case's file, its record, and the SHA-256 of its case.json."""
     files = {LABELS: _png(case.labels)}
     if case.raw is not None:
-        # The numbers alone: nothing of what the sender's file said about itself.
+        # Only the numbers: no metadata of the sender's file is kept.
         files[RAW] = tiff_bytes(case.raw)
     record = CaseRecord(
         id=name,
@@ -170,26 +170,26 @@ def pack_case(case: Case, name: str, patient: str | None) -> tuple[bytes, CaseRe
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for key, content in {RECORD: told, **files}.items():
-            archive.writestr(zipfile.ZipInfo(key), content)  # no time, no rights: the record has what counts
+            archive.writestr(zipfile.ZipInfo(key), content)  # no time, no permissions: the record holds what matters
     return buffer.getvalue(), record, hashlib.sha256(told).hexdigest()
 
 
 def read_case(path: Path) -> KeptCase:
-    """Read a case, having compared all its hashes.
+    """Read a case and verify all its hashes.
 
     Raises
     ------
     ArchiveError
-        It is not there, damaged, or of a newer format.
+        The file does not exist, is damaged, or has a newer format.
     """
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise ArchiveError(path, "is not there", "`gliomap archive list` shows what is.") from error
+        raise ArchiveError(path, "does not exist", "`gliomap archive list` shows the cases.") from error
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
-                raise ArchiveError(path, "would unpack to more than a case has", _REMEDY)
+                raise ArchiveError(path, "would unpack to more than any case contains", _REMEDY)
             found = {entry.filename: archive.read(entry) for entry in archive.infolist()}
         told = found.pop(RECORD)
         record = CaseRecord.model_validate_json(told)
@@ -206,7 +206,7 @@ def read_case(path: Path) -> KeptCase:
     hashes = {name: hashlib.sha256(part).hexdigest() for name, part in found.items()}
     if hashes != record.files:
         wrong = sorted(set(hashes.items()) ^ set(record.files.items()))
-        raise ArchiveError(path, f"is damaged: {wrong[0][0]} does not have its hash", _REMEDY)
+        raise ArchiveError(path, f"is damaged: {wrong[0][0]} does not match its hash", _REMEDY)
     if path.name != f"{record.id}{SUFFIX}":
         raise ArchiveError(path, f"holds case {record.id}", _REMEDY)
     return KeptCase(record, told, found, hashlib.sha256(told).hexdigest())

@@ -1,4 +1,4 @@
-"""The index of an archive: one row a case, in SQLite or any database that SQLAlchemy knows."""
+"""The index of an archive: one row per case, in SQLite or any database that SQLAlchemy supports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["AT_ONCE", "CaseRow", "Index"]
 FILE = "index.sqlite"
 
 AT_ONCE = 1000
-"""Rows that are asked for in one statement: databases limit its parameters (PostgreSQL to 65,535, SQLite often to 32,766)."""
+"""Rows per statement: databases limit its parameters (PostgreSQL to 65,535, SQLite often to 32,766)."""
 
 _metadata = sa.MetaData()
 _cases = sa.Table(
@@ -42,7 +42,7 @@ _cases = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """One case in the index; names as in case.json, `record` is the SHA-256 of it."""
+    """One case in the index; names are those of case.json, and `record` is its SHA-256."""
 
     id: str
     received_at: datetime
@@ -83,17 +83,17 @@ class CaseRow:
 class Index:
     """The table of cases.
 
-    The files of the cases are the truth, and what the index lacks is added from them when an archive is opened: so a
-    commit need not wait for the disk.
+    The case files are authoritative, and opening an archive adds from them what the index lacks; so a commit need not wait
+    for the disk.
 
     Parameters
     ----------
     folder
-        Of the archive; its SQLite file is used where no database is named.
+        Folder of the archive; its SQLite file is used if no database is named.
     database
         SQLAlchemy URL, such as postgresql+psycopg://user@host/name.
     reading
-        For looking only: a SQLite file in a folder that cannot be written is opened all the same.
+        Open for reading only, which also works for a SQLite file in a folder that is not writable.
 
     Raises
     ------
@@ -102,7 +102,7 @@ class Index:
     """
 
     def __init__(self, folder: Path, database: str | None = None, *, reading: bool = False) -> None:
-        # A path in the text of a URL would end at '?' and lose its '%20'.
+        # A path inside a URL string would end at '?', and its '%20' would be decoded.
         url = sa.URL.create("sqlite", database=str(folder / FILE)) if database is None else database
         try:
             if reading and database is None and not os.access(folder, os.W_OK):
@@ -116,7 +116,7 @@ class Index:
             raise unreachable(url, error) from error
 
     def add(self, rows: Iterable[CaseRow]) -> None:
-        """Add rows; those that are there already stay.
+        """Add rows; existing ones stay as they are.
 
         Raises
         ------
@@ -147,7 +147,7 @@ class Index:
         since: datetime | None = None,
         most: int | None = None,
     ) -> Sequence[CaseRow]:
-        """Rows, the newest first; of a patient who may have several names, those of each.
+        """Rows, newest first; `patients` are the names under which one patient may be stored.
 
         Raises
         ------
@@ -160,7 +160,7 @@ class Index:
         if client is not None:
             query = query.where(_cases.c.client == client)
         if since is not None:
-            # SQLite compares what the clock shows, and ours shows UTC.
+            # SQLite compares times without their zone, and stored times are UTC.
             query = query.where(_cases.c.received_at >= since.astimezone(UTC))
         if most is not None:
             query = query.limit(most)
@@ -171,7 +171,7 @@ class Index:
             raise unreachable(self._engine.url, error) from error
 
     def of(self, names: Sequence[str]) -> dict[str, CaseRow]:
-        """Rows of these cases by their ids, of those that it has.
+        """Rows of these cases by id, as far as they exist.
 
         Raises
         ------
@@ -208,26 +208,26 @@ class Index:
 
 
 def unreachable(url: object, error: BaseException) -> ArchiveError:
-    """The error for a database that does not answer; a password in its URL is not told."""
+    """The error for a database that does not answer; a password in its URL is hidden."""
     told = " ".join(str(getattr(error, "orig", None) or error).split())[:200]
     try:
         shown = sa.make_url(str(url)).render_as_string(hide_password=True)
     except (sa.exc.ArgumentError, ValueError):
-        # What these tell quotes some of it, the password too.
-        shown, told = "at the URL that was given", "it is no URL of a database"
-    remedy = "Check the URL, that the server runs, and that its driver is installed (pip install 'gliomap[postgres]')."
+        # The messages of these errors quote the URL, including the password.
+        shown, told = "at the given URL", "it is not the URL of a database"
+    remedy = "Check the URL, the server, and that its driver is installed (pip install 'gliomap[postgres]')."
     return ArchiveError(f"index {shown}", f"cannot be used ({told})", remedy)
 
 
 def _limits(url: sa.URL | str) -> dict[str, int]:
-    """How long a PostgreSQL server that has vanished is waited for, unless the URL says so itself; libpq waits for minutes."""
+    """Timeouts for an unreachable PostgreSQL server, unless the URL sets them; by default libpq waits for minutes."""
     found = sa.make_url(url)
     known = {"connect_timeout": 5, "tcp_user_timeout": 5000} if found.get_driver_name().startswith("psycopg") else {}
     return {name: value for name, value in known.items() if name not in found.query}
 
 
 def _unwritable(path: Path) -> sa.Engine:
-    """A SQLite file where nothing can be written: beside a service that writes, else as a copy that nobody changes."""
+    """Open SQLite in a read-only folder: as a live database if a service writes it, else as an unchanging copy."""
     options = {"mode": "ro", "uri": "true"}
     alive, copy = (
         sa.create_engine(sa.URL.create("sqlite", database=path.absolute().as_uri(), query=options | more))
@@ -256,6 +256,6 @@ def _values(row: CaseRow) -> dict[str, Any]:
 def _row(found: Any) -> CaseRow:
     values = {name: found[name] for name in CaseRow.__slots__}
     moment: datetime = values["received_at"]
-    # SQLite keeps no zone; all of ours are UTC.
+    # SQLite stores no time zone; all times here are UTC.
     values["received_at"] = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return CaseRow(**values)

@@ -1,4 +1,4 @@
-"""Rows on their way to the index, on a thread of their own: no answer waits for a database that does not answer."""
+"""Adds rows to the index on a separate thread, so that no answer waits for a database that does not respond."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _PATIENCE_S = 1.0
 _RETRY_S = 10.0
 _END_S = 5.0
 _MOST_WAITING = 100_000
-"""Rows that wait for a database; of more the oldest are left to the next start, which adds what the index lacks."""
+"""Rows that may wait for a database; beyond that the oldest are left to the next start, which adds missing rows."""
 
 
 class Indexer:
-    """Adds rows to an index, which it closes at its end. A database that is away for a while loses none."""
+    """Adds rows to an index and finally closes it. No row is lost while the database is away."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
@@ -33,7 +33,7 @@ class Indexer:
         self._thread.start()
 
     def add(self, row: CaseRow) -> None:
-        """Give a row; usually it is in the index when this returns. A database that hangs is waited for once, briefly."""
+        """Add a row; usually it is in the index when this returns. A hanging database is waited for only once, briefly."""
         with self._changed:
             self._waiting.append(row)
             self._given = number = self._given + 1
@@ -41,10 +41,10 @@ class Indexer:
             if self._hangs or self._changed.wait_for(lambda: self._tried >= number, _PATIENCE_S):
                 return
             self._hangs = True
-        logger.error("the index does not answer; cases are kept without it and added when it does")
+        logger.error("the index does not respond; cases are stored without it and added once it does")
 
     def close(self) -> None:
-        """Add what waits and close the index; one that hangs is left alone."""
+        """Add the waiting rows and close the index, unless it hangs."""
         with self._changed:
             self._ending = True
             self._changed.notify_all()
@@ -62,7 +62,7 @@ class Indexer:
                 rows, number, ending = list(self._waiting), self._given, self._ending
             fault = self._add(rows)
             if fault is not None and not failing:
-                logger.error("cases are kept without the index, and added when it is back: %s", fault)
+                logger.error("cases are stored without the index, and added when it is back: %s", fault)
             elif fault is None and failing:
                 logger.info("the index is back and has all cases")
             failing = fault is not None

@@ -1,4 +1,4 @@
-"""Patient identifiers as keyed hashes: the same patient has the same one, and none can be guessed without the key."""
+"""Patient identifiers as keyed hashes: the same for the same patient, and impossible to guess without the key."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Pseudonyms:
 
     @classmethod
     def of_folder(cls, folder: Path) -> Pseudonyms:
-        """Use the key in the folder; make one where there is none, readable by its owner only.
+        """Use the key in the folder; if there is none, create one that only its owner can read.
 
         Raises
         ------
         ArchiveError
-            The key is damaged. Without it, patients could not be told to be the same any more.
+            The key is damaged. With another key, the same patient would get another hash.
         """
         path = folder / KEY_FILE
         try:
@@ -39,7 +39,7 @@ class Pseudonyms:
         except FileExistsError:
             key = path.read_bytes()
             if len(key) != _BYTES:
-                raise ArchiveError(path, f"has {len(key)} bytes, not {_BYTES}", "Restore it from a copy.") from None
+                raise ArchiveError(path, f"has {len(key)} bytes, not {_BYTES}", "Restore it from a backup.") from None
             return cls(key)
         key = secrets.token_bytes(_BYTES)
         with os.fdopen(handle, "wb") as stream:
@@ -54,5 +54,5 @@ class Pseudonyms:
 
 
 def is_pseudonym(patient: str) -> bool:
-    """Whether a name of a patient has the form of those that `Pseudonyms` gives."""
+    """Whether a patient's name has the form that `Pseudonyms` returns."""
     return _FORM.fullmatch(patient) is not None

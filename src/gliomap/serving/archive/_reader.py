@@ -1,4 +1,4 @@
-"""Reading an archive, also while a service writes it: list, show, export, verify."""
+"""Read an archive, even while a service writes it: list, show, export, verify."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ __all__ = ["ArchiveReader", "Verified"]
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a check of all files, the log and the index found.
+    """The result of checking all files, the log and the index.
 
     Attributes
     ----------
     cases
-        Files of cases.
+        Number of case files.
     whole
-        Those whose every hash is right, and which log and index tell alike.
+        Number of those whose hashes all match and on which log and index agree.
     entries
-        Lines of the audit log.
+        Number of lines in the audit log.
     faults
-        What is wrong, one line each; empty where all is well.
+        What is wrong, one line each; empty if nothing is.
     notes
-        What is worth knowing and not wrong.
+        What is worth knowing but not wrong.
     """
 
     cases: int
@@ -52,13 +52,13 @@ class ArchiveReader:
     Raises
     ------
     ArchiveError
-        There is none.
+        The folder is not an archive.
     """
 
     def __init__(self, folder: Path, database: str | None = None) -> None:
         self.folder = Path(folder)
         if not (self.folder / MARK).is_file():
-            raise ArchiveError(folder, f"is no archive: it has no {MARK}", "Name the folder given to --archive.")
+            raise ArchiveError(folder, f"is not an archive: it has no {MARK}", "Name the folder given to --archive.")
         self._database = database
 
     def rows(
@@ -69,18 +69,18 @@ class ArchiveReader:
         since: datetime | None = None,
         most: int | None = None,
     ) -> Sequence[CaseRow]:
-        """Rows of the index, the newest first.
+        """Rows of the index, newest first.
 
         Parameters
         ----------
         patient
-            Of one patient, by identifier, whether cases were kept under it or under its pseudonym, or by pseudonym.
+            Only of this patient, given by identifier or pseudonym; an identifier also finds cases stored under its pseudonym.
         client
-            Of one client.
+            Only of this client.
         since
-            Received then or later; with its zone.
+            Only cases received at this time or later; needs a time zone.
         most
-            At most so many.
+            Maximum number of rows.
 
         Raises
         ------
@@ -94,46 +94,46 @@ class ArchiveReader:
             index.close()
 
     def case(self, name: str) -> KeptCase:
-        """One case, its hashes compared.
+        """Read one case and check its hashes.
 
         Raises
         ------
         ArchiveError
-            It is not there, or damaged.
+            The case does not exist or is damaged.
         """
         return read_case(case_path(self.folder, check_case_id(name)))
 
     def ids(self) -> list[str]:
-        """Ids of all cases, the oldest first, from their files."""
+        """Ids of all cases, oldest first, from their files."""
         return [path.name.removesuffix(SUFFIX) for path in case_files(self.folder)]
 
     def export(self, names: Iterable[str], out: Path, *, overwrite: bool = False, track: Track = silent) -> list[Path]:
-        """Unpack cases into folders of their own, with the lines of the audit log that concern them.
+        """Unpack each case into its own folder, and write the lines of the audit log that concern them.
 
         Parameters
         ----------
         names
             Ids of cases.
         out
-            Folder to make.
+            Folder to create.
         overwrite
             Replace an earlier export.
         track
-            Told how the work advances.
+            Receives progress.
 
         Raises
         ------
         ArchiveError
-            A case that is not there, or damaged.
+            A case does not exist or is damaged.
         OutputExistsError
-            `out` is there.
+            `out` already exists.
         """
         wanted = list(names)
         with atomic_folder(out, overwrite=overwrite) as folder:
             for name in track(wanted, "exporting cases"):
                 kept = self.case(name)
                 (folder / name).mkdir()
-                # As it lies in the archive: `record` in its line of the log is the hash of these bytes.
+                # Byte for byte as archived: `record` in its line of the log is the hash of these bytes.
                 for file, content in {RECORD: kept.told, **kept.files}.items():
                     (folder / name / file).write_bytes(content)
             lines = [
@@ -143,7 +143,7 @@ class ArchiveReader:
         return [out / name for name in wanted]
 
     def verify(self, track: Track = silent) -> Verified:
-        """Compare every file with its hashes, the log with its chain, files, log and index with each other.
+        """Check every file against its hashes, the log against its chain, and files, log and index against each other.
 
         Raises
         ------
@@ -152,8 +152,8 @@ class ArchiveReader:
         """
         index = Index(self.folder, self._database, reading=True)
         try:
-            # A case gets its file, then its line, then its row, and all three stay. Read the other way round, whatever has
-            # a row must have line and file, also while a service adds cases.
+            # A case gets its file, then its line, then its row, and all three stay. Reading in reverse order, every case with a
+            # row must have line and file, even while a service adds cases.
             indexed = index.ids()
             entries, broken = self._entries()
             logged = {entry.case: entry for entry in entries}
@@ -177,10 +177,10 @@ class ArchiveReader:
     def _wrong_files(
         self, files: Sequence[Path], logged: Mapping[str, AuditEntry], index: Index, track: Track
     ) -> Iterator[str]:
-        """One fault for each file that is damaged, or not the one of log and index."""
+        """One fault for each file that is damaged or differs from log or index."""
         rows: dict[str, CaseRow] = {}
         for number, path in enumerate(track(files, "verifying cases")):
-            if number % AT_ONCE == 0:  # not all at once: a stream leaves a hundred thousand an hour
+            if number % AT_ONCE == 0:  # not all at once: a stream leaves a hundred thousand per hour
                 rows = index.of([other.name.removesuffix(SUFFIX) for other in files[number : number + AT_ONCE]])
             try:
                 kept = read_case(path)
@@ -190,26 +190,26 @@ class ArchiveReader:
             entry, row = logged.get(kept.record.id), rows.get(kept.record.id)
             differing = [] if row is None else row.differing(CaseRow.of(kept.record, kept.sha256))
             if entry is not None and (entry.record, entry.answer) != (kept.sha256, kept.record.answer):
-                yield f"{path}: is not the file that the audit log names"
+                yield f"{path}: is not the file recorded in the audit log"
             elif "record" in differing:
-                yield f"{path}: is not the file that the index names"
+                yield f"{path}: is not the file recorded in the index"
             elif differing:
                 yield f"case {kept.record.id}: its row in the index contradicts case.json ({', '.join(differing)})"
 
     def _gone(
         self, there: Set[str], indexed: Set[str], logged: Mapping[str, AuditEntry], broken: Sequence[str]
     ) -> Iterator[str]:
-        """What log or index still have of cases whose file or line is gone."""
-        yield from (f"case {name}: is in the audit log, and its file is gone" for name in logged if name not in there)
-        shared = "" if self._database is None else " (or another archive uses this database: give each its own)"
+        """Faults of cases in log or index whose file or line is gone."""
+        yield from (f"case {name}: is in the audit log, but its file is gone" for name in logged if name not in there)
+        shared = "" if self._database is None else " (or another archive uses this database: give each archive its own)"
         for name in sorted(indexed - logged.keys()):
             if name not in there:
-                yield f"case {name}: is in the index, and its file is gone{shared}"
-            elif not broken:  # of a log that was changed no more is read than what comes before
-                yield f"case {name}: is in the index, and its line of the audit log is gone"
+                yield f"case {name}: is in the index, but its file is gone{shared}"
+            elif not broken:  # a changed log is only read up to the change
+                yield f"case {name}: is in the index, but its line in the audit log is gone"
 
     def _notes(self, unindexed: Set[str], unlogged: Set[str], broken: Sequence[str]) -> Iterator[str]:
-        """What a service adds by itself when it opens the archive again."""
+        """Notes on what a service will add itself when it next opens the archive."""
         later = "added at the next start of the service"
         if unindexed:
             yield f"not in the index: {counted(len(unindexed), 'case')}; {later}"
@@ -217,15 +217,15 @@ class ArchiveReader:
             yield f"not in the audit log yet: {counted(len(unlogged), 'case')}; {later}"
 
     def _names(self, patient: str | None) -> Sequence[str] | None:
-        """All names under which cases of a patient may be kept: a service may have begun or ceased to keep identifiers."""
+        """All names under which a patient's cases may be stored: services may keep identifiers at one time and hash at another."""
         if patient is None or is_pseudonym(patient) or not (self.folder / KEY_FILE).exists():
             return None if patient is None else [patient]
         return [patient, Pseudonyms.of_folder(self.folder).of(patient)]
 
     def size(self) -> int:
-        """Bytes of all cases."""
+        """Total size of all cases in bytes."""
         return sum(path.stat().st_size for path in case_files(self.folder))
 
     def free(self) -> int:
-        """Bytes that are free on its disk."""
+        """Free bytes on the archive's disk."""
         return shutil.disk_usage(self.folder).free
