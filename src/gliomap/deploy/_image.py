@@ -64,7 +64,7 @@ class BuiltImage:
     identity
         Identity of the bundle.
     bytes, bytes_of_base
-        Total size, and the share of the base image.
+        Total size, and that of the base image within it.
     """
 
     name: str

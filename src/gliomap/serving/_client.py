@@ -112,7 +112,7 @@ class Client:
         Parameters
         ----------
         name
-            An id for the operation: letters, digits, '.', '_' and '-', at most 64.
+            An id for the operation: letters, digits, '.', '_' and '-', at most 64 characters.
         white, dark, white_dark
             Frames as in `classify`; `white_dark` is a second dark reference at the exposure of the white.
         exposures_ms

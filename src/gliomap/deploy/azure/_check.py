@@ -1,4 +1,4 @@
-"""What a workspace has, who the caller is there, and what GlioMap's verbs are missing."""
+"""What a workspace has, who the caller is there, and what is missing for GlioMap's verbs."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ _ANSWERS = (HttpResponseError, ServiceRequestError, ServiceResponseError)
 
 
 def _behind(error: BaseException) -> Iterator[BaseException]:
-    """An exception of Azure's libraries and those of theirs that caused it."""
+    """An exception of Azure's libraries, followed by their exceptions that caused it."""
     found: BaseException | None = error
     while isinstance(found, MlException | ValidationError | CloudError):
         yield found

@@ -182,7 +182,7 @@ def download_files(
     blobs = {name: blob for name, blob in remote_files(container, prefix).items() if only(name)}
     if not blobs:
         raise AzureError(
-            prefix, f"holds no file in container {container.container_name}", "Upload it: gliomap azure upload STUDY."
+            prefix, f"holds no files in container {container.container_name}", "Upload it: gliomap azure upload STUDY."
         )
     known = {name: (wanted or {}).get(name) or _hash_of(blob) for name, blob in blobs.items()}
     targets = {name: inside(folder, name) for name in blobs}
