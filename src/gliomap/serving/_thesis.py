@@ -119,7 +119,7 @@ def parse_request(content: bytes | bytearray) -> tuple[Mapping[str, npt.NDArray[
         found = simdjson.Parser().parse(bytes(content))
     except (ValueError, UnicodeDecodeError, RuntimeError) as error:
         raise UsageError(
-            "body", f"is not JSON ({str(error)[:120]})", "Send an object with raw_image, white_ref …"
+            "body", f"is not JSON ({str(error)[:120]})", "Send an object with raw_image, white_ref and black_ref."
         ) from error
     if not isinstance(found, simdjson.Object):
         raise UsageError("body", "is not a JSON object", "Send an object with raw_image, white_ref and black_ref.")
