@@ -1,4 +1,4 @@
-"""The engine: a bundle on a frame or a cube → `TissueMap`. Loads no training library."""
+"""The engine applies a bundle to a frame or a cube and returns a `TissueMap`. It loads no training library."""
 
 from gliomap.engine._backend import BACKENDS, PRECISIONS, BackendName, Precision, backend_version
 from gliomap.engine._engine import Engine

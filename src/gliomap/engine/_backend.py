@@ -1,4 +1,4 @@
-"""What runs a graph: ONNX Runtime, or OpenVINO where it is installed."""
+"""Backends that run a graph: ONNX Runtime, or OpenVINO where it is installed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Inputs = Mapping[str, npt.NDArray[np.generic]]
 
 
 class Outputs(NamedTuple):
-    """What a graph gives; the arrays belong to the caller.
+    """The outputs of a graph; the caller owns the arrays.
 
     `labels` (H, W) uint8 1…C, `confidence` (H, W) float32, `probabilities` (C, H, W) float32.
     """
@@ -39,7 +39,7 @@ class Runner(Protocol):
     """One loaded graph; may be called from several threads at once."""
 
     def __call__(self, inputs: Inputs) -> Outputs:
-        """Run it on arrays of exactly the types and shapes that the manifest names."""
+        """Run the graph on arrays of exactly the types and shapes that the manifest names."""
         ...
 
 
@@ -56,20 +56,20 @@ def load_graph(
     Parameters
     ----------
     content
-        Serialised ONNX model, verified.
+        Serialised ONNX model, already verified.
     origin
-        Names it in errors.
+        Name of the graph in errors.
     backend, precision
-        'reduced' lets OpenVINO compute in less than float32 where the processor can.
+        'reduced' lets OpenVINO compute in less than float32 where the processor supports it.
     threads
-        None leaves it to the backend: one per core.
+        None uses one per core.
     rows
-        Of a frame graph whose rows are free.
+        The rows of a frame graph that leaves them free.
 
     Raises
     ------
     UsageError
-        An unknown backend or precision, 'reduced' with ONNX Runtime, or less than one thread.
+        An unknown backend or precision, 'reduced' with ONNX Runtime, or fewer than one thread.
     MissingExtraError
         OpenVINO is not installed.
     BundleError
@@ -101,8 +101,8 @@ def default_threads() -> int:
 
 
 def unreadable(origin: object, backend: str, error: Exception) -> BundleError:
-    """The backend refused a graph."""
-    # OpenVINO begins with the places in its own source that the fault came through.
+    """The error for a graph that the backend refused."""
+    # OpenVINO's message begins with the places in its own source that the error passed through.
     told = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Exception from ")]
     return BundleError(
         origin,
@@ -119,8 +119,8 @@ def _check(backend: str, threads: int | None, precision: str) -> None:
     if precision == "reduced" and backend != "openvino":
         raise UsageError(
             "precision 'reduced'",
-            f"is not offered by {backend}",
-            "Name --backend openvino as well, or leave out --reduced-precision.",
+            f"is not available with {backend}",
+            "Add --backend openvino, or leave out --reduced-precision.",
         )
     if threads is not None and threads < 1:
         raise UsageError("threads", f"is {threads}", "Give 1 or more.")

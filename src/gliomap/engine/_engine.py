@@ -1,4 +1,4 @@
-"""The engine: a bundle, applied to frames and cubes."""
+"""The engine, which applies a bundle to frames and cubes."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ _Float32 = npt.NDArray[np.float32]
 
 
 class Engine:
-    """Classifies frames and cubes with one bundle. May be used from several threads at once.
+    """Classify frames and cubes with one bundle. Several threads may use one engine at once.
 
-    Graphs are loaded when first needed.
+    The engine loads each graph when it is first needed.
 
     Parameters
     ----------
     bundle
         From `open_bundle`; `Engine.open` takes a path.
     backend
-        'onnxruntime', or 'openvino' where that is installed.
+        'onnxruntime', or 'openvino' where it is installed.
     threads
-        For one classification; None takes every core.
+        Threads per classification; None uses every core.
     precision
-        'f32', or with OpenVINO 'reduced': faster where the processor can, some labels differ.
+        'f32', or 'reduced' with OpenVINO: faster where the processor supports it, but some labels differ.
     max_reference_age
-        A frame taken further from its references than this gives a blank map; None sets no limit.
+        The map is blank if frame and references were taken further apart than this; None sets no limit.
 
     Raises
     ------
     UsageError
-        A backend that does not run this bundle, such as OpenVINO for a forest.
+        The backend cannot run this bundle, such as OpenVINO with a forest.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Engine:
         if backend == "openvino" and bundle.has_trees:
             raise UsageError(
                 "backend 'openvino'",
-                f"does not run this bundle: its model {bundle.manifest.model.title!r} is made of trees",
+                f"cannot run this bundle: its model {bundle.manifest.model.title!r} is made of trees",
                 "Use backend onnxruntime.",
             )
         self.bundle = bundle
@@ -99,33 +99,33 @@ class Engine:
         path
             A folder or a .zip.
         backend, threads, precision, max_reference_age
-            As of `Engine`.
+            As for `Engine`.
         sensor
-            The camera in use, if it is to be checked.
+            The camera in use, to check the bundle against; None skips the check.
 
         Raises
         ------
         BundleError
-            The bundle is damaged, incomplete, too new, or of another sensor.
+            The bundle is damaged, incomplete, too new, or made for another sensor.
         UsageError
-            As of `Engine`.
+            As for `Engine`.
         """
         bundle = open_bundle(path, sensor)
         return cls(bundle, backend=backend, threads=threads, precision=precision, max_reference_age=max_reference_age)
 
     @property
     def manifest(self) -> Manifest:
-        """What the bundle says about itself."""
+        """The bundle's manifest."""
         return self.bundle.manifest
 
     @property
     def classes(self) -> ClassSet:
-        """What labels mean."""
+        """The classes that the labels stand for."""
         return self.bundle.manifest.classes
 
     @property
     def sensor(self) -> MosaicSensor:
-        """The camera whose frames it takes.
+        """The camera whose frames the engine classifies.
 
         Raises
         ------
@@ -141,7 +141,7 @@ class Engine:
         return self._sensor
 
     def load(self) -> None:
-        """Load the graphs now, so that the first frame does not wait for it."""
+        """Load the graphs now, so that the first frame does not wait for them."""
         self._runner("cube")
         if self._sensor is not None:
             self._runner("frame")
@@ -158,21 +158,21 @@ class Engine:
         """Prepare a pair of references, once for all frames that follow.
 
         References that cannot be right (swapped, hardly any light, saturated) are prepared as well, with their
-        `fault`: every map made with them is blank and says so.
+        `fault` set: every map made with them is blank and states it.
 
         Parameters
         ----------
         white, dark, white_dark
-            uint16 frames; `white_dark` is a second dark of the white's exposure.
+            uint16 frames; `white_dark` is a second dark, taken at the white's exposure.
         exposures
             Exposure times, where they differ.
         taken_at
-            When the older of them was taken.
+            When the older of the two was taken.
 
         Raises
         ------
         CaptureError
-            A frame of another shape or type.
+            A frame has the wrong shape or type.
         ReferenceFrameError
             No dark fits the exposures.
         BundleError
@@ -197,23 +197,24 @@ class Engine:
         Parameters
         ----------
         raw
-            uint16 (frame), digital numbers in the low bits.
+            uint16 frame, digital numbers in the low bits.
         references
             From `prepare` of an engine with the same sensor and preprocessing.
         taken_at
-            When the frame was taken; needed where `max_reference_age` is set.
+            When the frame was taken; required if `max_reference_age` is set, or the map is blank.
 
         Returns
         -------
         TissueMap
-            Blank, with the reason, where the references are invalid or too old.
+            Blank, with the reason, if `fault` is set on the references, they leave no valid pixel, or their age breaks
+            the limit or is unknown.
 
         Raises
         ------
         CaptureError
-            A frame of another shape or type.
+            The frame has the wrong shape or type.
         ReferenceFrameError
-            References of another sensor or preprocessing.
+            The references belong to another sensor or preprocessing.
         BundleError
             The bundle takes preprocessed cubes only.
         """
@@ -241,23 +242,23 @@ class Engine:
         Raises
         ------
         CubeError
-            Another number of bands than the model takes, or a cube without pixels.
+            The cube has no pixels, or not as many bands as the model takes.
         """
         start = time.perf_counter()
         wanted = self.manifest.model.n_bands
         if cube.n_bands != wanted or not cube.mask.size:
             raise CubeError(
                 "cube",
-                f"is {cube.height}×{cube.width}×{cube.n_bands}, the bundle takes {wanted} bands",
-                "Use a cube of the camera and preprocessing that the bundle was trained for.",
+                f"is {cube.height}×{cube.width}×{cube.n_bands}, but the bundle takes {wanted} bands",
+                "Use a cube from the camera and preprocessing that the bundle was trained for.",
             )
         data = np.ascontiguousarray(cube.data)
         if not cube.mask.all():
-            # Also for its valid neighbours a masked spectrum is 0.
+            # A masked spectrum must be 0 for its valid neighbours too.
             data = np.where(cube.mask[..., np.newaxis], data, np.float32(0))
         runner = self._runner("cube")
         checked = time.perf_counter()
-        # Masked without a reason: somebody cut it away.
+        # Pixels masked without a reason were cut away by someone.
         why = np.where(cube.reasons != 0, cube.reasons, np.uint8(Reason.OUTSIDE))
         reasons = np.where(cube.mask, np.uint8(0), why)
         return self._finish(runner({"cube": data}), reasons, start, checked)
@@ -273,7 +274,7 @@ class Engine:
             return self._runners[kind]
 
     def _require(self, references: References) -> None:
-        """Check once that references fit; fingerprints of sensors take longer than they may for each frame."""
+        """Check once that references fit; fingerprinting a sensor takes too long to repeat for each frame."""
         sensor = self.sensor
         if references not in self._fitting:
             require_references(references, sensor, self.manifest.preprocessing)
@@ -281,10 +282,10 @@ class Engine:
 
     @contextmanager
     def _masked_gain(self, references: References, reasons: _UInt8) -> Iterator[_Float32]:
-        """The references' gain, 0 also in the tiles that only this frame masks.
+        """The references' gain, set to 0 in the tiles that only this frame masks as well.
 
-        Such tiles must be 0 in the neighbourhood of valid ones too. A gain is 9 MB, so that copies are kept and
-        mended after use rather than made for each frame; each call has its own.
+        Valid tiles must see 0 in such neighbours too. A gain is 9 MB, so copies are kept and restored after use rather
+        than made for each frame. Concurrent calls never share a copy.
         """
         if reasons is references.reasons:
             yield references.gain
@@ -304,7 +305,7 @@ class Engine:
                 spare.append(gain)
 
     def _finish(self, outputs: Outputs, reasons: _UInt8, start: float, checked: float) -> TissueMap:
-        """Mask what is not valid; a pixel that the graph gives no probability for no other reason has no brightness."""
+        """Mask invalid pixels. Where the graph assigns no probability and no other reason holds, brightness is zero."""
         computed = time.perf_counter()
         labels, confidence, probabilities = outputs
         sure, unmasked = confidence > 0, reasons == 0
@@ -313,7 +314,7 @@ class Engine:
             reasons = np.where(unmasked & ~sure, np.uint8(Reason.ZERO_BRIGHTNESS), reasons)
         labels *= mask
         if valid < np.count_nonzero(confidence):
-            # Masked spectra are 0, and the graph gives those no probability: this is for graphs that do, and for NaN.
+            # Masked spectra are 0, and the graph assigns them no probability. This covers graphs that do, and NaN.
             confidence[~mask] = 0
             probabilities[:, ~mask] = 0
         end = time.perf_counter()
@@ -323,7 +324,7 @@ class Engine:
             "finish": end - computed,
             "total": end - start,
         }
-        # A view: turning 1.8 MB about costs more than it gives.
+        # A view: reordering 1.8 MB would cost more than it saves.
         turned = probabilities.transpose(1, 2, 0)
         return TissueMap(labels, turned, confidence, mask, reasons, self.classes, timings, None, self.bundle.identity)
 
@@ -344,6 +345,6 @@ class Engine:
 
 
 def _by_tiles(frame: _Float32, references: References) -> _Float32:
-    """A view (h, tile rows, w, tile columns) of the active part of a frame."""
+    """The active area of a frame as a view (h, tile rows, w, tile columns)."""
     (height, width), (rows, columns) = references.sensor.cube_shape, references.sensor.pattern
     return references.sensor.active(frame).reshape(height, rows, width, columns)

@@ -1,4 +1,4 @@
-"""What the engine gives: a tissue map with everything that is needed to judge it."""
+"""The engine's result: a tissue map with everything needed to judge it."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class TissueMap:
     reasons
         (H, W) uint8, bits of `preprocessing.Reason`; 0 where classified.
     classes
-        What the labels mean.
+        The classes that the labels stand for.
     timings
         Seconds per stage: 'check' (masks, saturation), 'graph' (from frame or cube to probabilities), 'finish'
         (masking, layout), 'total'.
     blanked
-        Why nothing at all was classified; None where the map stands.
+        Why nothing at all was classified; None if the map is not blank.
     bundle
         Identity of the bundle (SHA-256 of its manifest).
     """
@@ -51,15 +51,15 @@ class TissueMap:
 
     @property
     def height(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return int(self.labels.shape[0])
 
     @property
     def width(self) -> int:
-        """Columns."""
+        """Number of columns."""
         return int(self.labels.shape[1])
 
     def pixel_counts(self) -> dict[str, int]:
-        """Pixels of each class by name, classes without any included. 0 means 'not found', not 'absent'."""
+        """Pixels of each class by name, including classes without any. 0 means 'not found', not 'absent'."""
         counts = np.bincount(self.labels.ravel(), minlength=len(self.classes) + 1)
         return {name: int(counts[index]) for index, name in enumerate(self.classes.names, start=1)}

@@ -1,4 +1,4 @@
-"""The files that a map is written to, wherever it was made: here, by a service, in a cloud."""
+"""The files that a map is written to, wherever it was made: locally, by a service or in a cloud."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["LABELS", "MAP", "MAP_FILES", "OVERLAY", "PROBABILITIES", "RESULT", "
 LABELS, PROBABILITIES, MAP, OVERLAY, RESULT = "labels.npy", "probabilities.npy", "map.png", "overlay.png", "result.json"
 
 MAP_FILES = (LABELS, PROBABILITIES, MAP, OVERLAY, RESULT)
-"""In the order in which they are written: where the last one is, all are."""
+"""In the order in which they are written: if the last one exists, all do."""
 
 
 def npy_bytes(array: npt.NDArray[np.generic]) -> bytes:
-    """The content of a .npy file. NumPy's own writing to a file tells a full disk without saying so."""
+    """The content of a .npy file. When NumPy itself writes to a full disk, its error does not say that it is full."""
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(array))
     return buffer.getvalue()

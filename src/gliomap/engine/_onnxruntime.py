@@ -1,4 +1,4 @@
-"""Graphs under ONNX Runtime: frames in strips of rows, where the graph lets rows be free."""
+"""Run graphs under ONNX Runtime, and frames in strips of rows where the graph leaves its rows free."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gliomap.engine._onnxruntime_strips import InStrips
 from gliomap.engine._rows import FrameRows
 
 # The official builds report their use to Microsoft, and keep an identifier of the machine, unless
-# this stands in the environment before the library loads (its Privacy.md, 'Disabling Telemetry').
+# this is set in the environment before the library loads (its Privacy.md, 'Disabling Telemetry').
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
@@ -34,13 +34,13 @@ _FAULTS: tuple[type[Exception], ...] = (
 
 
 def load(content: bytes, origin: object, threads: int | None, rows: FrameRows | None) -> Runner:
-    """A session as a function; sessions may be run from several threads."""
+    """Load a graph as a function, which several threads may call at once."""
     threads = default_threads() if threads is None else threads
     strips = () if rows is None else rows.strips(threads)
     try:
         if rows is None or not strips:
             return _Whole(_session(content, threads, {} if rows is None else rows.sizes()))
-        # Strips run at once on one session, whose own threads help all of them.
+        # Strips run concurrently on one session, whose own threads help all of them.
         at_once = min(threads, len(strips))
         session = _session(content, threads - at_once + 1, rows.sizes(strips[0]))
         return InStrips(session, rows, strips, at_once, origin)
@@ -52,7 +52,7 @@ def _session(content: bytes, threads: int, sizes: Mapping[str, int]) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Threads that spin on after a frame take a processor from whoever receives the next one (docs/decisions.md).
+    # Threads that keep spinning after a frame take a core from whatever receives the next one (docs/decisions.md).
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = _SEVERITY_ERROR
     for name, size in sizes.items():
@@ -61,7 +61,7 @@ def _session(content: bytes, threads: int, sizes: Mapping[str, int]) -> Any:
 
 
 class _Whole:
-    """A graph on all that it is given."""
+    """Runs a graph on its whole input at once."""
 
     def __init__(self, session: Any) -> None:
         self._session = session

@@ -1,8 +1,8 @@
-"""A frame under ONNX Runtime in strips of rows, all at once, each on a thread of its own.
+"""Run a frame under ONNX Runtime in strips of rows, concurrently, each strip on a single thread.
 
-A thread that takes a strip from the raw frame to the map waits for no other, and reads what lies in its own core's
-caches. Threads that share each operation wait for the slower one some thirty times a frame, and read what the other
-core has written.
+A thread that takes a strip from the raw frame to the map waits for no other, and reads from its own core's caches.
+Threads that share each operation wait for the slowest some thirty times a frame, and read what other cores have
+written.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ __all__ = ["InStrips"]
 _NAMES = list(Outputs._fields)
 _FRAMES = ("raw", "dark", "gain")
 _KEPT = 4
-"""Pairs of references whose scale is kept in strips."""
+"""Number of reference pairs whose scale is kept cut into strips."""
 
 _Array = npt.NDArray[np.generic]
 
 
 class InStrips:
-    """A frame graph on strips of one height, by the calling thread and its helpers. May be called from several at once."""
+    """Runs a frame graph on strips of equal height, on the calling thread and helpers. Several threads may call it."""
 
     def __init__(self, session: Any, rows: FrameRows, strips: tuple[Strip, ...], threads: int, origin: object) -> None:
         self._session, self._rows, self._strips, self._origin = session, rows, strips, origin
@@ -47,7 +47,7 @@ class InStrips:
         outputs = Outputs(
             np.empty(shape, np.uint8), np.empty(shape, np.float32), np.empty((self._classes, *shape), np.float32)
         )
-        # Each takes the next strip that nobody has begun: who is slower takes fewer.
+        # Each thread takes the next strip that no thread has begun, so slower threads take fewer.
         waiting = iter(list(zip(self._strips, self._strips_of(inputs["scale"]), strict=True)))
         started: list[Future[None]] = []
         try:
@@ -55,8 +55,8 @@ class InStrips:
                 started.append(self._helpers.start(self._classify_all, inputs, waiting, outputs))
             self._classify_all(inputs, waiting, outputs)
         finally:
-            # Helpers that still work for another caller are not waited for. Those that began are, after an interrupt as
-            # well: they read the caller's arrays.
+            # Do not wait for helpers that are still busy for another caller. Do wait for those that began, even after
+            # an interrupt: they read the caller's arrays.
             began = [one for one in started if not one.cancel()]
             wait(began)
         for done in began:
@@ -85,13 +85,13 @@ class InStrips:
         if len(found.labels) != self._map_rows:
             raise BundleError(
                 self._origin,
-                f"gives {len(found.labels)} rows of a map where {self._map_rows} follow from the model's window",
+                f"returns {len(found.labels)} rows of a map, but the model's window implies {self._map_rows}",
                 "Export the bundle again.",
             )
         return found
 
     def _copied(self, inputs: Inputs, strip: Strip) -> dict[str, _Array]:
-        """The rows of a strip that is no part of the frame, in arrays that stay; rows of no frame in them are 0."""
+        """The rows of a strip that is not one slice of the frame, in reused arrays; rows outside the frame are 0."""
         try:
             copies = self._copies.pop()
         except IndexError:
@@ -103,7 +103,7 @@ class InStrips:
         return copies
 
     def _strips_of(self, scale: _Array) -> list[_Array]:
-        """Rows of (bands, h, w) are not contiguous: copied, once for all frames of the same references."""
+        """The scale cut into strips. Rows of (bands, h, w) are not contiguous, so copy them, once per references."""
         known = [one for one in self._scales if one[0]() is not None]
         for kept, parts in known:
             if kept() is scale:
@@ -118,7 +118,7 @@ class InStrips:
 
 
 class _Helpers:
-    """Threads that take over calls: also in a process that was forked from the one in which they began."""
+    """Threads that take over calls, even in a process forked from the one in which they began."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -130,7 +130,7 @@ class _Helpers:
         try:
             return self._pool.submit(function, *arguments)
         except RuntimeError:
-            # The interpreter is ending and lets no thread begin; the one that calls still has to finish.
+            # The interpreter is shutting down and starts no more threads; the calling thread still has to finish.
             done: Future[None] = Future()
             function(*arguments)
             done.set_result(None)

@@ -1,4 +1,4 @@
-"""Graphs under OpenVINO; imported only where that backend is asked for."""
+"""Run graphs under OpenVINO. Imported only when that backend is requested."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from gliomap.engine._rows import FrameRows
 __all__ = ["load"]
 
 _CORE = openvino.Core()
-"""One for as long as the process lives. With its first graph it gives the thread that loads it a stack for signals, and frees
-that when it goes. If it went with its engine, in another thread, the next signal would be handled on freed memory."""
+"""One for the lifetime of the process. When the core loads its first graph, it gives the loading thread a signal stack, and it
+frees that stack when it is destroyed. Destroyed with its engine, in another thread, it would leave the next signal to be
+handled on freed memory."""
 
 
 def load(content: bytes, origin: object, threads: int | None, precision: Precision, rows: FrameRows | None) -> Runner:
-    """A graph as a function: in strips where it is the thesis's network on frames, else as a whole."""
+    """Load a graph as a function: in strips if it is the thesis's network on frames, else as a whole."""
     threads = default_threads() if threads is None else threads
     try:
         model = read_whole(_CORE, content, rows)
-        # Winograd's sums are exact enough in float32 only.
+        # Winograd's sums are accurate enough only in float32.
         in_strips = load_strips(_CORE, model, threads) if precision == "f32" else None
         return in_strips or _load_whole(model, threads, precision)
     except RuntimeError as error:
@@ -37,7 +38,7 @@ def _load_whole(model: Any, threads: int, precision: Precision) -> Runner:
     """One compiled model; every calling thread has its own request."""
     settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
     if precision == "f32":
-        # Otherwise it takes bfloat16 or float16 where the processor has them, and labels change.
+        # Otherwise OpenVINO uses bfloat16 or float16 where the processor has them, and labels change.
         settings["INFERENCE_PRECISION_HINT"] = "f32"
     else:
         settings["EXECUTION_MODE_HINT"] = "PERFORMANCE"
@@ -53,7 +54,7 @@ def _load_whole(model: Any, threads: int, precision: Precision) -> Runner:
         for name in names:
             request.set_tensor(name, shared_tensor(inputs[name]))
         request.infer()
-        # Copies: the request's memory is written again by the next frame.
+        # Copies: the next frame overwrites the request's memory.
         return Outputs(*(np.array(request.get_tensor(name).data) for name in Outputs._fields))
 
     return run

@@ -1,8 +1,8 @@
-"""A frame graph as OpenVINO runs it fastest: the same numbers by other operations.
+"""Rewrite a frame graph into the form that OpenVINO runs fastest: the same numbers from other operations.
 
-Bundles carry one frame graph, shaped for ONNX Runtime; what serves its layout of channels in blocks costs OpenVINO
-time. Each function here undoes one such shape where it finds it, by the stages that `gliomap.learning.export` puts
-before the names of nodes. Other graphs stay as they are.
+Bundles carry one frame graph, shaped for ONNX Runtime. Shapes that suit its layout of channels in blocks cost OpenVINO
+time. Each function here undoes one such shape where it finds it, by the stage names with which
+`gliomap.learning.export` prefixes node names. Other graphs stay as they are.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["multiply_sums", "product_per_pixel", "read_whole", "reshape_for_open
 
 
 def read_whole(core: Any, content: bytes, rows: FrameRows | None) -> Any:
-    """Read a graph; its free rows, where it has such, are set to those of a whole frame."""
+    """Read a graph; if its rows are free, set them to those of a whole frame."""
     model = core.read_model(content)
     if rows is not None:
         shapes = {}
@@ -34,7 +34,7 @@ def read_whole(core: Any, content: bytes, rows: FrameRows | None) -> Any:
 
 
 def reshape_for_openvino(model: Any) -> None:
-    """Rewrite a model that was read and is not compiled yet."""
+    """Rewrite a model that has been read but not yet compiled."""
     _broadcast_spreads(model)
     _drop_empty_channels(model)
     _read_rows_of_tiles(model)
@@ -42,7 +42,7 @@ def reshape_for_openvino(model: Any) -> None:
 
 
 def multiply_sums(model: Any) -> None:
-    """Make the sums over bands products of matrices: faster for a strip on one thread, slower in reduced precision."""
+    """Turn the sums over bands into matrix products: faster for a strip on one thread, slower in reduced precision."""
     for node, kernel in _convolutions(model, "normalise/"):
         if kernel.shape[0] == 1 and kernel.shape[2:] == (1, 1):
             product = product_per_pixel(node.input_value(0), kernel[:, :, 0, 0])
@@ -51,10 +51,10 @@ def multiply_sums(model: Any) -> None:
 
 
 def product_per_pixel(values: Any, kernel: npt.NDArray[np.float32]) -> Any:
-    """A 1×1 convolution to few channels, as a product of matrices with the kernel before the pixels.
+    """A 1×1 convolution to few channels, as a matrix product with the kernel on the left and the pixels on the right.
 
-    A convolution has its outputs side by side in a register, sixteen in AVX-512: with one or five, most of its work is
-    for nothing. Here pixels lie side by side.
+    A convolution packs its output channels side by side in a register, sixteen in AVX-512. With one or five of them,
+    most of its work is wasted. Here pixels lie side by side.
 
     Parameters
     ----------
@@ -68,14 +68,14 @@ def product_per_pixel(values: Any, kernel: npt.NDArray[np.float32]) -> Any:
     node
         (out, n · h · w)
     """
-    # Channels lie innermost, as OpenVINO's convolutions have them: the turned view costs nothing.
+    # OpenVINO's convolutions keep channels innermost, so this transpose costs nothing.
     turned = operators.transpose(values, _integers([0, 2, 3, 1]))
     pixels = operators.reshape(turned, _integers([-1, kernel.shape[1]]), special_zero=False)
     return operators.matmul(operators.constant(np.ascontiguousarray(kernel)), pixels, False, True)
 
 
 def _settle_edges(model: Any) -> None:
-    """Reckon what depends on the number of rows; zeros around the cube become the padding of the convolution on it."""
+    """Fold what depends on the number of rows; turn the zeros around the cube into padding of its convolution."""
     passes = Manager()
     passes.register_pass(ConstantFolding())
     passes.run_passes(model)
@@ -92,19 +92,19 @@ def _settle_edges(model: Any) -> None:
 
 
 def _broadcast_spreads(model: Any) -> None:
-    """Take out the convolutions with ones that spread a factor over channels: a product broadcasts by itself."""
+    """Remove the convolutions with ones that spread a factor over channels: a product broadcasts by itself."""
     for node, kernel in _convolutions(model, "normalise/spread_"):
         if (kernel == 1).all():
             node.output(0).replace(node.input_value(0))
 
 
 def _drop_empty_channels(model: Any) -> None:
-    """Cut off the channels of zeros that fill up a block behind the bands, wherever they are read."""
+    """Remove the channels of zeros that pad the bands to a full block, wherever they are read."""
     tiles = _convolutions(model, "tiles/")
     if len(tiles) != 1:
         return
     channels = tiles[0][1].shape[0]
-    # The matrix of a sensor has no row of zeros: what is filled up begins behind the last row that is none.
+    # A sensor's matrix has no row of zeros, so the padding begins after the last non-zero row.
     bands = int(np.flatnonzero(tiles[0][1].any(axis=(1, 2, 3))).max(initial=-1)) + 1
     readers = [*_convolutions(model, "normalise/"), *_convolutions(model, "network/")[:1]]
     _set_kernel(*tiles[0], (slice(bands),))
@@ -116,8 +116,8 @@ def _drop_empty_channels(model: Any) -> None:
 def _read_rows_of_tiles(model: Any) -> None:
     """Make the columns of a tile the channels of the convolution that cuts out tiles.
 
-    Over one channel it would be sums of single products. A tile's columns lie side by side, which is how channels
-    lie in OpenVINO's own layout, so that the turned view costs nothing.
+    Over one channel, the convolution would sum single products. A tile's columns lie side by side, which is how
+    OpenVINO's own layout stores channels, so the transpose costs nothing.
     """
     for node, kernel in _convolutions(model, "tiles/"):
         rows, columns = kernel.shape[2:]
@@ -133,10 +133,10 @@ def _read_rows_of_tiles(model: Any) -> None:
 
 
 def _convolutions(model: Any, stage: str) -> list[tuple[Any, npt.NDArray[np.float32]]]:
-    """Convolutions of a stage, in order, each with its constant kernel (out, in, rows, columns)."""
+    """The convolutions of a stage, in order, each with its constant kernel (out, in, rows, columns)."""
     found = []
     for node in model.get_ordered_ops():
-        # OpenVINO may append to the names that a graph came with.
+        # OpenVINO may append to the names in the graph.
         if node.get_type_name() == "Convolution" and node.get_friendly_name().startswith(stage):
             kernel = node.input_value(1).get_node()
             if kernel.get_type_name() == "Constant":

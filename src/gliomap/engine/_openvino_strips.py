@@ -1,9 +1,9 @@
-"""A frame graph in strips of rows, each small enough for a core's own cache and computed by one core.
+"""Run a frame graph in strips of rows, each small enough for a core's own cache and computed by one core.
 
-The values between a frame's input and its map are ten times what a processor caches: a graph run as a whole waits
-for memory between its operations, and its threads for each other. Here strips go through two models, raw rows →
-features and features → outputs. Between them the features lie as one array, of which a strip of the second model reads
-its own rows and a margin, so that nothing is copied.
+The values between a frame's input and its map are ten times what a processor caches. A graph run as a whole waits
+for memory between its operations, and its threads wait for each other. Here strips go through two models, raw rows →
+features and features → outputs. The features between them lie in one array, from which a strip of the second model
+reads its own rows and a margin, so that nothing is copied.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from gliomap.engine._openvino_winograd import MARGIN, ROWS
 __all__ = ["load_strips"]
 
 _MOST_ROWS, _FEWEST_ROWS = 36, 8
-"""Of features in a strip: more leave the cache, with fewer too much is computed twice, for both neighbours."""
+"""Rows of features in a strip. More do not fit the cache; with fewer, neighbouring strips compute too much twice."""
 _OUTPUT_ROWS = 2 * ROWS
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """A frame's strips, and the shapes of what lies between the models and behind them.
+    """A frame's strips, and the shapes of the arrays between the models and after them.
 
     Attributes
     ----------
     rows, firsts
-        Rows of features that are made of rows of the frame alone: so many from each of these rows of the cube on. All
-        strips are of one height and go through one model; the last may overlap the one before.
+        Each strip makes `rows` rows of features from rows inside the frame, starting at one of these rows of the cube.
+        All strips have the same height and go through one model; the last may overlap the one before.
     """
 
     window: Window
@@ -61,24 +61,24 @@ class _Plan:
 
     @property
     def outputs(self) -> int:
-        """Strips of the map."""
+        """Number of strips of the map."""
         return -(-self.height // _OUTPUT_ROWS)
 
     @property
     def early(self) -> int:
-        """Strips of the map that need nothing of the last strip of features."""
+        """Number of strips of the map that need nothing from the last strip of features."""
         made = [self.window.padding + first + self.rows for first in self.firsts[:-1]]
         return max(0, max(made, default=0) - MARGIN) // _OUTPUT_ROWS
 
     def frame_rows(self, first: int, last: int) -> slice:
-        """Where rows of tiles lie in a frame."""
+        """The rows of a frame that hold these rows of tiles."""
         top, tall = self.window.top, self.window.tile_rows
         return slice(top + first * tall, top + last * tall)
 
 
 @dataclass(frozen=True)
 class _Models:
-    """Compiled: features inside the frame, features that see zeros beyond its edges, the map."""
+    """Compiled models: features inside the frame, features that see zeros beyond its edges, and the map."""
 
     inner: Any
     edges: Any
@@ -86,9 +86,9 @@ class _Models:
 
 
 def load_strips(core: Any, model: Any, threads: int) -> Runner | None:
-    """A frame graph as a function that computes `threads` strips at once; None where it has no window network.
+    """Load a frame graph as a function that computes `threads` strips at once; None if it has no window network.
 
-    The model stays as it is: what strips go through is made of copies.
+    The model stays as it is: the models for strips are built from copies.
     """
     window = find_window(model)
     if window is None or model.output("labels").get_shape()[0] <= window.reach:
@@ -114,8 +114,8 @@ def load_strips(core: Any, model: Any, threads: int) -> Runner | None:
         try:
             outputs = one.run(inputs)
         except BaseException:
-            # After an interrupt as well, requests that are under way write into its arrays. It is not used again: some
-            # strips may share this frame and some the one before.
+            # Even after an interrupt, requests in progress write into the arrays of this pass. It is not used again:
+            # some of its strips may share this frame and some the one before.
             one.settle()
             raise
         spare.append(one)
@@ -125,12 +125,12 @@ def load_strips(core: Any, model: Any, threads: int) -> Runner | None:
 
 
 class _Pass:
-    """Arrays and requests for one frame at a time, used again for the next."""
+    """Arrays and requests for one frame at a time, reused for the next."""
 
     def __init__(self, plan: _Plan, models: _Models) -> None:
         self._plan = plan
         rows = plan.outputs * _OUTPUT_ROWS
-        # Rows beyond the frame's last are never written: 0, and not valid.
+        # Rows beyond the frame's last are never written: they stay 0 and invalid.
         self._features = np.zeros((1, rows + MARGIN, plan.columns, plan.channels), np.float32)
         self._valid = np.zeros((1, rows, plan.width), np.float32)
         self._labels = np.empty((rows, plan.width), np.uint8)
@@ -139,7 +139,7 @@ class _Pass:
         self._edges = _Edges(plan, models.edges)
         self._inner = [self._to_features(models.inner, first) for first in plan.firsts]
         self._outer = [self._to_outputs(models.outputs, strip) for strip in range(plan.outputs)]
-        # Tensors do not keep the memory that they share.
+        # Tensors do not keep the memory that they share alive.
         self._shared: dict[str, npt.NDArray[np.generic]] = {}
         self._scales: list[npt.NDArray[np.generic]] = []
 
@@ -148,7 +148,7 @@ class _Pass:
         self._edges.start(inputs)
         _start(self._inner)
         self._edges.take(self._features)
-        # When the strips run out, a core would wait for the other: it begins with the map.
+        # When the strips run out, one core would wait for the other. It begins the map instead.
         early = self._plan.early
         _wait(self._inner[:-1])
         _start(self._outer[:early])
@@ -157,13 +157,13 @@ class _Pass:
         return self._taken()
 
     def settle(self) -> None:
-        """Wait for all requests, whatever becomes of them."""
+        """Wait for all requests, whether they succeed or fail."""
         for request in (self._edges.request, *self._inner, *self._outer):
             with suppress(RuntimeError):
                 request.wait()
 
     def _to_features(self, model: Any, first: int) -> Any:
-        """Strips that overlap write the same values in the rows that they share."""
+        """A request for one strip of features. Overlapping strips write the same values to the rows they share."""
         plan, request = self._plan, model.create_infer_request()
         start = first + plan.window.padding
         request.set_output_tensor(0, shared_tensor(self._features[:, start : start + plan.rows]))
@@ -180,14 +180,14 @@ class _Pass:
         return request
 
     def _share(self, inputs: Inputs) -> None:
-        """Let the strips read where the inputs lie; what lies where it lay for the frame before needs nothing."""
+        """Let the strips read the inputs in place; skip an array that they read for the frame before."""
         plan, reach = self._plan, self._plan.window.reach
         for name, array in inputs.items():
             if array is self._shared.get(name):
                 continue
             rows = [(first, first + plan.rows + reach) for first in plan.firsts]
             if name == "scale":
-                # Rows of (bands, h, w) are not contiguous: copied, once for all frames of the same references.
+                # Rows of (bands, h, w) are not contiguous, so copy them, once for all frames with the same references.
                 parts = self._scales = [np.ascontiguousarray(array[:, first:last]) for first, last in rows]
             else:
                 parts = [array[plan.frame_rows(first, last)] for first, last in rows]
@@ -196,7 +196,7 @@ class _Pass:
             self._shared[name] = array
 
     def _taken(self) -> Outputs:
-        """Copies, for the arrays are written again by the next frame; most are made while the last strips come."""
+        """Copies, since the next frame overwrites the arrays; most are made while the last strips are computed."""
         plan = self._plan
         shape = plan.height, plan.width
         outputs = Outputs(
@@ -214,7 +214,7 @@ class _Pass:
 
 
 class _Edges:
-    """Features at the upper and lower edge of the frame: one request, for its first and its last rows together."""
+    """Features at the upper and lower edges of the frame: one request for its first and last rows together."""
 
     def __init__(self, plan: _Plan, model: Any) -> None:
         self._plan = plan
@@ -231,7 +231,7 @@ class _Edges:
         self.request.start_async()
 
     def take(self, features: npt.NDArray[np.float32]) -> None:
-        """Between both edges it has computed rows that no frame has."""
+        """Copy the rows at both edges. The rows between them join both ends of the frame and belong to neither."""
         self.request.wait()
         padding, rows = self._plan.window.padding, self._plan.height + MARGIN
         found = self.request.get_output_tensor(0).data
@@ -245,6 +245,6 @@ def _start(requests: Sequence[Any]) -> None:
 
 
 def _wait(requests: Sequence[Any]) -> None:
-    # The last first: to wake up for each of them would take time from those who compute.
+    # The last one first: waking up for each would take time from the threads that compute.
     for request in reversed(requests):
         request.wait()

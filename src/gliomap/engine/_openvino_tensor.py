@@ -1,4 +1,4 @@
-"""Arrays as OpenVINO takes them, without a copy."""
+"""Pass arrays to OpenVINO without a copy."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["shared_tensor"]
 def shared_tensor(array: npt.NDArray[np.generic]) -> openvino.Tensor:
     """A tensor over the memory of a contiguous array, which the caller keeps alive.
 
-    OpenVINO demands a writable array for an input that it only reads, and prepared references are read-only; copying
-    them would cost more than reading them.
+    OpenVINO requires a writable array even for an input that it only reads, and prepared references are read-only.
+    Copying them would cost more than reading them.
     """
     if not array.flags.writeable:
         memory = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)

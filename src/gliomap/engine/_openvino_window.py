@@ -1,7 +1,7 @@
-"""Where a frame graph with a window network is cut in two, and the two models that a strip of rows goes through.
+"""Cut a frame graph with a window network into the two models that a strip of rows goes through.
 
-Only the thesis's network is known here (a padded convolution, a pool, a 3×3 convolution of dilation 2, one of 1×1); of
-any other graph `find_window` says None, and it is run as it is.
+Only the thesis's network is recognised here (a padded convolution, a pool, a 3×3 convolution with dilation 2, and a
+1×1 convolution). For any other graph `find_window` returns None, and the graph runs as it is.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _AFTER_DILATED = ("Add", "Relu", "Convolution", "Add", "Squeeze")
 
 @dataclass(frozen=True)
 class Window:
-    """The parts of a window network in a frame graph that was read.
+    """The parts of a window network in a frame graph.
 
     Attributes
     ----------
     entry, pool, dilated, logits
-        Nodes: the padded convolution, the pool that ends the features, the convolution of dilation 2, what the
-        outputs are made of.
+        Nodes: the padded convolution, the pool that ends the features, the convolution with dilation 2, and the logits
+        that the outputs are computed from.
     valid
         Which tiles are valid: output of a node, bool (1, h, w).
     head_kernel, bias, head_bias
-        Weights (classes, channels) of the 1×1 convolution, and what is added to both convolutions.
+        Weights (classes, channels) of the 1×1 convolution; biases of the dilated and of the 1×1 convolution.
     crop
-        The node that cuts out the active area; None where tiles begin at the frame's corner.
+        The node that cuts out the active area; None if tiles begin at the frame's corner.
     tile_rows
         Rows of the frame in a tile.
     """
@@ -55,7 +55,7 @@ class Window:
 
     @property
     def top(self) -> int:
-        """The frame's first row of tiles."""
+        """The first row of the frame that belongs to a tile."""
         return 0 if self.crop is None else int(_constant(self.crop.input_value(1))[0])
 
     @property
@@ -65,12 +65,12 @@ class Window:
 
     @property
     def reach(self) -> int:
-        """Rows of the cube, beyond the first, that one row of features is made of."""
+        """How many rows of the cube, beyond the first, one row of features depends on."""
         return int(self.entry.get_input_shape(1)[2])
 
 
 def find_window(model: Any) -> Window | None:
-    """The window network of a frame graph; None for other networks and for graphs of cubes."""
+    """The window network of a frame graph; None for other networks and for cube graphs."""
     network = _nodes(model, "network", "Convolution")
     chosen, tiles = _nodes(model, "outputs", "Select"), _nodes(model, "tiles", "Convolution")
     if len(network) != 3 or len(chosen) != 1 or len(tiles) != 1:
@@ -108,11 +108,11 @@ def features_model(model: Any, rows: int, padding: int = 0) -> Any:
     Parameters
     ----------
     model
-        A frame graph in which `find_window` finds one; it is changed.
+        A frame graph in which `find_window` finds a window network; it is modified.
     rows
-        Of tiles. The inputs are the frame graph's own, with so many.
+        Rows of tiles. The inputs are those of the frame graph, with this many rows.
     padding
-        Rows of zeros above and below, as they are beyond the edges of a frame.
+        Rows of zeros above and below, as beyond the edges of a frame.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def features_model(model: Any, rows: int, padding: int = 0) -> Any:
     padded = operators.convolution(*entry.input_values(), [1, 1], [padding, side], [padding, side], [1, 1])
     entry.output(0).replace(padded.output(0))
     features = operators.transpose(window.pool.output(0), operators.constant(np.array([0, 2, 3, 1])))
-    # As numbers: OpenVINO converts flags, on their way out of a model, one after another.
+    # As numbers: OpenVINO converts boolean outputs of a model one at a time.
     valid = operators.convert(window.valid, np.float32)
     return _inferred(openvino.Model([features.output(0), valid.output(0)], model.get_parameters()))
 
@@ -143,9 +143,9 @@ def outputs_model(model: Any, rows: int) -> Any:
     Parameters
     ----------
     model
-        A frame graph in which `find_window` finds one; it is changed.
+        A frame graph in which `find_window` finds a window network; it is modified.
     rows
-        A multiple of the `ROWS` of Winograd's filtering.
+        A multiple of `ROWS` of the Winograd filtering.
 
     Returns
     -------
@@ -179,7 +179,7 @@ def _known_window(model: Any) -> Window:
 
 
 def _nodes(model: Any, stage: str, kind: str) -> list[Any]:
-    """Nodes of a stage, in order; `gliomap.learning.export` puts stages before the names."""
+    """The nodes of a stage, in order; `gliomap.learning.export` prefixes node names with stages."""
     return [
         node
         for node in model.get_ordered_ops()
@@ -188,10 +188,10 @@ def _nodes(model: Any, stage: str, kind: str) -> list[Any]:
 
 
 def _following(node: Any, kinds: Sequence[str]) -> list[Any] | None:
-    """The chain of nodes that read one another, if it is of these kinds and nobody else reads in between."""
+    """The chain of nodes after this one, if they are of these kinds and no other node reads their outputs."""
     chain = []
     for kind in kinds:
-        # Shapes are read as well, for those of biases.
+        # Ignore nodes that read only the shape, which the biases' own shapes need.
         readers = [one.get_node() for one in node.output(0).get_target_inputs()]
         readers = [one for one in readers if one.get_type_name() != "ShapeOf"]
         if len(readers) != 1 or readers[0].get_type_name() != kind:
@@ -207,7 +207,7 @@ def _has(node: Any, **attributes: list[int]) -> bool:
 
 
 def _constant(output: Any) -> npt.NDArray[Any]:
-    """The constant that an input is, also where it is given another shape first."""
+    """The constant behind an input, even if it is reshaped first."""
     node = output.get_node()
     while node.get_type_name() == "Reshape":
         node = node.input_value(0).get_node()

@@ -1,9 +1,9 @@
-"""The network's dilated convolution by Winograd's filtering: six products where twelve taps would be multiplied.
+"""The network's dilated convolution by Winograd filtering: six products instead of twelve.
 
-F(4, 3) along the rows: a filter of three taps gives four outputs from six products (A. Lavin, S. Gray, 'Fast algorithms
+F(4, 3) along the rows computes four outputs of a three-tap filter from six products (A. Lavin, S. Gray, 'Fast algorithms
 for convolutional neural networks', CVPR 2016: the transforms of their F(4×4, 3×3), on one axis). Columns stay an
-ordinary convolution, so that what lies between the steps grows by half, not to more than twice, and results differ from
-direct ones by rounding alone, about 1e-6.
+ordinary convolution, so the intermediate arrays grow by half rather than to more than twice their size. Results differ
+from direct convolution by rounding alone, about 1e-6.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from openvino import opset13 as operators
 __all__ = ["MARGIN", "ROWS", "dilated_convolution", "interleaved"]
 
 ROWS = 8
-"""Rows of output that are computed together: two (the dilation) times four."""
+"""Rows of output computed together: two (the dilation) times four."""
 
 _TILE, _DILATION = 4, 2
 MARGIN = 2 * _DILATION
@@ -33,13 +33,13 @@ _KERNEL = np.array(
         [0, 0, 1],
     ]
 )
-"""G of the source: what multiplies the three taps."""
+"""The matrix G of the paper, which multiplies the three taps."""
 
 _Float32 = npt.NDArray[np.float32]
 
 
 def dilated_convolution(features: Any, kernel: _Float32, bias: _Float32) -> Any:
-    """ReLU of a 3×3 convolution of dilation 2.
+    """ReLU of a 3×3 convolution with dilation 2.
 
     Parameters
     ----------
@@ -53,17 +53,18 @@ def dilated_convolution(features: Any, kernel: _Float32, bias: _Float32) -> Any:
     Returns
     -------
     node
-        (4, out, rows / 4, columns): four planes of every fourth pair of rows; `interleaved` puts rows back into order.
+        (4, out, rows / 4, columns): four planes of every fourth pair of rows; `interleaved` restores their order.
     """
-    # What a single sum reads would be taken up into it, which splits the sums below: those are halved and read twice.
+    # OpenVINO would fuse a product that only one sum reads into that sum, which splits the sums below. So those
+    # products are halved and read twice.
     factors = np.array([0.5, 1, 1, 1, 1, 0.5])
     weights = _KERNEL * factors[:, np.newaxis]
     products = [_product(rows, taps, kernel) for rows, taps in zip(_inputs(features), weights, strict=True)]
-    # This product is in all four outputs with factor 1, and so the bias is.
+    # This product enters all four outputs with factor 1, and so does the bias.
     products[1] = operators.add(products[1], _constant(bias.reshape(1, -1, 1, 1)))
     first, one, two, three, four, last = products
     first, last = operators.add(first, first), operators.add(last, last)
-    # Of the points ±1 and ±2 of the interpolation.
+    # For the interpolation points ±1 and ±2.
     near, far = operators.add(one, two), operators.add(three, four)
     near_odd, far_odd = operators.subtract(one, two), operators.subtract(three, four)
     outputs = [
@@ -76,7 +77,7 @@ def dilated_convolution(features: Any, kernel: _Float32, bias: _Float32) -> Any:
 
 
 def interleaved(planes: Any, rows: int, columns: int) -> Any:
-    """Values (channels, 4 · rows / 4 · columns), plane by plane, as (channels, rows, columns), rows in their order."""
+    """Values (channels, 4 · rows / 4 · columns), plane by plane, as (channels, rows, columns) with rows in order."""
     channels, _ = planes.get_output_shape(0)
     pairs = operators.reshape(planes, _integers(channels, _TILE, rows // ROWS, _DILATION * columns), special_zero=False)
     ordered = operators.transpose(pairs, _integers(0, 2, 1, 3))
@@ -104,11 +105,11 @@ def _inputs(features: Any) -> list[Any]:
         operators.add(operators.subtract(_times(d0, 4), _times(d2, 5)), d4),
         operators.add(operators.subtract(_times(d1, 4), _times(d3, 5)), d5),
     ]
-    # Side by side and taken apart again, which moves nothing: OpenVINO makes fewer passes where all sums come before
-    # the first product.
+    # Concatenated and split again, which moves no data: OpenVINO makes fewer passes if all sums come before the first
+    # product.
     parts = operators.split(operators.concat(sums, 0), operators.constant(np.int64(0)), len(sums)).outputs()
     shape = _integers(1, _DILATION * groups, columns, channels)
-    # Channels lie innermost, as OpenVINO's convolutions have them: the turned view costs nothing.
+    # OpenVINO's convolutions keep channels innermost, so this transpose costs nothing.
     near, near_less, far, far_less, first, last = (
         operators.transpose(operators.reshape(one, shape, special_zero=False), _integers(0, 3, 1, 2)) for one in parts
     )
@@ -116,7 +117,7 @@ def _inputs(features: Any) -> list[Any]:
 
 
 def _product(rows: Any, weights: npt.NDArray[np.float64], kernel: _Float32) -> Any:
-    """A convolution along the columns with the taps of all three rows, weighted."""
+    """A convolution along the columns with the weighted sum of the three rows of taps."""
     combined = np.einsum("k,oikc->oic", weights, kernel.astype(np.float64))[:, :, np.newaxis]
     return operators.convolution(rows, _constant(combined), [1, 1], [0, 0], [0, 0], [1, _DILATION])
 

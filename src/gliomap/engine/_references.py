@@ -1,4 +1,4 @@
-"""References as the engine takes them: with their time, and with what is wrong with them."""
+"""References as the engine takes them: with the time they were taken and any fault."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["DatedReferences", "require_references", "why_blank"]
 
 @dataclass(frozen=True, eq=False)
 class DatedReferences(References):
-    """Prepared references, when they were taken, and what is wrong with them.
+    """Prepared references, when they were taken, and any fault.
 
     Attributes
     ----------
     taken_at
-        When the older of white and dark was taken, None where unknown.
+        When the older of white and dark was taken; None if unknown.
     fault
-        Why no frame may be classified with them (swapped, hardly any light, …), None where they serve.
+        Why no frame may be classified with them (swapped, hardly any light, …); None if they are usable.
     """
 
     taken_at: datetime | None = None
@@ -29,12 +29,12 @@ class DatedReferences(References):
 
 
 def require_references(references: References, sensor: MosaicSensor, config: PreprocessingConfig) -> None:
-    """Refuse references that were prepared for another camera or another chain.
+    """Refuse references prepared for another camera or another preprocessing chain.
 
     Raises
     ------
     ReferenceFrameError
-        Naming both.
+        The references do not fit; the error names both sides.
     """
     if references.sensor is not sensor and references.sensor.fingerprint() != sensor.fingerprint():
         raise ReferenceFrameError(
@@ -46,15 +46,15 @@ def require_references(references: References, sensor: MosaicSensor, config: Pre
     if references.config != config:
         raise ReferenceFrameError(
             "references",
-            f"were prepared for preprocessing {references.config.as_dict()}, the bundle has {config.as_dict()}",
+            f"were prepared for preprocessing {references.config.as_dict()}, but the bundle has {config.as_dict()}",
             "Prepare them with Engine.prepare of this bundle.",
         )
 
 
 def why_blank(references: References, taken_at: datetime | None, max_age: timedelta | None) -> str | None:
-    """Why a frame taken at `taken_at` must not be classified with these references; None where it may.
+    """Why a frame taken at `taken_at` must not be classified with these references; None if it may be.
 
-    Where a greatest age is set and the age cannot be told, that is a reason: the limit could not be kept.
+    If a maximum age is set, an unknown age is a reason too: the limit could not be enforced.
 
     Raises
     ------
@@ -70,17 +70,17 @@ def why_blank(references: References, taken_at: datetime | None, max_age: timede
     since = references.taken_at if isinstance(references, DatedReferences) else None
     if since is None or taken_at is None:
         missing = "the references were" if since is None else "the frame was"
-        return f"the age of the references cannot be told: when {missing} taken is not known"
+        return f"the age of the references is unknown: it is not known when {missing} taken"
     if (since.utcoffset() is None) != (taken_at.utcoffset() is None):
         raise UsageError(
-            "times of frame and references", "only one has a time zone", "Give both with or both without one."
+            "times of frame and references", "only one has a time zone", "Give both with a time zone or both without."
         )
-    # References of a later time are no better than old ones: the lamp may have been moved in between.
+    # References taken later are no better than old ones: the lamp may have been moved in between.
     age = taken_at - since
     if abs(age) <= max_age:
         return None
     when = "older" if age > timedelta(0) else "younger"
-    return f"the references are {_minutes(abs(age))} {when} than the frame, at most {_minutes(max_age)} are allowed"
+    return f"the references are {_minutes(abs(age))} {when} than the frame; the limit is {_minutes(max_age)}"
 
 
 def _minutes(time: timedelta) -> str:

@@ -1,4 +1,4 @@
-"""Strips of rows that a frame is classified in, where the frame graph's rows are free."""
+"""The strips of rows in which a frame is classified if the frame graph's rows are free."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from gliomap.sensors import MosaicSensor
 __all__ = ["FrameRows", "Span", "Strip", "free_rows"]
 
 _LEAST_REACHES = 8
-"""A strip's map has so many times the reach in rows at least: neighbours then prepare at most a quarter of it twice."""
+"""A strip's map has at least this many times the reach in rows, so neighbours prepare at most a quarter of it twice."""
 _MOST_ROWS = 30
-"""Of more rows, what lies between the graph's operations leaves a core's own cache, and cores wait for one memory."""
+"""With more rows, the values between the graph's operations leave a core's own cache, and cores wait for memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Rows of tiles, or of a map: so many from one on in a strip, which lie from another on in the frame."""
+    """Consecutive rows of tiles or of a map: where they start in a strip, where they start in the frame, and how many."""
 
     in_strip: int
     in_frame: int
@@ -25,27 +25,27 @@ class Span:
 
     @property
     def of_strip(self) -> slice:
-        """Where they are in a strip."""
+        """The rows in the strip."""
         return slice(self.in_strip, self.in_strip + self.count)
 
     @property
     def of_frame(self) -> slice:
-        """Where they are in the frame."""
+        """The rows in the frame."""
         return slice(self.in_frame, self.in_frame + self.count)
 
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """What a graph is given of a frame, and what is taken of the map that it makes of this.
+    """Which part of a frame a graph reads, and which part of the resulting map is kept.
 
     Attributes
     ----------
     height
-        Rows of tiles; all strips of a frame have as many. The map has `reach` rows less at the top and at the bottom.
+        Rows of tiles, the same for all strips of a frame. The map has `reach` rows fewer at the top and at the bottom.
     given
-        Rows of tiles from the frame; others are 0.
+        Rows of tiles read from the frame; all others are 0.
     taken
-        Rows of the map.
+        Rows kept from the map.
     """
 
     height: int
@@ -54,7 +54,7 @@ class Strip:
 
     @property
     def is_part(self) -> bool:
-        """It is a part of the frame as it lies there, of which nothing needs to be copied."""
+        """Whether the strip is one slice of the frame, so that nothing needs to be copied."""
         return len(self.given) == 1
 
 
@@ -65,12 +65,12 @@ class FrameRows:
     Attributes
     ----------
     frame, cube
-        Rows of a frame, and of tiles in it.
+        Rows of a frame, and rows of tiles in it.
     top, tile
         The first row of the first tile, and the rows of a tile.
     reach
-        Rows of tiles above and below a pixel on which its class depends. None where the graph's map of a part of the
-        frame is not to be had without what its cut edges spoil: such a frame is not classified in strips.
+        Rows of tiles above and below a pixel on which its class depends. None if the graph's map of a part of the
+        frame includes rows that the cut edges make wrong: such a frame is not classified in strips.
     """
 
     frame: int
@@ -80,25 +80,25 @@ class FrameRows:
     reach: int | None
 
     def sizes(self, strip: Strip | None = None) -> dict[str, int]:
-        """What the words in the graph's shapes mean for a strip, or for a whole frame."""
+        """The values of the named sizes in the graph's shapes, for a strip or a whole frame."""
         if strip is None:
             return {FRAME_ROWS: self.frame, CUBE_ROWS: self.cube, MAP_ROWS: self.cube}
         map_rows = strip.height - 2 * (self.reach or 0)
         return {FRAME_ROWS: self.top + strip.height * self.tile, CUBE_ROWS: strip.height, MAP_ROWS: map_rows}
 
     def with_top(self, tiles: slice) -> slice:
-        """The rows of a frame that hold rows of tiles; the graph leaves out the first `top` of them."""
+        """The rows of a frame for these rows of tiles, with the `top` rows before them that the graph skips."""
         return slice(tiles.start * self.tile, self.top + tiles.stop * self.tile)
 
     def without_top(self, tiles: slice) -> slice:
-        """The rows of a frame that rows of tiles are made of."""
+        """The rows of a frame that make up these rows of tiles."""
         return slice(self.top + tiles.start * self.tile, self.top + tiles.stop * self.tile)
 
     def strips(self, threads: int) -> tuple[Strip, ...]:
-        """As many strips for each thread, fewer where they would be too low; none where the frame is to be run whole."""
+        """The same number of strips for each thread, or fewer if they would be too low; none to run the frame whole."""
         if self.reach is None:
             return ()
-        # The first strip holds both edges, and one reach of rows beyond each of them.
+        # The first strip holds both edges, and `reach` rows beyond each of them.
         rows = self.cube + 2 * self.reach
         most = rows // max(1, _LEAST_REACHES * self.reach)
         each = max(1, min(-(-rows // (_MOST_ROWS * threads)), most // threads))
@@ -113,15 +113,15 @@ class FrameRows:
         return (*edges, *(self._inner(start, made, last) for start in starts if start < last))
 
     def _inner(self, start: int, made: int, end: int) -> Strip:
-        """A strip in the middle of the frame: so many rows of its map from one on, and none from the end on."""
+        """A strip in the middle of the frame: `made` rows of the map from `start`, and none from `end` onwards."""
         reach, first = self.reach or 0, min(start, end - made)
         height = made + 2 * reach
-        # One row has one strip: of two, which may differ by rounding, whoever was later would count.
+        # Each row comes from one strip. Two strips may differ by rounding, and the later one would win.
         taken = Span(start - first, start, first + made - start)
         return Strip(height, (Span(0, first - reach, height),), (taken,))
 
     def _edges(self, made: int) -> Strip:
-        """The frame's first and last rows in one strip, zeros around them; where they meet, nothing is taken."""
+        """The frame's first and last rows in one strip, with zeros around them; nothing is kept where they meet."""
         reach = self.reach or 0
         above = made // 2
         below = made - above
@@ -131,13 +131,13 @@ class FrameRows:
 
 
 def free_rows(manifest: Manifest, sensor: MosaicSensor) -> FrameRows | None:
-    """The free rows of a bundle's frame graph; None where they are fixed, as in bundles of format version 1."""
+    """The free rows of a bundle's frame graph; None if they are fixed, as in bundles of format version 1."""
     graph = manifest.graphs["frame"]
     if FRAME_ROWS not in graph.inputs[0].shape:
         return None
     area = sensor.active_area
     reach: int | None = manifest.model.window // 2
     if reach and MAP_ROWS not in graph.outputs[0].shape:
-        # Of format version 2: the map of a strip has rows near its edges that are not right.
+        # Format version 2: the map of a strip has wrong rows near its edges.
         reach = None
     return FrameRows(sensor.frame_shape[0], sensor.cube_shape[0], area.top, sensor.pattern[0], reach)

@@ -1,4 +1,4 @@
-"""A map in numbers: how much of it is which class, and why the rest is not classified."""
+"""A map in numbers: how much of it each class covers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class ClassShare(Fields):
     name: str
     colour: tuple[int, int, int] = Field(description="RGB in pictures.")
     pixels: int = Field(ge=0, description="0 means 'not found', which is not 'absent'.")
-    share: float | None = Field(description="Of the classified pixels, 0…1; null where none is classified.")
+    share: float | None = Field(description="Share of the classified pixels, 0…1; null if none is classified.")
     mean_confidence: float | None = Field(
-        description="Mean highest probability over its pixels; null where it has none."
+        description="Mean over its pixels of the highest probability; null if it has none."
     )
 
 
 def class_shares(tissue: TissueMap, palette: str = "classic") -> tuple[ClassShare, ...]:
-    """Each class of the map, those without any pixel included.
+    """Each class of the map, including those without pixels.
 
     Raises
     ------
