@@ -1,9 +1,8 @@
-"""Tissue maps, overlays, legends and false-colour pictures as pixels, with NumPy and Pillow alone.
+"""Draw tissue maps, overlays, legends and false-colour pictures with NumPy and Pillow alone.
 
-What these pictures owe to the person who looks at them: a pixel that was not measured well is hatched
-and never coloured; a map that must not be trusted is an empty grey frame with the reason; a class
-without pixels reads 'not found', which is not 'absent'; and each legend ends with 'Research software -
-not a medical device'.
+These pictures keep four rules. A pixel that was not measured well is hatched and never coloured. A map that
+must not be trusted is an empty grey frame with the reason. A class without pixels reads 'not found', which is
+not 'absent'. Each legend ends with 'Research software - not a medical device'.
 """
 
 from gliomap.rendering._false_colour import bands_for_rgb, synthetic_rgb

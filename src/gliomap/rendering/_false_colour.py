@@ -1,4 +1,4 @@
-"""A picture of a cube that a person can find their way in."""
+"""False-colour pictures of cubes, for orientation."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from gliomap.preprocessing import HyperCube
 __all__ = ["bands_for_rgb", "synthetic_rgb"]
 
 RGB_WAVELENGTHS_NM = (670.0, 770.0, 890.0)
-"""Red, green, blue. Red stays the visible red that the sensor still sees, so that veins, which absorb it,
-turn blue and arteries stay warm; green lies on the deoxyhaemoglobin band near 760 nm and blue beyond the
+"""Red, green, blue. Red is the visible red that the sensor still sees, so that veins, which absorb it,
+turn blue and arteries stay warm. Green lies on the deoxyhaemoglobin band near 760 nm, and blue beyond the
 isosbestic point near 800 nm."""
 RGB_FRACTIONS = (0.05, 0.40, 0.80)
-"""Where along the bands the three lie when wavelengths are unknown or do not span the three above."""
+"""Positions of the three along the bands if wavelengths are unknown or do not cover the three above."""
 
 
 def bands_for_rgb(n_bands: int, wavelengths_nm: npt.NDArray[np.float64] | None) -> tuple[int, int, int]:
     """Indices of the bands shown as red, green and blue.
 
-    By wavelength where the sensor covers the three within 25 nm and with three different bands; else
-    by their place along the bands.
+    They are chosen by wavelength if three different bands lie within 25 nm of the three wavelengths, otherwise
+    by their position along the bands.
     """
     if wavelengths_nm is not None:
         distance = np.abs(wavelengths_nm[:, None] - np.array(RGB_WAVELENGTHS_NM))
@@ -35,9 +35,9 @@ def bands_for_rgb(n_bands: int, wavelengths_nm: npt.NDArray[np.float64] | None) 
 def synthetic_rgb(cube: HyperCube) -> npt.NDArray[np.uint8]:
     """False-colour picture of a cube, (H, W, 3) uint8.
 
-    Each of three bands is stretched on its own between the 1st and 99th percentile of its valid pixels, so that a
-    glint does not darken the rest. Colours are not those of the eye and depend on the scene. A cube of
-    reflectance (normalisation 'none') shows more than one of normalised brightness.
+    Each of three bands is stretched separately between the 1st and 99th percentiles of its valid pixels, so that a
+    glint does not darken the rest. The colours are not those the eye would see, and they depend on the scene. A cube
+    of reflectance (normalisation 'none') shows more than one of normalised brightness.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def synthetic_rgb(cube: HyperCube) -> npt.NDArray[np.uint8]:
     for channel, band in enumerate(bands_for_rgb(cube.n_bands, cube.wavelengths_nm)):
         values = cube.data[:, :, band][cube.mask].astype(np.float64)
         low, high = np.percentile(values, (1, 99))
-        # One value everywhere is neither dark nor bright.
+        # A uniform band is neither dark nor bright.
         stretched = (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
         picture[cube.mask, channel] = np.round(np.clip(stretched, 0, 1) * 255).astype(np.uint8)
     return picture

@@ -1,4 +1,4 @@
-"""Panels with titles side by side, a legend beside them: the pictures that people open."""
+"""Arrange titled panels side by side, with a legend beside them."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from gliomap.taxonomy import ClassSet
 __all__ = ["Panel", "arrange", "dimmed", "fitting_scale", "labels_on_picture", "map_picture", "overlay_picture"]
 
 ASPECT = 1.5
-"""Width : height that a picture of several panels comes near to; a screen and a page in landscape."""
+"""Width : height that a picture of several panels approximates: that of a screen or a landscape page."""
 
 WARNING_PAPER = (255, 233, 186)
 WARNING_EDGE = (140, 60, 0)
-"""Amber, which no class of either palette has."""
+"""Amber, which neither palette uses for a class."""
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One picture with a title over it and, if wanted, lines under it."""
+    """One picture with a title above it and an optional caption below it."""
 
     title: str
     picture: Picture
@@ -55,10 +55,10 @@ def map_picture(
     warnings: Sequence[str] = (),
     scale: int | None = None,
 ) -> Picture:
-    """The whole-frame map beside its picture, with a legend; beside the ground truth where there is one.
+    """Draw the map of the whole frame beside its picture, with a legend, and beside the ground truth if there is any.
 
-    With ground truth four panels are drawn: synthetic RGB, ground truth, map at the labelled pixels,
-    map of the whole frame.
+    With ground truth there are four panels: synthetic RGB, ground truth, map at the labelled pixels, and map of the
+    whole frame.
 
     Parameters
     ----------
@@ -69,20 +69,20 @@ def map_picture(
     title, subtitle
         Above the panels.
     warnings
-        What a reader must know of this frame; they stand under the title.
+        What a reader must know about this frame; drawn under the title.
     scale
-        Each pixel of the map becomes scale × scale; None chooses one for a screen.
+        Each pixel of the map becomes scale × scale pixels; None chooses a scale that fits a screen.
 
     Raises
     ------
     UsageError
-        Sizes that differ.
+        The sizes differ.
     """
     height, width = tissue.labels.shape
     if rgb.shape[:2] != (height, width) or (truth is not None and truth.shape != (height, width)):
-        raise UsageError("map picture", f"map {height}×{width}, picture {rgb.shape[:2]}", "Give them in one size.")
+        raise UsageError("map picture", f"map {height}×{width}, picture {rgb.shape[:2]}", "Give both in the same size.")
     factor = scale or fitting_scale(height, width)
-    # A blanked map has no valid pixel, its picture has.
+    # A blank map has no valid pixels, but its picture does.
     bad = ~tissue.mask if tissue.blanked is None else tissue.reasons != 0
     shown = hatch_where(upscale(rgb, factor), upscale(bad, factor))
     panels = [Panel("Synthetic RGB (false colour)", shown)]
@@ -91,7 +91,7 @@ def map_picture(
         panels.append(Panel("Ground truth (labelled pixels)", given))
         panels.append(Panel("Map at the labelled pixels", _at_labels(tissue, truth, rgb, palette, factor)))
     panels.append(Panel("Map of the whole frame", _whole(tissue, palette, factor)))
-    # To be read at arm's length and more: four panels are shown at half the size of two.
+    # The text must be legible at arm's length or more; four panels are shown at half the size of two.
     size = 18 if truth is None else 26
     beside = legend(tissue, palette, truth=truth, width=(22 if truth is None else 24) * size, size=size)
     return arrange(panels, beside, title=title, subtitle=subtitle, warnings=warnings, size=size + 1)
@@ -109,19 +109,19 @@ def overlay_picture(
     warnings: Sequence[str] = (),
     scale: int | None = None,
 ) -> Picture:
-    """The overlay with its legend; see `overlay` for the parameters and errors.
+    """Draw the overlay with its legend.
 
     Parameters
     ----------
     tissue, rgb, palette, opacity, by_confidence
-        As of `overlay`.
+        As for `overlay`.
     title, subtitle, warnings, scale
-        As of `map_picture`.
+        As for `map_picture`.
 
     Raises
     ------
     UsageError
-        As of `overlay`.
+        As for `overlay`.
     """
     factor = scale or fitting_scale(*tissue.labels.shape)
     over = overlay(rgb, tissue, palette, opacity=opacity, by_confidence=by_confidence, scale=factor)
@@ -132,14 +132,14 @@ def overlay_picture(
 def labels_on_picture(
     labels: npt.NDArray[np.integer], classes: ClassSet, rgb: Picture, palette: str = "classic", *, scale: int = 1
 ) -> Picture:
-    """Labels in pure colours on a dimmed grey picture, which shows where on the brain they lie.
+    """Draw labels in pure colours on a dimmed grey picture that shows where on the brain they lie.
 
     Parameters
     ----------
     labels
         (H, W), 0…C; 0 shows the picture.
     classes, palette
-        Which colours.
+        The colours to use.
     rgb
         (H, W, 3) uint8, from `synthetic_rgb`.
     scale
@@ -155,17 +155,17 @@ def labels_on_picture(
 
 
 def dimmed(rgb: Picture) -> Picture:
-    """The picture in dark grey, (H, W, 3): a background that no class colour is mistaken for."""
+    """The picture in dark grey, (H, W, 3): a background that cannot be mistaken for a class colour."""
     return np.repeat(np.round(18 + luma(rgb) * 0.38).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
 def fitting_scale(height: int, width: int, box: tuple[int, int] = (640, 860)) -> int:
-    """Largest whole factor, 1…8, at which a map of this size fits a box of (height, width) pixels.
+    """Largest integer factor, 1…8, at which a map of this size fits a box of (height, width) pixels.
 
     Parameters
     ----------
     height, width
-        Of the map, pixels.
+        Size of the map, pixels.
     box
         (height, width), pixels.
     """
@@ -182,23 +182,23 @@ def arrange(
     columns: int | None = None,
     size: int = 16,
 ) -> Picture:
-    """Put panels into a grid on white paper, titles over and captions under them, the legend at the right.
+    """Put panels into a grid on white paper, with titles above, captions below and the legend on the right.
 
-    Warnings stand on a bar across the picture, under its title.
+    Warnings appear on a bar across the picture, under its title.
 
     Parameters
     ----------
     panels
-        At least one; a grid cell is as large as the largest.
+        At least one; every grid cell is as large as the largest panel.
     columns
-        Of the grid; None chooses what comes nearest to 3 : 2.
+        Columns of the grid; None chooses the number that comes nearest to 3 : 2.
     size
-        Of the panel titles, pixels.
+        Text size of the panel titles, pixels.
 
     Raises
     ------
     UsageError
-        No panel.
+        There is no panel.
     """
     if not panels:
         raise UsageError("picture", "there is nothing to arrange", "Give at least one panel.")
@@ -241,7 +241,7 @@ def _draw_panel(
     lifted: int,
     size: int,
 ) -> None:
-    """Draw the title at `corner`, the picture `lifted` pixels below it, the caption under that."""
+    """Draw the title at `corner`, the picture `lifted` pixels below it, and the caption under the picture."""
     left, top = corner
     draw_lines(draw, wrap(panel.title, width, size), left, top, size, INK)
     top += lifted
@@ -279,7 +279,7 @@ def _best_columns(count: int, cell: tuple[int, int], side: int) -> int:
 def _heading(
     title: str, subtitle: str, width: int, size: int
 ) -> tuple[list[tuple[list[str], int, tuple[int, int, int]]], int]:
-    """Lines, text size and ink of title and subtitle, and the height that both take."""
+    """Lines, text size and ink of title and subtitle, and the total height of both."""
     parts = []
     if title:
         parts.append((wrap(title, width, size + 6), size + 6, INK))
@@ -290,7 +290,7 @@ def _heading(
 
 
 def _warning_bar(warnings: Sequence[str], width: int, size: int) -> Image.Image | None:
-    """Each warning on lines of its own, as large as the panels' titles; None where there is none."""
+    """Each warning on its own lines, as large as the panels' titles; None if there are no warnings."""
     pad, edge = size // 2, size // 3
     lines = [line for warning in warnings for line in wrap(f"Warning: {warning}", width - 2 * pad - edge, size)]
     if not lines:
@@ -303,7 +303,7 @@ def _warning_bar(warnings: Sequence[str], width: int, size: int) -> Image.Image 
 
 
 def _whole(tissue: MapLike, palette: str, scale: int) -> Picture:
-    """Every classified pixel in its colour, every other one hatched; a blanked map as such."""
+    """Every classified pixel in its colour, every other pixel hatched; a blank map as a blank panel."""
     height, width = tissue.labels.shape
     if tissue.blanked is not None:
         return blank_panel(height * scale, width * scale, tissue.blanked)
@@ -313,7 +313,7 @@ def _whole(tissue: MapLike, palette: str, scale: int) -> Picture:
 
 
 def _at_labels(tissue: MapLike, truth: npt.NDArray[np.integer], rgb: Picture, palette: str, scale: int) -> Picture:
-    """The map where there is ground truth to compare it with."""
+    """The map at the pixels that have ground truth."""
     height, width = tissue.labels.shape
     if tissue.blanked is not None:
         return blank_panel(height * scale, width * scale, tissue.blanked)

@@ -1,4 +1,4 @@
-"""The legend: what each colour means, how much of it there is, and what the map cannot say."""
+"""The legend: what each colour means, how many pixels have it, and what the map cannot say."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ NOT_FOUND = "not found"
 QUIET = (NOT_FOUND, "none", "no map")
 NOTE_ABSENT = "'Not found' is not 'absent': this map cannot rule any tissue out."
 NOTE_FORCED = (
-    "Every classified pixel gets one of these classes, also where something else lies (drape, gauze, bone, shadow)."
+    "Every classified pixel gets one of these classes, even if it shows something else (drape, gauze, bone, shadow)."
 )
-NOTE_UNCOLOURED = "A pixel without colour or hatching was not classified either."
-NOTE_CONFIDENCE = "The more of the picture shows through, the less confident the model."
+NOTE_UNCOLOURED = "Pixels without colour or hatching were not classified either."
+NOTE_CONFIDENCE = "The more the picture shows through, the less confident the model is."
 
 INK = (24, 24, 24)
 SOFT_INK = (96, 96, 96)
@@ -42,9 +42,9 @@ class Row:
     name
         What the swatch means.
     swatch
-        RGB 0…255, 'hatch', or None for a line without one (a reason, indented).
+        RGB 0…255, 'hatch', or None for a line without a swatch (a reason, indented).
     cells
-        Texts of the columns, aligned to the right.
+        Text of each column, right-aligned.
     """
 
     name: str
@@ -62,11 +62,11 @@ def legend(
     width: int = 400,
     size: int = 18,
 ) -> Picture:
-    """Legend of a tissue map as a picture of the given width.
+    """Draw the legend of a tissue map as a picture of the given width.
 
-    Class names with pixels and their share of the classified pixels; 'not classified' with the
-    reasons; a class without pixels reads 'not found', never 0, and a note says that this does not mean
-    absent. The last line is always 'Research software - not a medical device'.
+    It lists each class with its pixels and their share of the classified pixels, and 'not classified' with the
+    reasons. A class without pixels reads 'not found', never 0, and a note says that this does not mean absent. The
+    last line is always 'Research software - not a medical device'.
 
     Parameters
     ----------
@@ -75,11 +75,11 @@ def legend(
     truth
         (H, W) class indices 0…C; adds a column with the labelled pixels of each class.
     by_confidence
-        Say that the picture shows through where the model is less confident.
+        Add a note that the picture shows through where the model is less confident.
     over_picture
-        The legend of an overlay: say that a pixel without colour was not classified.
+        The legend is for an overlay: add a note that pixels without colour were not classified.
     size
-        Of the text, pixels.
+        Text size, pixels.
     """
     notes = [NOTE_FORCED, NOTE_ABSENT]
     if by_confidence:
@@ -93,12 +93,12 @@ def legend(
 
 
 def legend_rows(tissue: MapLike, palette: str = "classic", truth: npt.NDArray[np.integer] | None = None) -> list[Row]:
-    """Lines of the legend of a map; see `legend`.
+    """The rows of a map's legend; see `legend`.
 
     Parameters
     ----------
     tissue, palette, truth
-        As of `legend`.
+        As for `legend`.
     """
     classes = tissue.classes
     found = _counts(drawn_labels(tissue), classes)
@@ -131,16 +131,16 @@ def draw_legend(
     Parameters
     ----------
     rows
-        Lines with a colour.
+        Lines of the legend.
     heads
-        Of the columns of numbers.
+        Heads of the columns of numbers.
     notes
-        Sentences below.
+        Sentences below the rows.
     width, size
-        Of the picture and of its text, pixels.
+        Width of the picture and size of its text, pixels.
     """
     small, margin, gap = max(9, size - 2), size, size // 2
-    # Drawn on more paper than it needs, then cut: the height follows from the wrapping.
+    # Draw on more paper than needed, then crop: the height depends on the wrapping.
     words = sum(len(row.name) for row in rows) + sum(len(note) for note in notes) + len(DISCLAIMER)
     image = Image.new("RGB", (width, 3 * size * (len(rows) + len(notes) + 6) + 2 * words * size), PAPER)
     draw = ImageDraw.Draw(image)
@@ -169,7 +169,7 @@ def _draw_row(
     right_end: int,
     size: int,
 ) -> int:
-    """Draw one row at `corner`; returns the row of pixels where the next one starts."""
+    """Draw one row at `corner`; return the pixel row where the next one starts."""
     left, top = corner
     side, gap = size + 5, size // 2
     text, ink = (size, INK) if row.swatch is not None else (max(9, size - 2), SOFT_INK)
@@ -210,7 +210,7 @@ def _share(count: int, total: int) -> str:
 
 
 def _reasons(tissue: MapLike) -> list[tuple[str, int]]:
-    """Why pixels have no class, with the number of pixels; one pixel can have several reasons."""
+    """Why pixels have no class, with the number of pixels for each reason; one pixel can have several reasons."""
     if tissue.blanked is not None:
         return []
     out = drawn_labels(tissue) == 0

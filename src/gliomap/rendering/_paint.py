@@ -37,15 +37,15 @@ HATCH_DARK = (112, 112, 112)
 BLANK_GREY = (206, 206, 206)
 BLANK_INK = (40, 40, 40)
 LEAST_OPACITY = 0.35
-"""Share of the opacity that a pixel of the lowest confidence keeps: doubtful tumour must stay visible."""
+"""Share of the opacity that the least confident pixel keeps: doubtful tumour must stay visible."""
 
 
 class MapLike(Protocol):
-    """What is drawn of a tissue map; `gliomap.engine.TissueMap` has it.
+    """The parts of a tissue map that are drawn; `gliomap.engine.TissueMap` provides them.
 
     `labels` (H, W) uint8, 0 = not classified; `confidence` (H, W) float32, 0…1; `mask` (H, W) bool,
     True = valid; `reasons` (H, W) uint8, bits of `preprocessing.Reason`; `blanked` says why nothing
-    was classified, None otherwise.
+    was classified, and is None otherwise.
     """
 
     @property
@@ -68,7 +68,7 @@ class MapLike(Protocol):
 
 
 def drawn_labels(tissue: MapLike) -> npt.NDArray[np.uint8]:
-    """(H, W) labels as they are drawn: a masked pixel never shows a class, nor does a blanked map."""
+    """(H, W) labels as drawn: neither a masked pixel nor a blank map ever shows a class."""
     if tissue.blanked is not None:
         return np.zeros_like(tissue.labels)
     return np.where(tissue.mask, tissue.labels, 0).astype(np.uint8)
@@ -82,7 +82,7 @@ def colour_map(labels: npt.NDArray[np.integer], classes: ClassSet, palette: str 
     labels
         (H, W), 0…C.
     classes
-        Whose colours.
+        The classes whose colours to use.
     palette
         'classic' or 'safe'.
 
@@ -95,7 +95,7 @@ def colour_map(labels: npt.NDArray[np.integer], classes: ClassSet, palette: str 
     if labels.size and (int(labels.min()) < 0 or int(labels.max()) >= len(colours)):
         raise TaxonomyError(
             "label map",
-            f"holds labels {int(labels.min())}…{int(labels.max())}; the classes are 1…{len(classes)}",
+            f"contains labels {int(labels.min())}…{int(labels.max())}, but the classes are 1…{len(classes)}",
             "Draw it with the classes that it was made with.",
         )
     coloured: Picture = colours[labels]
@@ -103,7 +103,7 @@ def colour_map(labels: npt.NDArray[np.integer], classes: ClassSet, palette: str 
 
 
 def upscale(array: npt.NDArray[_Scalar], scale: int) -> npt.NDArray[_Scalar]:
-    """Repeat each pixel `scale` times along rows and columns: nearest neighbour, invents no label."""
+    """Repeat each pixel `scale` times along rows and columns (nearest neighbour, which invents no labels)."""
     return array if scale == 1 else array.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
@@ -114,7 +114,7 @@ def luma(rgb: Picture) -> npt.NDArray[np.float32]:
 
 
 def hatch(height: int, width: int) -> Picture:
-    """Grey diagonal stripes, six pixels apart: a pixel that was not measured well enough to be classified."""
+    """Grey diagonal stripes, six pixels apart: the sign for pixels not measured well enough to be classified."""
     rows, columns = np.ogrid[:height, :width]
     stripe = (rows + columns) % 6 < 2
     return np.where(stripe[:, :, None], np.array(HATCH_DARK, np.uint8), np.array(HATCH_LIGHT, np.uint8))
@@ -129,34 +129,34 @@ def overlay(
     by_confidence: bool = False,
     scale: int = 1,
 ) -> Picture:
-    """A tissue map over its picture, (scale·H, scale·W, 3) uint8.
+    """Draw a tissue map over its picture, (scale·H, scale·W, 3) uint8.
 
-    Under a class colour the picture is made grey, so that its false colours do not tint the classes.
-    Unclassified pixels show the picture as it is, masked ones are hatched grey. A blanked map gives an
-    empty grey frame with the reason: a bare picture would look like a map that found nothing.
+    Under a class colour the picture is grey, so that its false colours do not tint the classes. Masked pixels
+    are hatched grey; other unclassified pixels show the picture as it is. For a blank map, the result is an empty
+    grey frame with the reason: a bare picture would look like a map that found nothing.
 
     Parameters
     ----------
     rgb
         (H, W, 3), as made by `synthetic_rgb`.
     opacity
-        Of the class colours, 0…1.
+        Opacity of the class colours, 0…1.
     by_confidence
         Scale the opacity with each pixel's confidence, from chance (1/C) to 1; the least confident
-        pixel keeps 35 % of it.
+        pixels keep 35 % of it.
     scale
         Each pixel becomes scale × scale pixels.
 
     Raises
     ------
     UsageError
-        Opacity outside 0…1, a scale under 1, a picture of another size than the map.
+        The opacity is outside 0…1, the scale is below 1, or picture and map differ in size.
     """
     if not 0 <= opacity <= 1 or scale < 1:
         raise UsageError("overlay", f"opacity {opacity} or scale {scale} is out of range", "Use 0…1, and 1 or more.")
     height, width = tissue.labels.shape
     if rgb.shape != (height, width, 3):
-        raise UsageError("overlay", f"picture {rgb.shape} on a map of {height}×{width}", "Give one of the same size.")
+        raise UsageError("overlay", f"picture {rgb.shape}, map {height}×{width}", "Give both in the same size.")
     if tissue.blanked is not None:
         return blank_panel(height * scale, width * scale, tissue.blanked)
     labels = drawn_labels(tissue)
@@ -173,21 +173,21 @@ def overlay(
 
 
 def hatch_where(picture: Picture, where: npt.NDArray[np.bool_]) -> Picture:
-    """Replace pixels by the hatching."""
+    """Replace pixels with hatching."""
     return np.where(where[:, :, None], hatch(*where.shape), picture)
 
 
 def blank_panel(height: int, width: int, reason: str, *, heading: str = "No map") -> Picture:
-    """An empty grey frame that says why there is nothing to see, (height, width, 3) uint8.
+    """Draw an empty grey frame that says why there is nothing to see, (height, width, 3) uint8.
 
     Parameters
     ----------
     height, width
         Pixels.
     reason
-        In plain words; broken over lines.
+        Plain text; wrapped to fit.
     heading
-        Above it, larger.
+        Drawn above the reason, larger.
     """
     image = Image.new("RGB", (width, height), BLANK_GREY)
     draw = ImageDraw.Draw(image)

@@ -1,4 +1,4 @@
-"""Writing a picture so that it is whole or not there."""
+"""Write a picture completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["save_png"]
 
 
 def save_png(picture: Picture, path: Path) -> None:
-    """Write a picture as PNG, atomically; the same picture gives the same bytes.
+    """Write a picture as PNG, atomically; the same picture always yields the same bytes.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def save_png(picture: Picture, path: Path) -> None:
     Raises
     ------
     UsageError
-        An array of another shape or type.
+        The array has another shape or type.
     """
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (3, 4) or 0 in picture.shape:
         raise UsageError(path, f"cannot hold an array {picture.dtype} {picture.shape}", "Give uint8 (H, W, 3).")

@@ -1,4 +1,4 @@
-"""Words on pictures: Pillow's own font, wrapped and fitted."""
+"""Draw text on pictures in Pillow's own font, wrapped and fitted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def font(size: int) -> Font:
 
 
 def plain(text: str) -> str:
-    """`text` in the characters that Pillow's default font has: a missing glyph would show as a box."""
+    """`text` reduced to the characters that Pillow's default font has: a missing glyph would show as a box."""
     folded = unicodedata.normalize("NFKD", text.translate(_REPLACED))
     kept = (character for character in folded if not unicodedata.combining(character))
     return "".join(character if character.isascii() or character == "·" else "?" for character in kept)
@@ -39,7 +39,7 @@ def line_height(size: int) -> int:
 
 
 def wrap(text: str, width: int, size: int) -> list[str]:
-    """Lines of at most `width` pixels; a word that is wider than that is broken."""
+    """Lines of at most `width` pixels; wider words are broken."""
     lines: list[str] = []
     line = ""
     for word in plain(text).split():
@@ -59,7 +59,7 @@ def wrap(text: str, width: int, size: int) -> list[str]:
 
 
 def fit(text: str, width: int, height: int, largest: int, smallest: int = 8) -> tuple[list[str], int]:
-    """Lines of `text` and the largest font size at which they fit a box; cut with '...' at the smallest."""
+    """The lines of `text` and the largest font size at which they fit a box; cut off with '...' at the smallest."""
     for size in range(largest, smallest - 1, -1):
         lines = wrap(text, width, size)
         if len(lines) * line_height(size) <= height:
@@ -74,7 +74,7 @@ def fit(text: str, width: int, height: int, largest: int, smallest: int = 8) -> 
 def draw_lines(
     draw: ImageDraw.ImageDraw, lines: list[str], left: int, top: int, size: int, colour: tuple[int, int, int]
 ) -> int:
-    """Draw lines below each other; returns the row under the last one."""
+    """Draw lines one below the other; return the pixel row under the last one."""
     for line in lines:
         draw.text((left, top), line, font=font(size), fill=colour)
         top += line_height(size)
