@@ -1,6 +1,6 @@
 """Learning: patches, networks, classical models, the training loop.
 
-Importing this room loads neither torch nor scikit-learn; what needs them imports them when used.
+Importing this package loads neither torch nor scikit-learn; the code that needs them imports them when it runs.
 """
 
 from __future__ import annotations
@@ -74,5 +74,5 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    # They pull in torch.
+    # These import torch.
     __getattr__ = lazy(__name__, {"._networks": ("Conv2DNet", "FourLayerNet")})

@@ -1,4 +1,4 @@
-"""Scores made into probabilities: one temperature, learned from patients the model was not fitted on."""
+"""Turn scores into probabilities with one temperature, learned from patients the model was not fitted on."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from gliomap.errors import ModelError
 __all__ = ["softmax", "temperature_of"]
 
 _LOG_RANGE = (-6.0, 6.0)
-"""Natural logarithms of the scale that is searched: 0.0025…400."""
+"""Natural logarithms of the range of factors searched: 0.0025…400."""
 
 
 def temperature_of(scores: npt.NDArray[np.floating], labels: npt.NDArray[np.intp]) -> float:
-    """The factor t for which softmax(t · scores) has the least cross-entropy on these pixels.
+    """The factor t that minimises the cross-entropy of softmax(t · scores) on these pixels.
 
-    Temperature scaling (Guo, Pleiss, Sun and Weinberger 2017, 'On calibration of modern neural networks'; their
-    temperature is 1/t). One number for all classes: it changes no label, and a class that the patients who calibrate
-    do not have cannot be spoilt by them. Each class counts the same, since labelled shares say nothing about a brain.
+    This is temperature scaling (Guo, Pleiss, Sun and Weinberger 2017, 'On calibration of modern neural networks';
+    their temperature is 1/t). All classes share one number, so it changes no label, and calibration patients without a
+    class cannot distort that class. Each class has the same weight, since labelled shares say nothing about a brain.
 
     Parameters
     ----------
     scores
-        (N, K), larger for the likelier class.
+        (N, K), larger for more likely classes.
     labels
         (N,) column of the true class, 0…K − 1.
 
     Raises
     ------
     ModelError
-        No pixel.
+        There are no pixels.
     """
     from scipy.optimize import minimize_scalar
 
     if not labels.size:
-        raise ModelError("calibration", "has no pixel to learn from", "Let patients with labels validate.")
+        raise ModelError("calibration", "has no pixel to learn from", "Use patients with labels for validation.")
     _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     weights = 1 / counts[inverse]
     weights /= weights.sum()
@@ -53,7 +53,7 @@ def temperature_of(scores: npt.NDArray[np.floating], labels: npt.NDArray[np.intp
 
 
 def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """(N, C) probabilities of (N, C) logits."""
+    """(N, C) probabilities from (N, C) logits."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     result: npt.NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
     return result

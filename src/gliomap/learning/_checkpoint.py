@@ -1,8 +1,8 @@
-"""The state of a training in one safetensors file: weights, optimiser, and the rest as JSON in its header.
+"""The state of a training run in one safetensors file: weights, optimiser, and the rest as JSON in its header.
 
-One file, so that a kill between two writes cannot leave halves that do not belong together. The
-state of random generators is not in it because none outlives an epoch: each epoch starts from
-(seed, epoch) alone.
+It is one file so that a process killed between two writes cannot leave halves that do not belong together.
+It holds no state of random generators, because none outlives an epoch: each epoch starts from (seed, epoch)
+alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def write_checkpoint(
     best: Mapping[str, Tensor],
     state: Mapping[str, Any],
 ) -> None:
-    """Write atomically; `state` must be plain JSON values."""
+    """Write a checkpoint atomically; `state` must hold plain JSON values."""
     tensors = {f"weights/{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"best/{name}": value for name, value in best.items()}
     slots = optimiser.state_dict()["state"]
@@ -42,18 +42,18 @@ def write_checkpoint(
         {name: value.detach().contiguous().clone() for name, value in tensors.items()},
         metadata={"format": FORMAT, "state": json.dumps(dict(state), allow_nan=False)},
     )
-    # Not save_file: it tells a full disk as a SafetensorError without a number.
+    # Not save_file: it reports a full disk as a SafetensorError without an error number.
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """Tensors by kind ('weights', 'best', 'adam') and name, and the state.
+    """Read the tensors by kind ('weights', 'best', 'adam') and name, and the state.
 
     Raises
     ------
     RunError
-        A file that is damaged or no checkpoint.
+        The file is damaged, is not a checkpoint, or has another format.
     """
     groups: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "adam": {}}
     try:
@@ -64,17 +64,17 @@ def read_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str,
                 kind, _, name = key.partition("/")
                 groups[kind][name] = stream.get_tensor(key)
         if metadata["format"] != FORMAT:
-            raise RunError(path, f"is of format {metadata['format']!r}", f"This version reads {FORMAT!r}.")
+            raise RunError(path, f"has format {metadata['format']!r}", f"This version reads {FORMAT!r}.")
         state: dict[str, Any] = json.loads(metadata["state"])
     except (SafetensorError, KeyError, ValueError) as error:
         raise RunError(
-            path, f"is damaged or no checkpoint ({error})", "Delete the folder that it lies in and train again."
+            path, f"is damaged or not a checkpoint ({error})", "Delete the folder that contains it and train again."
         ) from error
     return groups, state
 
 
 def restore_adam(network: nn.Module, optimiser: torch.optim.Optimizer, slots: Mapping[str, Tensor]) -> None:
-    """Give the optimiser the moments it had."""
+    """Restore the optimiser's moments."""
     state = {
         number: {slot: slots[f"{name}/{slot}"] for slot in ("step", "exp_avg", "exp_avg_sq")}
         for number, (name, _) in enumerate(network.named_parameters())

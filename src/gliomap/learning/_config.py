@@ -1,4 +1,4 @@
-"""How a model is trained: frozen settings and the named presets."""
+"""Training settings and the named presets."""
 
 from __future__ import annotations
 
@@ -24,55 +24,55 @@ def _require(name: str, value: object, holds: bool, wanted: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """Settings of one training.
+    """Settings of one training run.
 
-    Linear discriminant analysis has no epochs; of these it heeds only `class_weights`, which sets
-    its prior probabilities (equal, or the shares of the labelled pixels).
+    Models that are fitted in one step have no epochs and use only `class_weights`, `seed` and `threads`. In
+    linear discriminant analysis, `class_weights` sets the prior probabilities (equal, or the shares of the
+    labelled pixels).
 
     Attributes
     ----------
     preset
         Name of the preset these settings started from.
     epochs
-        Times that every labelled pixel is seen; the most, where training stops early.
+        Number of passes over the labelled pixels; the maximum if training stops early.
     batch_size
-        Pixels per step. Batches are stratified: each keeps the class shares of what is left.
+        Pixels per step. Batches are stratified: each keeps the class shares of the pixels that are left.
     learning_rate
-        Of Adam, at the start.
+        Initial learning rate of Adam.
     schedule
         'cosine' lowers the rate from step to step to 1 % at the last epoch (half a cosine wave);
-        'constant' leaves it.
+        'constant' keeps it.
     weight_decay
         L2 penalty of Adam.
     class_weights
-        'balanced' weighs the loss of class c by N / (classes · N_c), at most 10; 'none' by 1.
+        'balanced' weights the loss of class c by N / (classes · N_c), at most 10; 'none' weights it by 1.
     patience
-        Stop after this many epochs in which the validation patients gained nothing; the best epoch
-        counts. None trains all epochs and keeps the last weights.
+        Stop after this many epochs without a gain on the validation patients, and keep the best epoch.
+        None trains all epochs and keeps the last weights.
     min_epochs
-        Only from this epoch on does an epoch count as the best. One patient's recall jumps about from
-        epoch to epoch, most of all while the learning rate is high; a lucky early epoch would else
-        decide.
+        Only this epoch and later ones can be the best. One patient's recall jumps about from epoch to
+        epoch, most of all while the learning rate is high; otherwise a lucky early epoch would decide.
     monitor
         What is watched on the validation patients: 'macro_recall', the mean recall of the classes
         they have (ties go to the lower loss), or 'loss'.
     refit
         Once validation has chosen the number of epochs, train afresh for that many on all patients,
-        those of the validation included: with few patients each of them counts. False keeps the
-        weights that were validated.
+        including the validation patients: with few patients, each one counts. False keeps the validated
+        weights.
     checkpoint_every
         Epochs between checkpoints.
     seed
-        Of the first weights and of the order of batches.
+        Seed of the initial weights and of the order of batches.
     threads
-        CPU threads of torch. The same seed gives the same bits on the same machine and versions
-        for the same number of threads. One is as fast as two for networks this small and makes
-        the result independent of the number of cores.
+        CPU threads of torch. The same seed yields the same bits on the same machine and versions
+        with the same number of threads. One thread is as fast as two for networks this small and
+        makes the result independent of the number of cores.
 
     Raises
     ------
     UsageError
-        A value out of its range.
+        A value is out of range.
     """
 
     preset: str = "default"
@@ -108,7 +108,7 @@ class TrainingConfig:
         Raises
         ------
         UsageError
-            A name that is no setting, or a value out of its range.
+            A name is not a setting, or a value is out of range.
         """
         known = [field.name for field in fields(self) if field.name != "preset"]
         unknown = sorted(set(overrides) - set(known))
@@ -117,7 +117,7 @@ class TrainingConfig:
         return replace(self, **overrides)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as written into run records."""
+        """Plain values, as written to run records."""
         return asdict(self)
 
 
@@ -136,8 +136,8 @@ PRESETS: Mapping[str, TrainingConfig] = MappingProxyType(
         ),
     }
 )
-"""'default' is made to be quick and fair to rare classes; 'thesis' is the 2021 thesis's procedure,
-except that codes are mapped to classes first and no incomplete batch is dropped."""
+"""'default' is designed to be quick and fair to rare classes. 'thesis' is the procedure of the 2021 thesis,
+except that codes are mapped to classes first and incomplete batches are not dropped."""
 
 
 def preset(name: str) -> TrainingConfig:

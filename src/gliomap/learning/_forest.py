@@ -18,24 +18,24 @@ from gliomap.learning._spectral_graph import GraphBuilder, SpectralGraph
 __all__ = ["RandomForest"]
 
 TREES, LEAVES = 60, 512
-"""More and deeper trees gain little on spectra of 25 bands, and each costs time in every frame."""
+"""More or deeper trees gain little on spectra of 25 bands, and each costs time in every frame."""
 PIXELS_PER_TREE = 10_000
-"""Each tree draws this many of the training pixels at most."""
+"""Each tree draws at most this many of the training pixels."""
 
 _LEAST_SHARE = 1e-3
-"""Shares below it count as this much: a class that no tree names is unlikely, not impossible."""
+"""Smaller shares count as this much: a class that no tree names is unlikely, not impossible."""
 
 _MOST_NODES = 2**24
-"""Beyond, float32 cannot number them."""
+"""Float32 cannot number more nodes."""
 
 
 class RandomForest(SpectralModel):
     """Random forest (Breiman 2001) on single spectra: 60 trees of at most 512 leaves, scikit-learn.
 
-    Class shares in the leaves, averaged over trees, become probabilities by one temperature on their logarithms, learned
-    on the patients who validate.
+    The class shares in the leaves are averaged over the trees. One temperature on their logarithms, learned from the
+    validation patients, turns them into probabilities.
 
-    Nodes of all trees lie in one table, each tree's together and children after their parent; a leaf is its own child.
+    One table holds the nodes of all trees, tree by tree, with children after their parent; a leaf is its own child.
     """
 
     name: ClassVar[str] = "forest"
@@ -62,7 +62,7 @@ class RandomForest(SpectralModel):
             max_samples=min(PIXELS_PER_TREE, pixels.labels.size),
             class_weight="balanced_subsample" if config.class_weights == "balanced" else None,
             random_state=config.seed,
-            # The same trees whatever the number of threads.
+            # The trees do not depend on the number of threads.
             n_jobs=config.threads,
         ).fit(pixels.spectra, pixels.labels)
         present = np.asarray(forest.classes_, np.intp) - 1
@@ -86,18 +86,18 @@ class RandomForest(SpectralModel):
         count = tensors["left"].size
         whole = all((tensors[name] % 1 == 0).all() for name in ("roots", "feature", "left", "right"))
         if not 0 < count < _MOST_NODES or not whole or tensors["factor"][0] <= 0:
-            raise ModelError(f"weights of {self.name}", "hold nodes that are not numbered", "Train again.")
+            raise ModelError(f"weights of {self.name}", "have a wrong number of nodes or wrong values", "Train again.")
         number, roots = np.arange(count), tensors["roots"]
         ends = np.repeat([*roots[1:], count], np.diff([*roots, count]).clip(0).astype(np.intp))
         rising = roots.size > 0 and roots[0] == 0 and (np.diff(roots) > 0).all() and roots[-1] < count
         leaf = tensors["left"] == number
         fits = rising and bool((leaf == (tensors["right"] == number)).all())
         for name in ("left", "right"):
-            # Children after their parent and in its tree: then every path ends.
+            # Every path ends if children come after their parent and in the same tree.
             fits = fits and bool(((tensors[name] > number) | leaf).all() and (tensors[name] < ends).all())
         fits = fits and bool((tensors["feature"] >= 0).all() and (tensors["feature"] < self.n_bands).all())
         if not fits or (tensors["shares"] < 0).any():
-            raise ModelError(f"weights of {self.name}", "hold nodes that make no trees", "Train again.")
+            raise ModelError(f"weights of {self.name}", "hold nodes that do not form trees", "Train again.")
 
     def _logits(self, spectra: Floats) -> Floats:
         tensors = self._known()
@@ -121,7 +121,7 @@ class RandomForest(SpectralModel):
         return in_blocks(logits, spectra, self.n_classes)
 
     def dense(self) -> SpectralGraph:
-        """The same as ONNX's operator for trees."""
+        """The same model as ONNX's operator for trees."""
         tensors = self._known()
 
         def logits(build: GraphBuilder, plane: str) -> str:
@@ -137,7 +137,7 @@ class RandomForest(SpectralModel):
         return SpectralGraph(self.n_bands, self.n_classes, logits, size, steps=True, uses_ml=True)
 
     def _attributes(self) -> dict[str, Any]:
-        """The nodes as `TreeEnsembleRegressor` takes them: a target per class, summed over trees."""
+        """The nodes as `TreeEnsembleRegressor` takes them: one target per class, summed over trees."""
         tensors = self._known()
         roots = tensors["roots"].astype(np.intp)
         count = tensors["left"].size
@@ -166,12 +166,12 @@ class RandomForest(SpectralModel):
 
 
 def _table(tree: Any, present: npt.NDArray[np.intp], n_classes: int) -> dict[str, npt.NDArray[Any]]:
-    """Nodes of one of scikit-learn's trees, numbered from 0."""
+    """The nodes of one scikit-learn tree, numbered from 0."""
     left, right = np.asarray(tree.children_left), np.asarray(tree.children_right)
     leaf, number = left < 0, np.arange(left.size)
     exact = np.asarray(tree.threshold)
     threshold = exact.astype(np.float32)
-    # Rounded down: spectra are float32, so that each is on the same side as before.
+    # Rounded down: spectra are float32, so each stays on the same side as before.
     threshold = np.where(threshold > exact, np.nextafter(threshold, np.float32(-np.inf)), threshold)
     shares = np.zeros((left.size, n_classes), np.float32)
     values = np.asarray(tree.value)[:, 0]

@@ -1,8 +1,8 @@
 """The two graphs of a bundle, built operator by operator (ONNX, opset 18).
 
-What costs time on a CPU besides the network is moving the frame about; hence crop, mosaic → cube and
-spectral correction are one convolution of the tile's size and stride, channels stay in front, and
-softmax is written out so that the confidence (1 / Σ exp(l − max)) falls out of it.
+Apart from the network itself, what costs time on a CPU is moving the frame in memory. So mosaic → cube and
+spectral correction are one convolution with the tile's size and stride, channels stay in front, and softmax
+is written out so that it yields the confidence (1 / Σ exp(l − max)) as well.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _BLOCK = 8
 _TO_THE_END = 2**63 - 1
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 _TINY = 1e-30
-"""The chain's own least divisor (preprocessing): its reciprocal is still finite in float32."""
+"""The smallest divisor of the preprocessing chain: its reciprocal is still finite in float32."""
 
 
 Classifier = DenseNetwork | SpectralGraph
-"""What a trained model becomes: convolutions, or a graph for single spectra."""
+"""The form in which a trained model is exported: convolutions, or a graph for single spectra."""
 
 
 @dataclass(frozen=True, slots=True)
 class Graphs:
-    """Serialised graphs with the record of their inputs and outputs; no frame graph without a sensor."""
+    """Serialised graphs with records of their inputs and outputs; without a sensor there is no frame graph."""
 
     cube: bytes
     cube_record: GraphRecord
@@ -46,21 +46,21 @@ class Graphs:
 
 
 def build_graphs(network: Classifier, sensor: MosaicSensor | None, config: PreprocessingConfig) -> Graphs:
-    """Build `cube.onnx` and, where the sensor is known, `frame.onnx`.
+    """Build `cube.onnx` and, if the sensor is known, `frame.onnx`.
 
     Parameters
     ----------
     network
-        With its weights.
+        The network with its weights.
     sensor
-        Whose frames `frame.onnx` takes; None where unknown.
+        The sensor whose frames `frame.onnx` takes; None if unknown.
     config
-        The preprocessing of its training cubes.
+        The preprocessing of the training cubes.
 
     Raises
     ------
     ModelError
-        More classes than labels of uint8 can name, or a sensor that gives another number of bands.
+        There are more classes than uint8 labels can name, or the sensor yields another number of bands.
     MissingExtraError
         The `onnx` package is not installed.
     """
@@ -74,7 +74,7 @@ def build_graphs(network: Classifier, sensor: MosaicSensor | None, config: Prepr
     if chain.n_bands != network.n_bands:
         raise ModelError(
             "network",
-            f"takes {network.n_bands} bands, sensor {sensor.name!r} gives {chain.n_bands}",
+            f"takes {network.n_bands} bands, but sensor {sensor.name!r} yields {chain.n_bands}",
             "Name the camera that the model was trained for.",
         )
     frame_record = frame_graph_record(chain, network.n_classes)
@@ -82,9 +82,9 @@ def build_graphs(network: Classifier, sensor: MosaicSensor | None, config: Prepr
 
 
 class _Builder:
-    """Collects nodes and constants; every method returns the name of a tensor.
+    """Collects nodes and constants; its methods return names of tensors.
 
-    Names begin with the stage, so that a backend's profile can be read.
+    Node names begin with the stage, which keeps a backend's profile readable.
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class _Builder:
         self._known: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
     def constant(self, value: npt.ArrayLike, dtype: type[np.generic]) -> str:
-        """An initialiser; equal ones are shared."""
+        """Add an initialiser; equal ones are shared."""
         array = np.ascontiguousarray(np.asarray(value, dtype))
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._known:
@@ -130,7 +130,7 @@ class _Builder:
         return result
 
     def planes(self, values: str, count: int) -> list[str]:
-        """A tensor cut along its first axis into so many planes, each (1, …)."""
+        """Cut a tensor along its first axis into `count` planes, each (1, …)."""
         planes = [self._fresh("plane") for _ in range(count)]
         name = self._fresh("split")
         self._nodes.append(self._helper.make_node("Split", [values], planes, name=name, axis=0, num_outputs=count))
@@ -177,7 +177,7 @@ class _Builder:
 def _cube_graph(network: Classifier, record: GraphRecord) -> bytes:
     build = _Builder()
     channels = build("Transpose", "cube", perm=[2, 0, 1])
-    # A spectrum that preprocessing masked is 0 in every band.
+    # Preprocessing sets a masked spectrum to 0 in every band.
     highest = build("ReduceMax", build("Abs", channels), build.integers(0), keepdims=1)
     valid = build("Greater", highest, build.real(0))
     cube = build("Unsqueeze", channels, build.integers(0))
@@ -198,8 +198,8 @@ def _frame_graph(network: Classifier, chain: MosaicSensor, config: Preprocessing
         network = _widened(network, config)
         tiles = _corrected_tiles(build, chain, network.n_bands)
         build.stage = "normalise"
-        # Scale here is 1 in every band of a valid tile and 0 in every band of a masked one: one band tells
-        # all, and it can go into the factor of the normalisation instead of a pass over the cube.
+        # Here the scale is 1 in every band of a valid tile and 0 in every band of a masked one. So one band is
+        # enough, and it can go into the normalisation factor instead of a pass over the cube.
         scale = build("Slice", "scale", build.integers(0), build.integers(1), build.integers(0))
         scale = build("Unsqueeze", scale, build.integers(0))
         cube, valid = _normalise(build, tiles, config, chain.n_bands, network.n_bands, scale)
@@ -213,15 +213,15 @@ def _frame_graph(network: Classifier, chain: MosaicSensor, config: Preprocessing
 
 
 def _reach(network: Classifier) -> int:
-    """Pixels on each side that a pixel's class depends on; beyond the frame they are 0."""
+    """How many pixels on each side a pixel's class depends on; beyond the frame they are 0."""
     return network.padding if isinstance(network, DenseNetwork) else 0
 
 
 def _edges(build: _Builder, network: Classifier, cube: str, valid: str, whole: str) -> tuple[str, str]:
-    """A whole frame is surrounded by zeros; of some of its rows, what looks at others than these is left out.
+    """Surround a whole frame with zeros; for a part of its rows, leave out the pixels that depend on missing rows.
 
-    How many rows there are is known before the first frame comes, so that a backend reckons all of this beforehand and
-    makes the zeros the padding of the convolution that reads them.
+    The number of rows is known before the first frame comes, so a backend computes all of this beforehand and turns
+    the zeros into padding of the convolution that reads them.
     """
     none, beyond = build.integers(0), build.integers(_reach(network))
     sides = [build.integers(0, 0), build("Where", whole, beyond, none), beyond]
@@ -232,19 +232,19 @@ def _edges(build: _Builder, network: Classifier, cube: str, valid: str, whole: s
 
 
 def _surrounded(build: _Builder, network: Classifier, cube: str, sides: str) -> str:
-    """Zeros around a cube: so many before and then behind along each of its four axes."""
+    """Put zeros around a cube; `sides` holds the numbers before all four axes, then those after them."""
     if not isinstance(network, DenseNetwork) or not isinstance(_operators(network.layers)[0], MaxPool):
         return build("Pad", cube, sides)
-    # ONNX Runtime 1.20 to 1.31 takes zeros right before a pool for padding of the pool, which is −∞.
+    # ONNX Runtime 1.20 to 1.31 treats zeros directly before a pool as padding of the pool, which is −∞.
     first = build.integers(0)
     plane = build("Pad", build("Squeeze", cube, first), build("Gather", sides, build.integers(1, 2, 3, 5, 6, 7)))
     return build("Unsqueeze", plane, first)
 
 
 def _widened(network: Classifier, config: PreprocessingConfig) -> Classifier:
-    """The same network on a cube with channels of zeros behind the bands, up to a multiple of 8, where they may be.
+    """The same network on a cube whose bands are padded with zeros to a multiple of 8 channels, where that is allowed.
 
-    ONNX Runtime keeps whole blocks of 8 channels in its own layout, and changing layouts costs more than the zeros.
+    ONNX Runtime keeps full blocks of 8 channels in its own layout, and changing layouts costs more than the zeros.
     """
     if not isinstance(network, DenseNetwork) or config.normalisation not in ("brightness", "area", "none"):
         return network
@@ -257,20 +257,20 @@ def _widened(network: Classifier, config: PreprocessingConfig) -> Classifier:
 
 
 def _filled(array: npt.NDArray[_Scalar], axis: int, size: int) -> npt.NDArray[_Scalar]:
-    """Zeros appended along one axis."""
+    """Append zeros along one axis."""
     more = [(0, size - array.shape[axis] if one == axis else 0) for one in range(array.ndim)]
     return np.pad(array, more)
 
 
 def _corrected_tiles(build: _Builder, chain: MosaicSensor, channels: int) -> str:
-    """(raw − dark) · gain, cut out, one pixel per tile, times the matrix: [1, channels, h, w]."""
+    """(raw − dark) · gain, cropped, one pixel per tile, times the correction matrix: [1, channels, h, w]."""
     build.stage = "calibrate"
     signal = build("Sub", build("Cast", "raw", to=1), "dark")
     mosaic = build("Mul", signal, "gain")
     area, (rows, columns) = chain.active_area, chain.pattern
     frame_rows, frame_columns = chain.frame_shape
-    # Tiles that start at the frame's corner come out of the convolution by themselves; it leaves out what
-    # is no whole tile at the far edges.
+    # If tiles start at the frame's corner, the convolution needs no crop; it skips incomplete tiles at the
+    # far edges.
     from_corner = (area.top, area.left) == (0, 0)
     if not from_corner or (frame_rows // rows, frame_columns // columns) != chain.cube_shape:
         first, last = (area.top, area.left), (area.top + area.height, area.left + area.width)
@@ -285,10 +285,10 @@ def _corrected_tiles(build: _Builder, chain: MosaicSensor, channels: int) -> str
 def _normalise(
     build: _Builder, tiles: str, config: PreprocessingConfig, n_bands: int, channels: int, unmasked: str | None
 ) -> tuple[str, str]:
-    """Normalised cube [1, channels, h, w] and where it is valid [1, 1, h, w], as `preprocessing.normalise` does it.
+    """Normalised cube [1, channels, h, w] and its validity [1, 1, h, w], computed as in `preprocessing.normalise`.
 
-    `unmasked` [1, 1, h, w] is 0 where a tile is masked; None where the tiles themselves are 0 there. Channels beyond
-    the bands are 0 and stay so.
+    `unmasked` [1, 1, h, w] is 0 where a tile is masked; it is None if the tiles themselves are 0 there. Channels beyond
+    the bands are 0 and stay 0.
     """
     bands = build.integers(1)
 
@@ -314,20 +314,20 @@ def _normalise(
     valid = build("Greater", level if unmasked is None else build("Mul", level, unmasked), floor)
     if divisor != level:
         valid = build("And", valid, build("Greater", divisor, floor))
-    # Max: what is not selected must not be infinite either.
+    # Max, because values that are not selected must not be infinite either.
     none = config.normalisation == "none"
     factor = build.real(1) if none else build("Reciprocal", build("Max", divisor, floor))
     factor = build("Where", valid, factor, build.real(0))
     if channels != n_bands:
-        # Spread over the channels by a convolution, which leaves it in the layout of the tiles. The engine takes
-        # nodes of this name out where the backend is faster without.
+        # A convolution spreads the factor over the channels, which keeps it in the layout of the tiles. The engine
+        # removes nodes of this name where the backend is faster without them.
         ones = build.real(np.ones((channels, 1, 1, 1)))
         factor = build("Conv", factor, ones, kernel_shape=[1, 1], named="spread")
     return build("Mul", shifted, factor), valid
 
 
 def _classify(build: _Builder, network: Classifier, cube: str, valid: str) -> None:
-    """The classifier and the three outputs; `cube` [1, B, h + 2 · reach, w + 2 · reach], `valid` [1, h, w]."""
+    """Add the classifier and the three outputs; `cube` [1, B, h + 2 · reach, w + 2 · reach], `valid` [1, h, w]."""
     first = build.integers(0)
     build.stage = "network"
     if isinstance(network, DenseNetwork):
@@ -336,11 +336,11 @@ def _classify(build: _Builder, network: Classifier, cube: str, valid: str) -> No
         plane = build("Transpose", build("Squeeze", cube, first), perm=[1, 2, 0])
         logits = build("Transpose", network.logits(build, plane), perm=[2, 0, 1])
     build.stage = "outputs"
-    # Over planes one by one: a reduction over the first axis takes twice as long.
+    # Plane by plane: a reduction over the first axis takes twice as long.
     best = build("Max", *build.planes(logits, network.n_classes))
     powers = build("Exp", build("Sub", logits, best))
     total = build("Sum", *build.planes(powers, network.n_classes))
-    # The best class has power 1; an invalid pixel has no probabilities at all.
+    # The best class has power 1; all probabilities of an invalid pixel are 0.
     highest = build("Where", valid, build("Reciprocal", total), build.real(0))
     index = build("ArgMax", logits, axis=0, keepdims=0)
     build("Cast", build("Add", index, build.constant(1, np.int64)), to=2, output="labels")
@@ -355,7 +355,7 @@ def _network(build: _Builder, network: DenseNetwork, data: str) -> str:
 
 
 def _operators(layers: Sequence[Layer]) -> list[Layer]:
-    """The same layers with ReLU before a pool, which changes nothing but lets a backend fuse it with the convolution."""
+    """The same layers with ReLU moved before a pool; the result is the same, and ReLU can fuse with the convolution."""
     ordered = list(layers)
     for position in range(len(ordered) - 1):
         if isinstance(ordered[position], MaxPool) and isinstance(ordered[position + 1], Relu):
@@ -373,7 +373,7 @@ def _layer(build: _Builder, layer: Layer, data: str) -> str:
                 build.real(bias),
                 kernel_shape=list(weight.shape[2:]),
                 dilations=[dilation] * 2,
-                # Said for ONNX Runtime 1.19, which makes zeros around only part of what is there.
+                # Explicit for ONNX Runtime 1.19, which otherwise applies only part of the surrounding zeros.
                 pads=[0] * 4,
             )
         case MaxPool(size):

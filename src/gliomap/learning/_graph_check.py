@@ -1,4 +1,4 @@
-"""Whether exported graphs compute what the model computes, patch by patch, on every backend there is."""
+"""Check that exported graphs compute what the model computes, patch by patch, on every installed backend."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ __all__ = ["LABEL_TIE", "MOST_WOBBLE", "PROBABILITY_TOLERANCE", "check_backends"
 LABEL_TIE = 1e-5
 """Labels may differ only where the two best probabilities are this close."""
 PROBABILITY_TOLERANCE = 1e-4
-"""Both grow by what the model itself makes of rounded spectra (`_Truth.wobble`), at most `MOST_WOBBLE`."""
+"""Both limits grow by the model's own response to rounded spectra (`_Truth.wobble`), at most `MOST_WOBBLE`."""
 MOST_WOBBLE = 5e-3
 
 MOST_STEPS = 0.01
-"""Share of pixels that may differ where probabilities jump, as a tree's do: spectra that differ by rounding then get others."""
+"""Share of pixels that may differ for models whose probabilities jump, such as trees: rounding a spectrum may change them."""
 
 _ROUNDING = 8 * 2.0**-24
-"""Relative error of a spectrum after some float32 steps in another order."""
+"""Relative error of a spectrum after a few float32 steps in another order."""
 _WOBBLE_PIXELS = 8192
 
 _REPEATS = 5
 _MOST_PIXELS = 100_000
-"""Pixels that are compared patch by patch; beyond, an even choice of them."""
+"""Maximum number of pixels compared patch by patch; of more, an evenly spaced subset is compared."""
 
 _Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class _Truth:
-    """What the model itself says: probabilities (N, C) at `rows`, `columns`, and the validity of all pixels.
+    """The model's own result: probabilities (N, C) at `rows` and `columns`, and the validity of all pixels.
 
-    `wobble` is the largest change of a probability when its spectra are rounded otherwise: no graph can be held
-    closer. A network's is about 1e-6. Linear discriminants with weights of some hundreds reach 1e-4, since neighbouring
-    bands are nearly collinear.
+    `wobble` is the largest change of a probability when the spectra are rounded differently: no graph can be required
+    to come closer. For a network it is about 1e-6. Linear discriminants with weights of some hundreds reach 1e-4,
+    since neighbouring bands are nearly collinear.
     """
 
     rows: npt.NDArray[np.intp]
@@ -62,10 +62,10 @@ class _Truth:
 
 @dataclass(frozen=True, slots=True)
 class _Difference:
-    """Two classifications of the same pixels.
+    """How two classifications of the same pixels differ.
 
-    Pixels compared, share with equal labels, pixels whose label differs beyond a tie; largest difference of a
-    probability, the allowed one, and pixels beyond that or not comparable.
+    Pixels compared; share with equal labels; pixels whose label differs beyond a tie, or whose mask differs; largest
+    difference of a probability, the allowed difference, and pixels that exceed it or cannot be compared.
     """
 
     pixels: int
@@ -84,12 +84,12 @@ def check_backends(
     Parameters
     ----------
     reduced
-        Also measure OpenVINO in reduced precision. Its labels may differ: that is recorded, not refused.
+        Also measure OpenVINO in reduced precision. Its labels may differ, which is recorded, not refused.
 
     Raises
     ------
     ExportMismatchError
-        In float32 a graph gives another label, probability or mask than the model.
+        In float32, a graph's labels, probabilities or mask differ from the model's by more than is allowed.
     """
     scene, cube = _inputs(bundle)
     network = model if isinstance(model, DenseNetwork) else model.dense()
@@ -117,7 +117,7 @@ def _inputs(bundle: Bundle) -> tuple[FrameScene | None, HyperCube]:
 
 
 def _model_itself(model: TissueModel | DenseNetwork, cube: HyperCube, track: Track) -> _Truth:
-    """The model on windows cut one by one, which shares nothing with the dense graph but the weights."""
+    """Run the model on windows cut one by one, which shares only the weights with the dense graph."""
     predict: Callable[[_Float32], _Float32]
     if isinstance(model, DenseNetwork):
         network = model
@@ -184,21 +184,21 @@ def _compare(found: TissueMap, truth: _Truth) -> _Difference:
 
 def _refuse(engine: Engine, kind: str, found: _Difference, *, most: float) -> None:
     """Refuse a graph that differs in more than the share `most` of the pixels."""
-    # Written so that NaN is refused as well.
+    # The conditions are written so that NaN is refused as well.
     if found.wrong == 0 and found.largest <= found.allowed:
         return
     if found.wrong <= most * found.pixels and found.beyond <= most * found.pixels:
         return
     raise ExportMismatchError(
         f"{kind}.onnx under {engine.backend}",
-        f"{found.wrong} of {found.pixels} pixels have another label or mask than the model gives, "
-        f"probabilities differ by up to {found.largest:.2g} (allowed {found.allowed:.2g})",
+        f"{found.wrong} of {found.pixels} pixels differ from the model in label or mask, "
+        f"and probabilities differ by up to {found.largest:.2g} (allowed: {found.allowed:.2g})",
         "Nothing was written. Report this with the versions of onnx and of the backend.",
     )
 
 
 def _milliseconds(run: Callable[[], TissueMap]) -> float:
-    """Median of a few runs."""
+    """Median time of a few runs."""
     times = []
     for _ in range(_REPEATS):
         start = time.perf_counter()

@@ -1,6 +1,6 @@
-"""Frames and cubes as a camera gives them, made of smooth random fields, on which exported graphs are checked.
+"""Camera-like frames and cubes made of smooth random fields, on which exported graphs are checked.
 
-No two inputs are alike: a graph in which white, dark and raw were mixed up or merged gives other results here.
+No two inputs are alike, so a graph that mixes up or merges white, dark and raw returns different results here.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _Float64 = npt.NDArray[np.float64]
 _UInt16 = npt.NDArray[np.uint16]
 
 _KNOT = 8
-"""Pixels between the independent values of a field."""
+"""Pixels between independent values of a field."""
 _NOISE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
 class FrameScene:
-    """Raw, white and dark frames (uint16) with a saturated, a dark and a zero-brightness tile where there is room."""
+    """Raw, white and dark frames (uint16) with a saturated, a dark and a zero-brightness tile if there is room."""
 
     raw: _UInt16
     white: _UInt16
@@ -57,7 +57,7 @@ def frame_scene(sensor: MosaicSensor, seed: int = 0) -> FrameScene:
 
 
 def cube_scene(n_bands: int, config: PreprocessingConfig, seed: int = 0) -> HyperCube:
-    """A preprocessed cube of an unknown camera, with one masked pixel."""
+    """A preprocessed cube from an unknown camera, with one masked pixel."""
     generator, shape = np.random.default_rng(seed), (61, 83)
     reflectance = 0.05 + 0.9 * _fields(generator, *shape, n_bands)
     reflectance += _NOISE * generator.standard_normal(reflectance.shape)
@@ -69,7 +69,7 @@ def cube_scene(n_bands: int, config: PreprocessingConfig, seed: int = 0) -> Hype
 
 
 def _spoil(scene: FrameScene, sensor: MosaicSensor) -> None:
-    """One saturated pixel in the raw frame, one tile without light, one tile as dark as the dark."""
+    """Add one saturated pixel in the raw frame, one tile with an unlit pixel, and one tile as dark as the dark."""
     (height, width), (rows, columns) = sensor.cube_shape, sensor.pattern
     if height * width < 12:
         return
@@ -84,7 +84,7 @@ def _spoil(scene: FrameScene, sensor: MosaicSensor) -> None:
 
 
 def _fields(generator: np.random.Generator, height: int, width: int, channels: int) -> _Float64:
-    """(height, width, channels) smooth in all three directions, 0…1."""
+    """Random values (height, width, channels), 0…1, smooth in all three directions."""
     coarse = generator.random((height // _KNOT + 2, width // _KNOT + 2, channels // 4 + 2))
     for axis, size in enumerate((height, width, channels)):
         coarse = _stretched(coarse, axis, size)

@@ -1,4 +1,4 @@
-"""What a training told: one record per epoch."""
+"""The history of a training run: one record per epoch."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class EpochRecord:
     epoch
         1, 2, …
     seconds
-        Wall time, validation included.
+        Wall time, including validation.
     learning_rate
-        At the end of the epoch.
+        Learning rate at the end of the epoch.
     train_loss, train_accuracy
-        Cross-entropy, weighted as the training is, and share of pixels right, each pixel as it was met during the
-        epoch (so the first epochs look worse than the network that leaves them). Of a model that is fitted in one
-        step: of the fitted model, not weighted.
+        Cross-entropy, weighted as in training, and share of correctly classified pixels. Each pixel counts as it was
+        classified during the epoch, so the first epochs look worse than the network at their end. For a model fitted
+        in one step, both are those of the fitted model, unweighted.
     validation_loss, validation_accuracy, validation_macro_recall
         The same on the validation patients after the epoch, and the mean recall over the classes
         they have; None without validation.
@@ -41,20 +41,20 @@ class EpochRecord:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A whole training.
+    """A whole training run.
 
     Attributes
     ----------
     epochs
-        In order.
+        The epochs in order.
     best_epoch
-        The epoch whose weights were kept, or whose number was trained again on all patients.
+        The epoch whose weights were kept, or the number of epochs for the second training on all patients.
     stopped
-        Why training ended, for people.
+        Why training ended, as text for readers.
     notes
         What a reader of the result should know, such as classes without training pixels.
     refit
-        The second training, on training and validation patients together; empty without one.
+        The second training, on training and validation patients together; empty if there was none.
     """
 
     epochs: tuple[EpochRecord, ...]
@@ -65,12 +65,12 @@ class History:
 
     @property
     def validated(self) -> bool:
-        """Whether validation patients judged the epochs, so that one of them is the best."""
+        """Whether the epochs were scored on validation patients, so that one of them is the best."""
         return any(record.validation_loss is not None for record in self.epochs)
 
 
 Observer = Callable[[EpochRecord], None]
-"""Called after each epoch, for whoever mirrors a training elsewhere."""
+"""Called after each epoch, for example to mirror a training run elsewhere."""
 
 
 def no_observer(record: EpochRecord) -> None:

@@ -16,7 +16,7 @@ from gliomap.learning._spectral_graph import GraphBuilder, SpectralGraph
 __all__ = ["KernelSupportVectors"]
 
 MOST_PIXELS = 2500
-"""Training pixels at most, an even choice of classes and patients: every vector is compared with every pixel of a frame."""
+"""Maximum number of training pixels, balanced over classes and patients: every vector is compared with every frame pixel."""
 
 _STRENGTH = 10.0
 
@@ -24,11 +24,11 @@ _STRENGTH = 10.0
 class KernelSupportVectors(SpectralModel):
     """Support vector machine with a Gaussian kernel, one class against the rest (Cortes and Vapnik 1995), scikit-learn.
 
-    Bands are standardised; C = 10, kernel exp(−‖x − s‖² / B). Its distances become probabilities by one temperature
-    that is learned on the patients who validate.
+    Bands are standardised; C = 10, kernel exp(−‖x − s‖² / B). One temperature, learned from the validation patients,
+    turns its distances into probabilities.
 
     The kernel is written as matrix products, since ONNX Runtime's own operator for support vectors takes many times
-    as long and OpenVINO has none.
+    as long and OpenVINO has no such operator.
     """
 
     name: ClassVar[str] = "svm-rbf"
@@ -71,7 +71,7 @@ class KernelSupportVectors(SpectralModel):
             )
 
     def _products(self) -> tuple[Floats, Floats, Floats, Floats]:
-        """Exponents of the kernel are [z, ‖z‖²]·P + p, z the standardised spectrum; logits are exp(exponents)·W + w."""
+        """P, p, W, w: the kernel's exponents are e = [z, ‖z‖²]·P + p for a standardised spectrum z; logits are exp(e)·W + w."""
         tensors = self._known()
         vectors, factor = tensors["vectors"].astype(np.float64), tensors["factor"][0]
         gamma = 1 / self.n_bands
@@ -98,7 +98,7 @@ class KernelSupportVectors(SpectralModel):
         return in_blocks(logits, spectra, self.n_classes)
 
     def dense(self) -> SpectralGraph:
-        """The same as matrix products, row by row of a frame."""
+        """The same model as matrix products, row by row of a frame."""
         tensors, (inner, offset, weight, bias) = self._known(), self._products()
 
         def logits(build: GraphBuilder, plane: str) -> str:

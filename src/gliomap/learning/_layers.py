@@ -1,9 +1,9 @@
 """A patch or pixel model as a convolution over the frame, without torch.
 
 A network that classifies the centre of a w×w patch is a convolution: every `Linear` after a
-`flatten` becomes a convolution that covers the flattened map, every pool keeps stride 1, and what
+`flatten` becomes a convolution that covers the flattened map, every pool gets stride 1, and what
 follows a pool of size s is dilated by s. Evaluated over the frame with (w − 1)/2 zeros around it,
-it gives each pixel what its own patch would give.
+it yields for each pixel what that pixel's own patch would yield.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Conv:
         if self.weight.ndim != 4 or self.bias.shape != self.weight.shape[:1] or self.dilation < 1:
             raise _fault(f"weight {self.weight.shape}, bias {self.bias.shape}, dilation {self.dilation} do not fit")
         if self.weight.dtype != np.float32 or self.bias.dtype != np.float32:
-            raise _fault(f"weight is {self.weight.dtype} and bias {self.bias.dtype}, both must be float32")
+            raise _fault(f"weight is {self.weight.dtype} and bias {self.bias.dtype}, but both must be float32")
         if not (np.isfinite(self.weight).all() and np.isfinite(self.bias).all()):
             raise _fault("a weight or bias is NaN or infinite")
 
@@ -70,7 +70,7 @@ class Relu:
 
     @property
     def margin(self) -> tuple[int, int]:
-        """Nothing is lost at the edges."""
+        """The output is as large as the input."""
         return 0, 0
 
 
@@ -84,19 +84,19 @@ class DenseNetwork:
     Attributes
     ----------
     layers
-        In order; the last one is a `Conv` with `n_classes` outputs.
+        The layers in order; the last one is a `Conv` with `n_classes` outputs.
     padding
-        Zeros added on each of the four sides of the (normalised) cube before the first layer;
-        (window − 1)/2 of the patch model. The layers must take away exactly as much.
+        Zeros added on each of the four sides of the (normalised) cube before the first layer:
+        (window − 1)/2 of the patch model. The layers must remove exactly as much.
     n_bands
-        Bands of the cube.
+        Number of bands of the cube.
     n_classes
-        Classes; logit k belongs to class k + 1.
+        Number of classes; logit k belongs to class k + 1.
 
     Raises
     ------
     ModelError
-        Layers whose channels do not follow each other, or that do not give H×W for H×W.
+        The channels of consecutive layers do not match, or the output does not have the size of the input.
     """
 
     layers: tuple[Layer, ...]
@@ -111,13 +111,13 @@ class DenseNetwork:
         for number, layer in enumerate(self.layers):
             if isinstance(layer, Conv):
                 if layer.weight.shape[1] != channels:
-                    raise _fault(f"layer {number} takes {layer.weight.shape[1]} channels and is given {channels}")
+                    raise _fault(f"layer {number} takes {layer.weight.shape[1]} channels but receives {channels}")
                 channels = layer.weight.shape[0]
             rows, columns = rows + layer.margin[0], columns + layer.margin[1]
         if channels != self.n_classes or not self.layers or not isinstance(self.layers[-1], Conv):
-            raise _fault(f"its last layer must be a Conv with {self.n_classes} outputs, and {channels} channels arrive")
+            raise _fault(f"its last layer must be a Conv with {self.n_classes} outputs; the layers end in {channels}")
         if (rows, columns) != (2 * self.padding, 2 * self.padding):
-            raise _fault(f"its layers take away {rows}×{columns} pixels and the padding adds {2 * self.padding}")
+            raise _fault(f"its layers remove {rows}×{columns} pixels, but the padding adds {2 * self.padding}")
 
     @property
     def window(self) -> int:
@@ -126,11 +126,11 @@ class DenseNetwork:
 
     @property
     def parameters(self) -> int:
-        """Numbers that were learned."""
+        """Number of learned parameters."""
         return sum(layer.weight.size + layer.bias.size for layer in self.layers if isinstance(layer, Conv))
 
     def logits(self, cube: npt.ArrayLike) -> Array:
-        """Logits by NumPy: the plain reference that graphs are held against, not the fast path.
+        """Compute logits with NumPy: the plain reference for graphs, not the fast path.
 
         Parameters
         ----------
@@ -148,14 +148,14 @@ class DenseNetwork:
         return logits
 
     def valid_logits(self, patches: npt.ArrayLike) -> Array:
-        """Logits of patches without any padding: (N, h, w, B) → (N, h − 2p, w − 2p, C), float32.
+        """Compute logits of patches without any padding: (N, h, w, B) → (N, h − 2p, w − 2p, C), float32.
 
-        A patch of `window` × `window` gives one pixel.
+        A patch of `window` × `window` yields one pixel.
 
         Raises
         ------
         ModelError
-            Another number of bands, or patches smaller than the window.
+            The number of bands differs, or patches are smaller than the window.
         """
         data = np.asarray(patches, np.float32)
         if data.ndim != 4 or data.shape[3] != self.n_bands or min(data.shape[1:3]) < self.window:
@@ -168,7 +168,7 @@ class DenseNetwork:
 
 
 def _apply(layer: Layer, data: Array) -> Array:
-    """One layer on (N, H, W, channels)."""
+    """Apply one layer to (N, H, W, channels)."""
     if isinstance(layer, Relu):
         return np.maximum(data, np.float32(0))
     rows, columns = data.shape[1] - layer.margin[0], data.shape[2] - layer.margin[1]

@@ -1,4 +1,4 @@
-"""Linear models of single spectra, fitted by scikit-learn and kept as a linear layer."""
+"""Linear models of single spectra, fitted by scikit-learn and stored as a linear layer."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _MOST_ITERATIONS = 2000
 
 
 class LinearModel(SpectralModel):
-    """softmax(W·(x − m) + b) on single spectra, m the mean spectrum of training; persisted as m, W and b.
+    """softmax(W·(x − m) + b) on single spectra, with m the mean training spectrum; stored as m, W and b.
 
-    Neighbouring bands are nearly collinear, so that weights reach some hundreds while spectra differ by hundredths.
-    Without m, logits would be small differences of large numbers, and float32 would lose probabilities in the fourth
+    Neighbouring bands are nearly collinear, so weights reach some hundreds while spectra differ by hundredths.
+    Without m, logits would be small differences of large numbers, and float32 would round probabilities in the fourth
     decimal.
     """
 
@@ -42,7 +42,7 @@ class LinearModel(SpectralModel):
         present = np.unique(pixels.labels) - 1
         weight = np.zeros((self.n_classes, self.n_bands), np.float32)
         bias = np.full(self.n_classes, ABSENT_LOGIT, np.float32)
-        # The mean as float32 holds it, so that the biases are for that one.
+        # The mean as float32 stores it, so that the biases fit that value.
         mean = pixels.spectra.astype(np.float64).mean(axis=0).astype(np.float32)
         weights, biases = self._weights(pixels.spectra.astype(np.float64) - mean, pixels.labels, config)
         weight[present], bias[present] = weights.astype(np.float32), biases.astype(np.float32)
@@ -58,7 +58,7 @@ class LinearModel(SpectralModel):
         return {**tensors, "weight": tensors["weight"] * np.float32(factor), "bias": bias}
 
     def dense(self) -> DenseNetwork:
-        """Two 1×1 convolutions: the mean spectrum is taken away, then the weights are applied."""
+        """Two 1×1 convolutions: the first subtracts the mean spectrum, the second applies the weights."""
         tensors = self._known()
         centre = Conv(np.eye(self.n_bands, dtype=np.float32)[:, :, np.newaxis, np.newaxis], -tensors["mean"])
         weigh = Conv(tensors["weight"][:, :, np.newaxis, np.newaxis], tensors["bias"])
@@ -69,8 +69,8 @@ class LinearDiscriminant(LinearModel):
     """Linear discriminant analysis on single spectra (Fisher 1936): Gaussian classes with one covariance.
 
     Fitted by `sklearn.discriminant_analysis.LinearDiscriminantAnalysis` (singular value decomposition, so that
-    collinear bands do no harm). `class_weights` 'balanced' gives all classes that occur the same prior probability,
-    'none' their shares of the training pixels.
+    collinear bands do no harm). With `class_weights` 'balanced', all classes that occur have the same prior
+    probability; with 'none', their shares of the training pixels.
     """
 
     name: ClassVar[str] = "lda"
@@ -105,8 +105,8 @@ class LogisticRegression(LinearModel):
 class LinearSupportVectors(LinearModel):
     """Linear support vector machine on single spectra, one class against the rest (Cortes and Vapnik 1995).
 
-    Bands are standardised; `sklearn.svm.LinearSVC`, C = 1. Its distances become probabilities by one temperature that
-    is learned on the patients who validate.
+    Bands are standardised; `sklearn.svm.LinearSVC`, C = 1. One temperature, learned from the validation patients,
+    turns its distances into probabilities.
     """
 
     name: ClassVar[str] = "svm-linear"
@@ -117,7 +117,7 @@ class LinearSupportVectors(LinearModel):
         from sklearn.svm import LinearSVC
 
         weights = "balanced" if config.class_weights == "balanced" else None
-        # In the primal: there are far more pixels than bands.
+        # Solve the primal problem: there are far more pixels than bands.
         classifier = LinearSVC(
             C=_STRENGTH, class_weight=weights, dual=False, max_iter=_MOST_ITERATIONS, random_state=config.seed
         )
@@ -125,7 +125,7 @@ class LinearSupportVectors(LinearModel):
 
 
 def _standardised(classifier: Any, spectra: Doubles, labels: npt.NDArray[np.intp]) -> tuple[Doubles, Doubles]:
-    """Fit on bands of unit deviation; weights and biases are for the bands as they are."""
+    """Fit on bands of unit deviation; return weights and biases for the original bands."""
     deviation = spectra.std(axis=0)
     deviation[deviation == 0] = 1
     fitted = classifier.fit(spectra / deviation, labels)
@@ -133,9 +133,9 @@ def _standardised(classifier: Any, spectra: Doubles, labels: npt.NDArray[np.intp
 
 
 def _of_each_class(weight: Doubles, bias: Doubles) -> tuple[Doubles, Doubles]:
-    """One row for each class: scikit-learn keeps one for two classes, the second's logit against the first's.
+    """One row per class: for two classes, scikit-learn keeps only one row, the second's logit against the first's.
 
-    Softmax does not see what is common to all rows; without it the numbers are smaller and float32 loses less.
+    Softmax ignores what all rows have in common; without it the numbers are smaller and float32 loses less.
     """
     if len(weight) == 1:
         weight, bias = np.concatenate([np.zeros_like(weight), weight]), np.concatenate([np.zeros_like(bias), bias])

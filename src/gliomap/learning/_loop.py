@@ -32,19 +32,19 @@ __all__ = ["WEIGHT_LIMIT", "PatchModule", "class_weights", "repeatable", "train_
 logger = logging.getLogger(__name__)
 
 WEIGHT_LIMIT = 10.0
-"""Highest class weight; without it a class of a few pixels would steer every step it is in."""
+"""Highest class weight; without a limit, a class of a few pixels would dominate every step it is in."""
 
 FINAL_RATE = 0.01
-"""Share of the learning rate that the cosine schedule ends at."""
+"""Share of the learning rate at which the cosine schedule ends."""
 
 
 class PatchModule(nn.Module):
-    """What can be trained: a module from patches (N, B, w, w) to logits (N, C).
+    """Base of trainable modules, which map patches (N, B, w, w) to logits (N, C).
 
     Raises
     ------
     ModelError
-        Fewer than one band or two classes.
+        There are fewer than one band or two classes.
     """
 
     name: ClassVar[str]
@@ -67,30 +67,30 @@ def train_network(
     observer: Observer = no_observer,
     track: Track = silent,
 ) -> History:
-    """Train a network with Adam and cross-entropy; its weights are those of the best epoch afterwards.
+    """Train a network with Adam and cross-entropy; it ends with the weights of the best epoch, if one is chosen.
 
     Parameters
     ----------
     network
         The untrained network.
     training, validation
-        Labelled pixels; `validation` of other patients, or None. An empty one counts as None.
+        Labelled pixels; `validation` holds those of other patients, or is None. An empty source counts as None.
     config
-        Settings.
+        Training settings.
     checkpoint
-        Where the state goes every `config.checkpoint_every` epochs; training continues from a
-        file that is already there.
+        File to which the state is written every `config.checkpoint_every` epochs; if it exists, training
+        continues from it.
     observer
         Called after each epoch.
     track
-        Told of each epoch.
+        Shows progress by epoch.
 
     Raises
     ------
     ModelError
-        Labels that nothing can be learned from, or a loss that is not finite.
+        Nothing can be learned from the labels, or the loss is not finite.
     RunError
-        A checkpoint that is damaged or of another training.
+        The checkpoint is damaged or belongs to another training run.
     """
     notes = check_labels(training, network.n_classes)
     _check_fit(network, training)
@@ -115,7 +115,7 @@ def train_network(
 
 @contextmanager
 def repeatable(seed: int, threads: int) -> Iterator[None]:
-    """Deterministic torch on `threads` threads, generators seeded; all as it was afterwards."""
+    """Make torch deterministic on `threads` threads with a seeded generator; restore everything afterwards."""
     were = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
@@ -153,7 +153,7 @@ class _Best:
 
 
 class _Session:
-    """A training in progress."""
+    """A training run in progress."""
 
     def __init__(
         self, network: PatchModule, training: PatchSource, validation: PatchSource | None, config: TrainingConfig
@@ -182,9 +182,9 @@ class _Session:
         return self.validation is not None and self.config.patience is not None
 
     def epoch(self, number: int) -> EpochRecord:
-        """Train one epoch, validate, remember."""
+        """Train one epoch, validate it and record it."""
         started = time.perf_counter()
-        # Seeded by the epoch, so that a resumed training draws what an uninterrupted one does.
+        # Seeded by the epoch, so that a resumed training run draws the same as an uninterrupted one.
         generator = np.random.default_rng([self.config.seed, number])
         torch.manual_seed(int(generator.integers(2**31)))
         self.network.train()
@@ -218,7 +218,7 @@ class _Session:
         return record
 
     def verdict(self) -> str | None:
-        """Why training is over, or None."""
+        """Why training is over; None if it is not."""
         done = len(self.records)
         if self._selects and self.best and done - self.best.epoch >= (self.config.patience or done + 1):
             return f"no gain on the validation patients for {counted(self.config.patience or 0, 'epoch')}"
@@ -227,7 +227,7 @@ class _Session:
         return "the only epoch done" if done == 1 else f"all {done} epochs done"
 
     def keep_best(self) -> None:
-        """Give the network the weights of the best epoch, where one is chosen."""
+        """Load the weights of the best epoch into the network, if one is chosen."""
         if self._selects and self.best:
             self.network.load_state_dict(self.best.weights)
         self.network.eval()
@@ -242,15 +242,15 @@ class _Session:
         write_checkpoint(path, self.network, self.optimiser, {} if best is None else best.weights, state)
 
     def resume(self, path: Path) -> None:
-        """Continue from a checkpoint of the same training."""
+        """Continue from a checkpoint of the same training run."""
         groups, state = read_checkpoint(path)
         identity = self._identity()
         differing = [name for name, value in identity.items() if state.get(name) != value]
         if differing:
             raise RunError(
                 path,
-                f"belongs to a training with another {' and '.join(differing)}",
-                "Resume with the settings and data it was started with, or train afresh.",
+                f"belongs to a training run with different {' and '.join(differing)}",
+                "Resume with the settings and data of that run, or train afresh.",
             )
         self.network.load_state_dict(groups["weights"])
         restore_adam(self.network, self.optimiser, groups["adam"])
@@ -293,7 +293,7 @@ def _validate(network: PatchModule, source: PatchSource, weights: Tensor) -> tup
     predicted = logits.argmax(dim=1).numpy()
     right = predicted == labels
     recalls = [float(right[labels == value].mean()) for value in np.unique(labels)]
-    # Classes absent from training weigh 0; were all absent, the loss would be 0/0.
+    # Classes absent from training have weight 0; if all were absent, the loss would be 0/0.
     total = float(weights[torch.from_numpy(labels)].sum())
     return float(losses.sum()) / total if total else 0.0, float(right.mean()), float(np.mean(recalls))
 
@@ -303,6 +303,6 @@ def _check_fit(network: PatchModule, source: PatchSource) -> None:
         raise ModelError(
             f"{network.name}",
             f"takes {network.n_bands} bands and windows of {network.window}, "
-            f"and is given {source.n_bands} and {source.window}",
+            f"but receives {source.n_bands} and {source.window}",
             "Build the model for the bands of the study.",
         )

@@ -1,4 +1,4 @@
-"""What every tissue model can do, and prediction in batches."""
+"""The interface of all tissue models, and prediction in batches."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ BATCH = 4096
 
 
 class TissueModel(Protocol):
-    """A model that gives each pixel a probability per class, from a window around it.
+    """A model that computes each pixel's probability per class from a window around it.
 
-    `window` is 1 for a model of single spectra. Patches are (N, B, w, w) float32; probabilities are
-    (N, C) float32, rows sum to 1, column k belongs to class k + 1.
+    `window` is 1 for a model of single spectra. Patches are (N, B, w, w) float32. Probabilities are
+    (N, C) float32; rows sum to 1, and column k belongs to class k + 1.
     """
 
     @property
     def name(self) -> str:
-        """Its name in the registry."""
+        """The model's name in the registry."""
         ...
 
     @property
@@ -57,12 +57,12 @@ class TissueModel(Protocol):
 
     @property
     def n_bands(self) -> int:
-        """Bands of a spectrum."""
+        """Number of bands of a spectrum."""
         ...
 
     @property
     def n_classes(self) -> int:
-        """Classes, whether or not each occurred in training."""
+        """Number of classes, whether or not each occurred in training."""
         ...
 
     def fit(
@@ -77,9 +77,6 @@ class TissueModel(Protocol):
     ) -> History:
         """Learn from labelled pixels.
 
-        `validation` holds pixels of other patients, or None. Where `checkpoint` is given, the state
-        of training goes there now and then, and training continues from one that is already there.
-
         Parameters
         ----------
         training
@@ -87,13 +84,13 @@ class TissueModel(Protocol):
         validation
             Pixels of other patients, or None.
         config
-            The settings.
+            Training settings.
         checkpoint
-            A file.
+            File to which the state of training is written at intervals; if it exists, training continues from it.
         observer
             Called after each epoch.
         track
-            Told how the work advances.
+            Shows progress.
         """
         ...
 
@@ -102,21 +99,21 @@ class TissueModel(Protocol):
         ...
 
     def dense(self) -> DenseNetwork | SpectralGraph:
-        """The same model without torch or scikit-learn: convolutions over the frame, or a graph for its spectra."""
+        """The same model without torch or scikit-learn: convolutions over the frame, or a graph for single spectra."""
         ...
 
     def tensors(self) -> dict[str, Floats]:
-        """Weights by name, as they are written to safetensors."""
+        """Weights by name, as written to safetensors."""
         ...
 
 
 def predict(model: TissueModel, source: PatchSource, *, batch_size: int = BATCH) -> Floats:
-    """Probabilities of all pixels of a source, (N, C) float32, in its order; one batch of windows at a time.
+    """Probabilities of all pixels of a source, (N, C) float32, in its order; computed batch by batch.
 
     Parameters
     ----------
     model
-        Trained.
+        A trained model.
     source
         N pixels.
     batch_size
@@ -129,16 +126,16 @@ def predict(model: TissueModel, source: PatchSource, *, batch_size: int = BATCH)
 
 
 def predict_map(model: TissueModel, cube: HyperCube) -> Floats:
-    """Probabilities of a whole cube, (H, W, C) float32, patch by patch; 0 where it is masked.
+    """Probabilities of a whole cube, (H, W, C) float32, computed patch by patch; 0 where it is masked.
 
-    This is the plain way that a bundle's graph is held against. For use on frames take the engine.
+    This is the plain reference for a bundle's graph. To classify frames, use the engine.
 
     Parameters
     ----------
     model
-        Trained.
+        A trained model.
     cube
-        (H, W, B), preprocessed as for the training.
+        (H, W, B), preprocessed as for training.
     """
     source = PatchSource.every_pixel(cube, model.window)
     result = np.zeros((cube.height, cube.width, model.n_classes), np.float32)
@@ -147,15 +144,17 @@ def predict_map(model: TissueModel, cube: HyperCube) -> Floats:
 
 
 def check_sizes(name: str, n_bands: int, n_classes: int) -> None:
-    """Refuse sizes that make no classifier.
+    """Refuse sizes that are too small for a classifier.
 
     Raises
     ------
     ModelError
-        Fewer than one band or two classes.
+        There are fewer than one band or two classes.
     """
     if n_bands < 1 or n_classes < 2:
-        raise ModelError(name, f"{n_bands} bands and {n_classes} classes make no classifier", "Give at least 1 and 2.")
+        raise ModelError(
+            name, f"{n_bands} bands and {n_classes} classes are too few for a classifier", "Give at least 1 and 2."
+        )
 
 
 def check_patches(patches: Floats, n_bands: int, window: int) -> None:
@@ -164,13 +163,13 @@ def check_patches(patches: Floats, n_bands: int, window: int) -> None:
     Raises
     ------
     ModelError
-        With both shapes.
+        The shape differs; the error names both shapes.
     """
     if patches.ndim != 4 or patches.shape[1:] != (n_bands, window, window):
         raise ModelError(
             "patches",
-            f"have shape {patches.shape}, this model takes (N, {n_bands}, {window}, {window})",
-            "Use a cube of the camera and preprocessing that the model was trained for.",
+            f"have shape {patches.shape}, but this model takes (N, {n_bands}, {window}, {window})",
+            "Use a cube from the camera and preprocessing that the model was trained for.",
         )
 
 
@@ -180,24 +179,24 @@ def check_finite(name: str, tensors: Tensors) -> None:
     Raises
     ------
     ModelError
-        Naming the first such tensor.
+        A tensor has such values; the error names the first one.
     """
     for key, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise ModelError(
                 f"tensor {key!r} of {name}",
                 f"{np.count_nonzero(~np.isfinite(tensor))} of {tensor.size} values are NaN or infinite",
-                "Train again, with a lower learning rate if this was a training.",
+                "Train again; if this happened during training, lower the learning rate.",
             )
 
 
 def check_labels(training: PatchSource, n_classes: int) -> tuple[str, ...]:
-    """Refuse labels that nothing can be learned from; return notes on those that are thin.
+    """Refuse labels that nothing can be learned from; return notes on classes without pixels or with few.
 
     Raises
     ------
     ModelError
-        No labelled pixel, labels beyond the classes, only one class, or a class with one pixel.
+        There are no labelled pixels, labels outside the classes, only one class, or a class with one pixel.
     """
     where = f"training captures {', '.join(training.captures)}"
     if len(training) == 0:
@@ -215,18 +214,18 @@ def check_labels(training: PatchSource, n_classes: int) -> tuple[str, ...]:
     if len(present) < 2:
         raise ModelError(
             where,
-            f"hold {called[present[0]]} only ({counted(int(counts.max()), 'pixel')})",
+            f"hold only {called[present[0]]} ({counted(int(counts.max()), 'pixel')})",
             "Add captures with at least two classes.",
         )
     single = [k for k in present if counts[k] == 1]
     if single:
         raise ModelError(
             where,
-            f"{called[single[0]]} has one labelled pixel, which shows neither its spread nor its neighbours",
-            "Add captures with more of it, or set that pixel to 0 in its map.",
+            f"{called[single[0]]} has one labelled pixel, which shows neither the class's spread nor its neighbours",
+            "Add captures with more pixels of this class, or set that pixel to 0 in its map.",
         )
     missing = [
-        f"{called[k]} has no training pixel: do not expect it in a map" for k in range(n_classes) if not counts[k]
+        f"{called[k]} has no training pixels: do not expect it in a map" for k in range(n_classes) if not counts[k]
     ]
     thin = [f"{called[k]} has only {counts[k]} training pixels" for k in present if counts[k] < FEW_PIXELS]
     return (*missing, *thin)

@@ -1,4 +1,4 @@
-"""The thesis's two networks as torch modules, with its names and shapes of tensors."""
+"""The thesis's two networks as torch modules, with the thesis's tensor names and shapes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Conv2DNet", "FourLayerNet", "Network"]
 
 
 class Network(PatchModule):
-    """What the networks share: training, prediction in batches, weights as NumPy arrays."""
+    """Base of both networks: training, prediction and weights as NumPy arrays."""
 
     def fit(
         self,
@@ -46,32 +46,32 @@ class Network(PatchModule):
         return probabilities
 
     def tensors(self) -> dict[str, Floats]:
-        """Weights by the thesis's names, copied."""
+        """Copies of the weights by the thesis's names."""
         return {name: value.detach().numpy().copy() for name, value in self.state_dict().items()}
 
     def load(self, tensors: Tensors) -> None:
-        """Take weights of exactly these names and shapes.
+        """Load weights, whose names and shapes must match exactly.
 
         Raises
         ------
         ModelError
-            A tensor that is missing, too many, of another shape, or not finite.
+            A tensor is missing, unexpected, of another shape, or not finite.
         """
         expected = {name: tuple(value.shape) for name, value in self.state_dict().items()}
         given = {name: tuple(value.shape) for name, value in tensors.items()}
         if given != expected:
             raise ModelError(
                 f"weights of {self.name}",
-                f"are {_described(given)}, wanted {_described(expected)}",
+                f"are {_described(given)}, but the model takes {_described(expected)}",
                 "Check that the architecture named is the one that was trained.",
             )
         check_finite(self.name, tensors)
-        # A copy: the network must not share memory with the caller, who may hold a read-only map of a file.
+        # A copy: the network must not share memory with the caller, whose array may map a read-only file.
         state = {name: torch.from_numpy(np.array(value, np.float32)) for name, value in tensors.items()}
         self.load_state_dict(state)
 
     def array(self, name: str) -> Floats:
-        """One weight as an array, copied."""
+        """A copy of one weight as an array."""
         value: Floats = self.get_parameter(name).detach().numpy().copy()
         return value
 
@@ -98,7 +98,7 @@ class Conv2DNet(Network):
 
     @classmethod
     def from_tensors(cls, tensors: Tensors) -> Conv2DNet:
-        """The network with these weights; bands and classes follow from their shapes."""
+        """Build the network with these weights; their shapes determine bands and classes."""
         network = cls(
             n_bands=_side(cls.name, tensors, "conv.0.weight", 1, 4),
             n_classes=_side(cls.name, tensors, "fc.2.weight", 0, 2),
@@ -107,7 +107,7 @@ class Conv2DNet(Network):
         return network
 
     def dense(self) -> DenseNetwork:
-        """The pool at stride 1, the first Linear as a 3×3 convolution of dilation 2, the second as 1×1."""
+        """The pool with stride 1, the first Linear as a 3×3 convolution with dilation 2, the second as 1×1."""
         return DenseNetwork(
             layers=(
                 Conv(self.array("conv.0.weight"), self.array("conv.0.bias")),
@@ -124,7 +124,7 @@ class Conv2DNet(Network):
 
 
 class FourLayerNet(Network):
-    """The thesis's network on single spectra: Linear B→H→2H→3H→C with ReLU between.
+    """The thesis's network on single spectra: Linear B→H→2H→3H→C with ReLU in between.
 
     Tensors: linear1 … linear4.
     """
@@ -135,7 +135,7 @@ class FourLayerNet(Network):
     def __init__(self, n_bands: int = 25, n_classes: int = 5, hidden: int = 16) -> None:
         super().__init__(n_bands, n_classes)
         if hidden < 1:
-            raise ModelError(self.name, f"{hidden} hidden units make no network", "Give at least 1.")
+            raise ModelError(self.name, f"{hidden} hidden units are too few for a network", "Give at least 1.")
         self.linear1 = nn.Linear(n_bands, hidden)
         self.linear2 = nn.Linear(hidden, hidden * 2)
         self.linear3 = nn.Linear(hidden * 2, hidden * 3)
@@ -151,7 +151,7 @@ class FourLayerNet(Network):
 
     @classmethod
     def from_tensors(cls, tensors: Tensors) -> FourLayerNet:
-        """The network with these weights; bands, classes and H follow from their shapes."""
+        """Build the network with these weights; their shapes determine bands, classes and H."""
         network = cls(
             n_bands=_side(cls.name, tensors, "linear1.weight", 1, 2),
             n_classes=_side(cls.name, tensors, "linear4.weight", 0, 2),
@@ -170,7 +170,7 @@ class FourLayerNet(Network):
 
 
 def _side(model: str, tensors: Tensors, name: str, axis: int, dimensions: int) -> int:
-    """Length of one axis of a tensor that must be there."""
+    """The length of one axis of a required tensor."""
     if name not in tensors or tensors[name].ndim != dimensions:
         given = {key: tuple(value.shape) for key, value in tensors.items()}
         raise ModelError(

@@ -1,4 +1,4 @@
-"""Labelled pixels of several cubes, and the windows around them, gathered by index."""
+"""Labelled pixels of several cubes and the windows around them, gathered by index."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ class LabelledCube:
     Attributes
     ----------
     capture
-        Identifier, as in 'ID0018C09'.
+        Identifier, for example 'ID0018C09'.
     patient
-        Identifier, as in 'ID0018'.
+        Identifier, for example 'ID0018'.
     data
         (H, W, B) float32, finite, preprocessed; 0 where a pixel is invalid.
     classes
-        (H, W) uint8; 1…C, 0 where a pixel is unlabelled, of no class, or invalid.
+        (H, W) uint8; 1…C, 0 where a pixel is unlabelled, in no class, or invalid.
 
     Raises
     ------
     CubeError
-        Shapes or types that do not fit.
+        Shapes or types do not match.
     """
 
     capture: str
@@ -61,18 +61,18 @@ class LabelledCube:
     def from_cube(
         cls, capture: str, patient: str, cube: HyperCube, codes: npt.NDArray[np.uint16], classes: ClassSet
     ) -> LabelledCube:
-        """Put a cube and its (H, W) map of tissue codes together; invalid pixels lose their label.
+        """Combine a cube with its (H, W) map of tissue codes; invalid pixels lose their label.
 
         Parameters
         ----------
         capture, patient
-            Whose they are.
+            Identifiers of cube and map.
         cube
-            Its masked spectra become 0.
+            The cube; its masked spectra become 0.
         codes
-            (H, W) uint16; 0 where nobody labelled.
+            (H, W) uint16; 0 where nothing was labelled.
         classes
-            Which codes make which class; others are 0.
+            Which codes make up which class; other codes become 0.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class LabelledCube:
         if codes.shape != cube.mask.shape:
             raise CubeError(
                 capture,
-                f"its map is {codes.shape[0]}×{codes.shape[1]} and its cube {cube.height}×{cube.width}",
+                f"its map is {codes.shape[0]}×{codes.shape[1]}, but its cube is {cube.height}×{cube.width}",
                 "Give the capture's crop in study.toml.",
             )
         return cls(
@@ -102,27 +102,27 @@ class PatchSource:
     Parameters
     ----------
     cubes
-        One or more, with the same number of bands.
+        One or more cubes with the same number of bands.
     window
-        Side of the window, odd; 1 for a single pixel. Beyond a cube's edge all is 0.
+        Side of the window, odd; 1 for a single pixel. Values beyond a cube's edge are 0.
     pixels
-        Per cube a bool array (H, W) of the pixels wanted; by default those with a label.
+        For each cube, a bool array (H, W) of the pixels to take; by default those with a label.
     class_names
-        Names of class 1…C, for messages; without them messages give numbers.
+        Names of classes 1…C for messages; without them, messages show numbers.
 
     Attributes
     ----------
     index
         (N, 3) int32: number of the cube, row, column.
     labels
-        (N,) uint8, class 1…C (0 only where `pixels` asked for an unlabelled one).
+        (N,) uint8, class 1…C (0 only where `pixels` selects an unlabelled pixel).
 
     Raises
     ------
     ModelError
-        An even window or no cube.
+        The window is not an odd number, or there are no cubes.
     CubeError
-        Cubes with different numbers of bands.
+        Cubes have different numbers of bands.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class PatchSource:
         return int(self.labels.size)
 
     def windows(self, which: npt.NDArray[np.integer]) -> Floats:
-        """Windows of some pixels.
+        """The windows of some pixels.
 
         Parameters
         ----------
@@ -186,7 +186,7 @@ class PatchSource:
         -------
         ndarray
             (n, B, w, w) float32, [pixel, band, row, column], with the bands next to each other in
-            memory: the layout that convolutions are fastest on.
+            memory: the layout on which convolutions are fastest.
         """
         chosen = np.asarray(which, np.intp)
         widths = self._widths[self.index[chosen, 0]]
@@ -202,7 +202,7 @@ class PatchSource:
             yield np.arange(first, min(first + size, len(self)), dtype=np.intp)
 
     def class_counts(self, n_classes: int) -> npt.NDArray[np.int64]:
-        """(C,) number of pixels of class 1…C."""
+        """(C,) number of pixels of classes 1…C."""
         return np.bincount(self.labels, minlength=n_classes + 1)[1 : n_classes + 1].astype(np.int64)
 
     def fingerprint(self) -> str:
@@ -219,13 +219,13 @@ def check_bands(cubes: Sequence[LabelledCube]) -> None:
     Raises
     ------
     CubeError
-        Naming the first two captures that differ.
+        Cubes differ; the error names the first two captures that do.
     """
     first = cubes[0]
     for cube in cubes[1:]:
         if cube.data.shape[2] != first.data.shape[2]:
             raise CubeError(
                 f"cube of {cube.capture}",
-                f"has {cube.data.shape[2]} bands, that of {first.capture} has {first.data.shape[2]}",
-                "Train on captures of one camera and one preprocessing.",
+                f"has {cube.data.shape[2]} bands, but that of {first.capture} has {first.data.shape[2]}",
+                "Train on captures with the same camera and preprocessing.",
             )

@@ -32,7 +32,7 @@ class Builder(Protocol):
     """Makes an untrained model."""
 
     def __call__(self, n_bands: int, n_classes: int, *, hidden: int | None) -> TissueModel:
-        """`hidden` is the width of the first hidden layer, None for the model's own."""
+        """Build the model; `hidden` is the width of the first hidden layer, None for the model's default."""
         ...
 
 
@@ -40,7 +40,7 @@ class Loader(Protocol):
     """Makes a trained model from its tensors."""
 
     def __call__(self, tensors: Tensors) -> TissueModel:
-        """Raise `ModelError` where they do not fit."""
+        """Build the model; raise `ModelError` if the tensors do not fit."""
         ...
 
 
@@ -51,27 +51,27 @@ class ModelKind:
     Attributes
     ----------
     name
-        As the command line takes it.
+        Name on the command line.
     title
-        As the thesis names it in files and figures.
+        Name in files and figures, as the thesis uses it.
     description
         One line.
     window
-        Side of the window that it looks at; 1 needs no cube, only labelled spectra.
+        Side of the window that the model sees; with 1 it needs only labelled spectra, no cube.
     iterative
-        Trained over epochs, so that it can stop early and resume.
+        Whether it is trained over epochs, so that it can stop early and resume.
     needs
         The package that it is trained with.
     build, load
         Make an untrained model, or one from its tensors. They import what they need.
     cost
-        One line: what training and a frame of 217×409 pixels take.
+        One line: the time for training and for a frame of 217×409 pixels.
     source
-        Where it comes from.
+        Where it was first described.
     calibrates
-        Learns its probabilities from the patients who validate.
+        Whether it learns its probabilities from the validation patients.
     backends
-        What runs its bundles; OpenVINO has no trees.
+        The backends that run its bundles; OpenVINO does not support trees.
     """
 
     name: str
@@ -95,7 +95,7 @@ def _build_fourlayer(n_bands: int, n_classes: int, *, hidden: int | None) -> Tis
 
 
 def _plain(module: str, name: str, kind: str) -> tuple[Builder, Loader]:
-    """Builder and loader of a model without a hidden width; its module is imported when one of them is used."""
+    """Builder and loader of a model without a hidden width; they import its module when used."""
 
     def build(n_bands: int, n_classes: int, *, hidden: int | None) -> TissueModel:
         if hidden is not None:
@@ -228,25 +228,25 @@ def model_kind(name: str) -> ModelKind:
 
 
 def build_model(name: str, n_bands: int, n_classes: int, *, seed: int = 0, hidden: int | None = None) -> TissueModel:
-    """An untrained model; the same seed gives the same first weights.
+    """Build an untrained model; the same seed yields the same initial weights.
 
     Parameters
     ----------
     name
-        In `MODELS`.
+        Key in `MODELS`.
     n_bands, n_classes
-        Of the spectra and of the labels.
+        Number of bands of the spectra, and number of classes.
     seed
-        Of the first weights.
+        Seed of the initial weights.
     hidden
-        First hidden width, of the one model that has it.
+        First hidden width, for the one model that has it.
 
     Raises
     ------
     ModelError
-        An unknown name or impossible sizes.
+        The name is unknown or the sizes are impossible.
     UsageError
-        `hidden` for a model that has none.
+        `hidden` is given for a model that has no hidden width.
     MissingExtraError
         torch or scikit-learn is not installed.
     """
@@ -263,12 +263,12 @@ def build_model(name: str, n_bands: int, n_classes: int, *, seed: int = 0, hidde
 
 
 def model_from_tensors(name: str, tensors: Tensors) -> TissueModel:
-    """A trained model from its weights.
+    """Build a trained model from its weights.
 
     Raises
     ------
     ModelError
-        An unknown name, or tensors that do not fit this architecture.
+        The name is unknown, or the tensors do not fit the architecture.
     """
     return model_kind(name).load(tensors)
 
@@ -277,32 +277,32 @@ def save_model(model: TissueModel, path: Path) -> None:
     """Write the weights as safetensors, atomically; the file's header names the model."""
     from safetensors.numpy import save
 
-    # One field only: safetensors writes several in an order that changes from process to process.
+    # One field only: safetensors writes several fields in an order that changes from process to process.
     content = save(model.tensors(), metadata={"model": model.name})
-    # Not save_file: it tells a full disk as a SafetensorError without a number.
+    # Not save_file: it reports a full disk as a SafetensorError without an error number.
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
 
 
 def load_model(path: Path, name: str | None = None) -> TissueModel:
-    """A trained model from a safetensors file.
+    """Load a trained model from a safetensors file.
 
     Parameters
     ----------
     path
-        A file of `save_model`, or plain weights with the thesis's names.
+        A file written by `save_model`, or plain weights with the thesis's names.
     name
-        The architecture; by default what the file's header says.
+        The architecture; by default the one named in the file's header.
 
     Raises
     ------
     ModelError
-        A file that is missing or no safetensors, that does not say its model, or does not fit.
+        The file is missing, is not a safetensors file, does not name its model, or does not fit it.
     """
     tensors, metadata = read_tensors(path)
     chosen = name or metadata.get("model")
     if chosen is None:
-        raise ModelError(path, "does not say which model its weights are of", f"Name one of: {', '.join(MODELS)}.")
+        raise ModelError(path, "does not say which model its weights belong to", f"Name one of: {', '.join(MODELS)}.")
     try:
         return model_from_tensors(chosen, tensors)
     except ModelError as error:
@@ -310,12 +310,12 @@ def load_model(path: Path, name: str | None = None) -> TissueModel:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Floats], dict[str, str]]:
-    """Tensors of a safetensors file as float32, and the text fields of its header.
+    """Read the tensors of a safetensors file as float32, and the text fields of its header.
 
     Raises
     ------
     ModelError
-        A file that is missing, no safetensors, or holds other than floating-point numbers.
+        The file is missing, is not a safetensors file, or holds anything but floating-point numbers.
     MissingExtraError
         safetensors is not installed.
     """
@@ -326,7 +326,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Floats], dict[str, str]]:
 
     tensors: dict[str, Floats] = {}
     if not path.is_file():
-        raise ModelError(path, "is a folder" if path.is_dir() else "is not there", "Give a .safetensors file.")
+        raise ModelError(path, "is a folder" if path.is_dir() else "does not exist", "Give a .safetensors file.")
     try:
         with safe_open(path, framework="np") as stream:
             metadata: dict[str, str] = dict(stream.metadata() or {})
@@ -341,7 +341,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Floats], dict[str, str]]:
     except (SafetensorError, TypeError) as error:
         raise ModelError(
             path,
-            f"is no safetensors file or is damaged ({error})",
+            f"is not a safetensors file or is damaged ({error})",
             "Convert weights of the 2021 thesis with: python -m gliomap.learning.convert_legacy IN OUT.safetensors",
         ) from error
     return tensors, metadata

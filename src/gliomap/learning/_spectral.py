@@ -1,4 +1,4 @@
-"""What all models of single spectra share that are fitted in one step: LDA, logistic regression, SVMs, forest, neighbours."""
+"""Common base of the models of single spectra fitted in one step: LDA, logistic regression, SVMs, forest, neighbours."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ ABSENT_LOGIT = -1e4
 """Bias of a class without training pixels: its probability is 0, and nothing is infinite."""
 
 OVERCONFIDENT = (
-    "no other patient was left to calibrate by: probabilities were learned from the training patients' own pixels "
+    "no other patient was left for calibration: probabilities were learned from the training patients' own pixels "
     "and are overconfident"
 )
 
 _BLOCK = 4096
-"""Spectra that are classified at a time."""
+"""Spectra classified at a time."""
 
 _PARTS = 5
-"""Without validation patients, one training pixel in five is kept aside to calibrate by."""
+"""Without validation patients, one training pixel in five is set aside for calibration."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,25 +61,26 @@ class Pixels:
 
     @classmethod
     def of(cls, source: PatchSource) -> Pixels:
-        """All pixels of a source with windows of one pixel."""
+        """All pixels of a source whose windows are one pixel wide."""
         _, numbers = np.unique(source.patients, return_inverse=True)
         spectra = np.ascontiguousarray(source.windows(np.arange(len(source)))[:, :, 0, 0])
         return cls(spectra, source.labels.astype(np.intp), numbers[source.index[:, 0]].astype(np.intp))
 
     def chosen(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Pixels:
-        """Some of them."""
+        """A subset of the pixels."""
         return Pixels(self.spectra[which], self.labels[which], self.patients[which])
 
     def subsample(self, most: int, seed: int) -> Pixels:
-        """At most `most` pixels, drawn without return: every class the same number, and of it every patient.
+        """Draw at most `most` pixels without replacement: the same number per class, and per patient within a class.
 
-        Who has fewer than their share leaves the rest to the others. The same seed draws the same pixels.
+        Classes and patients with fewer pixels than their share leave the rest to the others. The same seed draws the
+        same pixels.
         """
         if self.labels.size <= most:
             return self
         generator = np.random.default_rng(seed)
-        # A pixel's turn: first of its patient and class, second, …; then first of its class. Shuffled before, so
-        # that every turn is a draw.
+        # A pixel's turn is its rank: first, second, … of its patient and class, and then of its class. Shuffling
+        # first makes every rank random.
         order = generator.permutation(self.labels.size)
         turn = _turns(np.stack([self.labels, self.patients], axis=1)[order])
         order = order[np.argsort(turn, kind="stable")]
@@ -89,20 +90,20 @@ class Pixels:
 
 
 class SpectralModel(ABC):
-    """A model of single spectra, persisted as tensors; what is particular to one kind stands in its subclass.
+    """A model of single spectra, stored as tensors. Subclasses hold what is specific to one kind of model.
 
     Parameters
     ----------
     n_bands, n_classes
-        Its size.
+        Number of bands and of classes.
     """
 
     name: ClassVar[str]
     window: ClassVar[int] = 1
     calibrated: ClassVar[bool] = True
-    """Its scores become probabilities by a temperature that is learned."""
+    """Whether a learned temperature turns its scores into probabilities."""
     shapes: ClassVar[Mapping[str, str]]
-    """Tensor → letters of its axes; B are bands, C classes, and a letter is the same size wherever it stands."""
+    """Tensor → letters of its axes: B for bands, C for classes; each letter has the same size everywhere."""
 
     def __init__(self, n_bands: int = 25, n_classes: int = 5) -> None:
         check_sizes(self.name, n_bands, n_classes)
@@ -116,19 +117,19 @@ class SpectralModel(ABC):
 
     @abstractmethod
     def _logits(self, spectra: Floats) -> Floats:
-        """(N, C) of spectra (N, B); softmax of them are the probabilities."""
+        """Logits (N, C) of spectra (N, B); their softmax yields the probabilities."""
 
     @abstractmethod
     def dense(self) -> DenseNetwork | SpectralGraph:
         """The same model without scikit-learn."""
 
     def _scaled(self, tensors: dict[str, Floats], factor: float, present: npt.NDArray[np.intp]) -> dict[str, Floats]:
-        """The tensors of a model whose logits are `factor` times as large, of the classes that occur (0…C − 1)."""
+        """The tensors of a model whose logits are `factor` times as large for the classes that occur (0…C − 1)."""
         del present
         return {**tensors, "factor": tensors["factor"] * np.float32(factor)}
 
     def _check(self) -> None:
-        """Refuse tensors of the right shapes that cannot be computed with."""
+        """Refuse tensors that have the right shapes but unusable values."""
         return
 
     def fit(
@@ -141,7 +142,7 @@ class SpectralModel(ABC):
         observer: Observer = no_observer,
         track: Track = silent,
     ) -> History:
-        """Fit in one step; the history has one epoch. Of `config` only `class_weights` and `seed` are heeded."""
+        """Fit in one step; the history has one epoch. Uses only `class_weights`, `seed` and `threads` of `config`."""
         del checkpoint, track
         started = time.perf_counter()
         notes = check_labels(training, self.n_classes)
@@ -152,11 +153,11 @@ class SpectralModel(ABC):
             raise ModelError(
                 f"training captures {', '.join(training.captures)}",
                 f"hold {counted(len(training), 'labelled pixel')} for {present.size} classes",
-                "A model needs more pixels than classes; add captures.",
+                "Add captures: a model needs more pixels than classes.",
             )
         from threadpoolctl import threadpool_limits
 
-        # Spectra are short: more threads wait for each other longer than they compute.
+        # Spectra are short: more threads would spend more time waiting for each other than computing.
         with threadpool_limits(config.threads):
             fitted = self._learn(pixels, config)
             if self.calibrated:
@@ -181,7 +182,7 @@ class SpectralModel(ABC):
     def _calibrate(
         self, fitted: dict[str, Floats], pixels: Pixels, validation: PatchSource | None, config: TrainingConfig
     ) -> tuple[float, tuple[str, ...]]:
-        """The temperature's factor, and what is to be said of it."""
+        """The temperature factor, and notes on it."""
         if validation is not None:
             held = Pixels.of(validation)
             held = held.chosen(np.isin(held.labels, pixels.labels))
@@ -206,12 +207,12 @@ class SpectralModel(ABC):
         return softmax(self._logits(np.ascontiguousarray(patches[:, :, 0, 0])))
 
     def tensors(self) -> dict[str, Floats]:
-        """Tensors by name, as `shapes` tells them.
+        """Tensors by name, as listed in `shapes`.
 
         Raises
         ------
         ModelError
-            Not fitted yet.
+            The model is not fitted yet.
         """
         return {name: tensor.copy() for name, tensor in self._known().items()}
 
@@ -222,12 +223,12 @@ class SpectralModel(ABC):
 
     @classmethod
     def from_tensors(cls, tensors: Tensors) -> Self:
-        """The model with these tensors.
+        """Build the model with these tensors.
 
         Raises
         ------
         ModelError
-            Other tensors than `shapes` tells, sizes that contradict each other, or values that cannot be.
+            The tensors are not those listed in `shapes`, their sizes contradict each other, or values are impossible.
         """
         found = {name: value.shape for name, value in tensors.items()}
         sizes: dict[str, int] = {"1": 1}
@@ -241,14 +242,16 @@ class SpectralModel(ABC):
             )
         if not fits:
             wanted = ", ".join(f"{name} ({', '.join(axes)})" for name, axes in cls.shapes.items())
-            raise ModelError(f"weights of {cls.name}", f"are {found}, wanted {wanted}", "Check the architecture.")
+            raise ModelError(
+                f"weights of {cls.name}", f"are {found}, but the model takes {wanted}", "Check the architecture."
+            )
         model = cls(n_bands=sizes["B"], n_classes=sizes["C"])
         model._adopt(tensors)
         return model
 
 
 def in_blocks(logits: Callable[[Floats], Floats], spectra: Floats, n_classes: int) -> Floats:
-    """(N, C) logits of spectra (N, B), some thousand at a time."""
+    """Compute (N, C) logits of spectra (N, B), some thousands at a time."""
     result = np.zeros((len(spectra), n_classes), np.float32)
     for first in range(0, len(spectra), _BLOCK):
         result[first : first + _BLOCK] = logits(spectra[first : first + _BLOCK])
@@ -256,7 +259,7 @@ def in_blocks(logits: Callable[[Floats], Floats], spectra: Floats, n_classes: in
 
 
 def _turns(keys: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """(N,) how often the same row stood before."""
+    """(N,) number of earlier occurrences of the same row."""
     _, group = np.unique(keys, axis=0, return_inverse=True)
     group = group.reshape(-1)
     order = np.argsort(group, kind="stable")

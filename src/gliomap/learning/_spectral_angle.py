@@ -16,19 +16,19 @@ from gliomap.learning._spectral_graph import GraphBuilder, SpectralGraph
 __all__ = ["SpectralAngleNeighbours"]
 
 MOST_REFERENCES = 1000
-"""Reference spectra at most, an even choice of classes and patients: each is compared with every pixel of a frame."""
+"""Maximum number of reference spectra, balanced over classes and patients: each is compared with every frame pixel."""
 NEIGHBOURS = 15
 
 _PSEUDO = 0.5
-"""Votes given to each class beforehand: one that no neighbour votes for is unlikely, not impossible."""
+"""Votes that each class starts with: a class that no neighbour votes for is unlikely, not impossible."""
 _TINY = 1e-12
 
 
 class SpectralAngleNeighbours(SpectralModel):
     """The 15 reference spectra at the smallest angle vote (spectral angle: Kruse et al. 1993).
 
-    Surgeons' labels of this field are grown by spectral angle from pixels that they click. Shares of votes become
-    probabilities by one temperature on their logarithms, learned on the patients who validate.
+    Surgeons' labels in this field are grown by spectral angle from pixels that they click. One temperature on the
+    logarithms of the vote shares, learned from the validation patients, turns them into probabilities.
     """
 
     name: ClassVar[str] = "sam-knn"
@@ -39,8 +39,8 @@ class SpectralAngleNeighbours(SpectralModel):
         directions = _directions(chosen.spectra)
         absent = np.full(self.n_classes, ABSENT_LOGIT, np.float32)
         absent[np.unique(chosen.labels) - 1] = 0
-        # Angles to all references rank as distances between directions, and those stay what they are when a mean is
-        # taken away. Cosines near 1 would lose half of the digits of float32.
+        # Angles to the references rank as distances between directions do, and subtracting a mean does not change
+        # those. Cosines near 1 would lose half of the digits of float32.
         mean = directions.mean(axis=0)
         return {
             "mean": mean,
@@ -65,7 +65,7 @@ class SpectralAngleNeighbours(SpectralModel):
         return min(NEIGHBOURS, len(self._known()["references"]))
 
     def _offset(self) -> Floats:
-        # ‖a − b‖² ranks as a·b − ‖b‖²/2 does backwards.
+        # ‖a − b‖² ranks in the reverse order of a·b − ‖b‖²/2.
         result: Floats = -(self._known()["references"] ** 2).sum(axis=1) / 2
         return result
 
@@ -83,7 +83,7 @@ class SpectralAngleNeighbours(SpectralModel):
         return in_blocks(logits, spectra, self.n_classes)
 
     def dense(self) -> SpectralGraph:
-        """The same as a matrix product and a choice of the largest, row by row of a frame."""
+        """The same model as a matrix product and a selection of the largest values, row by row of a frame."""
         tensors, offset, count = self._known(), self._offset(), self._neighbours
 
         def logits(build: GraphBuilder, plane: str) -> str:
@@ -106,6 +106,6 @@ class SpectralAngleNeighbours(SpectralModel):
 
 
 def _directions(spectra: Floats) -> Floats:
-    """Spectra of length 1; 0 stays 0."""
+    """Spectra scaled to length 1; 0 stays 0."""
     result: Floats = spectra / np.maximum(np.linalg.norm(spectra, axis=1, keepdims=True), np.float32(_TINY))
     return result

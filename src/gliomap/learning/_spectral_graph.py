@@ -1,4 +1,4 @@
-"""A model of single spectra that is no convolution, as operators that a bundle's graphs take in."""
+"""A model of single spectra that is not a convolution, as operators for a bundle's graphs."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ __all__ = ["GraphBuilder", "SpectralGraph"]
 
 
 class GraphBuilder(Protocol):
-    """What writes operators of a graph; every method returns the name of a tensor."""
+    """Writes operators of a graph; every method returns the name of a tensor."""
 
     def __call__(self, operator: str, *inputs: str, domain: str | None = None, **attributes: Any) -> str:
-        """One operator with one output."""
+        """Add an operator with one output."""
         ...
 
     def second(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """One operator with two outputs, of which the second is wanted."""
+        """Add an operator with two outputs; return the second."""
         ...
 
     def real(self, value: npt.ArrayLike) -> str:
-        """A float32 constant."""
+        """Add a float32 constant."""
         ...
 
     def integers(self, *values: int) -> str:
-        """A one-dimensional int64 constant."""
+        """Add a one-dimensional int64 constant."""
         ...
 
     def row_by_row(self, plane: str, channels: int, body: Callable[[str], str]) -> str:
-        """Apply `body` to each row (w, B) of a plane (h, w, B); it gives (w, `channels`), and all together (h, w, `channels`).
+        """Apply `body` to each row (w, B) of a plane (h, w, B); a row yields (w, `channels`), the plane (h, w, `channels`).
 
-        What is large inside is then as large as a row needs, not a frame.
+        Large intermediate arrays then have the size for a row, not for a frame.
         """
         ...
 
@@ -47,13 +47,13 @@ class SpectralGraph:
     n_bands, n_classes
         B and C.
     logits
-        Writes what makes logits (h, w, C) of a plane of spectra (h, w, B).
+        Writes the operators that compute logits (h, w, C) from a plane of spectra (h, w, B).
     parameters
-        Numbers that were learned.
+        Number of learned parameters.
     steps
-        Its probabilities jump: spectra that differ by rounding may get others, as in a tree.
+        Whether its probabilities jump, as in a tree: rounding a spectrum may change them.
     uses_ml
-        It has operators of the domain ai.onnx.ml, which OpenVINO does not know.
+        Whether it has operators from the domain ai.onnx.ml, which OpenVINO does not support.
     """
 
     n_bands: int
@@ -65,5 +65,5 @@ class SpectralGraph:
 
     @property
     def window(self) -> int:
-        """Side of the window that it looks at."""
+        """Side of the window that the model sees."""
         return 1

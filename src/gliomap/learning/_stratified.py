@@ -1,4 +1,4 @@
-"""Labelled pixels dealt out at random so that every share has the same classes."""
+"""Deal labelled pixels out at random, so that every part has the same class shares."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ __all__ = ["pixel_parts", "stratified_batches"]
 
 
 def pixel_parts(labels: npt.NDArray[np.uint8], count: int, *, unit: int = 1, seed: int = 0) -> npt.NDArray[np.intp]:
-    """Deal pixels into parts of equal size and equal class shares, whoever's pixels they are.
+    """Deal pixels into parts of equal size and equal class shares, regardless of the patient.
 
-    Pixels of one patient come into all parts, so that what is trained on some parts has seen the patients of the
-    others. That is how pooled and double cross-validation work, and why they overstate.
+    Pixels of one patient land in all parts, so a model trained on some parts has seen the patients of the others.
+    That is how pooled and double cross-validation work, and why they overstate performance.
 
     Parameters
     ----------
     labels
         (N,) classes.
     count
-        Parts.
+        Number of parts.
     unit
-        Pixels that stay together: with 1 each class is dealt out one by one; with 16 whole stratified batches are,
-        as in the thesis.
+        Pixels that stay together: 1 deals each class out pixel by pixel; 16 deals out whole stratified batches, as in
+        the thesis.
     seed
         The same seed deals the same pixels out the same way.
 
@@ -40,7 +40,7 @@ def pixel_parts(labels: npt.NDArray[np.uint8], count: int, *, unit: int = 1, see
     dealt = 0
     for value in np.unique(labels):
         members = generator.permutation(np.flatnonzero(labels == value))
-        # Each class begins where the one before ended, so that parts differ by one pixel at most.
+        # Each class starts where the one before ended, so that parts differ by at most one pixel.
         result[members] = (dealt + np.arange(members.size)) % count
         dealt += members.size
     return result
@@ -51,7 +51,7 @@ def stratified_batches(
 ) -> list[npt.NDArray[np.intp]]:
     """Deal all pixels into batches of `size` (the last may be smaller), each pixel once, at random.
 
-    Each batch takes from every class its share of what is left, rounded so that the batch is full
+    From every class, each batch takes its share of the pixels that are left, rounded so that the batch is full
     (largest remainder), as the thesis's batches did.
     """
     if not labels.size:

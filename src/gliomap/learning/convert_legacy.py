@@ -1,15 +1,15 @@
-"""Weights of the 2021 thesis, out of its joblib files: `python -m gliomap.learning.convert_legacy IN OUT`.
+"""Convert weights of the 2021 thesis from its joblib files: `python -m gliomap.learning.convert_legacy IN OUT`.
 
-The thesis stored whole torch modules with joblib, that is as pickles, and reading a pickle runs what
-it says. This is the only module of GlioMap that reads one. It is run by itself, in a process of its
-own with bounded memory, and:
+The thesis stored whole torch modules with joblib, that is, as pickles, and reading a pickle runs whatever code
+it names. This is the only module of GlioMap that reads one. It runs on its own, in a separate process with
+bounded memory, and takes these precautions:
 
-- `find_class` knows the names in `_CALLABLES` and `_PARTS` and the two classes of the thesis, by
-  exact name, and refuses all others; nothing is ever imported for a file;
-- what it hands out are not torch's own classes but inert stand-ins that only keep the state they
-  are given, and refuse to be changed by the file;
-- the bytes of tensors, a stream of torch's own inside the pickle, go through
-  `torch.load(weights_only=True)`, and sizes are checked before memory is looked at;
+- `find_class` accepts, by exact name, the names in `_CALLABLES` and `_PARTS` and the two classes of the thesis,
+  and refuses all others; nothing is ever imported for a file;
+- it returns inert substitutes instead of torch's own classes; they only keep the state they are given, and the
+  file cannot change them;
+- the bytes of tensors, a stream in torch's own format inside the pickle, go through
+  `torch.load(weights_only=True)`, and sizes are checked before memory is accessed;
 - the result is written only if its names and shapes are those of Conv2DNet or FourLayerNet.
 """
 
@@ -40,13 +40,13 @@ from gliomap.learning._registry import model_from_tensors, save_model
 __all__ = ["convert", "main", "read_legacy"]
 
 SIZE_LIMIT = 64 * 2**20
-"""Bytes of a file, packed or unpacked; the thesis's own are under 1 MB."""
+"""Maximum bytes of a file, compressed or not; the thesis's own files are under 1 MB."""
 
 MEMORY_LIMIT = 8 * 2**30
-"""Address space of the process: torch needs about half of it."""
+"""Maximum address space of the process; torch needs about half of it."""
 
 PART_LIMIT = 200
-"""Modules, tables and tensors together; the thesis's networks have about 30."""
+"""Maximum number of modules, tables and tensors together; the thesis's networks have about 30."""
 
 _PARTS = frozenset(
     {
@@ -61,13 +61,13 @@ _PARTS = frozenset(
 """Modules that the two networks are made of."""
 
 _MODELS = {"Conv2DNet": "conv2d", "FourLayerNet": "fourlayer"}
-"""Classes of the thesis, in whatever module they stood."""
+"""Classes of the thesis, whatever module they were in."""
 
 REMEDY = "Give a file that the thesis's code wrote with joblib.dump(model, …)."
 
 
 class _Part:
-    """Stands for a module: keeps its state and does nothing."""
+    """Replaces a module: keeps its state and does nothing."""
 
     __slots__ = ("state",)
     title = ""
@@ -89,7 +89,7 @@ class _FourLayerNet(_Part):
 
 
 class _Callable:
-    """Stands for a function; has no attribute that a file could set."""
+    """Replaces a function; it has no attribute that a file could set."""
 
     __slots__ = ("_function",)
 
@@ -104,7 +104,7 @@ class _Callable:
 
 
 def _load_storage(content: object) -> Floats:
-    """The numbers of a tensor, from the stream that torch wrote them as."""
+    """Read the numbers of a tensor from torch's stream."""
     import torch
 
     if not isinstance(content, bytes):
@@ -124,8 +124,8 @@ def _load_storage(content: object) -> Floats:
         ValueError,
         struct.error,
     ) as error:
-        # torch's own message recommends to load without the safeguard: it is not passed on.
-        raise pickle.UnpicklingError("the content of a tensor is damaged or more than numbers") from error
+        # torch's own message recommends loading without the safeguard, so it is not passed on.
+        raise pickle.UnpicklingError("the content of a tensor is damaged or contains more than numbers") from error
     if not isinstance(storage, torch.storage.TypedStorage) or not storage.dtype.is_floating_point:
         raise pickle.UnpicklingError("a tensor does not hold floating-point numbers")
     numbers: Floats = torch.empty(0, dtype=storage.dtype).set_(cast(Any, storage)).to(torch.float32).numpy()
@@ -133,7 +133,7 @@ def _load_storage(content: object) -> Floats:
 
 
 def _rebuild_tensor(storage: object, offset: object, size: object, stride: object, *_ignored: object) -> Floats:
-    """A tensor out of its numbers, refused where it reaches beyond them."""
+    """Build a tensor from its numbers; refuse one that reaches beyond them."""
     if not isinstance(storage, np.ndarray) or not isinstance(size, tuple) or not isinstance(stride, tuple):
         raise pickle.UnpicklingError("a tensor is not described by numbers, size and stride")
     lengths = (offset, *size, *stride)
@@ -153,7 +153,7 @@ def _rebuild_parameter(data: object, *_ignored: object) -> object:
 
 
 def _encode(text: object, encoding: object) -> bytes:
-    """The way of protocol 2 to write bytes."""
+    """Encode text to bytes, which is how pickle protocol 2 stores bytes."""
     if not isinstance(text, str) or encoding != "latin1":
         raise pickle.UnpicklingError("bytes are not written as Latin-1")
     return text.encode("latin-1")
@@ -169,11 +169,11 @@ _CALLABLES: Mapping[tuple[str, str], Callable[..., object]] = {
     ("torch._utils", "_rebuild_tensor_v2"): _Callable(_rebuild_tensor),
     ("torch.storage", "_load_from_bytes"): _Callable(_load_storage),
 }
-"""Everything else that a file may name, and what stands for it."""
+"""Everything else that a file may name, and its replacement."""
 
 
 class _TensorUnpickler(pickle.Unpickler):
-    """Knows tensors and the two networks, and nothing else."""
+    """Unpickles tensors and the two networks, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _CALLABLES:
@@ -198,8 +198,8 @@ def read_legacy(path: Path) -> TissueModel:
     Raises
     ------
     ModelError
-        A file that is missing, too large, damaged, names anything but tensors and the two
-        networks, or whose tensors are not those of the network it names.
+        The file is missing, too large or damaged, names anything but tensors and the two networks, or its tensors
+        are not those of the network it names.
     """
     stream = io.BytesIO(_unpacked(path))
     try:
@@ -230,9 +230,9 @@ def convert(source: Path, target: Path, *, overwrite: bool = False) -> TissueMod
     Raises
     ------
     ModelError
-        As `read_legacy`.
+        As for `read_legacy`.
     OutputExistsError
-        `target` is there, and `overwrite` is False.
+        `target` exists and `overwrite` is False.
     """
     refuse_existing(target, overwrite=overwrite)
     model = read_legacy(source)
@@ -241,7 +241,7 @@ def convert(source: Path, target: Path, *, overwrite: bool = False) -> TissueMod
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; returns its exit code."""
+    """Run the program; return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m gliomap.learning.convert_legacy", description=__doc__.splitlines()[0]
     )
@@ -263,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _limit_memory() -> None:
-    # A pickle of 8 bytes can ask the C reader for a table of 64 GB.
+    # A pickle of 8 bytes can make the C reader allocate a table of 64 GB.
     if sys.platform != "win32":
         import resource
 
@@ -292,7 +292,7 @@ def _unpacked(path: Path) -> bytes:
 
 
 def _tensors(found: object) -> dict[str, Floats]:
-    """Tensors by name, of a module and of the modules in it, or of a table of tensors."""
+    """The tensors by name, from a module and the modules in it, or from a table of tensors."""
     named: dict[str, Floats] = {}
     waiting: list[tuple[str, object]] = [("", found)]
     for _ in range(PART_LIMIT):
@@ -306,7 +306,7 @@ def _tensors(found: object) -> dict[str, Floats]:
         elif isinstance(value, dict):
             waiting += [(f"{name}.{key}" if name else str(key), below) for key, below in value.items()]
         elif value is not None:
-            raise pickle.UnpicklingError(f"a {type(value).__name__} stands where a tensor was expected")
+            raise pickle.UnpicklingError(f"it has a {type(value).__name__} where a tensor was expected")
     raise pickle.UnpicklingError(f"it has more than {PART_LIMIT} parts")
 
 
@@ -317,7 +317,7 @@ def _architecture(path: Path, found: object, tensors: Mapping[str, Floats]) -> s
         return "conv2d"
     if not isinstance(found, _Part) and "linear1.weight" in tensors:
         return "fourlayer"
-    raise ModelError(path, f"holds neither of {list(_MODELS)}", REMEDY)
+    raise ModelError(path, f"contains neither of {list(_MODELS)}", REMEDY)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From a trained model to a bundle: build the graphs, check them against the model, write them."""
+"""Export a trained model as a bundle: build the graphs, check them against the model, and write them."""
 
 from __future__ import annotations
 
@@ -42,31 +42,31 @@ __all__ = [
     "export_bundle",
 ]
 
-NO_SENSOR = "the sensor of the training cubes is not known"
+NO_SENSOR = "the sensor of the training cubes is unknown"
 
 
 @dataclass(frozen=True)
 class BundleInfo:
-    """What a manifest says beside what the model and the export know themselves.
+    """The parts of a manifest that neither the model nor the export can supply.
 
     Attributes
     ----------
     name
-        Of the bundle, for people.
+        Name of the bundle, for readers.
     classes
-        What the model tells apart.
+        The classes that the model distinguishes.
     preprocessing
-        The chain of its training cubes.
+        The preprocessing chain of the training cubes.
     sensor
-        Their camera; None where unknown: then there is no frame graph.
+        The camera of the training cubes; None if unknown, and then there is no frame graph.
     wavelengths_nm
-        Of the bands, where known without a sensor.
+        Wavelengths of the bands, if known without a sensor.
     training
-        Where the weights come from; None where nothing is known.
+        Where the weights come from; None if unknown.
     metrics, measured_on
-        Figures by name, and what they were measured on.
+        Metrics by name, and what they were measured on.
     intended_use, notes
-        For the card.
+        Text for the model card.
     """
 
     name: str
@@ -91,34 +91,34 @@ def export_bundle(
     overwrite: bool = False,
     track: Track = silent,
 ) -> Bundle:
-    """Write a bundle: a folder, or an archive where the name ends in .zip.
+    """Write a bundle: a folder, or an archive if the name ends in .zip.
 
     Parameters
     ----------
     model
-        Trained.
+        A trained model.
     path
-        Where to.
+        The folder or archive to write.
     info
-        What the manifest says.
+        The rest of the manifest.
     reduced_precision
         Also measure OpenVINO in reduced precision and record how far it agrees.
     threads
-        For the checks.
+        Threads for the checks.
     overwrite
-        Replace what is there.
+        Replace an existing bundle.
     track
-        Told how the work advances.
+        Shows progress.
 
     Returns
     -------
     Bundle
-        As it was written.
+        The bundle as written.
 
     Raises
     ------
     OutputExistsError
-        `path` is there already.
+        `path` already exists.
     ExportMismatchError
         A graph does not compute what the model computes; nothing was written.
     ModelError
@@ -139,24 +139,26 @@ def checked_bundle(
     track: Track = silent,
     path: Path | None = None,
 ) -> Bundle:
-    """A bundle in memory, checked as `export_bundle` checks it; `Engine(bundle)` runs it. Its identity is empty.
+    """Build a bundle in memory, checked as in `export_bundle`; `Engine(bundle)` runs it. Its identity is empty.
 
     Parameters
     ----------
     model, info, reduced_precision, threads, track
-        As of `export_bundle`.
+        As for `export_bundle`.
     path
-        What messages call it.
+        Name of the bundle in messages.
 
     Raises
     ------
     ExportMismatchError, ModelError
-        As `export_bundle`.
+        As for `export_bundle`.
     """
     network = model if isinstance(model, DenseNetwork) else model.dense()
     if len(info.classes) != network.n_classes:
         raise ModelError(
-            "model", f"tells {network.n_classes} classes apart, {len(info.classes)} are named", "Name its own classes."
+            "model",
+            f"distinguishes {network.n_classes} classes, but {len(info.classes)} are named",
+            "Name the classes that it was trained on.",
         )
     graphs = build_graphs(network, info.sensor, info.preprocessing)
     manifest = _manifest(model, network, graphs, info)
