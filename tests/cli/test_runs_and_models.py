@@ -111,7 +111,7 @@ def evaluated(gliomap: Run, small_run: Path, small_study: Path, tmp_path: Path) 
 def test_equal_names_in_different_studies_are_warned_of(gliomap: Run, evaluated: Path, tmp_path: Path) -> None:
     other = shutil.copytree(evaluated, tmp_path / "runs" / "other")
     words = ("runs", "compare", evaluated.parent, "--overwrite", "-o", tmp_path / "a.png")
-    warning = "The runs were not made on the same files. Make sure that equal names mean the same patients."
+    warning = "The runs were made on different files. Make sure that equal names mean the same patients."
     assert warning not in gliomap(*words).out
     study = json.loads((other / "run.json").read_text())["study"]
     _alter(other, study=study | {"fingerprint": "0" * 64})

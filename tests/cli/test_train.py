@@ -108,7 +108,7 @@ def test_a_patient_on_both_sides_is_refused_and_recorded_if_allowed(gliomap: Run
     assert not (study / "run").exists()
     assert gliomap(*flags, "--allow-same-patient").code == 0
     assert open_run(study / "run").split().allow_same_patient
-    caution = "In training and test: ID0002. Figures of these patients overstate."
+    caution = "In both training and test: ID0002. Their figures overstate."
     assert f"Mind: {caution}" in gliomap("evaluate", study / "run").out
     assert f"Mind: run: {caution}" in gliomap("runs", "compare", study / "run", "-o", study / "runs.png").out
 

@@ -196,10 +196,10 @@ def test_references_that_leave_no_pixel_blank_the_map(bundle: Bundle, scene: Fra
     ("references_at", "frame_at", "blanked"),
     [
         (NOON, NOON + timedelta(minutes=59), None),
-        (NOON, NOON + timedelta(minutes=61), "61.0 min older than the frame, at most 60.0 min"),
+        (NOON, NOON + timedelta(minutes=61), "61.0 min older than the frame; the limit is 60.0 min"),
         (NOON, NOON - timedelta(minutes=61), "61.0 min younger"),
-        (None, NOON, "when the references were taken is not known"),
-        (NOON, None, "when the frame was taken is not known"),
+        (None, NOON, "it is not known when the references were taken"),
+        (NOON, None, "it is not known when the frame was taken"),
     ],
 )
 def test_stale_references_blank_the_map(
@@ -282,7 +282,7 @@ def test_cubes_with_other_bands_are_refused(bundle: Bundle) -> None:
     [
         ({"backend": "tensorrt"}, "backend 'tensorrt'"),
         ({"precision": "int4"}, "precision 'int4'"),
-        ({"precision": "reduced"}, "not offered by onnxruntime"),
+        ({"precision": "reduced"}, "not available with onnxruntime"),
         ({"threads": 0}, "threads"),
     ],
 )

@@ -109,7 +109,9 @@ def test_a_window_that_is_not_the_graph_s_is_told_of(tmp_path: Path) -> None:
     for window in (5, 9):
         model = bundle.manifest.model.model_copy(update={"window": window})
         claimed = replace(bundle, manifest=bundle.manifest.model_copy(update={"model": model}))
-        with pytest.raises(BundleError, match=r"frame\.onnx: gives \d+ rows of a map where \d+ follow"):
+        with pytest.raises(
+            BundleError, match=r"frame\.onnx: returns \d+ rows of a map, but the model's window implies \d+"
+        ):
             classified(Engine(claimed, threads=2), frame_scene(sensor))
 
 

@@ -98,7 +98,7 @@ class TestConfusionMatrix:
     def test_a_class_that_nobody_labelled_shows_no_zeros(self, tmp_path: Path, words: list[str]) -> None:
         table = metrics(np.array([1, 3, 4, 5]), np.array([2, 2, 2, 2]), 5)
         confusion_figure(table, THESIS_CLASSES, tmp_path / "confusion.png")
-        assert words.count("no labelled pixel") == 2
+        assert words.count("no labelled pixels") == 2
         assert any("nobody labelled any" in word for word in words)
         assert words.count("0") == 2 * 4 * 4
 

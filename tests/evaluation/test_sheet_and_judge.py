@@ -97,7 +97,7 @@ class TestContactSheet:
         assert all(capture in words for capture in study.capture_ids)
         assert "2 patients, 3 captures" in words
         assert "48 x 72 pixels" in words
-        assert "unlabelled is not the same as healthy" in words
+        assert "unlabelled does not mean healthy" in words
         with Image.open(tmp_path / "sheet.png") as image:
             assert image.size[0] > 2 * 72
 

@@ -34,9 +34,9 @@ def test_a_convolution_that_is_none(weight: np.ndarray, bias: np.ndarray, dilati
     [
         ((), 0, "last layer"),
         ((conv(), Relu()), 0, "last layer"),
-        ((conv(5, 4),), 0, "takes 4 channels and is given 3"),
-        ((conv(4, 3),), 0, "4 channels arrive"),
-        ((MaxPool(2), conv()), 0, "take away 1×1"),
+        ((conv(5, 4),), 0, "takes 4 channels but receives 3"),
+        ((conv(4, 3),), 0, "the layers end in 4"),
+        ((MaxPool(2), conv()), 0, "remove 1×1"),
         ((conv(2, 3, 3),), 2, "padding adds 4"),
         ((conv(),), -1, "negative"),
     ],

@@ -193,7 +193,7 @@ def test_one_model_s_weights_are_refused_by_another(trained, tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda t: t.pop("fc.0.bias"), r"wanted .*fc\.0\.bias 64"),
+        (lambda t: t.pop("fc.0.bias"), r"but the model takes .*fc\.0\.bias 64"),
         (lambda t: t.update(extra=np.zeros(3, np.float32)), "extra 3"),
         (lambda t: t.update({"fc.0.weight": np.zeros((64, 100), np.float32)}), "64×100.*64×144"),
         (lambda t: t["fc.2.bias"].__setitem__(1, np.nan), r"fc\.2\.bias.*1 of 5 values are NaN"),
@@ -216,14 +216,14 @@ def test_lda_weights_that_do_not_fit_are_refused():
         {"mean": mean, "weight": weight, "bias": bias[:4]},
         {"mean": mean, "weight": bias, "bias": bias},
     ):
-        with pytest.raises(ModelError, match="wanted mean"):
+        with pytest.raises(ModelError, match="but the model takes mean"):
             model_from_tensors("lda", tensors)
     with pytest.raises(ModelError, match="NaN or infinite"):
         model_from_tensors("lda", {"mean": mean, "weight": weight, "bias": np.full(5, np.inf, np.float32)})
 
 
 def test_files_that_are_no_weights_are_refused(tmp_path):
-    with pytest.raises(ModelError, match="not there"):
+    with pytest.raises(ModelError, match="does not exist"):
         load_model(tmp_path / "none.safetensors")
     with pytest.raises(ModelError, match="is a folder"):
         load_model(tmp_path)

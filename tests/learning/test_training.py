@@ -220,9 +220,9 @@ def test_a_checkpoint_of_another_training_is_refused(sides, make_cubes, tmp_path
         ((training, None, QUICK), "validation data"),
         ((training, validation, QUICK.with_overrides({"epochs": 7})), "settings"),
     ):
-        with pytest.raises(RunError, match=f"another {told}"):
+        with pytest.raises(RunError, match=f"differs in {told}"):
             build_model("fourlayer", 25, 5).fit(*other, checkpoint=checkpoint)
-    with pytest.raises(RunError, match="another model"):
+    with pytest.raises(RunError, match="differs in model"):
         build_model("fourlayer", 25, 6).fit(training, validation, QUICK, checkpoint=checkpoint)
 
 
@@ -255,7 +255,7 @@ def with_labels(labels, names=()):
     ("labels", "told"),
     [
         ([0, 0, 0], "no valid labelled pixel"),
-        ([2, 2, 0, 2], r"hold class 2 only \(3 pixels\)"),
+        ([2, 2, 0, 2], r"hold only class 2 \(3 pixels\)"),
         ([1, 1, 2, 2, 4], "class 4 has one labelled pixel"),
         ([1, 1, 6, 6], "1…6 for 5 classes"),
     ],
@@ -271,7 +271,7 @@ def test_class_names_are_used_where_they_are_known():
         check_labels(with_labels([1, 1, 3], names), 3)
     notes = check_labels(with_labels([1] * 20 + [3] * 4, names), 3)
     assert notes == (
-        "class 2 'tumour' has no training pixel: do not expect it in a map",
+        "class 2 'tumour' has no training pixels: do not expect it in a map",
         "class 3 'venous' has only 4 training pixels",
     )
 

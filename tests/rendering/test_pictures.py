@@ -194,7 +194,7 @@ class TestLegend:
 
     def test_it_says_what_a_forced_choice_means(self, scene: Scene, drawn: list[str]) -> None:
         legend(scene.map, width=900)
-        assert any("also where something else lies" in line for line in drawn)
+        assert any("even if it shows something else" in line for line in drawn)
 
     def test_counts_and_shares_are_of_the_map(self, scene: Scene) -> None:
         rows = legend_rows(scene.map)

@@ -297,9 +297,9 @@ def test_a_cube_is_no_frame_and_a_ground_truth_is_no_cube(bundle: Path, study: P
 
 
 def test_reduced_precision_needs_openvino_and_says_how_to_get_it(bundle: Path, study: Path) -> None:
-    with pytest.raises(UsageError, match="is not offered by onnxruntime") as raised:
+    with pytest.raises(UsageError, match="is not available with onnxruntime") as raised:
         classify(bundle, frames(study), options=ClassifyOptions(precision="reduced"))
-    assert raised.value.remedy == "Name --backend openvino as well, or leave out --reduced-precision."
+    assert raised.value.remedy == "Add --backend openvino, or leave out --reduced-precision."
 
 
 def test_masked_pixels_are_counted_by_reason_and_have_no_class(bundle: Path, copy: Path) -> None:

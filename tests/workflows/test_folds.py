@@ -444,7 +444,7 @@ class TestOddStudies:
         assert record.duplicates == (told,)
         html = report([run]).html.read_text()
         assert "These figures overstate." in html
-        assert f"But {told}: a model that trained on the one knew the other" in html
+        assert f"But {told}: a model trained on one knew the other" in html
 
     def test_an_image_twice_among_those_who_train_does_not_overstate(self, study: Path) -> None:
         files = open_study(study)

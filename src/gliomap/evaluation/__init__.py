@@ -1,6 +1,6 @@
 """Evaluation: metrics that do not flatter, figures, and the record of a test.
 
-Loading this room loads neither scikit-learn nor matplotlib; what needs them imports them when used.
+Importing this package loads neither scikit-learn nor matplotlib; the code that needs them imports them when it runs.
 """
 
 from gliomap.evaluation._comparison import Comparison, compare_over_patients, equal_names

@@ -1,4 +1,4 @@
-"""What the figures share: a canvas without global state, colours, saving with the same bytes each time."""
+"""Common parts of the figures: a canvas without global state, colours, and saving to reproducible bytes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ INK = "#181818"
 SOFT_INK = "#606060"
 TRAINING = "#0072B2"
 VALIDATION = "#D55E00"
-"""Blue and vermillion of Okabe and Ito (2008): told apart by the colour-blind; lines differ in dashes too."""
+"""Blue and vermillion of Okabe and Ito (2008), which colour-blind readers can distinguish; lines also differ in dashes."""
 
 DPI = 150
 
 
 def contrast(first: Sequence[float], second: Sequence[float]) -> float:
-    """Contrast of two colours (RGB 0…1), 1…21, as WCAG 2.2 counts it; words need 4.5."""
+    """Contrast ratio of two colours (RGB 0…1), 1…21, as defined by WCAG 2.2; text needs 4.5."""
     lighter, darker = sorted((_luminance(first), _luminance(second)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 
 
 def ink_on(paper: Sequence[float]) -> str:
-    """Black or white, whichever is read better on this colour (RGB 0…1); one of them always reaches 4.5."""
+    """Black or white, whichever is more legible on this colour (RGB 0…1); one of them always reaches 4.5."""
     return "#000000" if contrast(paper, (0, 0, 0)) >= contrast(paper, (1, 1, 1)) else "#ffffff"
 
 
@@ -42,7 +42,7 @@ def _luminance(colour: Sequence[float]) -> float:
 
 
 def new_figure(width: float, height: float, title: str, subtitle: str = "") -> Figure:
-    """A figure of this size in inches with its own canvas; pyplot and its global state stay out of it.
+    """A figure of this size in inches with its own canvas, without pyplot and its global state.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def new_figure(width: float, height: float, title: str, subtitle: str = "") -> F
 
 
 def quiet_axes(axes: Axes) -> None:
-    """Only the axes that carry a scale, and a faint grid."""
+    """Show only the axes that carry a scale, and a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, color="#E4E4E4", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -73,6 +73,6 @@ def quiet_axes(axes: Axes) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write as PNG, atomically, without the time or the version of the library in it."""
+    """Write a figure as PNG, atomically, without the time or the library's version in it."""
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})

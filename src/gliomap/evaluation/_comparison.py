@@ -1,4 +1,4 @@
-"""Two runs on the same patients."""
+"""Compare two runs on the same patients."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from gliomap.evaluation._intervals import ROUNDING, Interval, interval_over_pati
 __all__ = ["LEAST_PAIRS", "Comparison", "compare_over_patients", "equal_names"]
 
 LEAST_PAIRS = 6
-"""Differing patients from which on a two-sided signed-rank test can have p < 0.05: 2 / 2⁶ = 0.031."""
+"""Fewest differing patients with which a two-sided signed-rank test can reach p < 0.05: 2 / 2⁶ = 0.031."""
 
 _DIFFERENCE = (-2.0, 2.0)
-"""Bounds of a difference of two figures within −1…1."""
+"""Bounds of the difference of two figures that lie within −1…1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +26,14 @@ class Comparison:
     Attributes
     ----------
     difference
-        Second − first, mean over the patients that both tested, with its interval.
+        Second − first: mean over the patients that both runs tested, with its interval.
     better, worse, equal
-        Patients for whom the second is above, below, the same.
+        Number of patients for whom the second run is above, below or equal to the first.
     p_value
-        Wilcoxon's signed-rank test, two-sided, exact where it can be; None where so few patients differ that no
+        From Wilcoxon's signed-rank test, two-sided, exact where possible; None if so few patients differ that no
         outcome could be significant.
     least_p_value
-        The smallest that this number of differing patients could give; None without any.
+        The smallest p-value possible with this number of differing patients; None if none differ.
     """
 
     difference: Interval
@@ -47,12 +47,12 @@ class Comparison:
 def compare_over_patients(
     first: Mapping[str, float | None], second: Mapping[str, float | None], *, seed: int = 0
 ) -> Comparison | None:
-    """Compare a figure of two runs over the patients for whom both have it; None where there is none.
+    """Compare a figure of two runs over the patients for whom both have a value; None if there are none.
 
     Parameters
     ----------
     first, second
-        Patient → value, None where not defined.
+        Patient → value; None if not defined.
     """
     pairs = [
         (one, other)
@@ -76,17 +76,17 @@ def compare_over_patients(
 
 
 def equal_names(runs: Iterable[tuple[str, Collection[str]]]) -> tuple[str, ...]:
-    """A warning where runs that were made on other files tested patients of the same name; else nothing.
+    """A warning if runs made on different files tested patients with the same names; otherwise nothing.
 
     Parameters
     ----------
     runs
-        Of each the fingerprint of its study's files, and the patients whom it tested.
+        For each run, the fingerprint of its study's files and the patients that it tested.
     """
     files: dict[str, str] = {}
     for fingerprint, patients in runs:
         if any(files.setdefault(patient, fingerprint) != fingerprint for patient in patients):
-            return ("The runs were not made on the same files. Make sure that equal names mean the same patients.",)
+            return ("The runs were made on different files. Make sure that equal names mean the same patients.",)
     return ()
 
 

@@ -1,4 +1,4 @@
-"""Accuracy against the distance from the nearest pixel that was trained on."""
+"""Accuracy by distance from the nearest training pixel."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy.typing as npt
 __all__ = ["DISTANCES", "DistanceBin", "distance_accuracy", "pooled_distances"]
 
 DISTANCES = (0.0, 1.5, 2.5, 4.5, 8.5, 16.5, 32.5)
-"""Edges of the bins, pixels: neighbours, next but one, …; the last bin has no end."""
+"""Bin edges in pixels: direct neighbours, the next ones, …; the last bin is open."""
 
 
 @dataclass(frozen=True, slots=True)
 class DistanceBin:
-    """Test pixels at a distance.
+    """Test pixels in one range of distances.
 
     Attributes
     ----------
     least, most
         Distance in pixels, least ≤ distance < most; `most` is None in the last bin.
     pixels
-        How many were classified.
+        Number of classified pixels.
     right
-        How many of them rightly.
+        Number of correctly classified pixels.
     """
 
     least: float
@@ -37,7 +37,7 @@ class DistanceBin:
 def distance_accuracy(
     tested: npt.NDArray[np.bool_], right: npt.NDArray[np.bool_], reference: npt.NDArray[np.bool_]
 ) -> tuple[DistanceBin, ...]:
-    """Accuracy by the distance from the nearest reference pixel of the same capture.
+    """Accuracy by distance from the nearest reference pixel of the same capture.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def distance_accuracy(
     Returns
     -------
     tuple of DistanceBin
-        Empty where the capture has no reference pixel.
+        Empty if the capture has no reference pixels.
     """
     from scipy.ndimage import distance_transform_edt
 
@@ -69,7 +69,7 @@ def distance_accuracy(
 
 
 def pooled_distances(parts: Sequence[tuple[DistanceBin, ...]]) -> tuple[DistanceBin, ...]:
-    """Bins of several captures added up; those without bins are left out."""
+    """Sum the bins of several captures; captures without bins are left out."""
     filled = [part for part in parts if part]
     return tuple(
         DistanceBin(bins[0].least, bins[0].most, sum(one.pixels for one in bins), sum(one.right for one in bins))

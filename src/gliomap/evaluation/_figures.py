@@ -33,23 +33,23 @@ __all__ = ["confusion_figure", "learning_curves"]
 
 
 def learning_curves(history: History, path: Path, *, title: str = "Learning curves", subtitle: str = "") -> None:
-    """Draw loss and accuracy by epoch into a PNG; the one that was kept is marked where patients validated.
+    """Draw loss and accuracy by epoch to a PNG; with validation patients, the kept epoch is marked.
 
     Parameters
     ----------
     history
-        Of a training with at least two epochs.
+        History of a training run with at least two epochs.
     path
         An existing file is replaced.
 
     Raises
     ------
     UsageError
-        Fewer than two epochs: a model fitted in one step has no curve.
+        There are fewer than two epochs: a model fitted in one step has no curve.
     """
     if len(history.epochs) < 2:
         raise UsageError(
-            "learning curves", f"need two epochs or more, there is {len(history.epochs)}", "Leave them out."
+            "learning curves", f"need two epochs or more, but there is {len(history.epochs)}", "Leave them out."
         )
     from matplotlib.ticker import MaxNLocator
 
@@ -62,10 +62,10 @@ def learning_curves(history: History, path: Path, *, title: str = "Learning curv
     accuracy = [record.validation_accuracy for record in records]
     _curve(right, records, accuracy, "validation patients", VALIDATION, "--")
     recall = [record.validation_macro_recall for record in records]
-    _curve(right, records, recall, "the same, mean recall of classes", SOFT_INK, "-.")
+    _curve(right, records, recall, "validation, mean recall of classes", SOFT_INK, "-.")
     left.set_ylabel("cross-entropy loss", fontsize=9, color=INK)
     left.set_ylim(bottom=0)
-    right.set_ylabel("share of labelled pixels right", fontsize=9, color=INK)
+    right.set_ylabel("share of labelled pixels correct", fontsize=9, color=INK)
     right.set_ylim(0, 1.02)
     for axes in (left, right):
         axes.set_xlabel("epoch", fontsize=9, color=INK)
@@ -80,30 +80,30 @@ def learning_curves(history: History, path: Path, *, title: str = "Learning curv
 
 
 def confusion_figure(result: Metrics, classes: ClassSet, path: Path, *, title: str = "Confusion matrix") -> None:
-    """Draw the confusion matrix as shares of each true class and as pixels, into a PNG.
+    """Draw the confusion matrix to a PNG, as shares of each true class and as pixels.
 
-    One hue from light to dark with the numbers written in: readable in print and to the colour-blind.
-    A class that nobody labelled has an empty row that says so.
+    It uses one hue from light to dark with the numbers written in, which is legible in print and to colour-blind
+    readers. A class that nobody labelled has an empty row that says so.
 
     Parameters
     ----------
     result
-        Of one test.
+        Metrics of one test.
     classes
-        What was told apart.
+        The classes of the test.
     path
         An existing file is replaced.
     title
-        Above the picture, and under it the figures that matter most.
+        Drawn above the picture, with the most important figures below it.
 
     Raises
     ------
     UsageError
-        Another number of classes than the metrics have.
+        The number of classes differs from that of the metrics.
     """
     if len(classes) != len(result.confusion):
         raise UsageError(
-            "confusion matrix", f"{len(result.confusion)} rows, {len(classes)} classes", "Give its classes."
+            "confusion matrix", f"has {len(result.confusion)} rows for {len(classes)} classes", "Give its own classes."
         )
     count = len(classes)
     side = max(3.0, 0.62 * count + 0.6)
@@ -132,7 +132,7 @@ def _curve(
     colour: str,
     dashes: Literal["-", "--", "-."],
 ) -> None:
-    """Draw one line through the epochs that have a value; none if there is none."""
+    """Draw one line through the epochs that have a value, or nothing if there are none."""
     quiet_axes(axes)
     points = [(record.epoch, value) for record, value in zip(records, values, strict=True) if value is not None]
     if points:
@@ -141,7 +141,7 @@ def _curve(
 
 
 def _percent(share: float) -> str:
-    """Whole per cent; a few pixels do not vanish in rounding."""
+    """Whole per cent; rounding never makes a few pixels vanish."""
     percent = 100 * share
     if 0 < percent < 0.5:
         return "<1"
@@ -176,7 +176,7 @@ def _matrix(
 
 
 def _empty_row(axes: Axes, row: int, count: int) -> None:
-    """Cover the row of a class that nobody labelled: zeros there would look like a result."""
+    """Cover the row of a class that nobody labelled, because zeros there would look like a result."""
     from matplotlib.patches import Rectangle
 
     axes.add_patch(
@@ -185,7 +185,7 @@ def _empty_row(axes: Axes, row: int, count: int) -> None:
     axes.text(
         (count - 1) / 2,
         row,
-        "no labelled pixel",
+        "no labelled pixels",
         ha="center",
         va="center",
         fontsize=8,

@@ -1,4 +1,4 @@
-"""Means over patients with their 95 % intervals, and how far those can be trusted."""
+"""Means over patients with their 95 % intervals."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy.typing as npt
 __all__ = ["LEAST_BOOTSTRAP", "LEAST_INTERVAL", "ROUNDING", "SHARE", "Interval", "interval_over_patients"]
 
 LEAST_INTERVAL, LEAST_BOOTSTRAP = 6, 20
-"""From so many patients on there is an interval: Student's t; and from so many on a bootstrap."""
+"""Fewest patients for an interval (Student's t), and fewest for a bootstrap."""
 
 SHARE = (0.0, 1.0)
 """Bounds of an accuracy, a sensitivity, …"""
 
 ROUNDING = 1e-12
-"""Figures nearer to each other than this are equal: the same counts, added up in another order."""
+"""Figures closer to each other than this are equal: the same counts, summed in another order."""
 
 _COVERAGE = 0.95
 _RESAMPLES = 2000
@@ -31,16 +31,16 @@ class Interval:
     Attributes
     ----------
     mean
-        Of the patients' values, each patient counting once.
+        Mean of the patients' values; each patient counts once.
     low, high
-        The interval; None with fewer than six patients, whose few values tell more than an interval could.
+        The interval; None with fewer than six patients, whose few values say more than an interval could.
     patients
-        How many have a value.
+        Number of patients with a value.
     method
-        'bootstrap' (bias-corrected and accelerated, over patients) from 20 patients on, 't' (Student's t) below, 'values'
-        below 6.
+        'bootstrap' (bias-corrected and accelerated, over patients) with 20 patients or more, 't' (Student's t) with 6
+        to 19, 'values' with fewer.
     values
-        The patients' values in ascending order, where there is no interval; else empty.
+        The patients' values in ascending order if there is no interval; otherwise empty.
     """
 
     mean: float
@@ -54,20 +54,19 @@ class Interval:
 def interval_over_patients(
     values: Sequence[float | None], *, bounds: tuple[float, float] = SHARE, seed: int = 0
 ) -> Interval | None:
-    """Mean over patients and its 95 % interval; None where no patient has a value.
+    """Mean over patients and its 95 % interval; None if no patient has a value.
 
-    Patients are the units that a result must carry over to, so they are counted and resampled, not pixels. Values
-    that are not defined are left out. What the intervals really cover is simulated in
-    docs/explanation/honest-numbers.md.
+    A result must generalise to new patients, so patients are counted and resampled, not pixels. Undefined values are
+    left out. docs/explanation/honest-numbers.md simulates what the intervals really cover.
 
     Parameters
     ----------
     values
-        One per patient, None where not defined.
+        One per patient; None if not defined.
     bounds
-        Between which such values lie; an interval does not reach beyond.
+        Smallest and largest possible value; the interval is clipped to them.
     seed
-        Of the bootstrap.
+        Seed of the bootstrap.
     """
     known = np.array([value for value in values if value is not None], np.float64)
     if known.size == 0:
@@ -89,7 +88,7 @@ def _student(values: npt.NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _bootstrap(values: npt.NDArray[np.float64], seed: int) -> tuple[float, float]:
-    """Bias-corrected and accelerated (Efron 1987): of the bootstraps the one that skewed values need."""
+    """Bias-corrected and accelerated bootstrap (Efron 1987), the variant that skewed values need."""
     from scipy.stats import bootstrap
 
     if np.ptp(values) < ROUNDING:

@@ -1,4 +1,4 @@
-"""A tissue map held against the ground truth of its capture."""
+"""Compare a tissue map with the ground truth of its capture."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class FalseTumour:
     Attributes
     ----------
     labelled
-        Labelled, classified pixels; all of other tissue.
+        Labelled, classified pixels, all of other tissue.
     labelled_marked
-        Those among them that were marked as tumour: surely wrong.
+        Those of them that were marked as tumour, which are certainly wrong.
     labelled_share
         labelled_marked / labelled; None without such pixels.
     frame
         Classified pixels of the whole frame.
     frame_marked
-        Those among them that were marked as tumour. Nobody labelled most of them, so they are not
-        surely wrong.
+        Those of them that were marked as tumour. Nobody labelled most of them, so they are not
+        certainly wrong.
     frame_share
         frame_marked / frame; None without such pixels.
     """
@@ -51,14 +51,14 @@ class FalseTumour:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """The labelled pixels of one capture with what was predicted there, in column-major order.
+    """The labelled pixels of one capture with their predictions, in column-major order.
 
     Attributes
     ----------
     capture, patient
         Identifiers.
     rows, columns
-        (N,) int64, places in the cube.
+        (N,) int64, positions in the cube.
     true
         (N,) uint8, classes 1…C.
     predicted
@@ -66,9 +66,10 @@ class Judged:
     probabilities
         (N, C) float32.
     metrics
-        Over these pixels.
+        Metrics over these pixels.
     false_tumour
-        Where nobody labelled tumour in this capture, among these pixels or others, and the classes have one; else None.
+        Set if the classes include tumour and nobody labelled it in this capture, among these pixels or others;
+        otherwise None.
     """
 
     capture: str
@@ -98,16 +99,18 @@ def judge(
     tissue
         Map of the same size.
     tested
-        (H, W), where labels are compared; everywhere by default.
+        (H, W) mask of the pixels whose labels are compared; all by default.
 
     Raises
     ------
     UsageError
-        Sizes that differ.
+        The sizes differ.
     """
     if truth.shape != tissue.labels.shape:
         raise UsageError(
-            f"capture {capture}", f"map {tissue.labels.shape} and ground truth {truth.shape} differ", "Align them."
+            f"capture {capture}",
+            f"map {tissue.labels.shape} and ground truth {truth.shape} differ in size",
+            "Align them.",
         )
     compared = truth > 0 if tested is None else tested & (truth > 0)
     columns, rows = np.nonzero(compared.T)
@@ -129,9 +132,7 @@ def judge(
 def false_tumour(
     truth: npt.NDArray[np.uint8], tissue: TissueMap, compared: npt.NDArray[np.bool_]
 ) -> FalseTumour | None:
-    """Tumour marked where nobody labelled any; None where somebody did, or where no class is tumour.
-
-    Labelled pixels count where they are `compared` (H, W).
+    """Count tumour marked where nobody labelled any; None if someone did, or if no class is tumour.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ def false_tumour(
     tissue
         Map of the same size.
     compared
-        (H, W), where labels count.
+        (H, W) mask of the pixels whose labels count.
     """
     tumour = tumour_indices(tissue.classes)
     if not tumour or np.isin(truth, tumour).any():
@@ -161,12 +162,12 @@ def false_tumour(
 
 
 def pooled_metrics(judged: Sequence[Judged], classes: ClassSet) -> Metrics:
-    """Metrics over the labelled pixels of several captures together, each pixel counting once.
+    """Metrics over the labelled pixels of several captures together; each pixel counts once.
 
     Raises
     ------
     UsageError
-        No capture.
+        There are no captures.
     """
     if not judged:
         raise UsageError("metrics", "there is no capture to pool", "Test at least one.")

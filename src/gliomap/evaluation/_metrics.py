@@ -1,7 +1,7 @@
 """How good a classification is, class by class and as a whole, without flattery.
 
-What cannot be said is None, 'not defined': the sensitivity for a class that nobody labelled, the
-precision of a class that was never predicted. Such a value is never 0 and never enters a mean.
+Values that cannot be determined are None, 'not defined': the sensitivity for a class that nobody labelled, or
+the precision of a class that was never predicted. Such a value is never 0 and never enters a mean.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ class ClassMetrics:
     labelled
         Labelled pixels of this class that were classified, TP + FN.
     predicted
-        Labelled pixels that were given this class, TP + FP.
+        Labelled pixels that were predicted as this class, TP + FP.
     not_classified
-        Labelled pixels of this class left out, because they are masked.
+        Labelled pixels of this class that were left out because they are masked.
     accuracy
         (TP + TN) / all.
     sensitivity
-        TP / (TP + FN); None where nobody labelled the class.
+        TP / (TP + FN); None if nobody labelled the class.
     specificity
-        TN / (TN + FP); None where every pixel is of this class.
+        TN / (TN + FP); None if every pixel is of this class.
     precision
-        TP / (TP + FP); None where the class was never predicted.
+        TP / (TP + FP); None if the class was never predicted.
     f1
-        2 TP / (2 TP + FP + FN); None where the class is neither labelled nor predicted.
+        2 TP / (2 TP + FP + FN); None if the class is neither labelled nor predicted.
     roc_auc
         Area under the receiver operating characteristic of this class's probability; None without
-        probabilities, or where either side is empty.
+        probabilities, or if either side is empty.
     """
 
     index: int
@@ -74,11 +74,11 @@ class ReliabilityBin:
     Attributes
     ----------
     pixels
-        How many, at least one.
+        Number of pixels, at least one.
     confidence
         Their mean confidence.
     accuracy
-        Share of them that is right.
+        Share of them that is correct.
     """
 
     pixels: int
@@ -95,34 +95,35 @@ class Metrics:
     n
         Labelled pixels that were classified; all figures are over these.
     not_classified
-        Labelled pixels left out, because they are masked: quality of light, not of the model.
+        Labelled pixels left out because they are masked: a matter of the light, not of the model.
     overall_accuracy
-        Share of pixels right (OACC); None without pixels.
+        Share of pixels that are correct (OACC); None without pixels.
     balanced_accuracy
         Mean sensitivity over the labelled classes (macro sensitivity).
     macro_specificity, macro_precision
         Means over the classes for which they are defined.
     macro_f1
-        Mean F1 over every class that is true or predicted; 0 for one that is only one of both.
+        Mean F1 over every class that is labelled or predicted; a class that is only one of the two counts as 0.
     mcc
-        Matthews correlation coefficient for several classes (Gorodkin 2004), −1…1; None where only
-        one class is labelled or only one predicted.
+        Matthews correlation coefficient for several classes (Gorodkin 2004), −1…1; None if only
+        one class is labelled or only one is predicted.
     cohen_kappa
-        Agreement beyond chance (Cohen 1960), −1…1; None where only one class is labelled,
-        for which it would be 0 whatever is predicted.
+        Agreement beyond chance (Cohen 1960), −1…1; None if only one class is labelled, when it would
+        be 0 whatever is predicted.
     macro_roc_auc
         Mean one-versus-rest ROC AUC over the classes that have one.
     calibration_error
         Expected calibration error over 15 equal-width bins of confidence, 0…1; None without
         probabilities.
     reliability
-        The bins that the calibration error is made of, without empty ones; empty without probabilities.
+        The non-empty bins from which the calibration error is computed; empty without probabilities.
     tumour
-        Tumour against the rest at every threshold; None without probabilities, tumour classes or either side.
+        Tumour against the rest at every threshold; None without probabilities or tumour classes, or if either side
+        is empty.
     confusion
         C rows of C counts: row = true class, column = predicted class.
     classes
-        One-versus-rest, in index order.
+        One class against the rest, in index order.
     """
 
     n: int
@@ -142,7 +143,7 @@ class Metrics:
     classes: tuple[ClassMetrics, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; None becomes null."""
+        """The metrics as plain values for JSON; None becomes null."""
         return asdict(self)
 
 
@@ -153,25 +154,25 @@ def metrics(
     probabilities: npt.NDArray[np.floating] | None = None,
     tumour: Sequence[int] = (),
 ) -> Metrics:
-    """Compare labels.
+    """Compare predicted labels with true ones.
 
     Parameters
     ----------
     true
         (N,) classes 1…C of labelled pixels.
     predicted
-        (N,) classes 0…C; 0 = not classified, counted and left out.
+        (N,) classes 0…C; pixels with 0 (not classified) are counted and left out.
     n_classes
         C.
     probabilities
-        (N, C), column k for class k + 1, each 0…1; for ROC AUC, calibration and the tumour's curve.
+        (N, C), column k for class k + 1, each 0…1; for ROC AUC, calibration and the tumour curve.
     tumour
         Indices of the classes that are tumour.
 
     Raises
     ------
     UsageError
-        Lengths that differ, labels out of range, probabilities of another shape or not finite.
+        Lengths differ, labels are out of range, or probabilities have another shape or are not all within 0…1.
     """
     true, predicted = _checked(true, predicted, n_classes, probabilities)
     counted = predicted > 0
@@ -188,7 +189,7 @@ def metrics(
         not_classified=int(left_out.sum()),
         overall_accuracy=_ratio(int(np.trace(table)), int(table.sum())),
         balanced_accuracy=_mean(entry.sensitivity for entry in classes),
-        # Who is neither labelled nor predicted is rejected everywhere, which says nothing.
+        # A class that is neither labelled nor predicted is rejected everywhere, which says nothing.
         macro_specificity=_mean(entry.specificity for entry in classes if entry.labelled or entry.predicted),
         macro_precision=_mean(entry.precision for entry in classes),
         macro_f1=_mean(entry.f1 for entry in classes),
@@ -270,7 +271,7 @@ def _mcc(true: npt.NDArray[np.intp], predicted: npt.NDArray[np.intp], table: npt
 
 
 def _kappa(table: npt.NDArray[np.int64]) -> float | None:
-    """(observed − expected agreement) / (1 − expected)."""
+    """(observed agreement − expected agreement) / (1 − expected agreement)."""
     if np.count_nonzero(table.sum(axis=1)) < 2:
         return None
     total = int(table.sum())
@@ -303,7 +304,7 @@ def _reliability(
 
 
 def _calibration_error(reliability: Sequence[ReliabilityBin]) -> float | None:
-    """Σ over bins of |share right − mean confidence| · share of pixels."""
+    """Σ over bins of |share correct − mean confidence| · share of pixels."""
     total = sum(one.pixels for one in reliability)
     if not total:
         return None

@@ -1,4 +1,4 @@
-"""Names of pictures, as the thesis named them: Conv2DNet_ID0018C09_noCV_version_1.png."""
+"""Names of pictures in the thesis's scheme: Conv2DNet_ID0018C09_noCV_version_1.png."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import MappingProxyType
 __all__ = ["PROTOCOL_TAGS", "next_version", "picture_name", "picture_stem"]
 
 PROTOCOL_TAGS: Mapping[str, str] = MappingProxyType({"holdout": "noCV", "double-cv": "doubleCV"})
-"""What the thesis called its protocols; any other is named as the command line names it."""
+"""The thesis's names for its protocols; any other protocol keeps its name from the command line."""
 
 
 def picture_stem(model_title: str, tested: str, protocol: str) -> str:
@@ -19,7 +19,7 @@ def picture_stem(model_title: str, tested: str, protocol: str) -> str:
     Parameters
     ----------
     model_title
-        The model as the thesis names it, 'Conv2DNet'.
+        The thesis's name of the model, 'Conv2DNet'.
     tested
         The test capture, or a word for several.
     protocol
@@ -30,14 +30,14 @@ def picture_stem(model_title: str, tested: str, protocol: str) -> str:
 
 
 def picture_name(stem: str, version: int, kind: str = "") -> str:
-    """'STEM_version_1.png'; `kind` tells further pictures of the same test apart: 'STEM_version_1_overlay.png'.
+    """'STEM_version_1.png'; `kind` distinguishes further pictures of the same test: 'STEM_version_1_overlay.png'.
 
     Parameters
     ----------
     stem
         From `picture_stem`.
     version
-        Counted up where pictures are there already.
+        From `next_version`, which skips the numbers of existing pictures.
     kind
         'overlay', …; empty for the map itself.
     """
@@ -45,7 +45,7 @@ def picture_name(stem: str, version: int, kind: str = "") -> str:
 
 
 def next_version(folder: Path, stems: Iterable[str]) -> int:
-    """The first number from 1 on that no picture of these stems in the folder has; 1 for a folder that is not there."""
+    """The lowest number, from 1, that no picture with these stems in the folder has; 1 if the folder does not exist."""
     if not folder.is_dir():
         return 1
     wanted = set(stems)

@@ -10,24 +10,24 @@ import numpy.typing as npt
 __all__ = ["SPECIFICITIES", "TumourCurve", "WorkingPoint", "tumour_curve"]
 
 SPECIFICITIES = (0.90, 0.95)
-"""At which the sensitivity is told."""
+"""Specificities at which the sensitivity is reported."""
 
 _MOST_POINTS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class WorkingPoint:
-    """The threshold with the highest sensitivity among those that keep a specificity.
+    """The threshold with the highest sensitivity among those that reach a given specificity.
 
     Attributes
     ----------
     wanted
-        Least specificity.
+        The required specificity.
     sensitivity, specificity
-        That are reached there.
+        Values at this threshold.
     threshold
-        Least probability of tumour that is called tumour; above 1 where only calling nothing tumour keeps the
-        specificity.
+        Lowest probability of tumour that is called tumour; above 1 if the specificity is reached only by calling
+        nothing tumour.
     """
 
     wanted: float
@@ -43,12 +43,12 @@ class TumourCurve:
     Attributes
     ----------
     area
-        Under the curve.
+        Area under the curve.
     points
-        (1 − specificity, sensitivity) from (0, 0) to (1, 1), at most 100 of them.
+        (1 − specificity, sensitivity) from (0, 0) to (1, 1), at most 100 points.
     working
-        At 90 % and at 95 % specificity. They are chosen on the very pixels that they are told for, so that a threshold fixed
-        beforehand would do worse.
+        Operating points at 90 % and 95 % specificity. They are chosen on the same pixels for which they are reported,
+        so a threshold fixed beforehand would do worse.
     """
 
     area: float
@@ -57,20 +57,20 @@ class TumourCurve:
 
 
 def tumour_curve(is_tumour: npt.NDArray[np.bool_], probability: npt.NDArray[np.floating]) -> TumourCurve | None:
-    """The operating curve; None where all pixels are tumour or none is.
+    """The operating curve; None if all pixels are tumour or none is.
 
     Parameters
     ----------
     is_tumour
-        (N,) truth.
+        (N,) ground truth.
     probability
-        (N,) summed over the tumour classes.
+        (N,) probabilities summed over the tumour classes.
     """
     from sklearn.metrics import roc_auc_score, roc_curve
 
     if is_tumour.all() or not is_tumour.any():
         return None
-    # Of every threshold: one between two corners of the curve may be the best that keeps a specificity.
+    # Keep every threshold: the best one for a specificity may lie between two corners of the curve.
     alarms, hits, thresholds = roc_curve(is_tumour, probability, drop_intermediate=False)
     working = []
     for wanted in SPECIFICITIES:

@@ -1,4 +1,4 @@
-"""The records of this room, read from the files that they were written to."""
+"""Read the records of this package from their files."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ Record = TypeVar("Record", bound=BaseModel)
 
 
 def read_record(path: Path, kind: type[Record], what: str, *, make: str, again: str) -> Record:
-    """Read a file of one record.
+    """Read a file that holds one record.
 
     Parameters
     ----------
     what
-        What the file should be, 'evaluation'.
+        What the file should be, for example 'evaluation'.
     make, again
-        Remedies: where there is no such file, and where it is damaged.
+        Remedies if the file does not exist, and if it is damaged.
 
     Raises
     ------
     RunError
-        No such file, or one that this version does not understand.
+        The file does not exist, or this version does not understand it.
     """
     content = read_limited(path, _MAX_BYTES, RunError, missing=make, large=again)
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        raise RunError(path, f"is no {what}: {field_faults(error)}", again) from error
+        raise RunError(path, f"is not a valid {what}: {field_faults(error)}", again) from error
     except TaxonomyError as error:
-        raise RunError(path, f"is no {what}: {error.thing} {error.fault}", again) from error
+        raise RunError(path, f"is not a valid {what}: {error.thing} {error.fault}", again) from error

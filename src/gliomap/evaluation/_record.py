@@ -1,4 +1,4 @@
-"""metrics.json: what an evaluation found, with what it was found on."""
+"""metrics.json: the results of an evaluation and what they were measured on."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ class CaptureRecord(Fields):
 
     patient: str
     metrics: Metrics
-    false_tumour: FalseTumour | None = Field(description="Only where nobody labelled tumour in this capture.")
+    false_tumour: FalseTumour | None = Field(description="Only if nobody labelled tumour in this capture.")
     distance: tuple[DistanceBin, ...] = Field(
         default=(),
-        description="Accuracy by the distance from the nearest pixel of this capture that was trained on; empty without.",
+        description="Accuracy by distance from this capture's nearest training pixel; empty if it has none.",
     )
     reference_distance: tuple[DistanceBin, ...] = Field(
         default=(),
-        description="The same from the nearest pixel that the capture's labels grew from, where the study tells these.",
+        description="The same from the nearest pixel from which the capture's labels grew, if the study names these.",
     )
     predictions: str = Field(description="File beside metrics.json: rows, columns, true, predicted, probabilities.")
     pictures: tuple[str, ...] = Field(description="Files beside metrics.json.")
 
 
 class EvaluationTimes(Fields):
-    """Seconds that the stages of a test took, as the thesis measured them."""
+    """Duration of the stages of a test in seconds, divided as in the thesis."""
 
     preparing_test_data: float = Field(description="Reading cubes and ground truth.")
     predicting: float = Field(description="The graph on whole captures.")
@@ -58,61 +58,64 @@ class EvaluationTimes(Fields):
 class FoldRecord(Fields):
     """One fold of the protocol, tested by its own model."""
 
-    name: str = Field(description="Empty where there is one fold only.")
-    trained: tuple[str, ...] = Field(description="Patients whose pixels the weights were learned from.")
-    validated: tuple[str, ...] = Field(description="Patients who decided when to stop, or whose pixels calibrated.")
+    name: str = Field(description="Empty if there is only one fold.")
+    trained: tuple[str, ...] = Field(description="Patients from whose pixels the weights were learned.")
+    validated: tuple[str, ...] = Field(description="Patients used to decide when to stop, or to calibrate.")
     tested: tuple[str, ...]
     graph: str = Field(description="SHA-256 of the cube.onnx that was tested.")
     metrics: Metrics
     seconds: float = Field(description="Wall time of the training.")
-    times: EvaluationTimes | None = Field(default=None, description="Of its test; null in evaluations of before.")
+    times: EvaluationTimes | None = Field(default=None, description="Times of its test; null in older evaluations.")
     notes: tuple[str, ...] = ()
 
 
 class EvaluationRecord(Fields):
     """Content of RUN/evaluation/metrics.json.
 
-    Metrics that are not defined are null and stand in no mean. `patients` and `pooled` count each
-    labelled pixel of their test captures once; `intervals` count each patient once.
+    Metrics that are not defined are null and enter no mean. `patients` and `pooled` count each
+    labelled pixel of their test captures once; `intervals` counts each patient once.
     """
 
     format: Literal[1] = 1
-    gliomap: str = Field(description="Version that evaluated.")
+    gliomap: str = Field(description="Version that made the evaluation.")
     run: str = Field(description="Name of the run.")
-    model: str = Field(description="As the thesis names it, 'Conv2DNet'.")
+    model: str = Field(description="The thesis's name of the model, 'Conv2DNet'.")
     graph: str | None = Field(
-        description="SHA-256 of the cube.onnx that was tested; a bundle of this run holds the same. Null where each"
+        description="SHA-256 of the cube.onnx that was tested; a bundle of this run holds the same. Null if each"
         " fold has its own."
     )
     protocol: str
     warning: str | None = Field(default=None, description="Why figures of this protocol overstate.")
     split: str = Field(description="Fingerprint of the split, verified against the study before testing.")
-    same_patient: tuple[str, ...] = Field(description="Patients in training and test: then figures overstate.")
+    same_patient: tuple[str, ...] = Field(description="Patients in both training and test; if any, figures overstate.")
     duplicates: tuple[str, ...] = Field(
-        default=(), description="Images that are tested and, under another patient, trained on: then figures overstate."
+        default=(),
+        description="Tested images that were also trained on under another patient; if any, figures overstate.",
     )
     classes: ClassSet
     version: int = Field(ge=1, description="Number in the names of the pictures.")
     pooled: Metrics = Field(description="Over all test captures together.")
     patients: dict[str, Metrics]
     intervals: dict[str, Interval | None] = Field(description="Metric → mean and interval over the test patients.")
-    folds: tuple[FoldRecord, ...] = Field(default=(), description="Who trained and who was tested, fold by fold.")
+    folds: tuple[FoldRecord, ...] = Field(default=(), description="Training and test patients, fold by fold.")
     captures: dict[str, CaptureRecord]
-    pictures: tuple[str, ...] = Field(description="Of all captures together: confusion matrix, learning curves.")
+    pictures: tuple[str, ...] = Field(
+        description="Pictures of all captures together: confusion matrix, learning curves."
+    )
     notice: str = DISCLAIMER
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """Why the figures overstate, in sentences; empty where nothing that was tested, or lay beside it, was trained on."""
+        """Why the figures overstate, in sentences; empty if neither tested pixels nor their neighbours were trained on."""
         said = [] if self.warning is None else [self.warning]
         if self.same_patient:
-            said.append(f"In training and test: {', '.join(self.same_patient)}. Figures of these patients overstate.")
+            said.append(f"In both training and test: {', '.join(self.same_patient)}. Their figures overstate.")
         if self.duplicates:
             said.append(f"In training and test under two names: {'; '.join(self.duplicates)}. These figures overstate.")
         return tuple(said)
 
     def save(self, path: Path) -> None:
-        """Write as JSON, atomically."""
+        """Write the record as JSON, atomically."""
         write_json(path, self.model_dump(mode="json"))
 
 
@@ -122,7 +125,7 @@ def read_evaluation(path: Path) -> EvaluationRecord:
     Raises
     ------
     RunError
-        No such file, or one that this version does not understand.
+        The file does not exist, or this version does not understand it.
     """
     return read_record(
         path,
@@ -134,7 +137,7 @@ def read_evaluation(path: Path) -> EvaluationRecord:
 
 
 def record_tables(record: EvaluationRecord) -> tuple[Table, ...]:
-    """The evaluation as tables of text: overall, by class, confusion matrix, falsely marked tumour."""
+    """The evaluation as text tables: overall, by class, means over patients, confusion matrix, falsely marked tumour."""
     classes = record.classes
     groups = {capture: one.metrics for capture, one in record.captures.items()}
     if len(record.captures) > len(record.patients):

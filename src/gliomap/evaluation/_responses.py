@@ -1,4 +1,4 @@
-"""Figure of a sensor: what each filter sees, and how bands are made from it."""
+"""Figure of a sensor: what each filter sees, and how bands are computed from it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["plot_responses"]
 
 
 def plot_responses(sensor: MosaicSensor, path: Path) -> None:
-    """Draw a sensor's responses, by wavelength, and its correction matrix into a PNG; what is known of both.
+    """Draw a sensor's responses by wavelength and its correction matrix to a PNG, or whichever of them is known.
 
-    Responses are coloured by the wavelength of their own peak; ticks under them are the output bands.
-    Nominal wavelengths are said to be so.
+    Responses are coloured by the wavelength of their peak; the ticks below them are the output bands.
+    Nominal wavelengths are labelled as nominal.
 
     Raises
     ------
     SensorError
-        Neither responses nor a correction matrix are known.
+        Neither responses nor a correction matrix is known.
     MissingExtraError
         matplotlib is not installed.
     """
@@ -75,7 +75,7 @@ def _responses(axes: Axes, sensor: MosaicSensor, responses: Responses) -> None:
     axes.set_ylim(-0.05 * height, 1.12 * height)
     axes.set_xlabel("wavelength, nm (ticks below: output bands)", fontsize=9, color=INK)
     axes.set_ylabel("response, relative", fontsize=9, color=INK)
-    axes.set_title("Responses of the filters, coloured by peak", fontsize=9, color=INK)
+    axes.set_title("Filter responses, coloured by peak", fontsize=9, color=INK)
 
 
 def _matrix(figure: Figure, axes: Axes, sensor: MosaicSensor) -> None:

@@ -1,4 +1,4 @@
-"""Runs side by side: every test patient a dot, the mean a bar, its interval a line."""
+"""Runs compared in one figure: test patients as dots, the mean as a bar, its interval as a line."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["runs_figure"]
 
 _LONGEST = 28
-"""Characters of a run's name that are shown."""
+"""Maximum number of characters shown of a run's name."""
 
 
 def runs_figure(runs: Mapping[str, EvaluationRecord], path: Path) -> None:
-    """Draw evaluated runs below one another into a PNG; one whose figures overstate says so beside its name.
+    """Draw evaluated runs one below the other to a PNG; runs whose figures overstate are marked beside their names.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def runs_figure(runs: Mapping[str, EvaluationRecord], path: Path) -> None:
     Raises
     ------
     UsageError
-        No run.
+        There are no runs.
     MissingExtraError
         matplotlib is not installed.
     """
@@ -47,8 +47,8 @@ def runs_figure(runs: Mapping[str, EvaluationRecord], path: Path) -> None:
         )
     patients = sorted({patient for one in runs.values() for patient in one.patients})
     subtitle = (
-        f"each dot a test patient, {len(patients)} in all; bar: mean over patients, how many beside it; line: its 95 %"
-        f" interval, from {LEAST_INTERVAL} patients on"
+        f"dots: test patients, {len(patients)} in all; bar: mean over n patients; line: its 95 % interval, for"
+        f" {LEAST_INTERVAL} patients or more"
     )
     figure = new_figure(11.5, 1.55 + 0.42 * len(runs), "Runs compared", subtitle)
     panels = figure.subplots(1, len(_PANELS), sharey=True, squeeze=False)[0]
@@ -76,7 +76,7 @@ def _panel(
             axes.text(0.5, row, "not defined", fontsize=7.5, color=SOFT_INK, ha="center", va="center")
             continue
         known = [value for value in values if value is not None]
-        # Equal values would hide one another: they are spread a little, the same way each time.
+        # Equal values would hide one another, so they are spread a little, always in the same way.
         spread = np.linspace(-0.16, 0.16, len(known)) if len(known) > 1 else np.zeros(1)
         axes.plot(known, row + spread, "o", color=TRAINING, alpha=0.6, markersize=4.5, markeredgewidth=0, zorder=3)
         if mean.low is not None and mean.high is not None:

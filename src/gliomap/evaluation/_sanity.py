@@ -1,4 +1,4 @@
-"""Instruments that tell whether an evaluation can be believed: what chance gives, what the best case gives."""
+"""Instruments that show whether an evaluation can be believed: the results of chance and of the best case."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["INSTRUMENTS", "Instrument", "SanityPoint", "SanityRecord", "SanitySc
 Instrument = Literal["shuffle-labels", "oracle", "learning-curve"]
 
 INSTRUMENTS: dict[Instrument, str] = {
-    "shuffle-labels": "Trained on the same pixels with their labels shuffled: what is left is chance. Anything well"
-    " above it means that information about the test leaks into the training.",
-    "oracle": "Trained on four fifths of the test patient's own labelled pixels, tested on the last fifth: the ceiling,"
-    " which no model of other patients can be expected to pass.",
-    "learning-curve": "Trained on fewer patients, drawn at random: whether more patients would still help.",
+    "shuffle-labels": "Trained on the same pixels with shuffled labels: only chance is left. A result well above chance"
+    " means that information about the test leaks into the training.",
+    "oracle": "Trained on four fifths of the test patient's own labelled pixels and tested on the last fifth: the"
+    " ceiling, which a model trained on other patients cannot be expected to exceed.",
+    "learning-curve": "Trained on fewer patients, drawn at random: shows whether more patients would still help.",
 }
-"""Name → what it does and how to read it."""
+"""Name → what the instrument does and how to read it."""
 
 
 class SanityScore(Fields):
-    """One test patient; null where a figure is not defined."""
+    """One test patient; figures that are not defined are null."""
 
     overall_accuracy: float | None
     balanced_accuracy: float | None
@@ -35,9 +35,9 @@ class SanityScore(Fields):
 
 
 class SanityPoint(Fields):
-    """One size of the training, or the only one."""
+    """One size of the training set, or the only one."""
 
-    training_patients: int | None = Field(description="How many patients trained; null in the oracle.")
+    training_patients: int | None = Field(description="Number of training patients; null for the oracle.")
     patients: dict[str, SanityScore]
     overall_accuracy: Interval | None
     balanced_accuracy: Interval | None
@@ -55,23 +55,23 @@ class SanityRecord(Fields):
     protocol: str
     split: str = Field(description="Fingerprint of the split or the folds.")
     seed: int
-    chance: float | None = Field(description="Balanced accuracy of guessing; null where it is no measure here.")
+    chance: float | None = Field(description="Balanced accuracy of guessing; null if it does not apply.")
     points: tuple[SanityPoint, ...]
     notes: tuple[str, ...] = ()
     seconds: float
 
     def save(self, path: Path) -> None:
-        """Write as JSON, atomically."""
+        """Write the record as JSON, atomically."""
         write_json(path, self.model_dump(mode="json"))
 
 
 def read_sanity(path: Path) -> SanityRecord:
-    """Read a file of RUN/sanity.
+    """Read a file from RUN/sanity.
 
     Raises
     ------
     RunError
-        No such file, or one that this version does not understand.
+        The file does not exist, or this version does not understand it.
     """
     return read_record(
         path,

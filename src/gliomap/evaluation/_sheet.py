@@ -1,4 +1,4 @@
-"""The contact sheet of a study: each capture's picture and labels at a glance."""
+"""The contact sheet of a study: the picture and labels of each capture."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = ["contact_sheet", "picture_of"]
 log = logging.getLogger(__name__)
 
 WIDEST = 420
-"""Pixels of one picture on the sheet; larger ones are shown at a half, a third, …, small ones enlarged."""
+"""Maximum width of one picture on the sheet in pixels; larger pictures are shown at 1/2, 1/3, …, small ones enlarged."""
 OTHER_CODE = (235, 235, 235)
 GAP = 6
 
@@ -60,27 +60,27 @@ def contact_sheet(
     sensor: SensorLike | None = None,
     track: Track = silent,
 ) -> None:
-    """Draw every capture of a study into one PNG: synthetic RGB, labels, and a legend with totals.
+    """Draw every capture of a study to one PNG: synthetic RGB, labels, and a legend with totals.
 
-    A capture that cannot be read has an empty frame that says why; `study check` tells more.
+    A capture that cannot be read has an empty frame that says why; `study check` gives details.
 
     Parameters
     ----------
     study
-        As `open_study` gives it.
+        From `open_study`.
     path
         An existing file is replaced.
     classes
-        Labels of other known codes are drawn nearly white and counted as 'other tissue'.
+        The classes to draw; other labels are drawn nearly white and counted as 'other tissue'.
     sensor
-        For captures without a prepared cube, where study.toml names no sensor.
+        The sensor for captures without a prepared cube, if study.toml names none.
     """
     ids = study.capture_ids
     entries = [_entry(study, capture, classes, palette, sensor) for capture in track(ids, "Drawing captures", len(ids))]
     rows = _legend_rows(entries, classes, palette)
     notes = [
         "Left: synthetic RGB (false colour). Right: labelled pixels on the dimmed picture.",
-        "Labels are partial: unlabelled is not the same as healthy.",
+        "Labels are partial: unlabelled does not mean healthy.",
     ]
     legend = draw_legend(rows, ("pixels", "patients"), notes, width=400, size=18)
     title = f"Study {study.name}"
@@ -91,24 +91,24 @@ def contact_sheet(
 def picture_of(study: Study, capture: str, sensor: SensorLike | None = None) -> Picture:
     """Synthetic RGB of a capture, (H, W, 3) uint8, aligned with its cube.
 
-    Made from reflectance where the raw frames and their sensor are there, since normalised brightness
-    has lost light and shade; else from the prepared cube.
+    It is made from reflectance if the raw frames and their sensor are available, since normalised brightness
+    has lost light and shade; otherwise from the prepared cube.
 
     Parameters
     ----------
     study
-        As `open_study` gives it.
+        From `open_study`.
     capture
         One of its `capture_ids`.
     sensor
-        Instead of the one that study.toml names.
+        Used instead of the one in study.toml.
 
     Raises
     ------
     StudyError, CubeError, CaptureError
-        Neither can be read.
+        Neither raw frames nor a cube can be read.
     """
-    # It is looked at, and nothing is measured on it: frames that a split does not know are good enough.
+    # The picture is only looked at and nothing is measured on it, so frames that a split does not know will do.
     study = replace(study, unread=frozenset())
     if study.has_raw(capture) and (sensor is not None or study.settings.sensor is not None):
         plain = replace(study.preprocessing, normalisation="none")
@@ -151,7 +151,7 @@ def _labelled(
 
 
 def _side_by_side(left: Picture, right: Picture) -> Picture:
-    """Both pictures with a white gap, each enlarged or thinned out by a whole factor to at most `WIDEST` pixels."""
+    """Both pictures with a white gap, each enlarged or subsampled by an integer factor to at most `WIDEST` pixels."""
     step, factor = -(-left.shape[1] // WIDEST), max(1, WIDEST // left.shape[1])
     shown = [upscale(picture[::step, ::step], factor) for picture in (left, right)]
     gap = np.full((shown[0].shape[0], GAP, 3), 255, np.uint8)

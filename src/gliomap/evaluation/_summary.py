@@ -1,4 +1,4 @@
-"""The few figures of an evaluation that tables of runs show; small, because five hundred of them are read at once."""
+"""The few figures of an evaluation shown in tables of runs; small, because five hundred of them are read at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["EvaluationSummary", "TumourFigures", "summarise", "tumour_figures"]
 
 
 class TumourFigures(Fields):
-    """Tumour against everything else; null where not defined."""
+    """Tumour against everything else; null if not defined."""
 
     accuracy: float | None
     sensitivity: float | None
@@ -48,13 +48,13 @@ class EvaluationSummary(Fields):
         Parameters
         ----------
         metrics
-            Over all tested pixels together.
+            Metrics over all tested pixels together.
         classes
-            What was told apart.
+            The classes of the test.
         tested
-            Patients.
+            The tested patients.
         times
-            Of the test; None where they were not measured.
+            Times of the test; None if they were not measured.
         """
         return cls(
             tested=tuple(tested),
@@ -67,12 +67,12 @@ class EvaluationSummary(Fields):
         )
 
     def save(self, path: Path) -> None:
-        """Write as JSON, atomically."""
+        """Write the summary as JSON, atomically."""
         write_json(path, self.model_dump(mode="json"))
 
 
 def summarise(record: EvaluationRecord) -> EvaluationSummary:
-    """The summary of an evaluation; times are those of all folds together."""
+    """The summary of an evaluation; its times are the sums over all folds."""
     times = [fold.times for fold in record.folds if fold.times is not None]
     together = {
         stage: round(sum(getattr(one, stage) for one in times), 3) for stage in EvaluationTimes.model_fields if times
@@ -84,7 +84,7 @@ def summarise(record: EvaluationRecord) -> EvaluationSummary:
 
 
 def tumour_figures(metrics: Metrics, classes: ClassSet) -> TumourFigures:
-    """All tumour classes as one against the rest."""
+    """Figures of all tumour classes together against the rest."""
     tumour = [index - 1 for index in tumour_indices(classes)]
     if not tumour or not metrics.n:
         return TumourFigures(accuracy=None, sensitivity=None, specificity=None)

@@ -1,4 +1,4 @@
-"""Metrics as tables of text, ready to print, and in one line."""
+"""Metrics as text tables, ready to print, and in one line."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ NOT_DEFINED = "not defined"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of text.
+    """A text table.
 
     Attributes
     ----------
     title
         One line.
     columns
-        Heads.
+        Column heads.
     rows
-        Cells, as many as there are columns.
+        Rows of cells, one per column.
     numbers
-        One letter per column: 'r' where it is set flush right, a space elsewhere.
+        One character per column: 'r' for right-aligned, a space otherwise.
     """
 
     title: str
@@ -48,12 +48,12 @@ class Table:
 
 
 def decimal(value: float | None, places: int = 3) -> str:
-    """A share for people; 'not defined' for None."""
+    """A share as text; 'not defined' for None."""
     return NOT_DEFINED if value is None else f"{value:.{places}f}"
 
 
 def interval_text(interval: Interval | None) -> str:
-    """'0.712 (0.640–0.790, 9 patients, Student's t)'; below six patients the values themselves instead of an interval."""
+    """'0.712 (0.640–0.790, 9 patients, Student's t)'; with fewer than six patients, their values instead of an interval."""
     if interval is None:
         return NOT_DEFINED
     mean, people = decimal(interval.mean), counted(interval.patients, "patient")
@@ -65,7 +65,7 @@ def interval_text(interval: Interval | None) -> str:
 
 
 def tumour_indices(classes: ClassSet) -> tuple[int, ...]:
-    """Indices of the classes that are tumour: all their codes are 200…299 of the taxonomy."""
+    """Indices of the classes that are tumour: all their codes are taxonomy codes 200…299."""
     return tuple(
         tissue.index
         for tissue in classes.classes
@@ -74,7 +74,7 @@ def tumour_indices(classes: ClassSet) -> tuple[int, ...]:
 
 
 def summary_line(result: Metrics, classes: ClassSet) -> str:
-    """The figures that matter most, in one line."""
+    """The most important figures in one line."""
     parts = [f"overall accuracy {decimal(result.overall_accuracy)}", f"macro F1 {decimal(result.macro_f1)}"]
     for index in tumour_indices(classes):
         found = result.classes[index - 1]
@@ -121,7 +121,7 @@ def overall_table(groups: Mapping[str, Metrics], classes: ClassSet) -> Table:
     groups
         Name of a row → its metrics.
     classes
-        What was told apart.
+        The classes of the test.
     """
     tumour = tumour_indices(classes)
     names = tuple(f"{classes.names[index - 1]} sens." for index in tumour)
@@ -149,7 +149,7 @@ def overall_table(groups: Mapping[str, Metrics], classes: ClassSet) -> Table:
 
 
 def confusion_table(result: Metrics, classes: ClassSet) -> Table:
-    """Rows are true classes, columns predicted ones."""
+    """The confusion matrix: rows are true classes, columns are predicted classes."""
     rows = tuple(
         (name, *(f"{count:,}" for count in row)) for name, row in zip(classes.names, result.confusion, strict=True)
     )

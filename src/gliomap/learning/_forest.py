@@ -86,7 +86,9 @@ class RandomForest(SpectralModel):
         count = tensors["left"].size
         whole = all((tensors[name] % 1 == 0).all() for name in ("roots", "feature", "left", "right"))
         if not 0 < count < _MOST_NODES or not whole or tensors["factor"][0] <= 0:
-            raise ModelError(f"weights of {self.name}", "have a wrong number of nodes or wrong values", "Train again.")
+            raise ModelError(
+                f"weights of {self.name}", "hold invalid node numbers or a factor that is not positive", "Train again."
+            )
         number, roots = np.arange(count), tensors["roots"]
         ends = np.repeat([*roots[1:], count], np.diff([*roots, count]).clip(0).astype(np.intp))
         rising = roots.size > 0 and roots[0] == 0 and (np.diff(roots) > 0).all() and roots[-1] < count

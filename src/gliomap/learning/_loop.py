@@ -249,7 +249,7 @@ class _Session:
         if differing:
             raise RunError(
                 path,
-                f"belongs to a training run with different {' and '.join(differing)}",
+                f"belongs to a training run that differs in {' and '.join(differing)}",
                 "Resume with the settings and data of that run, or train afresh.",
             )
         self.network.load_state_dict(groups["weights"])

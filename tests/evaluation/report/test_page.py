@@ -111,7 +111,7 @@ def test_it_says_what_it_is_not(html: str) -> None:
 def test_the_first_box_tells_who_and_how_sure() -> None:
     text = Page(render_report([reported(synthetic=True)])).text
     assert "LDA (a test) was trained 4 times, each time on 3 synthetic patients, and tested on the one left out" in text
-    assert "each of 4 synthetic patients was tested once, by a model that had never seen that patient" in text
+    assert "Each of 4 synthetic patients was tested once, by a model that had never seen that patient" in text
     assert "what matters is the number of patients: 4" in text
     assert "The patients are synthetic" in text
 
@@ -122,7 +122,7 @@ def test_one_patient_is_called_an_example() -> None:
         update={"patients": {"ID0001": record.patients["ID0001"]}, "folds": record.folds[:1], "protocol": "holdout"}
     )
     text = Page(render_report([reported(one)])).text
-    assert "was trained on 1 patient and tested on 1 patient (ID0001) who had no part in the training" in text
+    assert "was trained on 1 patient and tested on 1 patient (ID0001) not used in training" in text
     assert "One patient is an example, not a measurement" in text
 
 
@@ -194,7 +194,7 @@ def test_instruments_stand_beside_the_run() -> None:
     curve = SanityRecord(name="learning-curve", chance=None, points=(point,), seconds=1.0, notes=("a note",), **common)
     text = Page(render_report([reported(sanity=(shuffled, curve))])).text
     assert "Shuffled labels 0.210" in text
-    assert "Guessing gives a balanced accuracy of 0.250." in text
+    assert "Guessing achieves a balanced accuracy of 0.250." in text
     assert "Trained on 3 patients 0.210" in text
     assert "a note" in text
     assert "Not run: oracle. gliomap evaluate RUN --oracle adds them." in text

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML page that holds everything, and the same as PDF."""
+"""The report of an evaluation: one self-contained HTML page, and the same as PDF."""
 
 from gliomap.evaluation.report._content import Fact, MapPicture, ReportedRun
 from gliomap.evaluation.report._page import render_report

@@ -1,6 +1,7 @@
 """Charts of the test: patients side by side, fewer patients in training, learning curves.
 
-One blue, one vermillion and grey inks: told apart in print and by the colour-blind, since shapes and dashes differ too.
+They use one blue, one vermillion and greys. Shapes and dashes differ too, so they can be distinguished in print and by
+colour-blind readers.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ __all__ = ["curves_chart", "patients_chart", "strip_chart"]
 
 
 def strip_chart(record: EvaluationRecord, name: str) -> Chart:
-    """Every patient as a dot, figure by figure, with the mean and its interval below."""
+    """Draw every patient as a circle, figure by figure, with the mean and its interval below."""
     chosen = patient_metrics(record.classes)
     figure = canvas(WIDTH, 0.46 * len(chosen) + 0.7)
     axes = figure.subplots()
@@ -44,7 +45,7 @@ def strip_chart(record: EvaluationRecord, name: str) -> Chart:
         told.append(
             f"{label}: {counted(len(known), 'patient')}, {known[0]:.2f} to {known[-1]:.2f}, mean {interval.mean:.2f}"
         )
-    line = "" if few_patients(record) else ", the line its 95 % interval"
+    line = "" if few_patients(record) else ", the line is its 95 % interval"
     plain_axes(axes, f"each circle is a patient; the bar is their mean{line}", "")
     axes.set_yticks(range(len(chosen)), list(chosen))
     axes.set_ylim(len(chosen) - 0.45, -0.6)
@@ -53,12 +54,12 @@ def strip_chart(record: EvaluationRecord, name: str) -> Chart:
         figure,
         name,
         f"Strip plot of {counted(measured_patients(record), 'test patient')}. " + "; ".join(told) + ".",
-        "Test patients one by one. Wide scatter means that the next patient may fare as badly as the worst here.",
+        "Test patients one by one. Wide scatter means that the result for the next patient may be as poor as the worst here.",
     )
 
 
 def curves_chart(histories: Mapping[str, History], name: str) -> Chart | None:
-    """Loss and accuracy by epoch of each fold; None where every model is fitted in one step."""
+    """Draw accuracy by epoch for each fold; None if every model is fitted in one step."""
     shown = {fold: history for fold, history in histories.items() if len(history.epochs) > 1}
     if not shown:
         return None
@@ -80,13 +81,13 @@ def curves_chart(histories: Mapping[str, History], name: str) -> Chart | None:
         figure,
         name,
         f"Learning curves of {counted(len(shown), 'fold')}. {told}.",
-        "Share of pixels right by epoch. Training shares are taken while the network changes, so the first look worse"
-        " than the network that leaves them. The dotted line is the epoch that was chosen.",
+        "Share of correct pixels by epoch. Training shares are taken while the network changes, so the first epochs look"
+        " worse than the network at their end. The dotted line marks the chosen epoch.",
     )
 
 
 def patients_chart(record: SanityRecord, reached: Interval | None, name: str) -> Chart:
-    """Balanced accuracy by the number of patients who trained."""
+    """Draw balanced accuracy by the number of training patients."""
     points = [point for point in record.points if point.training_patients is not None]
     figure = canvas(WIDTH, 2.7)
     axes = figure.subplots()
@@ -122,20 +123,20 @@ def patients_chart(record: SanityRecord, reached: Interval | None, name: str) ->
         figure,
         name,
         f"Learning curve over training patients. Mean balanced accuracy with {told}.",
-        "Trained on fewer patients, drawn at random. Circles are test patients, bars their mean. A line that still rises"
-        " says that more patients would help.",
+        "Trained on fewer patients, drawn at random. Circles are test patients, bars are their means. A line that still"
+        " rises means that more patients would help.",
     )
 
 
 def _learning(axes: Axes, history: History) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    plain_axes(axes, "epoch", "share of pixels right")
+    plain_axes(axes, "epoch", "share of pixels correct")
     _line(axes, history.epochs, [one.train_accuracy for one in history.epochs], TRAINING, "-", "training")
     accuracy = [one.validation_accuracy for one in history.epochs]
     _line(axes, history.epochs, accuracy, VALIDATION, "--", "validation patients")
     recall = [one.validation_macro_recall for one in history.epochs]
-    _line(axes, history.epochs, recall, SOFT_INK, "-.", "the same, mean of classes")
+    _line(axes, history.epochs, recall, SOFT_INK, "-.", "validation, mean of classes")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if history.validated:
         axes.axvline(history.best_epoch, color=INK, linewidth=1, linestyle=":")
@@ -155,7 +156,7 @@ def _balanced(point: SanityPoint) -> list[float]:
 
 
 def _draw_mean(axes: Axes, row: int, interval: Interval) -> None:
-    """Mean as an upright bar, and its interval as a line below the dots."""
+    """Draw the mean as an upright bar and its interval as a line below the circles."""
     below = row + 0.3
     if interval.low is not None and interval.high is not None:
         axes.plot([interval.low, interval.high], [below, below], color=INK, linewidth=1.8, solid_capstyle="butt")
@@ -175,7 +176,7 @@ def _draw_mean(axes: Axes, row: int, interval: Interval) -> None:
 
 
 def _stacked(values: Sequence[float], row: int) -> list[float]:
-    """Heights of sorted values in a row, so that near ones do not hide each other."""
+    """Heights of sorted values in a row, so that close values do not hide each other."""
     heights: list[float] = []
     for index, value in enumerate(values):
         near = index > 0 and value - values[index - 1] < 0.012

@@ -1,4 +1,4 @@
-"""Two runs set against each other, patient by patient."""
+"""Compare two runs patient by patient."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from gliomap.evaluation.report._tables import (
 __all__ = ["Compared", "ComparisonPart", "compare_runs"]
 
 _NARROW = ("Matthews correlation", "Tumour precision")
-"""Left out of the overview: the page is too narrow."""
+"""Left out of the overview because the page is too narrow."""
 _DRAWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The first run against one other."""
+    """The comparison of the first run with another."""
 
     title: str
     table: PageTable
@@ -41,7 +41,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonPart:
-    """What the page shows of a comparison."""
+    """The comparison as the page shows it."""
 
     words: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -50,23 +50,23 @@ class ComparisonPart:
 
 
 def compare_runs(runs: Sequence[ReportedRun]) -> ComparisonPart:
-    """Set the first run against each of the others.
+    """Compare the first run with each of the others.
 
     Raises
     ------
     UsageError
-        Runs of other classes, or without a common test patient.
+        The runs have different classes, or no test patient in common.
     """
     first, others = runs[0], runs[1:]
     for other in others:
         _refuse(first.evaluation, other.evaluation)
     return ComparisonPart(
         words=(
-            "Runs are compared patient by patient: the difference of each patient's two values is what counts, since an easy"
-            " patient is easy for every model. Intervals are of the mean difference. A p-value (Wilcoxon, signed ranks, two"
-            f" sides) is given only where {LEAST_PAIRS} patients or more differ; with fewer, even the same sign in all of them"
-            " would not reach 0.05. No p-value is corrected for the number of figures and runs that are compared: of twenty, one"
-            " falls below 0.05 by chance.",
+            "Runs are compared patient by patient: what counts is the difference between each patient's two values, since an"
+            " easy patient is easy for every model. Intervals are for the mean difference. A p-value (Wilcoxon signed-rank"
+            f" test, two-sided) is given only if {LEAST_PAIRS} patients or more differ; with fewer, even the same sign in all"
+            " of them would not reach 0.05. P-values are not corrected for the number of figures and runs compared: of"
+            " twenty, one falls below 0.05 by chance.",
         ),
         warnings=_warnings(runs),
         overview=_overview(runs),
@@ -78,8 +78,8 @@ def _refuse(first: EvaluationRecord, other: EvaluationRecord) -> None:
     if first.classes != other.classes:
         raise UsageError(
             "comparison",
-            f"{first.run} tells {', '.join(first.classes.names)} apart, {other.run} {', '.join(other.classes.names)}",
-            "Compare runs of the same classes.",
+            f"{first.run} has the classes {', '.join(first.classes.names)}; {other.run} has {', '.join(other.classes.names)}",
+            "Compare runs with the same classes.",
         )
     if not set(first.patients) & set(other.patients):
         raise UsageError(
@@ -91,37 +91,37 @@ def _refuse(first: EvaluationRecord, other: EvaluationRecord) -> None:
 
 
 def _warnings(runs: Sequence[ReportedRun]) -> tuple[str, ...]:
-    """What makes the runs unlike in more than the model."""
+    """Ways in which the runs differ in more than the model."""
     lines = [f"{run.title}: {caution}" for run in runs for caution in run.evaluation.cautions]
     if len({_division(run.evaluation) for run in runs}) > 1:
         lines.append(
-            "The runs did not divide the patients in the same way, so a difference need not come from the models."
+            "The runs did not divide the patients in the same way, so a difference may not be due to the models."
         )
     for other in runs[1:]:
         if unlike := _other_pixels(runs[0].evaluation, other.evaluation):
             lines.append(
-                f"{other.title} was tested on other pixels of {', '.join(unlike)} than {runs[0].title}, so their values are"
-                " not of the same test."
+                f"{other.title} was tested on different pixels of {', '.join(unlike)} than {runs[0].title}, so their values"
+                " do not come from the same test."
             )
     lines += equal_names((run.study_fingerprint, run.evaluation.patients) for run in runs)
     return tuple(lines)
 
 
 def _division(record: EvaluationRecord) -> tuple[object, ...]:
-    """Who was learned from and who was tested; which of the former validated is the model's affair."""
+    """Who was used for training and who was tested. Which of the former validated is up to each model."""
     if record.warning is not None:
         return (record.protocol, record.split)
     return tuple(sorted((one.tested, tuple(sorted({*one.trained, *one.validated}))) for one in record.folds))
 
 
 def _other_pixels(first: EvaluationRecord, other: EvaluationRecord) -> list[str]:
-    """Common patients of whom the runs tested other captures, or other numbers of pixels in them."""
+    """Common patients of whom the runs tested different captures, or different numbers of pixels in them."""
     one, two = _tested_pixels(first), _tested_pixels(other)
     return [patient for patient in first.patients if patient in two and one[patient] != two[patient]]
 
 
 def _tested_pixels(record: EvaluationRecord) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Patient → capture → tested pixels of each class."""
+    """Patient → capture → number of tested pixels of each class."""
     found: dict[str, dict[str, tuple[int, ...]]] = {patient: {} for patient in record.patients}
     for capture, one in record.captures.items():
         found[one.patient][capture] = tuple(each.labelled for each in one.metrics.classes)
@@ -129,7 +129,7 @@ def _tested_pixels(record: EvaluationRecord) -> dict[str, dict[str, tuple[int, .
 
 
 def _overview(runs: Sequence[ReportedRun]) -> PageTable:
-    """Runs beside each other, each over all of its own patients."""
+    """The runs side by side, each over all of its own patients."""
     figures = {
         name: figure for name, figure in patient_metrics(runs[0].evaluation.classes).items() if name not in _NARROW
     }
@@ -142,7 +142,7 @@ def _overview(runs: Sequence[ReportedRun]) -> PageTable:
         for run in runs
     ]
     return PageTable(
-        "Each run by itself: mean of its test patients, and below it the interval or the patients' range.",
+        "Each run on its own: the mean over its test patients, and below it the interval or the patients' range.",
         ("Run", "Patients", *figures),
         tuple(rows),
         wide=True,
@@ -161,10 +161,10 @@ def _compared(first: ReportedRun, other: ReportedRun, name: str) -> Compared:
     rows = tuple(_row(label, *found) for label, found in values.items())
     pairs = {label: _paired(*found) for label, found in values.items()}
     left = sorted((set(first.evaluation.patients) | set(other.evaluation.patients)) - set(common))
-    words = [f"Tested by one of the two only, and left out: {', '.join(left)}."] if left else []
+    words = [f"Tested by only one of the two runs, and left out: {', '.join(left)}."] if left else []
     table = PageTable(
-        f"{other.title} minus {first.title}, over {'the patient' if len(common) == 1 else f'{len(common)} patients'} that"
-        " both were tested on: above 0 the former is better.",
+        f"{other.title} minus {first.title}, over {'the patient' if len(common) == 1 else f'the {len(common)} patients'} on"
+        " which both were tested. Above 0, the former is better.",
         ("", "First", "Second", "Difference", "Better in", "p"),
         rows,
     )
@@ -178,7 +178,7 @@ _Values = Mapping[str, float | None]
 
 
 def _paired(one: _Values, other: _Values) -> list[tuple[float, float]]:
-    """Values of the patients for whom both have one."""
+    """Pairs of values of the patients for whom both runs have one."""
     return [
         (value, second)
         for patient, value in one.items()
@@ -203,7 +203,7 @@ def _row(label: str, one: _Values, other: _Values) -> tuple[Cell, ...]:
 
 
 def _p_value(found: Comparison) -> Cell:
-    """Silent where so few patients differ that nothing could be significant."""
+    """The p-value; none if so few patients differ that nothing could be significant."""
     if found.p_value is None:
         least = "" if found.least_p_value is None else f"at best {found.least_p_value:.2g}"
         return Cell("too few to tell", least, number=True)
@@ -213,7 +213,7 @@ def _p_value(found: Comparison) -> Cell:
 def _pairs_chart(
     pairs: Mapping[str, Sequence[tuple[float, float]]], first: ReportedRun, other: ReportedRun, name: str
 ) -> Chart | None:
-    """A line for each patient from the first run to the other."""
+    """Draw a line for each patient from the first run to the other."""
     shown = list(pairs.items())[:_DRAWN] + [one for one in pairs.items() if one[0].endswith("sensitivity")][:1]
     if not shown:
         return None
@@ -245,6 +245,6 @@ def _pairs_chart(
         figure,
         name,
         f"Patients from {first.title} (first) to {other.title} (second). {told}.",
-        "A line is a patient, from the first run to the second: blue and solid where it rises or stays, orange and broken"
-        " where it falls.",
+        "Each line is a patient, from the first run to the second: blue and solid if it rises or stays level, orange and"
+        " dashed if it falls.",
     )

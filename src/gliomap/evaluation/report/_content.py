@@ -1,4 +1,4 @@
-"""Everything that the pages need, gathered before a page is made."""
+"""Everything that the pages need, collected before a page is made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gliomap.learning import History
 __all__ = ["Fact", "MapPicture", "ReportedRun"]
 
 Fact = tuple[str, str]
-"""A name and what stands beside it."""
+"""A name and its value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class MapPicture:
     labels
         (H, W) uint8, classes 0…C; 0 = not classified.
     confidence
-        (H, W) float32, 0…1, the highest of the probabilities.
+        (H, W) float32, 0…1, the highest probability.
     """
 
     rgb: npt.NDArray[np.uint8]
@@ -47,29 +47,29 @@ class ReportedRun:
     Attributes
     ----------
     evaluation
-        What its test found.
+        Results of its test.
     description
         The model in one line of plain words.
     study_fingerprint
         SHA-256 over the files of the study that were used.
     synthetic
-        The patients are a phantom's.
+        Whether the patients come from a phantom.
     study, model, times, environment
-        Names and values, as they are shown.
+        Names and values as shown.
     labelled
-        Role (train, validation, test) → class → labelled pixels, of a run of one fold; else empty.
+        Role (train, validation, test) → class → labelled pixels, for a run with one fold; otherwise empty.
     histories
-        Fold → how its training went.
+        Fold → history of its training.
     maps
-        Capture → its whole frame; those whose map was not kept are missing.
+        Capture → its whole frame; captures whose map was not kept are missing.
     sanity
-        What the instruments found, as far as they were run.
+        Results of the sanity instruments that were run.
     commands
-        That train and evaluate it again, one a line.
+        Commands that train and evaluate the run again, one per line.
     hints
-        Choices that GlioMap made by itself.
+        Choices that GlioMap made on its own.
     notes
-        What a reader of the result should know, from the training.
+        Notes from training that a reader of the result should know.
     """
 
     evaluation: EvaluationRecord
@@ -90,5 +90,5 @@ class ReportedRun:
 
     @property
     def title(self) -> str:
-        """What tells this run from others: model, protocol and name."""
+        """Model, protocol and name, which distinguish this run from others."""
         return f"{self.evaluation.model}, {self.evaluation.protocol} ({self.evaluation.run})"

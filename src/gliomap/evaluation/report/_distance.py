@@ -1,4 +1,4 @@
-"""Accuracy against the distance from pixels that were trained on, or that the labels grew from."""
+"""Accuracy by distance from training pixels, or from the pixels from which the labels grew."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["distance_tables"]
 
 
 def distance_tables(record: EvaluationRecord) -> tuple[PageTable, ...]:
-    """All captures together; empty where no tested capture holds such pixels."""
+    """Tables over all captures together; empty if no tested capture has such pixels."""
     captures = record.captures.values()
     found = (
         _table("that was trained on", [capture.distance for capture in captures]),
-        _table("that its labels grew from (reference pixels)", [capture.reference_distance for capture in captures]),
+        _table("from which its labels grew (reference pixels)", [capture.reference_distance for capture in captures]),
     )
     return tuple(table for table in found if table is not None)
 
@@ -28,7 +28,7 @@ def _table(what: str, captures: Sequence[tuple[DistanceBin, ...]]) -> PageTable 
         return None
     rows = tuple(
         (
-            Cell(f"{one.least:g} to {one.most:g}" if one.most is not None else f"{one.least:g} and more"),
+            Cell(f"{one.least:g} to {one.most:g}" if one.most is not None else f"{one.least:g} or more"),
             Cell(f"{one.pixels:,}", number=True),
             Cell(f"{one.right:,}", number=True),
             Cell(decimal(one.right / one.pixels), number=True),
@@ -36,7 +36,7 @@ def _table(what: str, captures: Sequence[tuple[DistanceBin, ...]]) -> PageTable 
         for one in bins
     )
     return PageTable(
-        f"Test pixels by their distance, in pixels, from the nearest pixel of the same capture {what}.",
-        ("Distance", "Pixels", "Right", "Accuracy"),
+        f"Test pixels by distance, in pixels, from the nearest pixel of the same capture {what}.",
+        ("Distance", "Pixels", "Correct", "Accuracy"),
         rows,
     )

@@ -1,4 +1,4 @@
-"""The page: parts made from a run, put into the templates."""
+"""Make the page: build the parts of a run and fill the templates."""
 
 from __future__ import annotations
 
@@ -61,23 +61,23 @@ _SECTIONS = {
 def render_report(
     runs: Sequence[ReportedRun], *, palette: str = "safe", compare: bool = False, made: datetime | None = None
 ) -> str:
-    """One HTML page that needs nothing beside it.
+    """Make one self-contained HTML page.
 
     Parameters
     ----------
     runs
-        One or more, in the order in which they are shown.
+        One or more runs, in the order in which they are shown.
     palette
         Colours of the maps: 'safe' or 'classic'.
     compare
-        Set the first run against each of the others, patient by patient.
+        Compare the first run with each of the others, patient by patient.
     made
-        When, as the page tells it; now by default.
+        The time that the page shows; now by default.
 
     Raises
     ------
     UsageError
-        No run; a comparison of one run, or of runs without a common patient.
+        There are no runs, or a comparison has only one run, or its runs have different classes or no common patient.
     MissingExtraError
         jinja2 or matplotlib is not installed.
     """
@@ -114,14 +114,14 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     found.filters["shade"] = _shade
-    # The only text that is not escaped: charts that this package drew, and its own style sheet.
+    # The only text that is not escaped: charts drawn by this package, and its own style sheet.
     found.filters["svg"] = lambda svg, alt, share: Markup(_told(svg, alt, share))
     found.globals["style_sheet"] = Markup(_style())
     return found
 
 
 def _told(svg: str, alt: str, share: float) -> str:
-    """The chart with its words for who cannot see it, and its width in the column."""
+    """The chart with its description for screen readers, and its width in the column."""
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}" style="width:{100 * share:.0f}%"', 1)
 
 
@@ -130,13 +130,13 @@ def _style() -> str:
 
 
 def _shade(share: float) -> str:
-    """A ground from white to a dark blue with ink that can be read on it, as CSS writes them."""
+    """A background from white to dark blue with legible ink, as CSS."""
     ground = [round(255 + (end - 255) * share) for end in (16, 62, 110)]
     return f"background:{css_colour(ground)};color:{ink_on([value / 255 for value in ground])}"
 
 
 def _chapter(run: ReportedRun, anchor: str, palette: str) -> dict[str, Any]:
-    """What the template of one run is filled with."""
+    """The values for the template of one run."""
     record = run.evaluation
     captures = [
         capture_panels(name, one, run.maps.get(name), record.classes, palette) for name, one in record.captures.items()
@@ -187,12 +187,12 @@ def _chapter(run: ReportedRun, anchor: str, palette: str) -> dict[str, Any]:
 
 
 def _protocol(record: EvaluationRecord) -> str:
-    """How the study was divided, in words."""
+    """Describe how the study was divided."""
     known = PROTOCOLS.get(record.protocol)
     return "a protocol unknown to this version" if known is None else known.description
 
 
 def _gradient() -> str:
-    """The ramp of confidence, as CSS writes it."""
+    """The confidence ramp as CSS."""
     stops = ", ".join(css_colour(colour) for colour in confidence_ramp(np.linspace(0, 1, 6)))
     return f"linear-gradient(to right, {stops})"

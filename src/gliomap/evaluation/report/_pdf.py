@@ -1,4 +1,4 @@
-"""The page as PDF, by WeasyPrint: the same HTML, its print style sheet, no browser."""
+"""Write the page as PDF with WeasyPrint, from the same HTML and its print style sheet, without a browser."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ _LIBRARIES = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
 
 
 def require_pdf() -> None:
-    """See whether a PDF can be written here, before any work is done.
+    """Check whether a PDF can be written here, before any work is done.
 
     Raises
     ------
     MissingExtraError
         WeasyPrint is not installed.
     MachineError
-        Its system libraries are not.
+        Its system libraries cannot be loaded.
     """
     try:
         import weasyprint
     except ModuleNotFoundError as error:
         raise MissingExtraError("a report as PDF", "pdf") from error
     except OSError as error:
-        # It loads Pango by name when it is imported; the first line names the library that is missing.
+        # WeasyPrint loads Pango by name on import; the first line names the missing library.
         reason = str(error).splitlines()[0]
         raise MachineError(
             "a report as PDF",
-            f"needs the system libraries of Pango, which cannot be loaded ({reason})",
-            f"On Debian and Ubuntu: apt-get install {_LIBRARIES}; elsewhere print the HTML page from a browser.",
+            f"needs the Pango system libraries, which cannot be loaded ({reason})",
+            f"On Debian and Ubuntu: apt-get install {_LIBRARIES}; elsewhere, print the HTML page from a browser.",
         ) from error
     del weasyprint
 
 
 def write_pdf(html: str, path: Path) -> None:
-    """Print a page of `render_report`, atomically.
+    """Write a page from `render_report` as PDF, atomically.
 
-    Only data in the page itself is read: neither files nor the network.
+    It reads only data in the page itself, neither files nor the network.
 
     Raises
     ------
     MissingExtraError, MachineError
-        As `require_pdf`.
+        As for `require_pdf`.
     """
     require_pdf()
     from weasyprint import HTML

@@ -1,4 +1,4 @@
-"""Pictures as data URIs: they stand in the page itself, so that nothing is fetched when it is opened."""
+"""Pictures as data URIs: they are part of the page, so that opening it fetches nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gliomap.taxonomy import ClassSet
 __all__ = ["CapturePanels", "Panel", "Swatch", "capture_panels", "confidence_ramp", "swatches"]
 
 _RAMP = np.array([(20, 28, 48), (52, 74, 108), (106, 122, 138), (172, 170, 140), (238, 222, 128), (255, 246, 208)])
-"""Dark blue to pale yellow; its lightness grows evenly, so that it reads in grey and to the colour-blind."""
+"""Dark blue to pale yellow; lightness rises evenly, so it is legible in grey and to colour-blind readers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class CapturePanels:
     capture, patient
         Identifiers.
     panels
-        Synthetic RGB, ground truth, map, confidence; empty where the map was not kept.
+        Synthetic RGB, ground truth, map, confidence; empty if the map was not kept.
     line
-        Its figures.
+        Its figures in one line.
     size
         'height × width pixels'.
     """
@@ -57,7 +57,7 @@ class CapturePanels:
 
 @dataclass(frozen=True, slots=True)
 class Swatch:
-    """A colour of the legend, as CSS writes it."""
+    """A colour of the legend, as CSS."""
 
     name: str
     colour: str
@@ -66,7 +66,7 @@ class Swatch:
 def capture_panels(
     capture: str, record: CaptureRecord, picture: MapPicture | None, classes: ClassSet, palette: str
 ) -> CapturePanels:
-    """The four pictures of a capture, or none where its map was not kept."""
+    """Draw the four pictures of a capture, or none if its map was not kept."""
     line = summary_line(record.metrics, classes)
     if picture is None:
         return CapturePanels(capture, record.patient, (), line, "")
@@ -100,12 +100,12 @@ def swatches(classes: ClassSet, palette: str) -> tuple[Swatch, ...]:
 
 
 def css_colour(rgb: Iterable[int]) -> str:
-    """Red, green and blue, 0…255, as CSS writes them."""
+    """Red, green and blue, 0…255, as CSS."""
     return "#" + "".join(f"{int(value):02x}" for value in rgb)
 
 
 def confidence_ramp(values: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-    """Colours of confidences 0…1, any shape + (3,), in 33 steps so that a picture of them is small."""
+    """Colours of confidences 0…1, any shape + (3,), in 33 steps to keep their pictures small."""
     steps = np.round(np.clip(values, 0, 1) * 32) / 32
     places = np.linspace(0, 1, len(_RAMP))
     channels = [np.interp(steps, places, _RAMP[:, channel]) for channel in range(3)]

@@ -1,4 +1,4 @@
-"""Probabilities: whether they can be believed, and what thresholds on them would give."""
+"""Probabilities: whether they can be believed, and what thresholds on them would achieve."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gliomap.evaluation.report._tables import Cell, PageTable
 __all__ = ["Operating", "operating_part", "reliability_chart"]
 
 _LEAST_PIXELS = 30
-"""Bins with fewer are drawn hollow."""
+"""Bins with fewer pixels are drawn hollow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Operating:
 
 
 def reliability_chart(record: EvaluationRecord, name: str) -> Chart | None:
-    """Share of pixels right against the confidence that the model claimed; None without probabilities."""
+    """Draw the share of correct pixels against the model's confidence; None without probabilities."""
     bins = record.pooled.reliability
     if not bins:
         return None
@@ -37,36 +37,38 @@ def reliability_chart(record: EvaluationRecord, name: str) -> Chart | None:
     left.plot(claimed, reached, color=TRAINING, linewidth=1.3)
     faces = [TRAINING if one.pixels >= _LEAST_PIXELS else "white" for one in bins]
     left.scatter(claimed, reached, s=34, color=faces, edgecolor=TRAINING, linewidth=1.3, zorder=3, label="this model")
-    plain_axes(left, "confidence that was claimed", "share of pixels right")
+    plain_axes(left, "model's confidence", "share of pixels correct")
     left.set_xlim(0, 1.02)
     left.set_ylim(0, 1.02)
     left.set_aspect("equal")
     left.legend(fontsize=8, frameon=False, labelcolor=INK, loc="upper left")
     right.bar(claimed, [one.pixels for one in bins], width=0.045, color="#8FB4CE", edgecolor=TRAINING, linewidth=0.8)
-    plain_axes(right, "confidence that was claimed", "test pixels")
+    plain_axes(right, "model's confidence", "test pixels")
     right.yaxis.set_major_formatter("{x:,.0f}")
     right.set_xlim(0, 1.02)
     error = decimal(record.pooled.calibration_error)
-    told = "; ".join(f"claimed {one.confidence:.2f}, right {one.accuracy:.2f} ({one.pixels:,} pixels)" for one in bins)
+    told = "; ".join(
+        f"confidence {one.confidence:.2f}, correct {one.accuracy:.2f} ({one.pixels:,} pixels)" for one in bins
+    )
     return chart(
         figure,
         name,
         f"Reliability diagram. {told}. Expected calibration error {error}.",
-        "Reliability: of the pixels that were given a confidence, how many were right. Dots under the broken line are where the"
-        f" model claims more than it holds; hollow ones stand for fewer than {_LEAST_PIXELS} pixels. The mean distance from"
-        f" the line, weighted by pixels, is the expected calibration error: {error} over {len(bins)} filled bins of 15.",
+        "Reliability: the share of pixels at each confidence that is correct. Dots below the dashed line show where the model"
+        f" is overconfident; hollow ones stand for fewer than {_LEAST_PIXELS} pixels. The mean distance from the line,"
+        f" weighted by pixels, is the expected calibration error: {error} over {len(bins)} non-empty bins of 15.",
     )
 
 
 def operating_part(record: EvaluationRecord, name: str) -> Operating | None:
-    """The curve over all test pixels with its working points; None where tumour or the rest is missing."""
+    """The curve over all test pixels with its operating points; None if tumour or the rest is missing."""
     curve = record.pooled.tumour
     if curve is None:
         return None
-    heads = ("Specificity kept", "Sensitivity", "Specificity reached", "Tumour from a probability of")
+    heads = ("Required specificity", "Sensitivity", "Specificity reached", "Threshold on tumour probability")
     points = PageTable(
-        "Working points of tumour against the rest, over all test pixels. The thresholds were chosen on the very pixels that"
-        " they are told for; one fixed beforehand would do somewhat worse.",
+        "Operating points of tumour against the rest, over all test pixels. The thresholds were chosen on the same pixels for"
+        " which they are reported; a threshold fixed beforehand would do somewhat worse.",
         heads,
         tuple(_point(one) for one in curve.working),
     )
@@ -74,7 +76,7 @@ def operating_part(record: EvaluationRecord, name: str) -> Operating | None:
 
 
 def _point(one: WorkingPoint) -> tuple[Cell, ...]:
-    threshold = "none reaches it" if one.threshold > 1 else decimal(one.threshold)
+    threshold = "not reachable" if one.threshold > 1 else decimal(one.threshold)
     return (
         Cell(f"at least {100 * one.wanted:.0f}\N{NO-BREAK SPACE}%"),
         Cell(decimal(one.sensitivity), number=True),
@@ -101,7 +103,7 @@ def _operating_chart(curve: TumourCurve, name: str) -> Chart:
             linestyle="none",
             label=f"specificity at least {100 * one.wanted:.0f} %",
         )
-    plain_axes(axes, "falsely marked share of other tissue (1 − specificity)", "share of tumour found (sensitivity)")
+    plain_axes(axes, "share of other tissue falsely marked (1 − specificity)", "share of tumour found (sensitivity)")
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.01, 1.02)
     axes.set_aspect("equal")
@@ -114,6 +116,6 @@ def _operating_chart(curve: TumourCurve, name: str) -> Chart:
         figure,
         name,
         f"Operating curve of tumour against the rest, area {curve.area:.3f}: {told}.",
-        f"Tumour against the rest at every threshold on its probability, over all test pixels; area {curve.area:.3f}, where"
-        " guessing gives 0.5 (broken line).",
+        f"Tumour against the rest at every threshold on its probability, over all test pixels. The area is {curve.area:.3f};"
+        " guessing would have 0.5 (dashed line).",
     )

@@ -1,4 +1,4 @@
-"""The instruments in the report: chance, ceiling, fewer patients."""
+"""The sanity instruments in the report: chance, ceiling, fewer patients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMES = {"shuffle-labels": "shuffled labels", "oracle": "oracle", "learning-cur
 
 
 def sanity_part(run: ReportedRun, anchor: str) -> dict[str, Any]:
-    """What the template shows of the instruments."""
+    """The values for the template's section on the instruments."""
     found = {one.name: one for one in run.sanity}
     missing = [name for name in INSTRUMENTS if name not in found]
     curve = found.get("learning-curve")
@@ -36,7 +36,7 @@ def sanity_part(run: ReportedRun, anchor: str) -> dict[str, Any]:
 
 
 def _told(record: SanityRecord) -> tuple[str, ...]:
-    chance = () if record.chance is None else (f"Guessing gives a balanced accuracy of {decimal(record.chance)}.",)
+    chance = () if record.chance is None else (f"Guessing achieves a balanced accuracy of {decimal(record.chance)}.",)
     return (INSTRUMENTS[record.name], *chance, *record.notes)
 
 
@@ -58,7 +58,7 @@ def _table(run: ReportedRun) -> PageTable:
             for point in record.points
         ]
     return PageTable(
-        "The run beside its instruments: mean of patients, and below it the interval or the patients' range.",
+        "The run and its instruments: the mean over patients, and below it the interval or the patients' range.",
         ("", "Overall accuracy", "Balanced accuracy", "Tumour sensitivity"),
         tuple(rows),
     )

@@ -1,4 +1,4 @@
-"""Charts as SVG that stands in the page itself: sharp in print, no file beside it, no script."""
+"""Charts as SVG within the page: sharp in print, without extra files or scripts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["WIDTH", "Chart", "canvas", "chart", "plain_axes"]
 
 WIDTH = 7.2
-"""Inches; the text column of an A4 page."""
+"""Width of the text column of an A4 page, inches."""
 
 _IDENTIFIER = re.compile(r'(\bid="|href="#|url\(#)')
 
@@ -35,7 +35,7 @@ class Chart:
     caption
         How to read it.
     share
-        Of the column's width, 0…1.
+        Share of the column's width, 0…1.
     """
 
     svg: str
@@ -61,7 +61,7 @@ def canvas(width: float, height: float) -> Figure:
 
 
 def plain_axes(axes: Axes, across: str, upwards: str) -> None:
-    """Quiet axes with names in the ink of the page."""
+    """Plain axes with labels in the ink of the page."""
     quiet_axes(axes)
     axes.tick_params(labelsize=8.5, labelcolor=INK, color=SOFT_INK)
     axes.set_xlabel(across, fontsize=9, color=INK)
@@ -69,20 +69,20 @@ def plain_axes(axes: Axes, across: str, upwards: str) -> None:
 
 
 def chart(figure: Figure, name: str, alt: str, caption: str) -> Chart:
-    """Draw a figure; `name` is one of its kind in the page.
+    """Draw a figure as SVG; `name` must be unique in the page.
 
-    The letters become paths, so that they look the same wherever the page is opened.
+    Letters become paths, so that they look the same wherever the page is opened.
     """
     from matplotlib import rc_context
 
     stream = io.StringIO()
-    # The salt makes the same figure give the same bytes.
+    # The salt makes the same figure yield the same bytes.
     with rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
         figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = stream.getvalue()
     svg = text[text.index("<svg") :]
     svg = svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "").replace("xlink:href", "href")
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.S)
-    # Several charts stand in one page: each keeps its identifiers to itself.
+    # A page holds several charts, so each prefixes its identifiers with its name.
     svg = _IDENTIFIER.sub(lambda found: f"{found[1]}{name}-", svg)
     return Chart(svg.strip(), alt, caption, min(1.0, figure.get_figwidth() / WIDTH))

@@ -1,4 +1,4 @@
-"""The tables of the report: numbers with their intervals, 'not defined' where nothing can be said."""
+"""The tables of the report: numbers with their intervals, or 'not defined' where nothing can be said."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 LISTED = 5
-"""Patients that are listed by name before the list is turned round."""
+"""Maximum number of patients listed by name before the list names the missing ones instead."""
 
 METRICS: Mapping[str, Callable[[Metrics], float | None]] = {
     "Overall accuracy": lambda found: found.overall_accuracy,
@@ -47,10 +47,10 @@ METRICS: Mapping[str, Callable[[Metrics], float | None]] = {
     "Macro ROC AUC": lambda found: found.macro_roc_auc,
     "Expected calibration error": lambda found: found.calibration_error,
 }
-"""Figures of a classification as a whole, as the report names them."""
+"""Figures of a classification as a whole, by their names in the report."""
 
 _SHOWN = ("Overall accuracy", "Balanced accuracy", "Macro F1", "Matthews correlation")
-"""Of these, what is shown of every patient."""
+"""The figures of these that are shown for every patient."""
 
 SIGNED = ("Cohen's kappa", "Matthews correlation")
 """Figures that can be negative."""
@@ -72,13 +72,13 @@ class Cell:
     Attributes
     ----------
     text
-        What it says.
+        Its text.
     small
         A second line in small print.
     number
-        Set flush right.
+        Whether it is right-aligned.
     shade
-        0…1, how dark its ground is; None for none.
+        Darkness of its background, 0…1; None for no shade.
     """
 
     text: str
@@ -88,13 +88,13 @@ class Cell:
 
     @property
     def void(self) -> bool:
-        """Nothing can be said."""
+        """Whether the value is not defined."""
         return self.text == NOT_DEFINED
 
 
 @dataclass(frozen=True, slots=True)
 class PageTable:
-    """A table with a caption that tells how to read it; the first cell of each row names the row."""
+    """A table with a caption that explains how to read it; the first cell of each row names the row."""
 
     caption: str
     heads: tuple[str, ...]
@@ -103,15 +103,15 @@ class PageTable:
 
 
 def overall(record: EvaluationRecord) -> PageTable:
-    """Each figure over all pixels, and over patients with its interval."""
+    """Each figure over all pixels, and its mean over patients with an interval."""
     named = {**METRICS, **tumour_metrics(record.classes)}
     rows = []
     for name, figure in named.items():
         interval = over_patients(record, name, figure)
         rows.append((Cell(name), _number(figure(record.pooled)), *_interval_cells(interval)))
     return PageTable(
-        "Figures of the test as a whole. 'All pixels' counts every labelled pixel once, so that patients with many"
-        " labels weigh more. 'Mean of patients' counts every patient once and is the figure to compare.",
+        "Figures of the test as a whole. 'All pixels' counts every labelled pixel once, so patients with many labels have"
+        " more weight. 'Mean of patients' counts every patient once and is the figure to compare.",
         ("", "All pixels", "Mean of patients", *_INTERVAL_HEADS),
         tuple(rows),
     )
@@ -155,8 +155,8 @@ def class_intervals(record: EvaluationRecord) -> PageTable:
         for index, name in enumerate(record.classes.names)
     )
     return PageTable(
-        "The same, mean of patients; below it the 95 % interval, or the range of the values where there are too few patients"
-        " for one, and the number of patients in whom the figure is defined.",
+        "The same as the mean of patients. Below it are the 95 % interval, or the range of values if there are too few"
+        " patients for one, and the number of patients for whom the figure is defined.",
         ("Class", *CLASS_METRICS),
         rows,
     )
@@ -176,9 +176,11 @@ def patients(record: EvaluationRecord) -> PageTable:
         )
         for patient, found in record.patients.items()
     )
-    never = " Where pixels are divided these were never dealt out, and are not counted." if record.warning else ""
+    never = (
+        " Protocols that divide pixels never assign these to a part, so they are not counted." if record.warning else ""
+    )
     return PageTable(
-        f"Each test patient. 'Left out' are labelled pixels that were lit too badly to be classified.{never}",
+        f"Each test patient. 'Left out' are labelled pixels that were lit too poorly to be classified.{never}",
         ("Patient", "Captures", "Pixels", "Left out", *named),
         rows,
         wide=True,
@@ -198,8 +200,8 @@ def confusion(record: EvaluationRecord) -> PageTable:
         ]
         rows.append((Cell(name), *cells, _count(total)))
     return PageTable(
-        "Confusion matrix over all test pixels: rows are the true class, columns the predicted one; below each count its"
-        " share of the row, which also sets the shade.",
+        "Confusion matrix over all test pixels: rows are true classes, columns are predicted classes. Below each count is"
+        " its share of the row, which also sets the shade.",
         ("True \\ predicted", *record.classes.names, "All"),
         tuple(rows),
     )
@@ -222,8 +224,8 @@ def folds(record: EvaluationRecord) -> PageTable:
         for one in record.folds
     )
     return PageTable(
-        "Fold by fold: the patients whose pixels the weights were learned from, those who decided when to stop or"
-        " calibrated, and those who were tested. 'Graph' begins the SHA-256 of the ONNX graph that was tested.",
+        "Fold by fold: the patients from whose pixels the weights were learned, those used to decide when to stop or to"
+        " calibrate, and those who were tested. 'Graph' shows the start of the SHA-256 of the tested ONNX graph.",
         ("Fold", "Trained on", "Validated on", "Tested on", "Test pixels", "Accuracy", "Training", "Graph"),
         rows,
         wide=True,
@@ -247,14 +249,14 @@ def labelled_pixels(reported: ReportedRun) -> PageTable:
     ]
     tested = "Labelled pixels of the tested patients" if record.warning is None else "Labelled pixels that were tested"
     return PageTable(
-        f"{tested} by class" + (", and what was trained on." if reported.labelled else "."),
+        f"{tested} by class" + (", and the pixels used for training." if reported.labelled else "."),
         ("Patient", *record.classes.names),
         tuple(rows),
     )
 
 
 def false_tumour(record: EvaluationRecord) -> PageTable | None:
-    """Tumour marked where nobody labelled any; None where every capture has tumour."""
+    """Tumour marked where nobody labelled any; None if every capture has tumour."""
     rows = tuple(
         (
             Cell(capture),
@@ -268,15 +270,15 @@ def false_tumour(record: EvaluationRecord) -> PageTable | None:
     if not rows:
         return None
     return PageTable(
-        "Captures in which nobody labelled tumour: pixels that were marked as tumour all the same. Those with another"
-        " label are surely wrong; of the rest of the frame nobody knows.",
+        "Pixels marked as tumour in captures in which nobody labelled tumour. Those with another label are certainly wrong;"
+        " for the rest of the frame, nobody knows.",
         ("Capture", "Patient", "Labelled pixels marked", "Pixels of the frame marked"),
         rows,
     )
 
 
 def patient_metrics(classes: ClassSet) -> dict[str, Callable[[Metrics], float | None]]:
-    """The few figures that are shown patient by patient and run by run."""
+    """The few figures shown patient by patient and run by run."""
     return {name: METRICS[name] for name in _SHOWN} | tumour_metrics(classes)
 
 
@@ -290,7 +292,7 @@ def tumour_metrics(classes: ClassSet) -> dict[str, Callable[[Metrics], float | N
 
 
 def _people(names: Sequence[str], everybody: Collection[str]) -> Cell:
-    """Names and their number; many of them by who is missing."""
+    """Names and their number; a long list is given by who is missing."""
     if not names:
         return Cell("–")
     others = sorted(set(everybody) - set(names))
@@ -328,7 +330,7 @@ def _interval_cells(interval: Interval | None) -> tuple[Cell, Cell, Cell]:
 
 
 def interval_cell(interval: Interval | None, *, sign: bool = False) -> Cell:
-    """Mean, and below it its interval or the patients' range; `sign` writes the sign of a difference."""
+    """The mean, and below it its interval or the patients' range; `sign` adds the sign of a difference."""
     if interval is None:
         return Cell(NOT_DEFINED, number=True)
     mean = f"{interval.mean:+.3f}" if sign else decimal(interval.mean)
@@ -338,7 +340,7 @@ def interval_cell(interval: Interval | None, *, sign: bool = False) -> Cell:
 
 
 def _span(interval: Interval, *, sign: bool = False) -> str:
-    """The interval; below six patients their range, which is called so."""
+    """The interval; with fewer than six patients, the range of their values, marked as such."""
     style = "+.3f" if sign else ".3f"
     if interval.low is not None and interval.high is not None:
         return f"{interval.low:{style}} to {interval.high:{style}}"

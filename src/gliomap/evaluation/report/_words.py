@@ -1,4 +1,4 @@
-"""What the report says in plain words, and what nobody may read into it."""
+"""The report's summary in plain words, and the limits of what may be read into it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from gliomap.evaluation.report._content import ReportedRun
 __all__ = ["INTERVAL_RULE", "few_patients", "limits", "measured_patients", "summary"]
 
 INTERVAL_RULE = (
-    "Intervals are 95 % intervals of the mean over patients: a bootstrap of the patients (bias-corrected and accelerated) from"
-    " 20 patients on, Student's t for"
-    " 6 to 19, and below 6 no interval at all, only the patients' values. Pixels are never the unit: those of one patient"
-    " resemble each other."
+    "Intervals are 95 % intervals of the mean over patients. With 20 patients or more they come from a bootstrap over patients"
+    " (bias-corrected and accelerated), with 6 to"
+    " 19 from Student's t; with fewer than 6 there is no interval, only the patients' values. Pixels are never the unit,"
+    " because those of one patient resemble each other."
 )
 
 
 def summary(reported: ReportedRun) -> tuple[str, ...]:
-    """Four or five sentences that a reader who opens nothing else may rely on."""
+    """Four or five sentences on which a reader can rely who reads nothing else."""
     record = reported.evaluation
     lines = [_who(reported), *_doubled(record), _accuracy(record)]
     lines += [_tumour(record, index) for index in tumour_indices(record.classes)]
@@ -28,33 +28,33 @@ def summary(reported: ReportedRun) -> tuple[str, ...]:
 
 
 def few_patients(record: EvaluationRecord) -> bool:
-    """Too few for an interval."""
+    """Whether there are too few patients for an interval."""
     return measured_patients(record) < LEAST_INTERVAL
 
 
 def measured_patients(record: EvaluationRecord) -> int:
-    """Test patients with a labelled pixel that could be classified; the others are in no mean."""
+    """Number of test patients with a labelled pixel that could be classified; the others enter no mean."""
     return sum(found.n > 0 for found in record.patients.values())
 
 
 def limits(reported: ReportedRun) -> tuple[str, ...]:
-    """What the figures cannot carry."""
+    """What the figures do not show."""
     record = reported.evaluation
     lines = []
     if reported.synthetic:
         lines.append(
-            "The patients are synthetic. The figures show that the procedure works, not how well it does on people."
+            "The patients are synthetic. The figures show that the procedure works, not how well it works on people."
         )
     lines += [
         *record.cautions,
-        f"{counted(len(record.patients), 'patient')} of one study before one camera. Other hospitals, lamps, cameras and"
+        f"{counted(len(record.patients), 'patient')} from one study with one camera. Other hospitals, lamps, cameras and"
         " tumours were not tested.",
         "Only labelled pixels are counted. They were chosen where the tissue was clear, so the figures say little about"
         " borders, blood, glare and unlabelled tissue.",
-        f"Every classified pixel gets one of {len(record.classes)} classes, also where something else lies. A map never"
+        f"Every classified pixel gets one of {len(record.classes)} classes, even if it shows something else. A map never"
         " says 'no tumour'.",
-        "Ground truth is as good as those who labelled it; it was not checked by this software.",
-        "No human reader took part, no decision in an operation was made or measured, and no economic or clinical use is"
+        "The ground truth is only as good as the people who labelled it; this software did not check it.",
+        "No human reader took part, no decision in an operation was made or measured, and no economic or clinical benefit is"
         " claimed.",
     ]
     return tuple(lines)
@@ -66,31 +66,29 @@ def _who(reported: ReportedRun) -> str:
     tested = counted(len(record.patients), kind)
     if record.warning is not None:
         return (
-            f"{reported.description} was trained and tested on pixels of the same {tested}. Nobody who was tested was new"
-            " to the model, so these figures do not say how it would do on a new patient."
+            f"{reported.description} was trained and tested on pixels of the same {tested}. No tested patient was new to"
+            " the model, so these figures do not show how it would perform on a new patient."
         )
     if len(record.folds) == 1:
         fold = record.folds[0]
         told = f"{reported.description} was trained on {counted(len(fold.trained), kind)} and tested on {tested}"
         if record.same_patient:
-            return f"{told} ({', '.join(fold.tested)}), some of whom also trained, so the figures overstate."
-        return f"{told} ({', '.join(fold.tested)}) who had no part in the training."
+            return f"{told} ({', '.join(fold.tested)}), some of whom were also in training, so the figures overstate."
+        return f"{told} ({', '.join(fold.tested)}) not used in training."
     sizes = sorted({len(fold.trained) for fold in record.folds})
     on = counted(sizes[0], kind) if len(sizes) == 1 else f"{sizes[0]} to {counted(sizes[-1], kind)}"
     each = "the one left out" if record.protocol == "lopo" else "those left out"
     return (
-        f"{reported.description} was trained {len(record.folds)} times, each time on {on}, and tested on {each}: each"
+        f"{reported.description} was trained {len(record.folds)} times, each time on {on}, and tested on {each}. Each"
         f" of {tested} was tested once, by a model that had never seen that patient."
     )
 
 
 def _doubled(record: EvaluationRecord) -> list[str]:
-    """That some of the tested images were trained on under another name."""
+    """A sentence if some of the tested images were trained on under another name."""
     if not record.duplicates:
         return []
-    return [
-        f"But {'; '.join(record.duplicates)}: a model that trained on the one knew the other, so these figures overstate."
-    ]
+    return [f"But {'; '.join(record.duplicates)}: a model trained on one knew the other, so these figures overstate."]
 
 
 def _accuracy(record: EvaluationRecord) -> str:
@@ -100,9 +98,9 @@ def _accuracy(record: EvaluationRecord) -> str:
     if interval is None:
         return "No labelled pixel could be classified, so there is nothing to measure."
     if len(known) == 1:
-        return f"Of this patient's labelled pixels {_per_cent(interval.mean)} got the right class."
+        return f"Of this patient's labelled pixels, {_per_cent(interval.mean)} got the right class."
     return (
-        f"On average {_per_cent(interval.mean)} of a patient's labelled pixels got the right class{_between(interval)};"
+        f"On average, {_per_cent(interval.mean)} of a patient's labelled pixels got the right class{_between(interval)}:"
         f" {_per_cent(known[0])} in the worst patient and {_per_cent(known[-1])} in the best."
     )
 
@@ -124,7 +122,7 @@ def _tumour(record: EvaluationRecord, index: int) -> str:
     precision = record.pooled.classes[index - 1].precision
     if precision is None:
         return f"{text}; no labelled pixel was marked as {name}."
-    return f"{text}. Of all labelled pixels marked as {name}, {_per_cent(precision)} were labelled so."
+    return f"{text}. Of all labelled pixels marked as {name}, {_per_cent(precision)} had that label."
 
 
 def _sure(record: EvaluationRecord) -> str:
@@ -136,12 +134,10 @@ def _sure(record: EvaluationRecord) -> str:
         f" {count}{left}."
     )
     if count == 1:
-        return f"{start} One patient is an example, not a measurement; the next one may come out quite differently."
+        return f"{start} One patient is an example, not a measurement; results for the next may be quite different."
     if few_patients(record):
-        return (
-            f"{start} That is too few for an interval, so the report gives each patient's value and leaves it at that."
-        )
-    return f"{start} The intervals say where the mean over such patients may lie; single patients scatter much wider."
+        return f"{start} That is too few for an interval, so the report gives only each patient's value."
+    return f"{start} The intervals show where the mean over such patients may lie; single patients vary much more."
 
 
 def _between(interval: Interval) -> str:
@@ -151,7 +147,7 @@ def _between(interval: Interval) -> str:
 
 
 def _per_cent(value: float) -> str:
-    """A share in words; 0 % and 100 % are none and all, never nearly so."""
+    """A share as text; 0 % and 100 % mean exactly none and all."""
     if 0.995 <= value < 1:
         return "more than 99\N{NO-BREAK SPACE}%"
     if 0 < value < 0.005:
