@@ -1,4 +1,4 @@
-"""Working points of tumour against the rest, and accuracy by distance from training pixels."""
+"""Operating points of tumour against the rest, and accuracy by distance from training pixels."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_missing_and_damaged_parts_are_named(run):
     with pytest.raises(RunError, match=r"history\.json.*not there"):
         opened.history()
     (run / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match="not there"):
+    with pytest.raises(ModelError, match="does not exist"):
         opened.model()
     (run / "split.json").unlink()
     with pytest.raises(StudyError, match=r"split\.json"):

@@ -286,7 +286,7 @@ def test_a_patient_with_one_class_is_said_and_alone_refused(study):
     relabel(study, "ID0001C01", lambda codes: codes.__setitem__(codes > 0, 101))
     record = open_run(train(study, model="lda", test_patients=["ID0004"])).record
     assert "patient ID0001 (train) has labels of healthy only" in record.hints
-    with pytest.raises(ModelError, match="hold class 1 'healthy' only"):
+    with pytest.raises(ModelError, match="hold only class 1 'healthy'"):
         train(study, model="lda", test_patients=["ID0004"], train_captures=["ID0001C01"])
 
 
