@@ -201,7 +201,7 @@ class Engine:
         references
             From `prepare` of an engine with the same sensor and preprocessing.
         taken_at
-            When the frame was taken; required if `max_reference_age` is set, or the map is blank.
+            When the frame was taken. If `max_reference_age` is set and this is None, the map is blank.
 
         Returns
         -------
