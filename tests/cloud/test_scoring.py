@@ -19,8 +19,10 @@ import pytest
 
 from bundles.makers import small_bundle, small_sensor, window_network
 from cloud.conftest import missing
+from gliomap.captures import tiff_bytes
 from gliomap.engine import Engine
 from gliomap.errors import BundleError
+from gliomap.serving._references import SPREAD
 from serving.servers import Scene, answer_of, make_scene
 from support import free_port, wait_until
 
@@ -93,6 +95,15 @@ def test_raw_bytes_give_the_labels_of_the_engine(endpoint: Endpoint) -> None:
     numbers = {role: getattr(endpoint.scene, role).tobytes() for role in ("raw", "white", "dark")}
     again = answer_of("POST", endpoint.url, files=numbers, headers={"Accept": "application/x-npz"})
     assert np.array_equal(np.load(io.BytesIO(again.content))["labels"], endpoint.labels)
+
+
+def test_warnings_with_commas_reach_the_client_whole(endpoint: Endpoint) -> None:
+    eight_bit = {role: getattr(endpoint.scene, role) >> 2 for role in ("raw", "white", "dark")}
+    frames = {role: tiff_bytes(frame.astype(np.uint8)) for role, frame in eight_bit.items()}
+    answer = answer_of("POST", endpoint.url, files=frames, headers={"Accept": "application/x-npz"})
+    assert answer.status_code == 200, answer.text
+    assert SPREAD in answer.headers["GlioMap-Warnings"]
+    assert "graph;dur=" in answer.headers["Server-Timing"]
 
 
 def test_the_thesis_client_works_as_it_is(endpoint: Endpoint) -> None:

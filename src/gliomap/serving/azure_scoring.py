@@ -45,9 +45,10 @@ def run(request: AMLRequest) -> AMLResponse:
         problem = problem_of(error, name)
         body = dump_json(problem.model_dump(mode="json", exclude_none=True))
         return AMLResponse(body, problem.status, {"Content-Type": MEDIA_TYPE})
-    # The server splits header values at commas, so headers that contain one are left out.
-    headers = {key: value for key, value in answer.headers.items() if "," not in value}
-    return AMLResponse(answer.body, 200, {"Content-Type": answer.media_type, **headers})
+    response = AMLResponse(answer.body, 200, {"Content-Type": answer.media_type})
+    # Not through the constructor, which splits values at commas into several headers.
+    response.headers.update(answer.headers)
+    return response
 
 
 rawhttp(run)
