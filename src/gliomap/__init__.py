@@ -9,7 +9,7 @@ __version__: str
 
 
 def __getattr__(name: str) -> str:
-    # Only when asked: reading a distribution's metadata takes longer than importing the engine's own files.
+    # Read on first use: reading a distribution's metadata takes longer than importing the engine's own files.
     if name == "__version__":
         from importlib.metadata import version
 

@@ -9,7 +9,7 @@ __all__ = ["main"]
 
 
 def main() -> NoReturn:
-    """Run the command line of this process; Ctrl-C while it still loads is an interruption too, not a traceback."""
+    """Run the command line of this process; Ctrl-C during loading exits as an interruption, without a traceback."""
     try:
         from gliomap.cli import main as command
 

@@ -1,4 +1,4 @@
-"""Fields of files and answers: what holds for all of them, and what is wrong with some, in one line."""
+"""Base class for the fields of files and answers, and a one-line summary of their validation errors."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["Fields", "field_faults"]
 
 
 class Fields(BaseModel):
-    """Frozen; unknown ones are refused, so that a slip of the pen is noticed."""
+    """Frozen; unknown fields are rejected, so that a misspelt name is noticed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def field_faults(error: ValidationError, most: int = 1) -> str:
-    """The first `most` faults, each with the place of its field, and how many more there are."""
+    """The first `most` faults, each with the location of its field, and the number of further faults."""
     faults = [
         f"{'.'.join(map(str, fault['loc'])) or 'file'}: {_told(error.title, fault['type'], fault['loc'], fault['msg'])}"
         for fault in error.errors()
@@ -29,17 +29,17 @@ def field_faults(error: ValidationError, most: int = 1) -> str:
 
 def _told(model: str, kind: str, place: Sequence[int | str], message: str) -> str:
     if kind != "extra_forbidden":
-        return message.removeprefix("Value error, ")  # pydantic names the type of what a check of ours raised
+        return message.removeprefix("Value error, ")  # pydantic prepends the type that our own check raised
     meant = get_close_matches(str(place[-1]), _keys(model, place[:-1]), n=1, cutoff=0.65)
     return f"unknown key (did you mean {meant[0]}?)" if meant else "unknown key"
 
 
 def _keys(model: str, place: Sequence[int | str]) -> list[str]:
-    """Keys that may stand at a place in what a model, known by its name, reads; as far as that can be found out."""
+    """Keys allowed at a location in the data of the model with this name, as far as they can be determined."""
     here = [one for one in _subclasses(Fields) if one.__name__ == model]
     for part in place:
         fields = [one.model_fields[part] for one in here if isinstance(part, str) and part in one.model_fields]
-        # What is no field is a key or an index within one, or says which of several kinds something is.
+        # A part that is not a field is a key or an index within one, or selects a member of a union.
         here = [inner for field in fields for inner in _models(field.annotation)] if fields else here
     return [key for one in here for key in one.model_fields]
 
@@ -51,7 +51,7 @@ def _subclasses(of: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Those that a type is made of."""
+    """The models that a type annotation contains."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):

@@ -1,4 +1,4 @@
-"""Writing so that nothing half-finished ever stands under a final name, and hashing."""
+"""Atomic writing, so that no unfinished file or folder ever has its final name; and hashing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The time of every entry of an archive, the earliest that there is."""
+"""Timestamp of every archive entry: the earliest that the format allows."""
 
 
 def refuse_existing(path: Path, *, overwrite: bool, mark: str | None = None) -> None:
@@ -41,14 +41,14 @@ def refuse_existing(path: Path, *, overwrite: bool, mark: str | None = None) -> 
     Parameters
     ----------
     mark
-        For a folder: the file by which an earlier result is known. Nothing else is overwritten but an empty folder.
+        For a folder: the file that marks an earlier result. Only such a folder, or an empty one, is overwritten.
 
     Raises
     ------
     OutputExistsError
         `path` exists, and `overwrite` is False.
     UsageError
-        `path` is no earlier result, or '.' or '..'.
+        `path` is not an earlier result, or is '.' or '..'.
     """
     if path.exists() and not overwrite:
         replaceable = path.name not in ("", "..") and (mark is None or _is_like(path, [mark]))
@@ -57,40 +57,40 @@ def refuse_existing(path: Path, *, overwrite: bool, mark: str | None = None) -> 
     if path.name in ("", ".."):
         raise UsageError(
             path,
-            "is the folder that the command runs in, or one above it, which cannot be replaced from inside",
-            "Run the command from outside of it, and call the folder by its name.",
+            "is the working directory or one of its parents, which cannot be replaced from inside",
+            "Run the command from outside it, and give the folder by name.",
         )
     if mark is not None:
         _spare_others(path, [mark])
 
 
 def _spare_others(path: Path, marks: Collection[str]) -> None:
-    """A mistyped path must not cost anybody's patients."""
+    """Refuse to overwrite other folders: a mistyped path must not delete patient data."""
     if path.exists() and not _is_like(path, marks):
         raise UsageError(
             path,
-            f"holds no {' or '.join(sorted(marks)[:3])}, so it is no earlier result, and overwriting would delete it",
+            f"holds no {' or '.join(sorted(marks)[:3])}, so it is not an earlier result, and overwriting would delete it",
             "Choose another folder, or remove it yourself.",
         )
 
 
 def _is_like(path: Path, marks: Collection[str]) -> bool:
-    """Whether a folder holds one of these files, or nothing."""
+    """Whether a folder holds one of these files or is empty."""
     return any((path / mark).is_file() for mark in marks) or (path.is_dir() and not any(path.iterdir()))
 
 
 def require_suffix(path: Path, kind: str, suffix: str, *also: str) -> None:
-    """Raise `UsageError` when `path` is not called as files of this kind are: others could not tell what it is."""
+    """Raise `UsageError` when the suffix of `path` is not one of this kind of file, by which others recognise it."""
     if path.suffix.lower() not in (suffix, *also):
-        raise UsageError(path, f"is no name of {kind}", f"Let it end in {' or '.join((suffix, *also))}.")
+        raise UsageError(path, f"is not a valid name for {kind}", f"Use a name that ends in {' or '.join((suffix, *also))}.")
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` and move it there when the block ends well.
+    """Yield a temporary path beside `path` and rename it to `path` when the block succeeds.
 
-    The temporary file is flushed to disk before it is renamed and removed when the block raises,
-    be it a full disk or Ctrl-C; `path` then is what it was before.
+    The temporary file is flushed to disk before it is renamed. When the block raises, for example on a full disk
+    or Ctrl-C, the temporary file is removed and `path` stays unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path, path.stem, path.suffix)
@@ -107,10 +107,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give an empty folder beside `path` and rename it to `path` when the block ends well.
+    """Yield an empty folder beside `path` and rename it to `path` when the block succeeds.
 
-    An existing `path` is refused unless `overwrite`, also one that another process has made during the block. With `overwrite`
-    it is replaced only at the very end, and only by its like: it has to be empty or to hold one of the files that the new one holds.
+    Without `overwrite`, an existing `path` is refused, even if another process created it during the block. With
+    `overwrite`, it is replaced only at the very end, and only if it is empty or shares a file name with the new folder.
     """
     refuse_existing(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def put_in_place(folder: Path, path: Path) -> None:
-    """Rename `folder` to `path`. What stands there is removed once the new one does, and comes back where that fails."""
+    """Rename `folder` to `path`. An existing `path` is removed after the rename, or restored if the rename fails."""
     replaced = _beside(path, path.name, "-replaced")
     try:
         if path.exists():
@@ -140,14 +140,14 @@ def put_in_place(folder: Path, path: Path) -> None:
         if not path.exists() and replaced.exists():
             replaced.replace(path)
         else:
-            _remove(replaced)  # another process was faster, and has put its own there
+            _remove(replaced)  # another process has put its own folder there first
         raise
     _remove(replaced)
 
 
 def _put_where_nothing_is(folder: Path, path: Path) -> None:
     try:
-        folder.rename(path)  # takes the place of an empty folder at most
+        folder.rename(path)  # replaces an empty folder at most
     except OSError:
         refuse_existing(path, overwrite=False)
         raise
@@ -168,7 +168,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_zip(path: Path, files: Mapping[str, bytes]) -> None:
-    """Write a .zip of plain files, in their order, atomically; the same files give the same bytes at any time."""
+    """Write a .zip of plain files, in the given order, atomically; the same files always yield the same bytes."""
     with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, content in files.items():
             entry = zipfile.ZipInfo(name, _EPOCH)
@@ -178,36 +178,36 @@ def write_zip(path: Path, files: Mapping[str, bytes]) -> None:
 
 
 def user_folder(variable: str, usual: str, environ: Mapping[str, str] = os.environ) -> Path:
-    """GlioMap's folder of this user, for settings or copies: in `$variable`, else in `usual` of the home folder.
+    """The user's GlioMap folder for settings or cached copies: in `$variable`, else in `usual` of the home folder.
 
     Raises
     ------
     MachineError
-        There is neither: in a container a user may be no more than a number.
+        Neither exists: in a container, a user may have an ID but no home folder.
     """
     base = environ.get(variable)
     try:
         return (Path(base) if base else Path.home() / usual) / "gliomap"
     except RuntimeError as error:
-        raise MachineError("this user", "has no home folder", f"Set {variable} to a folder for such files.") from error
+        raise MachineError("this user", "has no home folder", f"Set {variable} to a folder for these files.") from error
 
 
 def read_limited(
     path: Path, most: int, fault: type[GlioMapError], *, large: str, missing: str = "Check the path."
 ) -> bytes:
-    """The bytes of a file that nobody vouches for, at most so many.
+    """The bytes of an untrusted file, `most` at most.
 
     Parameters
     ----------
     fault
-        What is raised where there is no such file, or a larger one.
+        The error to raise if the file is missing or larger.
     large, missing
-        Their remedies.
+        The remedies for a file that is too large or missing.
     """
     try:
         with path.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
-            # A pipe tells no size. To ask for more than there is would take the memory for it.
+            # A pipe reports no size. Requesting more than the file holds would allocate memory for it.
             content = b"" if size > most else stream.read((size or most) + 1)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise fault(path, "is a folder" if path.is_dir() else "is not there", missing) from error
@@ -224,7 +224,7 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def _faults_name(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """Let an error of the operating system name what was to be written: a full disk names nothing, or the temporary."""
+    """Make operating-system errors name the target: those of a full disk name no file, or the temporary one."""
     try:
         yield
     except OSError as error:
@@ -234,7 +234,7 @@ def _faults_name(path: Path, temporary: Path | None = None) -> Iterator[None]:
 
 
 def _beside(path: Path, name: str, ending: str = "") -> Path:
-    """A hidden name in the folder of `path` that nothing has."""
+    """An unused hidden name in the folder of `path`."""
     return path.with_name(f".{name}-{secrets.token_hex(4)}{ending}")
 
 

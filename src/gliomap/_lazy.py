@@ -1,4 +1,4 @@
-"""Packages whose modules are loaded when something of theirs is first used (PEP 562)."""
+"""Packages that load a module when one of its names is first used (PEP 562)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def lazy(package: str, names: Mapping[str, Sequence[str]]) -> Callable[[str], ob
     package
         Its `__name__`.
     names
-        Module, with a dot in front where it is the package's own → names that come from it.
+        Module (with a leading dot if it belongs to the package) → names that it provides.
     """
     modules = {name: module for module, found in names.items() for name in found}
 

@@ -1,4 +1,4 @@
-"""How long work tells that it advances, without knowing who listens."""
+"""How long-running work reports progress without knowing who listens."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ T = TypeVar("T")
 
 
 class Track(Protocol):
-    """Wrap an iterable so that a listener sees it advance; the command line shows a bar."""
+    """Wrap an iterable so that a listener can follow its progress; the command line shows a bar."""
 
     def __call__(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-        """Yield the items unchanged; `total` where `items` has no length."""
+        """Yield the items unchanged; pass `total` if `items` has no length."""
         ...
 
 
 def silent(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Nobody listens."""
+    """Report no progress."""
     del description, total
     yield from items

@@ -1,4 +1,4 @@
-"""What no message, log or file may hold."""
+"""Removal of secrets, which no message, log or file may contain."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _VARIABLES = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD", "AZURE_CLIENT
 
 
 def without_secrets(text: str) -> str:
-    """A text without passwords of URIs and without the secrets of this process's environment."""
+    """The text without passwords in URIs and without secrets from this process's environment."""
     text = re.sub(r"//[^/\s]+@", "//", text)
     text = re.sub(r"(?i)([?&](?:sig|token|password|key)=)[^&\s]+", r"\1…", text)
     for variable in _VARIABLES:

@@ -1,4 +1,4 @@
-"""Words that the command line, reports and records share."""
+"""Wording shared by the command line, reports and records."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def counted(number: int, thing: str) -> str:
 
 
 def command_line(*words: object) -> str:
-    """A command of `gliomap` as it can be pasted into a shell, whatever signs its paths have."""
+    """A `gliomap` command that can be pasted into a shell, whatever characters its paths contain."""
     return shlex.join(["gliomap", *map(str, words)])

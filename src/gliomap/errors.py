@@ -1,7 +1,7 @@
 """The exception family: every message names the thing, the fault and the remedy.
 
-Each class is mapped once, in `EXIT_CODES` to the exit code of the command line and in `HTTP_STATUS` to the status
-of the service. Anything that is not a `GlioMapError` is our own fault and ends with exit code 1 or status 500.
+`EXIT_CODES` maps each class to the exit code of the command line, and `HTTP_STATUS` to the status of the service.
+Any exception that is not a `GlioMapError` is a bug in GlioMap and ends with exit code 1 or status 500.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ __all__ = [
 
 
 class GlioMapError(Exception):
-    """Base of every error that GlioMap raises on purpose.
+    """Base class of every error that GlioMap raises deliberately.
 
     Parameters
     ----------
     thing
-        What is at fault: a file, a capture, a field, a flag.
+        What the error concerns: a file, a capture, a field, a flag.
     fault
-        What is wrong with it, with numbers where there are any.
+        What is wrong with it, with figures where available.
     remedy
         What the reader can do about it.
     """
@@ -60,15 +60,15 @@ class GlioMapError(Exception):
 
 
 class UsageError(GlioMapError):
-    """The command or call contradicts itself or lacks something."""
+    """The command or call is contradictory or incomplete."""
 
 
 class OutputExistsError(UsageError):
-    """The output is already there and overwriting was not asked for."""
+    """The output already exists and overwriting was not requested."""
 
 
 class SensorError(GlioMapError):
-    """A sensor description cannot be read or contradicts itself."""
+    """A sensor description cannot be read or is contradictory."""
 
 
 class CaptureError(GlioMapError):
@@ -76,11 +76,11 @@ class CaptureError(GlioMapError):
 
 
 class ReferenceFrameError(CaptureError):
-    """A white or dark reference is unusable: swapped, saturated, empty, of another exposure."""
+    """A white or dark reference is unusable: swapped, saturated, empty, or of another exposure."""
 
 
 class CubeError(GlioMapError):
-    """A hyperspectral cube cannot be used: wrong shape, NaN, wrong bands."""
+    """A hyperspectral cube cannot be used: wrong shape, NaN, or wrong bands."""
 
 
 class TaxonomyError(GlioMapError):
@@ -92,7 +92,7 @@ class StudyError(GlioMapError):
 
 
 class LeakageError(GlioMapError):
-    """One patient stands on both sides of a split that promises otherwise."""
+    """A patient appears on both sides of a split that must keep patients apart."""
 
 
 class ModelError(GlioMapError):
@@ -100,15 +100,15 @@ class ModelError(GlioMapError):
 
 
 class RunError(GlioMapError):
-    """A run folder is missing something, unfinished or damaged."""
+    """A run folder is incomplete, unfinished or damaged."""
 
 
 class TrackingError(GlioMapError):
-    """A tracking store or model registry does not answer, refuses, or lacks something."""
+    """A tracking store or model registry does not respond, refuses the request, or lacks what was requested."""
 
 
 class BundleError(GlioMapError):
-    """A bundle is damaged, incomplete, too new, or of another sensor."""
+    """A bundle is damaged, incomplete, too new, or made for another sensor."""
 
 
 class ArchiveError(GlioMapError):
@@ -116,18 +116,18 @@ class ArchiveError(GlioMapError):
 
 
 class AzureError(GlioMapError):
-    """Azure refuses (the sign-in, a permission, a name that is not there or taken), fails, or is not reached."""
+    """Azure refuses a request (sign-in, permission, missing or taken name), fails, or cannot be reached."""
 
 
 class RequestError(GlioMapError):
-    """A request to the service cannot be answered: unknown references, wrong key, too large, too many at once.
+    """A request to the service cannot be answered: unknown references, wrong key, too large, or too many at once.
 
     Parameters
     ----------
     status
-        HTTP status of the answer, 400…599.
+        HTTP status of the response, 400…599.
     headers
-        Headers of the answer, such as Retry-After.
+        Headers of the response, such as Retry-After.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class RequestError(GlioMapError):
 
 
 class ExportMismatchError(BundleError):
-    """An exported graph does not compute what the model computes."""
+    """An exported graph does not reproduce the model's results."""
 
 
 class MachineError(GlioMapError):
@@ -147,11 +147,11 @@ class MachineError(GlioMapError):
 
 
 class ArchiveFullError(MachineError):
-    """The disk of an archive is nearly full: new work is refused before any is lost."""
+    """The disk of an archive is nearly full: new work is refused before anything is lost."""
 
 
 class MissingExtraError(MachineError):
-    """A part of GlioMap is needed that this installation left out."""
+    """The operation needs a part of GlioMap that is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(
@@ -175,7 +175,7 @@ HTTP_STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (UsageError, 400),
     (GlioMapError, 422),
 )
-"""First match wins; a `RequestError` carries its own, anything else is our own fault, 500."""
+"""First match wins; a `RequestError` carries its own status, anything else is a bug in GlioMap, 500."""
 
 _ENVIRONMENT_ERRNOS = {
     errno.ENOSPC: ("the disk is full", "Free some space or write elsewhere with -o."),
@@ -191,7 +191,7 @@ _ENVIRONMENT_ERRNOS = {
 
 
 def machine_error(error: OSError) -> MachineError | None:
-    """Translate an operating-system error which is the machine's fault; None if it is not one."""
+    """Translate an operating-system error that is the machine's fault; return None for any other."""
     known = _ENVIRONMENT_ERRNOS.get(error.errno or 0)
     if known is None:
         return None
@@ -205,7 +205,7 @@ def exit_code(error: BaseException) -> int:
 
 
 def http_status(error: BaseException) -> int:
-    """HTTP status with which the service answers `error`."""
+    """HTTP status that the service returns for `error`."""
     if isinstance(error, RequestError):
         return error.status
     return next((status for kind, status in HTTP_STATUS if isinstance(error, kind)), 500)

@@ -1,7 +1,7 @@
 """Tissue codes, classes and colours, as data.
 
 A *code* (101, 221, …) is what a neurosurgeon assigned to a pixel; a *class* (1…C) is what a model
-tells apart. A `ClassSet` says which codes make which class.
+predicts. A `ClassSet` defines which codes make up each class.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ __all__ = [
 Colour = tuple[int, int, int]
 
 UNLABELLED = 0
-"""Code and class of a pixel that nobody labelled, or that a model could not classify."""
+"""Code and class of a pixel that is unlabelled, or that a model could not classify."""
 
 FEW_PIXELS = 10
-"""A class with fewer labelled pixels is worth a remark: little can be learned of it or said about it."""
+"""A class with fewer labelled pixels is reported: too few to learn it or to evaluate it."""
 
 CODES: Mapping[int, str] = MappingProxyType(
     {
@@ -83,12 +83,12 @@ CODES: Mapping[int, str] = MappingProxyType(
         440: "specular reflection",
     }
 )
-"""Every code of the database that the thesis's data set grew into, with its meaning."""
+"""Every code, with its meaning, of the database that grew out of the thesis's data set."""
 
 
 @dataclass(frozen=True, slots=True)
 class TissueClass:
-    """One class that a model tells apart.
+    """One class that a model predicts.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class TissueClass:
     codes
         The codes that belong to it.
     colour
-        RGB 0…255, the colour people of the field know.
+        RGB 0…255, the field's customary colour.
     safe_colour
         RGB 0…255 from the colour-blind-safe palette of Okabe and Ito (2008),
         https://jfly.uni-koeln.de/color/.
@@ -119,7 +119,7 @@ class ClassSet:
     Raises
     ------
     TaxonomyError
-        Indices that are not 1…C in order, or a code that belongs to two classes or to none known.
+        Indices that are not 1…C in order, or a code that belongs to two classes or is not in the taxonomy.
     """
 
     name: str
@@ -135,7 +135,7 @@ class ClassSet:
         doubled = sorted({code for code in codes if codes.count(code) > 1})
         if doubled:
             raise TaxonomyError(
-                f"class set {self.name!r}", f"codes {doubled} belong to two classes", "Give each code to one class."
+                f"class set {self.name!r}", f"codes {doubled} belong to two classes", "Assign each code to one class."
             )
         unknown = sorted(set(codes) - CODES.keys())
         if unknown:
@@ -159,13 +159,12 @@ class ClassSet:
     def from_codes(self, codes: npt.ArrayLike) -> npt.NDArray[np.uint8]:
         """Turn an array of codes into class indices of the same shape, uint8.
 
-        Unlabelled pixels and known codes outside these classes give 0 (count the latter with
-        `ignored`).
+        Unlabelled pixels and known codes outside these classes become 0 (`ignored` counts the latter).
 
         Raises
         ------
         TaxonomyError
-            A code that the taxonomy does not know.
+            A code that is not in the taxonomy.
         """
         values = np.asarray(codes)
         unknown = self.unknown(values)
@@ -173,7 +172,7 @@ class ClassSet:
             raise TaxonomyError(
                 "tissue codes",
                 f"holds codes that are not in the taxonomy: {', '.join(f'{code:g}' for code in unknown)}",
-                "Correct the map; `gliomap study check` says where they are.",
+                "Correct the map; `gliomap study check` shows where they are.",
             )
         lookup = np.zeros(max(CODES) + 1, np.uint8)
         for code, index in self.code_to_class.items():
@@ -211,12 +210,12 @@ class ClassSet:
 
 
 def palette_names() -> tuple[str, ...]:
-    """Names that `ClassSet.colours` takes."""
+    """Palette names that `ClassSet.colours` accepts."""
     return ("classic", "safe")
 
 
 def code_name(code: int) -> str:
-    """Meaning of a code; 'unknown code N' for one that the taxonomy does not have."""
+    """Meaning of a code; 'unknown code N' for a code that is not in the taxonomy."""
     return "unlabelled" if code == UNLABELLED else CODES.get(code, f"unknown code {code}")
 
 

@@ -1,4 +1,4 @@
-"""Bundles: a trained model as it travels — graphs, manifest, hashes, card. Write, open, verify."""
+"""Bundles: the distributable form of a trained model, with graphs, manifest, hashes and card. Write, open, verify."""
 
 from gliomap.bundles._bundle import ML_DOMAIN, ML_OPSET, Bundle, copy_bundle, open_bundle, write_bundle
 from gliomap.bundles._card import GROUP

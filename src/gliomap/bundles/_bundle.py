@@ -17,7 +17,7 @@ from gliomap.sensors import MosaicSensor
 __all__ = ["ML_DOMAIN", "ML_OPSET", "Bundle", "copy_bundle", "open_bundle", "write_bundle"]
 
 ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 1
-"""ONNX's operators for trees; a graph without trees does not import them."""
+"""Domain of ONNX's tree operators; a graph without trees does not import it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +29,11 @@ class Bundle:
     path
         Folder or .zip.
     manifest
-        What it says about itself.
+        The bundle's description of itself.
     identity
         SHA-256 (hexadecimal) of manifest.json, which holds the hashes of all other files.
     cube_graph, frame_graph
-        ONNX bytes; the frame graph is None where the bundle has none.
+        ONNX bytes; `frame_graph` is None if the bundle has none.
     card
         The model card, Markdown.
     """
@@ -47,12 +47,12 @@ class Bundle:
 
     @property
     def sensor(self) -> MosaicSensor | None:
-        """The camera it takes frames of, None where it takes cubes only."""
+        """The camera whose frames it accepts; None if it accepts cubes only."""
         return None if self.manifest.sensor is None else self.manifest.sensor.build()
 
     @property
     def caution(self) -> str | None:
-        """What whoever sees a map of it must know of the model; None where nothing is known against it."""
+        """What viewers of its maps must know about the model; None if no caution is known."""
         training = self.manifest.training
         if training is None or not training.synthetic:
             return None
@@ -60,42 +60,43 @@ class Bundle:
 
     @property
     def caption(self) -> str:
-        """What its pictures say of where they come from."""
+        """Caption that states the origin of its images."""
         told = f"bundle {self.manifest.name} ({self.identity[:12]})"
         return told if self.caution is None else f"{told}, trained on synthetic patients"
 
     def require_frames(self) -> None:
-        """Refuse to serve a bundle that takes cubes only: cameras send frames.
+        """Reject a bundle that accepts cubes only: cameras send frames.
 
         Raises
         ------
         BundleError
-            It has no frame graph.
+            The bundle has no frame graph.
         """
         if self.frame_graph is None:
             raise BundleError(
                 self.path,
-                f"has no frame.onnx ({self.manifest.no_frame}), and a service takes frames",
+                f"has no frame.onnx ({self.manifest.no_frame}), and a service needs frames",
                 "Make a bundle with --sensor.",
             )
 
     @property
     def has_trees(self) -> bool:
-        """Whether its graphs have operators of `ML_DOMAIN`, which not every backend knows."""
+        """Whether its graphs use operators of `ML_DOMAIN`, which not every backend supports."""
         try:
             return ML_DOMAIN in read_graph_header(self.cube_graph, self.path / CUBE_GRAPH).opsets
         except BundleError:
-            # No graph at all: whoever loads it says so.
+            # Not a graph at all: loading it reports that.
             return False
 
 
 def open_bundle(path: str | Path, sensor: MosaicSensor | None = None) -> Bundle:
-    """Open a bundle, having checked its hashes, version, shapes and that it fits `sensor`.
+    """Open a bundle after checking its hashes, version and shapes, and that it fits `sensor`.
 
     Raises
     ------
     BundleError
-        It is no bundle, damaged, incomplete, of a newer format, points outside itself, or is of another sensor.
+        `path` is not a bundle, or the bundle is damaged, incomplete or of a newer format, refers to files outside itself,
+        or was made for another sensor.
     """
     path = Path(path)
     bundle = _checked(path, read_files(path))
@@ -105,14 +106,14 @@ def open_bundle(path: str | Path, sensor: MosaicSensor | None = None) -> Bundle:
 
 
 def copy_bundle(path: str | Path, target: str | Path) -> Bundle:
-    """Write the files of the bundle at `path` to `target` (a folder, or a .zip), having checked the very bytes written.
+    """Copy the bundle at `path` to `target` (a folder or a .zip), after checking the exact bytes that are written.
 
     Raises
     ------
     BundleError
-        As of `open_bundle`.
+        As in `open_bundle`.
     OutputExistsError
-        `target` is there.
+        `target` already exists.
     """
     files = read_files(Path(path))
     bundle = _checked(Path(path), files)
@@ -144,25 +145,25 @@ def write_bundle(
     *,
     overwrite: bool = False,
 ) -> Bundle:
-    """Write a bundle: a folder, or an archive where the name ends in .zip.
+    """Write a bundle: a folder, or an archive if the name ends in .zip.
 
-    Card and hashes are made here; `manifest.files` is replaced.
+    This function makes the card and the hashes, and replaces `manifest.files`.
 
     Parameters
     ----------
     path
-        Where to.
+        The output.
     manifest
-        What the bundle says about itself.
+        The bundle's description of itself.
     cube_graph, frame_graph
-        ONNX; without a frame graph the manifest says why in `no_frame`.
+        ONNX; without a frame graph, `no_frame` in the manifest states why.
     overwrite
         Replace an earlier bundle at `path`.
 
     Raises
     ------
     OutputExistsError
-        `path` is there and `overwrite` is False.
+        `path` already exists and `overwrite` is False.
     BundleError
         The graphs do not have the inputs and outputs that the manifest names.
     """
@@ -173,7 +174,7 @@ def write_bundle(
     records = {
         name: FileRecord(sha256=hashlib.sha256(part).hexdigest(), bytes=len(part)) for name, part in parts.items()
     }
-    # Through JSON, so that what is written has been validated as a reader will.
+    # Through JSON, so that the written text passes the same validation as in a reader.
     text = manifest.model_copy(update={"files": records}).to_bytes()
     checked = parse_manifest(text, path / MANIFEST)
     for kind, record in checked.graphs.items():
@@ -184,34 +185,34 @@ def write_bundle(
 
 
 def hash_file(identity: str) -> bytes:
-    """Content of manifest.sha256, as `sha256sum -c` reads it."""
+    """Content of manifest.sha256, in the format that `sha256sum -c` reads."""
     return f"{identity}  {MANIFEST}\n".encode("ascii")
 
 
 def _check_files(path: Path, manifest: Manifest, files: dict[str, bytes]) -> None:
     wanted = {CARD, *(f"{kind}.onnx" for kind in manifest.graphs)}
     if set(manifest.files) != wanted:
-        raise BundleError(path / MANIFEST, f"names files {sorted(manifest.files)}, wanted {sorted(wanted)}", FRESH)
+        raise BundleError(path / MANIFEST, f"names files {sorted(manifest.files)}, expected {sorted(wanted)}", FRESH)
     for name, record in manifest.files.items():
         if name not in files:
             raise BundleError(path, f"lacks {name}, which its manifest names", FRESH)
         if len(files[name]) != record.bytes or hashlib.sha256(files[name]).hexdigest() != record.sha256:
-            raise BundleError(path, f"{name} is damaged: {len(files[name])} bytes, its hash differs", FRESH)
+            raise BundleError(path, f"{name} is damaged: {len(files[name])} bytes, and its size or hash differs from the manifest", FRESH)
     extra = sorted(set(files) - set(manifest.files) - {MANIFEST, HASH})
     if extra:
         raise BundleError(path, f"holds {', '.join(extra)}, which its manifest does not name", "Remove it.")
 
 
 def _check_graph(origin: Path, record: GraphRecord, content: bytes) -> None:
-    """Refuse a graph whose interface is not what the manifest says."""
+    """Reject a graph whose interface differs from the manifest."""
     header = read_graph_header(content, origin)
     if header.external:
-        raise BundleError(origin, "points at weights in other files", FRESH)
-    # Further domains are fused or vendor operators.
+        raise BundleError(origin, "refers to weights in other files", FRESH)
+    # Any other domain contains fused or vendor operators.
     known = {"": record.opset, "ai.onnx": record.opset, ML_DOMAIN: ML_OPSET}
     strange = any(version != known.get(domain) for domain, version in header.opsets.items())
     if strange or not {"", "ai.onnx"} & set(header.opsets):
-        raise BundleError(origin, f"uses operator sets {header.opsets}, wanted {record.opset}", FRESH)
+        raise BundleError(origin, f"uses operator sets {header.opsets}, expected {record.opset}", FRESH)
     for what, wanted, found in (("input", record.inputs, header.inputs), ("output", record.outputs, header.outputs)):
         expected = [(tensor.name, tensor.dtype, tensor.shape) for tensor in wanted]
         given = [(tensor.name, tensor.dtype, tensor.shape) for tensor in found]
@@ -225,7 +226,7 @@ def _check_sensor(bundle: Bundle, sensor: MosaicSensor) -> None:
     if given != bands:
         raise BundleError(
             bundle.path,
-            f"takes {bands} bands, sensor {sensor.name!r} gives {given}",
+            f"takes {bands} bands, sensor {sensor.name!r} delivers {given}",
             "Use a bundle that was trained for this camera.",
         )
     if known is not None and known.fingerprint != sensor.fingerprint():

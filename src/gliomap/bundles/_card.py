@@ -1,4 +1,4 @@
-"""The model card: what a person should know before using a bundle, made from its manifest.
+"""The model card, made from the manifest: what users should know before using a bundle.
 
 Headings follow Mitchell et al. (2019), Model Cards for Model Reporting, https://arxiv.org/abs/1810.03993.
 """
@@ -13,10 +13,10 @@ from gliomap.bundles._manifest import Manifest, Measured
 __all__ = ["GROUP", "model_card"]
 
 GROUP = " · "
-"""Between a metric and the patients that it was measured on, in its name; a plain name means all test patients."""
+"""In a metric's name, separates the metric from its group of patients; a plain name means all test patients."""
 
 _INTERVALS = (
-    "Values with a number of patients are means over patients, with a 95 % interval where there are six patients or more;"
+    "Values with a number of patients are means over patients, with a 95 % interval if there are six patients or more;"
     " pixels of one patient resemble each other, so they are never the unit of an interval."
 )
 
@@ -68,7 +68,7 @@ def _input(manifest: Manifest) -> str:
         nominal = ", nominal: not measured" if manifest.wavelengths_nominal else ""
         lines.append(f"- Bands: {manifest.wavelengths_nm[0]:.0f}–{manifest.wavelengths_nm[-1]:.0f} nm{nominal}.")
     else:
-        lines.append("- Wavelengths of the bands are not known.")
+        lines.append("- The wavelengths of the bands are not known.")
     if sensor is None:
         lines.append(f"- Preprocessed cubes only, no raw frames: {manifest.no_frame}.")
     else:
@@ -95,7 +95,7 @@ def _training(manifest: Manifest) -> str:
 
 
 def _metrics(manifest: Manifest) -> str:
-    """One table for all test patients and one for each group of them."""
+    """One table for all test patients, and one for each group."""
     if not manifest.metrics:
         return "Not measured."
     groups: dict[str, list[tuple[str, ...]]] = {}
@@ -138,21 +138,21 @@ def _backends(manifest: Manifest) -> str:
 
 def _limits(manifest: Manifest) -> str:
     lines = [
-        "- Cameras, wavelengths, lamps, tissues and patients other than those above: unknown behaviour.",
-        "- Confidence is the highest of the probabilities. The calibration error says how far it can be believed on patients"
-        " like those that were tested; it knows no 'don't know'.",
-        "- It was learned from labelled pixels, which lie where the tissue was clear: borders, blood and glare are another"
-        " matter. Every classified pixel gets one of its classes, also where something else lies.",
-        "- Nothing is known about age, sex, treatment or origin of the patients, so no group was looked at for fairness.",
-        "- Saturated, dark and defective pixels are not classified, nor spectra of at most"
-        f" {manifest.preprocessing.min_brightness:g} of the white's brightness. Lighter shadows are: where the picture is"
-        " black, a map says nothing.",
+        "- The behaviour on cameras, wavelengths, lamps, tissues and patients other than those above is unknown.",
+        "- Confidence is the highest of the probabilities. The calibration error measures how far it can be trusted on"
+        " patients like those that were tested; there is no 'don't know'.",
+        "- The model was trained on labelled pixels, which lie where the tissue was clear; borders, blood and glare differ."
+        " Every classified pixel gets one of the model's classes, even where something else lies.",
+        "- Age, sex, treatment and origin of the patients are unknown, so fairness across groups was not assessed.",
+        "- Saturated, dark and defective pixels are not classified, nor are spectra of at most"
+        f" {manifest.preprocessing.min_brightness:g} of the white's brightness. Lighter shadows are classified: where the"
+        " picture is black, a map says nothing.",
     ]
     if manifest.training is None or not manifest.training.patients.get("test"):
-        lines.append("- It was not tested on a patient that it had not seen.")
+        lines.append("- The model was not tested on any unseen patient.")
     elif manifest.training.same_patient:
         who = ", ".join(manifest.training.same_patient)
-        lines.append(f"- Patients {who} stand in training and test: the metrics overstate.")
+        lines.append(f"- Patients {who} are in both training and test: the metrics are too optimistic.")
     return "\n".join([*lines, *(f"- {note}" for note in manifest.notes)])
 
 

@@ -1,4 +1,4 @@
-"""The files of a bundle as bytes, from a folder or a .zip, and back. Nothing is ever unpacked to disk."""
+"""Reading and writing the files of a bundle as bytes, in a folder or a .zip. Nothing is ever unpacked to disk."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MANIFEST, HASH, CARD = "manifest.json", "manifest.sha256", "card.md"
 CUBE_GRAPH, FRAME_GRAPH = "cube.onnx", "frame.onnx"
 
 _LIMITS = {MANIFEST: 8 * 2**20, HASH: 1024, CARD: 8 * 2**20, CUBE_GRAPH: 512 * 2**20, FRAME_GRAPH: 512 * 2**20}
-"""The only names a bundle can hold, and the most bytes of each."""
+"""The only file names that a bundle may contain, and the maximum size of each in bytes."""
 
 FRESH = "Take a fresh copy of the bundle, or export it again."
-"""The remedy for whatever is damaged."""
+"""Remedy for all kinds of damage."""
 
 
 def read_files(path: Path) -> dict[str, bytes]:
@@ -29,24 +29,24 @@ def read_files(path: Path) -> dict[str, bytes]:
     Raises
     ------
     BundleError
-        Nothing there, no bundle, a damaged archive, or files that no bundle has.
+        `path` does not exist or is not a bundle, the archive is damaged, or it holds files that no bundle has.
     """
     if path.is_dir():
         return _read_folder(path)
     if not path.is_file():
         raise BundleError(path, "is not there", "Check the path; a bundle is a folder or a .zip.")
     if path.suffix.lower() != ".zip" and (path.parent / MANIFEST).is_file():
-        raise BundleError(path, "is a file of a bundle, not the bundle", f"Give the folder: {path.parent}.")
+        raise BundleError(path, "is a file of a bundle, not the bundle", f"Use the folder: {path.parent}.")
     return _read_archive(path)
 
 
 def write_files(path: Path, files: Mapping[str, bytes], *, overwrite: bool) -> None:
-    """Write the files as a folder, or as an archive where the name ends in .zip; atomically.
+    """Write the files atomically, as a folder, or as an archive if the name ends in .zip.
 
     Raises
     ------
     OutputExistsError
-        `path` is there and `overwrite` is False.
+        `path` already exists and `overwrite` is False.
     """
     if path.suffix.lower() != ".zip":
         with atomic_folder(path, overwrite=overwrite) as folder:
@@ -65,7 +65,7 @@ def _read_folder(path: Path) -> dict[str, bytes]:
     for entry in entries:
         limit = _limit(path, entry.name)
         if entry.is_symlink() or not entry.is_file():
-            raise BundleError(entry, "is no plain file", "A bundle holds plain files only; copy it with its content.")
+            raise BundleError(entry, "is not a plain file", "A bundle holds plain files only; copy it with its contents.")
         with entry.open("rb") as stream:
             content = stream.read(limit + 1)
         files[entry.name] = _within(path, entry.name, content)
@@ -88,14 +88,14 @@ def _read_archive(path: Path) -> dict[str, bytes]:
                 if name in files:
                     raise BundleError(path, f"holds {name} twice", FRESH)
                 if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
-                    raise BundleError(path, f"its {name} is no plain file", FRESH)
+                    raise BundleError(path, f"its {name} is not a plain file", FRESH)
                 with archive.open(entry) as stream:
                     # Reading stops at the limit, whatever size the archive claims.
                     files[name] = _within(path, name, stream.read(limit + 1))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise BundleError(path, f"is not a readable .zip ({error})", FRESH) from error
     except OSError as error:
-        # The machine's own faults pass; a garbled archive can send the reader to impossible places.
+        # Faults of the machine pass through; a corrupt archive can make the reader seek to impossible positions.
         if machine_error(error) is not None:
             raise
         raise BundleError(path, f"is not a readable .zip ({error})", FRESH) from error
@@ -104,7 +104,7 @@ def _read_archive(path: Path) -> dict[str, bytes]:
 
 
 def _folder_inside(entries: Sequence[zipfile.ZipInfo]) -> str:
-    """The one folder that holds everything, as `NAME/`, where someone packed the folder itself; else nothing."""
+    """The single top-level folder, as `NAME/`, if the folder itself was packed; otherwise an empty string."""
     folders = {entry.filename.partition("/")[0] for entry in entries}
     packed = len(folders) == 1 and folders.isdisjoint(("", ".", "..")) and all("/" in e.filename for e in entries)
     return f"{folders.pop()}/" if packed else ""
@@ -123,6 +123,6 @@ def _within(path: Path, name: str, content: bytes) -> bytes:
 
 
 def _require(path: Path, name: str, among: Collection[str]) -> None:
-    """The manifest before anything else, so that of somebody's other folder nothing is said to be too much."""
+    """Require a file. Checking for the manifest first avoids complaints about extra files in an unrelated folder."""
     if name not in among:
-        raise BundleError(path, f"has no {name}", "Name a bundle as `gliomap bundle create` makes it.")
+        raise BundleError(path, f"has no {name}", "Specify a bundle made by `gliomap bundle create`.")

@@ -1,8 +1,8 @@
-"""The manifest: what a bundle says about itself, format version 3.
+"""The manifest, a bundle's description of itself, format version 3.
 
-Old bundles open for ever. A change that a reader of this version would misread takes the next one, and the
-reader of this version stays. In version 1 the rows of the frame graph were fixed; since version 2 they are free, and
-since version 3 the map of a part of a frame is right in every row.
+Old bundles can always be opened. A change that a reader of this version would misread takes the next version number,
+and the reader for this version stays. In version 1, the rows of the frame graph were fixed; since version 2 they are
+free, and since version 3 the map of a part of a frame is correct in every row.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = [
 FORMAT_VERSION = 3
 OPSET = 18
 FRAME_ROWS, CUBE_ROWS, MAP_ROWS = "frame_rows", "rows", "map_rows"
-"""Words of the frame graph's free dimensions: some rows of the frame, the rows of tiles in them, and those of the map."""
+"""Names of the frame graph's free dimensions: rows of the frame, rows of tiles in them, and rows of the map."""
 
 INTENDED_USE = (
     "Research on hyperspectral images of the exposed brain. Not a medical device: not for diagnosis, not for deciding "
@@ -65,7 +65,7 @@ class FileRecord(Fields):
 
 
 class TensorRecord(Fields):
-    """Input or output of a graph; a dimension that is a word is free, and the same wherever the word stands."""
+    """Input or output of a graph; a dimension given as a word is free, and equal wherever the word occurs."""
 
     name: str
     dtype: Literal["float32", "uint8", "uint16"]
@@ -81,7 +81,7 @@ class GraphRecord(Fields):
 
 
 class SensorInfo(Fields):
-    """The camera that frames must come from, with all that inference needs of its calibration (no responses)."""
+    """The camera whose frames the bundle accepts, with the part of its calibration that inference needs (no responses)."""
 
     name: str
     description: str
@@ -103,7 +103,7 @@ class SensorInfo(Fields):
 
     @classmethod
     def of(cls, sensor: MosaicSensor) -> SensorInfo:
-        """What a bundle carries of this sensor."""
+        """The part of this sensor that a bundle contains."""
         area, correction = sensor.active_area, sensor.correction
         return cls(
             name=sensor.name,
@@ -126,14 +126,14 @@ class SensorInfo(Fields):
         )
 
     def build(self) -> MosaicSensor:
-        """The sensor again.
+        """Rebuild the sensor.
 
         Raises
         ------
         BundleError
-            Its fingerprint is not the one that stands in the manifest.
+            Its fingerprint differs from the one in the manifest.
         SensorError
-            The fields contradict each other.
+            The fields are contradictory.
         """
         correction = None
         if self.correction is not None:
@@ -158,7 +158,7 @@ class SensorInfo(Fields):
             source=self.source,
         )
         if sensor.fingerprint() != self.fingerprint:
-            raise BundleError("manifest", f"sensor {self.name!r} does not have the fingerprint it names", FRESH)
+            raise BundleError("manifest", f"sensor {self.name!r} does not match its stated fingerprint", FRESH)
         return sensor
 
 
@@ -173,9 +173,9 @@ class ModelInfo(Fields):
 
 
 class Backend(Fields):
-    """One backend on which the graphs were run at export, and what came out.
+    """One backend on which the graphs were run at export, and the results.
 
-    `agreement` is the share of pixels whose label is the model's own; `largest_difference` is over all probabilities.
+    `agreement` is the share of pixels with the model's own label; `largest_difference` is taken over all probabilities.
     """
 
     version: str
@@ -189,16 +189,16 @@ class Backend(Fields):
 
 
 class Training(Fields):
-    """Where the weights come from."""
+    """Origin of the weights."""
 
     study: str
     study_fingerprint: str
-    synthetic: bool = Field(default=False, description="The patients are a phantom's, no people.")
+    synthetic: bool = Field(default=False, description="The patients come from the phantom; they are not people.")
     protocol: str
     split_fingerprint: str
     patients: dict[str, tuple[str, ...]] = Field(description="Role (train, validation, test) → patients.")
     captures: dict[str, tuple[str, ...]] = Field(description="Role → captures.")
-    same_patient: tuple[str, ...] = Field(default=(), description="Patients on both sides: metrics then overstate.")
+    same_patient: tuple[str, ...] = Field(default=(), description="Patients on both sides; metrics are then too optimistic.")
     labelled: dict[str, dict[str, _Count]] = Field(default={}, description="Role → class → labelled pixels.")
     seed: int
     settings: dict[str, JsonValue] = Field(default={})
@@ -212,7 +212,7 @@ class Training(Fields):
 
 
 class Measured(Fields):
-    """A metric with its interval over patients, where there is one."""
+    """A metric with its interval over patients, if there is one."""
 
     value: FiniteFloat
     low: FiniteFloat | None = None
@@ -221,9 +221,9 @@ class Measured(Fields):
 
 
 class Manifest(Fields):
-    """What a bundle says about itself. See docs/reference for each field."""
+    """A bundle's description of itself. See docs/reference for each field."""
 
-    # Unknown fields are refused: whoever adds one that matters raises the version.
+    # Unknown fields are rejected: adding a field that matters requires a new version.
     format_version: Literal[1, 2, 3] = 3
     name: Annotated[str, Field(min_length=1, max_length=200)]
     created_at: datetime
@@ -232,13 +232,13 @@ class Manifest(Fields):
     model: ModelInfo
     classes: ClassSet
     preprocessing: PreprocessingConfig
-    wavelengths_nm: tuple[FiniteFloat, ...] | None = Field(description="Of the cube's bands; null where unknown.")
-    wavelengths_nominal: bool = Field(default=False, description="They were not measured.")
+    wavelengths_nm: tuple[FiniteFloat, ...] | None = Field(description="Wavelengths of the cube's bands; null if unknown.")
+    wavelengths_nominal: bool = Field(default=False, description="The wavelengths were not measured.")
     sensor: SensorInfo | None
     graphs: dict[Literal["cube", "frame"], GraphRecord]
     no_frame: str | None = Field(default=None, description="Why there is no frame.onnx.")
     backends: dict[str, Backend] = Field(default={})
-    training: Training | None = Field(default=None, description="null where nothing is known about it.")
+    training: Training | None = Field(default=None, description="null if nothing is known about it.")
     metrics: dict[str, Measured] = Field(default={})
     measured_on: str | None = Field(default=None, description="What the metrics were measured on.")
     intended_use: str = INTENDED_USE
@@ -260,13 +260,13 @@ class Manifest(Fields):
         if self.sensor is not None:
             chain = chain_sensor(self.sensor.build(), self.preprocessing)
             if chain.n_bands != bands:
-                raise ValueError(f"sensor {chain.name!r} gives {chain.n_bands} bands, the model takes {bands}")
+                raise ValueError(f"sensor {chain.name!r} delivers {chain.n_bands} bands, the model takes {bands}")
             if self.graphs["frame"] != frame_graph_record(chain, classes, self.format_version):
                 raise ValueError("inputs or outputs of the frame graph are not those of this format")
         return self
 
     def to_bytes(self) -> bytes:
-        """Canonical JSON: sorted keys, indented, UTF-8, a final newline."""
+        """Canonical JSON: sorted keys, indented, UTF-8, with a final newline."""
         content = self.model_dump(mode="json")
         text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
         return (text + "\n").encode("utf-8")
@@ -283,17 +283,17 @@ def cube_graph_record(n_bands: int, n_classes: int) -> GraphRecord:
 def frame_graph_record(chain: MosaicSensor, n_classes: int, format_version: int = FORMAT_VERSION) -> GraphRecord:
     """Inputs and outputs of the frame graph for a sensor as the chain sees it.
 
-    Its rows are free, so that a frame can be classified in strips. In format version 1 they were not; in 2 the map had
-    as many rows as the tiles, and was not right near the edges of a strip, which are left out of it since.
+    The rows are free, so that a frame can be classified in strips. In format version 1 they were fixed. In version 2 the
+    map had one row per row of tiles and was wrong near the edges of a strip; later versions omit these rows.
 
     Parameters
     ----------
     chain
-        As `gliomap.preprocessing.chain_sensor` gives it.
+        Result of `gliomap.preprocessing.chain_sensor`.
     n_classes
-        C of the outputs.
+        Number of classes C in the outputs.
     format_version
-        Of the bundle.
+        Format version of the bundle.
     """
     frame: tuple[_Dimension, _Dimension] = chain.frame_shape
     height: _Dimension
@@ -314,12 +314,12 @@ def frame_graph_record(chain: MosaicSensor, n_classes: int, format_version: int 
 
 
 def parse_manifest(content: bytes, origin: object) -> Manifest:
-    """Read a manifest; `origin` names it in errors.
+    """Read a manifest; error messages name it by `origin`.
 
     Raises
     ------
     BundleError
-        No JSON, a newer format, or fields that are missing, unknown or contradictory.
+        The content is not JSON or has a newer format, or fields are missing, unknown or contradictory.
     """
     try:
         table: Any = json.loads(content.decode("utf-8"))

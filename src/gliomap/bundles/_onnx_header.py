@@ -1,7 +1,7 @@
-"""Inputs and outputs of an ONNX graph, and whether all of it is there, read from its bytes before anything runs it.
+"""Inputs and outputs of an ONNX graph, and whether it is complete, read from its bytes before anything runs it.
 
-A few fields of the protocol buffer are enough, so that neither the `onnx` package nor a session is
-needed: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (field numbers below are from there).
+A few protocol-buffer fields suffice, so neither the `onnx` package nor a session is needed. Field numbers are
+those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _EXTERNAL = 1
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_SHIFT = 63
 _NUMBERS = re.compile(rb"(?:\x40[\x80-\xff]*+[\x00-\x7f])++|(?:\x3d.{4})++", re.DOTALL)
-"""Many integers (field 8) or floats (field 7) of an attribute, one after another: the nodes of a forest are some 500,000."""
+"""Consecutive integers (field 8) or floats (field 7) of an attribute; a forest's nodes have some 500,000 of them."""
 
 Field = tuple[int, int | memoryview]
 
 
 @dataclass(frozen=True, slots=True)
 class TensorHeader:
-    """Name, element type and shape; a free dimension is its word."""
+    """Name, element type and shape; a free dimension is given by its name."""
 
     name: str
     dtype: str
@@ -36,7 +36,7 @@ class TensorHeader:
 
 @dataclass(frozen=True, slots=True)
 class GraphHeader:
-    """What a graph takes and gives, by which operators; `external` where any of its tensors lies in another file."""
+    """Operator sets, inputs and outputs of a graph; `external` is True if any of its tensors lies in another file."""
 
     opsets: dict[str, int]
     inputs: tuple[TensorHeader, ...]
@@ -50,7 +50,7 @@ def read_graph_header(content: bytes, origin: object) -> GraphHeader:
     Raises
     ------
     BundleError
-        The bytes are no ONNX model.
+        The bytes are not an ONNX model.
     """
     try:
         return _model(memoryview(content))
@@ -129,7 +129,7 @@ def _graph_is_external(graph: memoryview) -> bool:
 
 
 def _node_is_external(node: memoryview) -> bool:
-    """Also graphs inside nodes, such as the body of a loop, have tensors; a backend reads them from the disk."""
+    """Whether a node has external tensors, including those of nested graphs such as loop bodies."""
     for number, attribute in _fields(node):
         if number != 5:
             continue
@@ -149,9 +149,9 @@ def _is_external(tensor: memoryview) -> bool:
 
 
 def _fields(content: memoryview, skip: re.Pattern[bytes] | None = None) -> Iterator[Field]:
-    """Field numbers and values of one message; values are integers or the bytes of what is inside.
+    """Field numbers and values of one message; values are integers or the bytes of the content.
 
-    Fields that `skip` matches are left out.
+    Fields that match `skip` are omitted.
     """
     position = 0
     while position < len(content):
@@ -189,7 +189,7 @@ def _varint(content: memoryview, position: int) -> tuple[int, int]:
 
 def _message(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
-        raise ValueError("a number stands where a message belongs")
+        raise ValueError("a number where a message is expected")
     return value
 
 
@@ -199,5 +199,5 @@ def _text(value: int | memoryview) -> str:
 
 def _number(value: int | memoryview) -> int:
     if not isinstance(value, int):
-        raise ValueError("a message stands where a number belongs")
+        raise ValueError("a message where a number is expected")
     return value

@@ -29,7 +29,7 @@ _told: ContextVar[bool] = ContextVar("told", default=True)
 
 @contextmanager
 def untold_findings() -> Iterator[None]:
-    """Let captures that are read within log no finding: whoever reads them tells the findings in a way of its own."""
+    """Suppress logging of findings for captures read inside the block; the caller reports the findings itself."""
     before = _told.set(False)
     try:
         yield
@@ -42,29 +42,29 @@ _UInt16 = npt.NDArray[np.uint16]
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """One exposure of the camera with the references that belong to it.
+    """One exposure of the camera with its references.
 
     Attributes
     ----------
     raw, white, dark
         uint16 frames of the sensor's shape.
     sensor
-        Whose frames they are.
+        The sensor that recorded the frames.
     white_dark
-        A second dark of the white's exposure, or None.
+        A second dark frame, at the white's exposure, or None.
     exposures
-        Exposure times, or None where all are alike or unknown.
+        Exposure times, or None if all are equal or unknown.
     taken_at
         When the raw frame was taken (local time of the camera's computer), or None.
     references_taken_at
-        When the older of white and dark was taken, or None where either is unknown.
+        When the older of white and dark was taken, or None if either time is unknown.
     findings
-        What the checks found.
+        Findings of the checks.
 
     Raises
     ------
     CaptureError
-        A frame of another shape or type.
+        A frame has another shape or type.
     """
 
     raw: _UInt16
@@ -103,13 +103,13 @@ def read_capture(
     raw, white, dark, white_dark
         TIFF files.
     sensor
-        Whose frames they are.
+        The sensor that recorded the frames.
     exposures
         Exposure times, if they differ.
     msb_aligned
-        See `read_frame`; None finds it out from all frames together.
+        See `read_frame`; None detects it from all frames together.
     strict
-        Raise at the first finding that is an error. False keeps errors as findings.
+        Raise the first finding that is an error. If False, errors stay findings.
 
     Returns
     -------
@@ -118,9 +118,9 @@ def read_capture(
     Raises
     ------
     CaptureError
-        A file that cannot be read as a frame of this sensor, or a raw frame that cannot belong to these references.
+        A file cannot be read as a frame of this sensor, or the raw frame cannot belong to these references.
     ReferenceFrameError
-        References that cannot be used.
+        The references cannot be used.
     """
     paths = [Path(path) for path in (raw, white, dark, *(() if white_dark is None else (white_dark,)))]
     frames = read_frames(paths, sensor, msb_aligned=msb_aligned)
@@ -150,7 +150,7 @@ def read_capture(
 
 
 def inspect_capture(capture: Capture) -> tuple[Finding, ...]:
-    """Every finding about a capture, errors among them, none raised."""
+    """All findings about a capture, including errors, without raising any."""
     references = inspect_references(
         capture.white,
         capture.dark,
@@ -170,7 +170,7 @@ def inspect_capture(capture: Capture) -> tuple[Finding, ...]:
 
 
 def reference_age(capture: Capture) -> timedelta | None:
-    """How much older the references are than the raw frame; negative if they came after; None if unknown."""
+    """How much older the references are than the raw frame; negative if they are newer; None if unknown."""
     if capture.taken_at is None or capture.references_taken_at is None:
         return None
     return capture.taken_at - capture.references_taken_at
@@ -183,7 +183,7 @@ def _older(references: list[Frame]) -> datetime | None:
 
 
 def _named(findings: tuple[Finding, ...], paths: list[Path]) -> tuple[Finding, ...]:
-    """The same findings, naming files instead of roles."""
+    """The same findings, with files named in place of roles."""
     names = {
         "raw frame": str(paths[0]),
         "white reference": str(paths[1]),

@@ -1,4 +1,4 @@
-"""Whether references and raw frame can be what they are said to be; with numbers."""
+"""Checks whether the references and the raw frame are plausible, with figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UInt16 = npt.NDArray[np.uint16]
 _Float32 = npt.NDArray[np.float32]
 
 DARK_FRACTION = 0.02
-"""White − dark under this share of full scale is no light (see PreprocessingConfig.dark_fraction)."""
+"""White − dark below this share of full scale counts as no light (see PreprocessingConfig.dark_fraction)."""
 WHITE_SATURATED_WARN, WHITE_SATURATED_REFUSE = 0.001, 0.2
 WHITE_DIM_WARN, WHITE_DIM_REFUSE = 0.01, 0.5
 RAW_SATURATED_WARN, RAW_SATURATED_REFUSE = 0.01, 0.5
@@ -27,29 +27,29 @@ CLIPPED_WARN = 0.01
 
 
 def require_frame(frame: npt.NDArray[np.generic], sensor: MosaicSensor, thing: str) -> None:
-    """Refuse a frame that is not uint16 in the sensor's shape.
+    """Reject a frame that is not uint16 or not of the sensor's shape.
 
     Parameters
     ----------
     frame
-        As it was read.
+        The frame as read.
     sensor
-        Whose frame it should be.
+        The expected sensor.
     thing
-        What the message calls it.
+        The frame's name in the message.
 
     Raises
     ------
     CaptureError
-        It is not.
+        The frame has another type or shape.
     """
     if frame.dtype != np.uint16 or frame.shape != sensor.frame_shape:
         rows, columns = sensor.frame_shape
         raise CaptureError(
             thing,
             f"is {frame.dtype} of shape {'×'.join(map(str, frame.shape))}, "
-            f"sensor {sensor.name!r} gives uint16 {rows}×{columns}",
-            "Check the sensor's name and that the frame was saved whole.",
+            f"sensor {sensor.name!r} delivers uint16 {rows}×{columns}",
+            "Check the sensor's name and that the whole frame was saved.",
         )
 
 
@@ -66,24 +66,24 @@ def check_references(
     Parameters
     ----------
     white, dark, white_dark
-        uint16 frames; `white_dark` is a second dark of the white's exposure.
+        uint16 frames; `white_dark` is a second dark, at the white's exposure.
     sensor
-        Whose frames they are.
+        The sensor that recorded the frames.
     exposures
         Exposure times, if known.
 
     Returns
     -------
     tuple of Finding
-        Warnings: some saturated, dim or suspicious pixels; exposures that differ.
+        Warnings: some saturated, dim or suspicious pixels; differing exposures.
 
     Raises
     ------
     CaptureError
-        A frame of another shape or type.
+        A frame has another shape or type.
     ReferenceFrameError
-        White and dark are swapped, the white is as dark as the dark at most pixels, is saturated over a fifth, or no
-        dark fits the exposures.
+        White and dark are swapped, the white is as dark as the dark at most pixels, more than a fifth of the white is
+        saturated, or no dark fits the exposures.
     """
     findings = inspect_references(white, dark, sensor, white_dark=white_dark, exposures=exposures)
     return _refused(findings, ReferenceFrameError)
@@ -98,18 +98,18 @@ def check_raw(
     *,
     white_dark: _UInt16 | None = None,
 ) -> tuple[Finding, ...]:
-    """Like `inspect_raw`, and a frame that cannot belong to its references is refused.
+    """Like `inspect_raw`, but reject a frame that cannot belong to its references.
 
     Parameters
     ----------
     raw, white, dark, sensor, exposures, white_dark
-        As of `inspect_raw`.
+        See `inspect_raw`.
 
     Raises
     ------
     CaptureError
-        A frame of another shape or type; half of it saturated, darker than the dark or brighter than the white; the
-        same picture as one of them.
+        A frame has another shape or type; or more than half of the raw frame is saturated, or is darker than the dark
+        or brighter than the white; or the raw frame is identical to a reference.
     """
     return _refused(inspect_raw(raw, white, dark, sensor, exposures, white_dark=white_dark), CaptureError)
 
@@ -122,17 +122,17 @@ def inspect_references(
     white_dark: _UInt16 | None = None,
     exposures: Exposures | None = None,
 ) -> tuple[Finding, ...]:
-    """Like `check_references`, but errors are findings too.
+    """Like `check_references`, but return errors as findings as well.
 
     Parameters
     ----------
     white, dark, sensor, white_dark, exposures
-        As of `check_references`.
+        See `check_references`.
 
     Raises
     ------
     CaptureError
-        A frame of another shape or type.
+        A frame has another shape or type.
     """
     frames = {"white reference": white, "dark reference": dark}
     if white_dark is not None:
@@ -143,7 +143,7 @@ def inspect_references(
         plans = plan_darks(exposures, sensor, has_white_dark=white_dark is not None)
         findings = _exposure_findings(exposures, plans)
     except ReferenceFrameError as error:
-        # Whether there is light can be told all the same.
+        # The light can still be checked.
         plans = plan_darks(None, sensor, has_white_dark=white_dark is not None)
         findings = [Finding("error", error.thing, error.fault, error.remedy)]
     bright, black = sensor.active(white), sensor.active(plans[1].of(dark, white_dark))
@@ -164,23 +164,23 @@ def inspect_raw(
     *,
     white_dark: _UInt16 | None = None,
 ) -> tuple[Finding, ...]:
-    """What is conspicuous in a raw frame next to its references.
+    """Findings about a raw frame, compared with its references.
 
     Parameters
     ----------
     raw, white, dark
-        uint16 frames in the sensor's shape, digital numbers in the low bits.
+        uint16 frames of the sensor's shape, digital numbers in the low bits.
     sensor
-        Whose frames they are.
+        The sensor that recorded the frames.
     exposures
-        Exposure times in ms, where they differ.
+        Exposure times in ms, if they differ.
     white_dark
-        A second dark of the white's exposure; the raw frame is held against the dark that `plan_darks` gives it.
+        A second dark, at the white's exposure; the raw frame is compared with the dark that `plan_darks` selects.
 
     Raises
     ------
     CaptureError
-        A frame of another shape or type.
+        A frame has another shape or type.
     """
     require_frame(raw, sensor, "raw frame")
     image, bright = sensor.active(raw), sensor.active(white)
@@ -192,11 +192,11 @@ def inspect_raw(
                 "error" if saturated > RAW_SATURATED_REFUSE else "warning",
                 "raw frame",
                 f"{saturated:.1%} of its pixels are saturated (at {sensor.saturation} or more)",
-                "Expose shorter or dim the light.",
+                "Shorten the exposure or dim the light.",
             )
         )
     ratio = 1.0 if exposures is None else exposures.raw_ms / exposures.white_ms
-    # As whole numbers where nothing is scaled: a service does this for each frame.
+    # Stay with integers if nothing is scaled: a service does this for each frame.
     limit = bright if ratio <= 1 else bright.astype(np.float32) * np.float32(ratio)
     below = _share(image < sensor.active(dark_of_raw(dark, white_dark, sensor, exposures)))
     above = _share(image > limit)
@@ -211,10 +211,10 @@ def inspect_raw(
         )
     findings += inspect_shadows(raw, shadow_floor(white, dark, sensor, exposures, white_dark=white_dark), sensor)
     others = [sensor.active(frame) for frame in (white, dark, white_dark) if frame is not None]
-    # The first row tells nearly always.
+    # The first row almost always suffices to rule it out.
     if any(np.array_equal(image[0], other[0]) and np.array_equal(image, other) for other in others):
         findings.append(
-            Finding("error", "raw frame", "is the same picture as a reference", "Give the raw frame of the scene.")
+            Finding("error", "raw frame", "is identical to a reference", "Use the raw frame of the scene.")
         )
     return tuple(findings)
 
@@ -231,7 +231,7 @@ def _share(flags: npt.NDArray[np.bool_]) -> float:
 
 
 def _light_findings(bright: _UInt16, black: _Float32, sensor: MosaicSensor) -> list[Finding]:
-    """Whether there is light in the white, and only there."""
+    """Check that there is light in the white and none in the dark."""
     light = bright - black
     limit = DARK_FRACTION * sensor.saturation
     if float(np.mean(-light >= limit)) > 0.5:
@@ -240,7 +240,7 @@ def _light_findings(bright: _UInt16, black: _Float32, sensor: MosaicSensor) -> l
                 "error",
                 "white and dark reference",
                 f"look swapped: the white's mean is {bright.mean():.0f}, the dark's {black.mean():.0f}",
-                "Exchange the two files.",
+                "Swap the two files.",
             )
         ]
     dim = float(np.mean(light < limit))
@@ -251,14 +251,14 @@ def _light_findings(bright: _UInt16, black: _Float32, sensor: MosaicSensor) -> l
                 "white reference",
                 f"is less than {DARK_FRACTION:.0%} of full scale above the dark at {dim:.1%} of its pixels "
                 f"(means {bright.mean():.0f} and {black.mean():.0f})",
-                "Record the white with the light on, filling the picture.",
+                "Record the white with the light on, filling the field of view.",
             )
         ]
     return []
 
 
 def _range_findings(bright: _UInt16, black: _UInt16, sensor: MosaicSensor) -> list[Finding]:
-    """Whether the white ends below saturation, and the dark near zero."""
+    """Check that the white stays below saturation and the dark near zero."""
     findings = []
     saturated = float(np.mean(bright >= sensor.saturation))
     if saturated > WHITE_SATURATED_WARN:
@@ -267,7 +267,7 @@ def _range_findings(bright: _UInt16, black: _UInt16, sensor: MosaicSensor) -> li
                 "error" if saturated > WHITE_SATURATED_REFUSE else "warning",
                 "white reference",
                 f"{saturated:.1%} of its pixels are saturated (at {sensor.saturation} or more)",
-                "Expose the white shorter, and give the exposure times.",
+                "Shorten the exposure of the white, and state the exposure times.",
             )
         )
     top = int(bright.max())
@@ -279,7 +279,7 @@ def _range_findings(bright: _UInt16, black: _UInt16, sensor: MosaicSensor) -> li
                 "white reference",
                 f"{clipped:.1%} of its pixels share its highest value {top}, below the saturation value "
                 f"{sensor.saturation}: the camera may clip there",
-                "Correct `saturation` in the sensor's description if so.",
+                "If so, correct `saturation` in the sensor's description.",
             )
         )
     level = float(np.median(black))
@@ -296,10 +296,10 @@ def _range_findings(bright: _UInt16, black: _UInt16, sensor: MosaicSensor) -> li
 
 
 def _correction_findings(bright: _UInt16, black: _Float32, sensor: MosaicSensor) -> list[Finding]:
-    """Whether bands nearly cancel where the white is corrected before it is divided by.
+    """Check for bands that nearly cancel when the white is corrected before the division.
 
-    A row of the matrix amplifies the noise of the pixels by its Euclidean norm. A band whose corrected white is less
-    than what a dim pixel would have after the same amplification is as noisy as a dim pixel is.
+    A row of the matrix amplifies pixel noise by its Euclidean norm. If a band's corrected white is less than the signal
+    of a dim pixel after the same amplification, the band is as noisy as a dim pixel.
     """
     if sensor.correction_after_division:
         return []
@@ -318,9 +318,9 @@ def _correction_findings(bright: _UInt16, black: _Float32, sensor: MosaicSensor)
         Finding(
             "warning",
             "white reference",
-            f"after spectral correction, little is left of it for the noise that the correction brings, in share of "
-            f"full scale: {', '.join(weak)}; these bands are ill determined",
-            "Record the white brighter, or leave the spectral correction out.",
+            f"after spectral correction, its signal is low relative to the amplified noise (share of full scale): "
+            f"{', '.join(weak)}; these bands are poorly determined",
+            "Record a brighter white, or omit the spectral correction.",
         )
     ]
 

@@ -16,20 +16,20 @@ __all__ = ["LONGEST_MS", "SHORTEST_MS", "DarkPlan", "Exposures", "dark_of_raw", 
 _UInt16 = npt.NDArray[np.uint16]
 
 _SAME = 1e-3
-"""Exposures that differ by less than this share are one: cameras round to their line time."""
+"""Exposures that differ by less than this share count as equal: cameras round to their line time."""
 
 SHORTEST_MS, LONGEST_MS = 1e-3, 3.6e6
-"""What an exposure can last, in ms: up to an hour."""
+"""Limits of an exposure time in ms; the longest is one hour."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exposures:
-    """Exposure times in ms; `white_dark_ms` is that of a second dark taken for the white.
+    """Exposure times in ms; `white_dark_ms` belongs to a second dark taken for the white.
 
     Raises
     ------
     CaptureError
-        A time outside 0.001 ms … 1 h.
+        A time is outside 0.001 ms … 1 h.
     """
 
     raw_ms: float
@@ -42,45 +42,45 @@ class Exposures:
             value = getattr(self, name)
             if value is not None and not SHORTEST_MS <= value <= LONGEST_MS:
                 raise CaptureError(
-                    f"exposure {name}", f"is {value}", "Give a time in milliseconds, from 0.001 to an hour."
+                    f"exposure {name}", f"is {value}", "Use milliseconds, from 0.001 ms to one hour."
                 )
 
     @property
     def white_over_raw(self) -> float:
-        """Factor on reflectance for a white that was exposed otherwise than the raw frame."""
+        """Factor on reflectance for a white and a raw frame with different exposures."""
         return self.white_ms / self.raw_ms
 
 
 @dataclass(frozen=True, slots=True)
 class DarkPlan:
-    """Which dark frame to subtract, times which factor, and what it is subtracted from."""
+    """Which dark frame to subtract, and the factor by which to scale it."""
 
     white_dark: bool
     factor: float
 
     def frame(self, dark: _UInt16, white_dark: _UInt16 | None) -> _UInt16:
-        """Which of the two it is, as it was recorded."""
+        """The selected dark frame, as recorded."""
         return white_dark if self.white_dark and white_dark is not None else dark
 
     def of(self, dark: _UInt16, white_dark: _UInt16 | None) -> npt.NDArray[np.float32]:
-        """What is subtracted, digital numbers."""
+        """The scaled dark to subtract, in digital numbers."""
         return self.frame(dark, white_dark).astype(np.float32) * np.float32(self.factor)
 
 
 def plan_darks(exposures: Exposures | None, sensor: MosaicSensor, *, has_white_dark: bool) -> tuple[DarkPlan, DarkPlan]:
     """Choose the dark for the raw frame and the dark for the white.
 
-    A dark of the same exposure is taken where there is one. Otherwise `dark` is scaled by time, which is right only
+    A dark of the same exposure is used if there is one. Otherwise a dark is scaled by time, which is correct only
     if the camera has no bias offset.
 
     Parameters
     ----------
     exposures
-        None: all frames count as equally exposed; a second dark then belongs to the white.
+        If None, all frames count as equally exposed, and a second dark belongs to the white.
     sensor
-        Says whether darks may be scaled.
+        Determines whether darks may be scaled.
     has_white_dark
-        Whether a second dark frame is given. Its exposure counts as the white's where none is named.
+        Whether there is a second dark frame. If its exposure is not stated, it counts as that of the white.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def plan_darks(exposures: Exposures | None, sensor: MosaicSensor, *, has_white_d
     Raises
     ------
     ReferenceFrameError
-        No dark of the needed exposure, and the camera has a bias offset.
+        No dark has the required exposure, and the camera has a bias offset.
     """
     return _plan_raw(exposures, sensor, has_white_dark), _plan_white(exposures, sensor, has_white_dark)
 
@@ -98,12 +98,12 @@ def plan_darks(exposures: Exposures | None, sensor: MosaicSensor, *, has_white_d
 def dark_of_raw(
     dark: _UInt16, white_dark: _UInt16 | None, sensor: MosaicSensor, exposures: Exposures | None
 ) -> _UInt16:
-    """The dark that belongs to a raw frame, in whole numbers; the first one as it was recorded where none fits.
+    """The dark for a raw frame, in whole numbers; if none fits, the first dark as recorded.
 
     Parameters
     ----------
     dark, white_dark, sensor, exposures
-        As of `plan_darks`, which chooses between the frames.
+        As in `plan_darks`, which selects the frame.
     """
     try:
         plan = _plan_raw(exposures, sensor, white_dark is not None)
@@ -115,12 +115,12 @@ def dark_of_raw(
 def dark_of_white(
     dark: _UInt16, white_dark: _UInt16 | None, sensor: MosaicSensor, exposures: Exposures | None
 ) -> _UInt16:
-    """The dark that belongs to a white, in whole numbers; where none fits, the second one as it was recorded, if any.
+    """The dark for a white, in whole numbers; if none fits, the second dark as recorded, or the first if it is alone.
 
     Parameters
     ----------
     dark, white_dark, sensor, exposures
-        As of `plan_darks`, which chooses between the frames.
+        As in `plan_darks`, which selects the frame.
     """
     try:
         plan = _plan_white(exposures, sensor, white_dark is not None)
@@ -130,7 +130,7 @@ def dark_of_white(
 
 
 def _whole(plan: DarkPlan, dark: _UInt16, white_dark: _UInt16 | None) -> _UInt16:
-    # As it is where nothing is scaled: a service does this for each frame.
+    # Return the frame itself if nothing is scaled: a service does this for each frame.
     if plan.factor == 1.0:
         return plan.frame(dark, white_dark)
     return np.rint(plan.of(dark, white_dark)).clip(max=np.iinfo(np.uint16).max).astype(np.uint16)
@@ -145,12 +145,12 @@ def _plan_raw(exposures: Exposures | None, sensor: MosaicSensor, has_white_dark:
 def _plan_white(exposures: Exposures | None, sensor: MosaicSensor, has_white_dark: bool) -> DarkPlan:
     if exposures is None:
         return DarkPlan(white_dark=has_white_dark, factor=1.0)
-    # Its own dark comes first.
+    # The white's own dark takes precedence.
     return _plan("white", exposures.white_ms, _times(exposures, has_white_dark), sensor, own_first=True)
 
 
 def _times(exposures: Exposures, has_white_dark: bool) -> tuple[float, float | None]:
-    """Exposures of the two darks; None where there is no second."""
+    """Exposures of the two darks; None for a missing second dark."""
     return exposures.dark_ms, (exposures.white_dark_ms or exposures.white_ms) if has_white_dark else None
 
 
@@ -166,7 +166,7 @@ def _plan(
         have = " and ".join(f"{time:g} ms" for time in darks if time is not None)
         raise ReferenceFrameError(
             "dark reference",
-            f"was exposed {have}, the {what} {wanted:g} ms, and sensor {sensor.name!r} has a bias offset, "
+            f"was exposed for {have}, the {what} for {wanted:g} ms, and sensor {sensor.name!r} has a bias offset, "
             "so a dark cannot be scaled by time",
             f"Record a dark of {wanted:g} ms.",
         )

@@ -1,4 +1,4 @@
-"""What a check says: how grave, about what, with numbers and a remedy."""
+"""The result of a check: severity, subject, message with figures, and remedy."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Finding:
     Attributes
     ----------
     severity
-        'note' is as it may be; 'warning' works but should be known; 'error' will not work.
+        'note': acceptable; 'warning': works, but the user should know; 'error': will not work.
     thing
         The frame, file, capture, patient or class.
     message
-        What about it, with numbers.
+        What was found, with figures.
     remedy
         What to do; empty for most notes.
     """

@@ -1,4 +1,4 @@
-"""One frame: from a file to sensor values, whatever bits the camera's software wrote them into."""
+"""Read one frame from a file into sensor values, however the camera's software aligned its bits."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Frame:
     data
         uint16 (rows, columns), digital numbers in the low bits: 0 … 2^bit_depth − 1.
     taken_at
-        The TIFF's DateTime: local time of the camera's computer, without a zone; or None.
+        The TIFF's DateTime: local time of the camera's computer, without a time zone; or None.
     msb_aligned
-        The file had its bits in the high end of 16; they were shifted down.
+        The file held the values in the high bits of 16; they were shifted down.
     eight_bit
-        The file had 8 bits for a sensor of more; values were spread over the sensor's range.
+        The file had 8 bits for a sensor of more bits; values were scaled to the sensor's range.
     """
 
     data: npt.NDArray[np.uint16]
@@ -50,10 +50,10 @@ def read_frame(path: Path | str, sensor: MosaicSensor | None = None, *, msb_alig
     path
         Single-page greyscale TIFF of 8 or 16 bits.
     sensor
-        Whose frame it is: shape and bit depth are checked against it. None: values stay as they are.
+        The sensor against which shape and bit depth are checked. If None, values stay as they are.
     msb_aligned
-        Whether the sensor's bits stand in the high bits of 16. None: found out; they do where every value is a
-        multiple of 2^(16 − bit depth) and the highest exceeds the bit depth.
+        Whether values occupy the high bits of 16. None detects it: they do if every value is a multiple of
+        2^(16 − bit depth) and the highest exceeds the bit depth.
 
     Returns
     -------
@@ -62,8 +62,8 @@ def read_frame(path: Path | str, sensor: MosaicSensor | None = None, *, msb_alig
     Raises
     ------
     CaptureError
-        A file that is missing, empty, truncated, damaged, of another type, channel count, page count or shape, or
-        whose values do not fit the sensor's bits.
+        The file is missing, empty, truncated or damaged, has another type, channel count, page count or shape, or its
+        values do not fit the sensor's bits.
     """
     return read_frames([Path(path)], sensor, msb_aligned=msb_aligned)[0]
 
@@ -71,21 +71,21 @@ def read_frame(path: Path | str, sensor: MosaicSensor | None = None, *, msb_alig
 def read_frames(
     paths: list[Path], sensor: MosaicSensor | None = None, *, msb_aligned: bool | None = None
 ) -> list[Frame]:
-    """Read frames of one camera and session, which share their bit alignment.
+    """Read frames of one camera and session, which share one bit alignment.
 
-    A dark frame alone may be too dim to show how its bits are aligned; its brighter companions show it.
+    A dark frame alone may be too dim to reveal its bit alignment; brighter frames of the session reveal it.
 
     Parameters
     ----------
     paths
         TIFF files.
     sensor, msb_aligned
-        As of `read_frame`.
+        See `read_frame`.
 
     Raises
     ------
     CaptureError
-        As of `read_frame`, or frames that disagree.
+        As in `read_frame`, or the frames disagree.
     """
     return _frames(
         paths, [read_tiff(path, sensor.frame_shape if sensor else None) for path in paths], sensor, msb_aligned
@@ -95,17 +95,17 @@ def read_frames(
 def parse_frames(
     contents: Mapping[str, bytes | npt.NDArray[np.uint16]], sensor: MosaicSensor, *, msb_aligned: bool | None = None
 ) -> dict[str, Frame]:
-    """Take frames that came as the bytes of TIFF files or as plain numbers, together, as `read_frames` reads files.
+    """Parse frames given as TIFF bytes or as arrays, together, as `read_frames` does for files.
 
     Parameters
     ----------
     contents
-        What messages call it ('raw', 'white', …) → the bytes of a TIFF file, or uint16 numbers.
+        Name in messages ('raw', 'white', …) → the bytes of a TIFF file, or a uint16 array.
 
     Raises
     ------
     CaptureError
-        As of `read_frame`.
+        As in `read_frame`.
     """
     images = []
     for name, content in contents.items():
@@ -123,13 +123,13 @@ def _frames(
     if sensor is None:
         if msb_aligned:
             raise CaptureError(
-                paths[0], "cannot be shifted without a sensor", "Name the sensor: it knows the bit depth."
+                paths[0], "cannot be shifted without a sensor", "Specify the sensor, which defines the bit depth."
             )
         return [Frame(image.data.astype(np.uint16), image.taken_at) for image in images]
     widths = {image.data.dtype.itemsize for image in images}
     if len(widths) > 1:
         listed = ", ".join(f"{p.name}: {i.data.dtype}" for p, i in zip(paths, images, strict=True))
-        raise CaptureError(paths[0], f"and its companions differ in bit depth ({listed})", "Record all in one mode.")
+        raise CaptureError(paths[0], f"and its companions differ in bit depth ({listed})", "Record all frames in one mode.")
     if widths == {1}:
         return [_spread(path, image, sensor) for path, image in zip(paths, images, strict=True)]
     aligned = _aligned(paths, images, sensor) if msb_aligned is None else msb_aligned
@@ -148,20 +148,20 @@ def write_frame(
     data
         uint8 or uint16 (rows, columns).
     taken_at
-        Written as DateTime, in whole seconds; left out if None, so that equal frames give equal bytes.
+        Written as DateTime, in whole seconds; omitted if None, so that equal frames yield equal bytes.
 
     Raises
     ------
     CaptureError
-        Another type or shape.
+        `data` has another type or shape.
     """
     if data.dtype not in (np.uint8, np.uint16) or data.ndim != 2 or not data.size:
-        raise CaptureError(path, f"cannot hold {data.dtype} of shape {data.shape}", "Give uint8 or uint16 (H, W).")
+        raise CaptureError(path, f"cannot hold {data.dtype} of shape {data.shape}", "Pass uint8 or uint16 (H, W).")
     write_tiff(Path(path), data, taken_at)
 
 
 def _aligned(paths: list[Path], images: list[RawImage], sensor: MosaicSensor) -> bool:
-    """Whether these frames are MSB-aligned; one clear case decides for all."""
+    """Whether these frames are MSB-aligned; one unambiguous frame decides for all."""
     highest = [int(image.data.max()) for image in images]
     if sensor.bit_depth == _CONTAINER_BITS or max(highest, default=0) < 2**sensor.bit_depth:
         return False
@@ -171,8 +171,8 @@ def _aligned(paths: list[Path], images: list[RawImage], sensor: MosaicSensor) ->
             brightest = paths[highest.index(max(highest))]
             raise CaptureError(
                 path,
-                f"has values up to {top} that are no multiples of {step}, and {brightest.name} reaches {max(highest)}: "
-                f"together neither {sensor.bit_depth} low bits nor {sensor.bit_depth} high bits of 16",
+                f"has values up to {top} that are not multiples of {step}, and {brightest.name} reaches {max(highest)}: "
+                f"together they fit neither the {sensor.bit_depth} low bits nor the {sensor.bit_depth} high bits of 16",
                 "Check the sensor's name and the camera's pixel format.",
             )
     return True
@@ -186,21 +186,21 @@ def _unshifted(path: Path, image: RawImage, sensor: MosaicSensor, aligned: bool)
             raise CaptureError(
                 path,
                 f"is not MSB-aligned: not every value is a multiple of {1 << shift}",
-                "Leave the alignment to be found out.",
+                "Leave the alignment to automatic detection.",
             )
         return Frame(np.right_shift(data, np.uint16(shift)), image.taken_at, msb_aligned=True)
     top = int(data.max())
     if top >> sensor.bit_depth:
         raise CaptureError(
             path,
-            f"has values up to {top}, {sensor.bit_depth} bits end at {2**sensor.bit_depth - 1}",
+            f"has values up to {top}, but {sensor.bit_depth} bits end at {2**sensor.bit_depth - 1}",
             "Check the sensor's name and whether the frame is MSB-aligned.",
         )
     return Frame(data, image.taken_at)
 
 
 def _spread(path: Path, image: RawImage, sensor: MosaicSensor) -> Frame:
-    """8-bit values over the sensor's range, 255 onto its highest number, so that saturation stays saturation."""
+    """Scale 8-bit values to the sensor's range; 255 maps to its highest value, so that saturation is preserved."""
     full = 2**sensor.bit_depth - 1
     if sensor.bit_depth <= 8:
         return _unshifted(path, image, sensor, aligned=False)

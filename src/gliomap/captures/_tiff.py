@@ -1,8 +1,8 @@
-"""Reading one frame from a TIFF file that nobody vouches for, and writing one.
+"""Reading one frame from an untrusted TIFF file, and writing one.
 
-The whole (size-limited) file is read first and parsed in memory, so that no count or size which a broken header
-declares can make the parser allocate more than the file holds. Pixels are allocated only after the declared shape,
-the strips and the file's length agree.
+The whole (size-limited) file is read first and parsed in memory, so that no count or size in a broken header can
+make the parser allocate more than the file holds. Pixels are allocated only after the declared shape, the strips and
+the file's length have been found to agree.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ __all__ = ["RawImage", "parse_tiff", "read_tiff", "tiff_bytes", "write_tiff"]
 _MAX_FILE_BYTES = 512 * 2**20
 _MAX_PIXELS = 2**27
 _MINISWHITE, _PALETTE = 0, 3
-_TURNED = range(2, 9)  # of the Orientation tag (TIFF 6.0, section 8); other values than these and 1 mean nothing
-_NO_COMPRESSION, _DEFLATE, _PACKBITS = (1,), (8, 32946), (32773,)  # MATLAB's imwrite packs bits unless told not to
+_TURNED = range(2, 9)  # of the Orientation tag (TIFF 6.0, section 8); values other than these and 1 have no meaning
+_NO_COMPRESSION, _DEFLATE, _PACKBITS = (1,), (8, 32946), (32773,)  # PackBits is the default of MATLAB's imwrite
 _SAVE_AGAIN = "Save it as an uncompressed single-page greyscale TIFF of 8 or 16 bits."
 _COPY_AGAIN = "Copy the file again from the camera's computer."
 
-# What tifffile raises on garbled files besides its own TiffFileError.
+# Exceptions that tifffile raises on corrupt files besides its own TiffFileError.
 _PARSER_ERRORS = (
     ValueError,
     KeyError,
@@ -54,7 +54,7 @@ _PARSER_ERRORS = (
 
 @dataclass(frozen=True, eq=False)
 class RawImage:
-    """Pixels as they stand in a file: uint8 or uint16 (rows, columns), and when they were taken."""
+    """Pixels as stored in a file, uint8 or uint16 (rows, columns), and when they were taken."""
 
     data: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
     taken_at: datetime | None
@@ -66,26 +66,26 @@ def read_tiff(path: Path, expected: tuple[int, int] | None = None) -> RawImage:
     Parameters
     ----------
     path
-        The file, uncompressed or compressed by deflate or PackBits.
+        The file, uncompressed or compressed with deflate or PackBits.
     expected
         (rows, columns) that the frame must have, or None.
 
     Raises
     ------
     CaptureError
-        Anything else than such a file; the message has the numbers.
+        The file is not such a TIFF; the message gives figures.
     """
-    content = read_limited(path, _MAX_FILE_BYTES, CaptureError, large="Export the one frame that is meant.")
+    content = read_limited(path, _MAX_FILE_BYTES, CaptureError, large="Export only the frame that you need.")
     return parse_tiff(content, path, expected)
 
 
 def parse_tiff(content: bytes, path: Path, expected: tuple[int, int] | None = None) -> RawImage:
-    """Parse the bytes of such a file; `path` is what messages call it.
+    """Parse the bytes of such a file; error messages name it by `path`.
 
     Raises
     ------
     CaptureError
-        As `read_tiff` does.
+        As in `read_tiff`.
     """
     if not content:
         raise CaptureError(path, "is empty", _COPY_AGAIN)
@@ -107,7 +107,7 @@ def parse_tiff(content: bytes, path: Path, expected: tuple[int, int] | None = No
             said = complaints[0] if complaints else str(error) or type(error).__name__
             raise CaptureError(path, f"is not a readable TIFF file ({said[:200]})", _COPY_AGAIN) from error
     if pages != 1:
-        raise CaptureError(path, f"has {pages} pages; a frame is one", "Export the one frame that is meant.")
+        raise CaptureError(path, f"has {pages} pages; a frame has one", "Export only the frame that you need.")
     if data.dtype.type not in (np.uint8, np.uint16) or data.ndim != 2:
         raise CaptureError(path, f"holds {data.dtype} of shape {data.shape}", _SAVE_AGAIN)
     return RawImage(np.ascontiguousarray(data, data.dtype.newbyteorder("=")), taken_at)
@@ -115,16 +115,16 @@ def parse_tiff(content: bytes, path: Path, expected: tuple[int, int] | None = No
 
 def write_tiff(path: Path, data: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], taken_at: datetime | None) -> None:
     """Write an uncompressed greyscale TIFF, atomically."""
-    # Through memory: NumPy's own writing to a file tells a full disk without saying so.
+    # Through memory: NumPy's own file writing does not identify a full disk in its error.
     content = tiff_bytes(data, taken_at)
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
 
 
 def tiff_bytes(data: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], taken_at: datetime | None = None) -> bytes:
-    """An uncompressed greyscale TIFF of (rows, columns); the same input gives the same bytes.
+    """An uncompressed greyscale TIFF of (rows, columns); the same input yields the same bytes.
 
-    It holds the numbers and, if given, when they were taken, but nothing about who made them where.
+    It holds the values and, if given, the time when they were taken, but no person or place.
     """
     from tifffile import imwrite
 
@@ -148,8 +148,8 @@ def _check_kind(path: Path, page: TiffPage) -> None:
     if turned is not None and turned.value in _TURNED:
         raise CaptureError(
             path,
-            f"says that it is turned or mirrored (Orientation {int(turned.value)}): behind which filter a pixel lies is then uncertain",
-            "Save it as the camera read it, with Orientation 1.",
+            f"is marked as turned or mirrored (Orientation {int(turned.value)}), so the filter of each pixel is uncertain",
+            "Save it as the camera delivered it, with Orientation 1.",
         )
     if page.compression not in (*_NO_COMPRESSION, *_DEFLATE, *_PACKBITS):
         raise CaptureError(path, f"is compressed ({page.compression!r})", _SAVE_AGAIN)
@@ -158,19 +158,19 @@ def _check_kind(path: Path, page: TiffPage) -> None:
 def _check_size(path: Path, page: TiffPage, expected: tuple[int, int] | None) -> None:
     rows, columns = page.imagelength, page.imagewidth
     if not isinstance(rows, int) or not isinstance(columns, int):
-        raise CaptureError(path, "declares a size that is no number", _COPY_AGAIN)
+        raise CaptureError(path, "declares a size that is not a number", _COPY_AGAIN)
     if expected is not None and (rows, columns) != expected:
         raise CaptureError(
             path,
-            f"is {rows}×{columns} pixels, the sensor's frame is {expected[0]}×{expected[1]}",
-            "Check the sensor's name and that the frame was saved whole.",
+            f"is {rows}×{columns} pixels, the sensor's frame {expected[0]}×{expected[1]}",
+            "Check the sensor's name and that the whole frame was saved.",
         )
     if rows < 1 or columns < 1 or rows * columns > _MAX_PIXELS:
-        raise CaptureError(path, f"declares {rows}×{columns} pixels; the limit is {_MAX_PIXELS:,} in all", _COPY_AGAIN)
+        raise CaptureError(path, f"declares {rows}×{columns} pixels; the limit is {_MAX_PIXELS:,} in total", _COPY_AGAIN)
 
 
 def _check_strips(path: Path, page: TiffPage, content: bytes) -> None:
-    """Every strip lies in the file and together they hold the pixels, so that nothing is made up or blown up."""
+    """Require every strip to lie in the file, and the strips to hold all pixels without unpacking far beyond them."""
     needed = page.imagelength * page.imagewidth * page.bitspersample // 8
     offsets, counts = page.dataoffsets, page.databytecounts
     end = max((offset + count for offset, count in zip(offsets, counts, strict=True)), default=0)
@@ -192,12 +192,12 @@ def _check_strips(path: Path, page: TiffPage, content: bytes) -> None:
                 raise CaptureError(path, f"unpacks to more than its {needed:,} bytes of pixels", _COPY_AGAIN)
     if stored < needed:
         raise CaptureError(
-            path, f"is truncated: {needed:,} bytes of pixels are declared, {stored:,} there", _COPY_AGAIN
+            path, f"is truncated: {needed:,} bytes of pixels are declared, {stored:,} present", _COPY_AGAIN
         )
 
 
 def _unpacked_bits(strip: bytes) -> int:
-    """Bytes that a PackBits strip unpacks to (TIFF 6.0, section 9); runs that the strip does not hold count as none."""
+    """Size in bytes of an unpacked PackBits strip (TIFF 6.0, section 9); incomplete runs do not count."""
     total = position = 0
     while position < len(strip):
         header = strip[position]
@@ -209,7 +209,7 @@ def _unpacked_bits(strip: bytes) -> int:
 
 
 def _taken_at(page: TiffPage) -> datetime | None:
-    """The DateTime tag: local time of the camera's computer, without a zone."""
+    """The DateTime tag: local time of the camera's computer, without a time zone."""
     tag = page.tags.get("DateTime")
     if tag is None or not isinstance(tag.value, str):
         return None
@@ -223,7 +223,7 @@ def _taken_at(page: TiffPage) -> datetime | None:
 
 @contextmanager
 def _quiet_parser() -> Iterator[list[str]]:
-    """Collect what tifffile logs about a broken file instead of letting it reach the terminal."""
+    """Collect tifffile's log messages about a broken file, instead of printing them to the terminal."""
     complaints: list[str] = []
 
     def collect(record: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""The camera: light, filters that are not quite their calibration, mosaic, noise, digital numbers."""
+"""The camera: light, filters that deviate from their calibration, mosaic, noise, digital numbers."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ Weights = npt.NDArray[np.float64]
 
 
 def check_phantom_sensor(sensor: MosaicSensor) -> None:
-    """Refuse a sensor whose filters are unknown, or whose frame is too small for a scene.
+    """Reject a sensor whose filters are unknown, or whose frame is too small for a scene.
 
     Raises
     ------
     SensorError
-        No responses, none between 600 and 1000 nm, or fewer than 24×24 tiles.
+        The sensor has no responses, a filter has none between 600 and 1000 nm, or there are fewer than 24×24 tiles.
     """
     if min(sensor.cube_shape) < LEAST_TILES:
         raise SensorError(
             f"sensor {sensor.name!r}",
             "has {}×{} tiles".format(*sensor.cube_shape),
-            f"The phantom draws a brain on {LEAST_TILES}×{LEAST_TILES} tiles or more.",
+            f"The phantom needs at least {LEAST_TILES}×{LEAST_TILES} tiles.",
         )
     if sensor.responses is None:
         raise SensorError(
@@ -66,15 +66,15 @@ def check_phantom_sensor(sensor: MosaicSensor) -> None:
         raise SensorError(
             f"sensor {sensor.name!r}",
             "has a filter without response between 600 and 1000 nm",
-            "The phantom's tissue is known there only; choose a near-infrared sensor.",
+            "The phantom's tissue is defined only in that range; choose a near-infrared sensor.",
         )
 
 
 def filter_weights(sensor: MosaicSensor, draw: CameraDraw) -> Weights:
-    """(positions, 81) what each filter of this patient's camera makes of a spectrum, without the lamp.
+    """(positions, 81) weights that turn a reflectance spectrum into the signals of this patient's camera, lamp included.
 
-    A spectrum on `WAVELENGTHS_NM` is taken as linear between its samples, so that filters narrower
-    than two samples count rightly.
+    A spectrum on `WAVELENGTHS_NM` is linear between its samples, so that filters narrower than two
+    samples are weighted correctly.
     """
     if sensor.responses is None:
         raise SensorError(f"sensor {sensor.name!r}", "has no responses", "Choose 'generic-nir-5x5'.")
@@ -89,7 +89,7 @@ def filter_weights(sensor: MosaicSensor, draw: CameraDraw) -> Weights:
     # Flat pedestal: a share of each filter's own area, spread over the pass-band.
     flat = passband / passband.sum()
     seen = shifted * passband + draw.pedestal / (1 - draw.pedestal) * areas * flat
-    # Long filters let a part of the short end through, more the longer they are.
+    # Long-wavelength filters transmit part of the short end; the longer the filter, the larger the part.
     place = np.clip((peaks - np.median(peaks)) / max(peaks.max() - np.median(peaks), 1.0), 0, 1)
     short = shifted[np.argsort(peaks)[: max(len(peaks) // 5, 1)]].mean(axis=0) * passband
     seen += draw.leak * place[:, None] ** 2 * short / short.sum() * areas
@@ -103,22 +103,22 @@ def white_weights(weights: Weights) -> Weights:
 
 
 def light_change(draw: CameraDraw) -> npt.NDArray[np.float64]:
-    """(81,) light at the exposure over light at the white reference."""
+    """(81,) ratio of light at the exposure to light at the white reference."""
     z = (WAVELENGTHS_NM.astype(np.float64) - 812.0) / 160.0
     return np.asarray(np.exp(draw.light_tilt * z + draw.light_bend * (z**2 - 0.33)))
 
 
 def _lamp(wavelengths_nm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Photons of a black body, highest 1 (Planck; photons, not energy, hence the fourth power)."""
+    """Photon spectrum of a black body, maximum 1 (Planck; photons, not energy, hence the fourth power)."""
     metres = wavelengths_nm * 1e-9
     photons = metres**-4 / np.expm1(1.438777e-2 / (metres * LAMP_KELVIN))
     return np.asarray(photons / photons.max())
 
 
 def mosaic(bands: Floats, pattern: tuple[int, int]) -> Floats:
-    """Put each position's image at its place of the mosaic: (H, W, positions) → (H·rows, W·columns).
+    """Put each position's image in its place in the mosaic: (H, W, positions) → (H·rows, W·columns).
 
-    A tile's value is that of its centre; a mosaic pixel takes the value at its own place, linear
+    A tile's value applies at its centre. A mosaic pixel takes the value at its own location: linear
     between the nearest tiles, constant beyond the outermost centres.
     """
     height, width, _ = bands.shape
@@ -150,7 +150,7 @@ def vignetting(shape: tuple[int, int], centre: tuple[float, float]) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Exposer:
-    """One sensor on one day: its fixed pattern and how electrons become digital numbers.
+    """One sensor on one day: its fixed pattern and its conversion of electrons to digital numbers.
 
     Attributes
     ----------
@@ -171,7 +171,7 @@ class Exposer:
         area = sensor.active_area
         scale = sensor.saturation / 1023
         bias = np.float32(BIAS_DN * scale) + np.float32(FIXED_PATTERN_DN * scale) * _normal(rng, sensor.frame_shape)
-        # A few columns and rows sit a little higher, as readout chains do.
+        # Column offsets, as in real readout chains.
         bias += np.float32(0.4 * scale) * _normal(rng, (1, sensor.frame_shape[1]))
         sensitivity = 1 + np.float32(RESPONSE_SPREAD) * _normal(rng, (area.height, area.width))
         return cls(sensor, spread, bias, sensitivity)
@@ -179,13 +179,13 @@ class Exposer:
     def expose(self, electrons: Floats | None, rng: np.random.Generator) -> npt.NDArray[np.uint16]:
         """One frame (uint16) from the mean electrons of the active area; None for a dark frame.
 
-        Shot noise as a normal deviate of variance N: with 100 electrons and more the Poisson law
-        is not to be told from it, and it takes a tenth of the time.
+        Shot noise is a normal deviate of variance N: at 100 electrons or more it is indistinguishable
+        from Poisson noise, and it takes a tenth of the time.
         """
         sensor, area = self.sensor, self.sensor.active_area
         frame = np.zeros(sensor.frame_shape, np.float32)
         if electrons is not None:
-            # Around the active area the filters end; those pixels see what their neighbours see.
+            # Outside the active area there are no filters; those pixels repeat their neighbours.
             margin = (
                 (area.top, sensor.frame_shape[0] - area.top - area.height),
                 (area.left, sensor.frame_shape[1] - area.left - area.width),
@@ -194,7 +194,7 @@ class Exposer:
         noise = _normal(rng, sensor.frame_shape)
         noise *= np.sqrt(frame + np.float32(self.spread.read_noise**2))
         frame += noise
-        # The full well lies at the highest digital number, the bias included.
+        # The full well corresponds to the highest digital number, including the bias.
         gain = (sensor.saturation - BIAS_DN * sensor.saturation / 1023) / self.spread.full_well
         frame *= np.float32(gain)
         frame += self.bias

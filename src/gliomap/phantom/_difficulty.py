@@ -1,7 +1,7 @@
-"""How much patients differ and how well the camera sees: one table, three presets.
+"""How much patients differ and how accurate the camera is: one table, three presets.
 
-What a value rests on stands at its field. 'Assumed' marks what no publication gives; the figures of
-the others are from S. L. Jacques, Physics in Medicine and Biology 58:R37 (2013), tables 1 and 2,
+Each field states the basis of its value. 'Assumed' marks values that no publication provides; the others
+are from S. L. Jacques, Physics in Medicine and Biology 58:R37 (2013), tables 1 and 2,
 PubMed 28380934 (grey matter in vivo) and Journal of Biomedical Optics 22:027002 (glioblastoma).
 """
 
@@ -23,11 +23,11 @@ class Spread:
     centre
         Its median.
     spread
-        Standard deviation; of the logarithm where `logarithmic`.
+        Standard deviation; that of the logarithm if `logarithmic`.
     logarithmic
         Log-normal, for factors and amounts that cannot be negative.
     low, high
-        Limits that the draw is clipped to.
+        Limits to which the draw is clipped.
     """
 
     centre: float
@@ -39,7 +39,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class TissueSpread:
-    """Optics of one tissue over patients; the units are those of `_optics.Optics`."""
+    """Optics of one tissue across patients; units as in `_optics.Optics`."""
 
     blood: Spread
     saturation: Spread
@@ -52,7 +52,7 @@ class TissueSpread:
 class TumourSpread:
     """Tumour relative to the same patient's grey matter.
 
-    Glioblastoma over low grade: scattering ×2.4, absorption +48 % (JBO 22:027002); astrocytoma
+    Glioblastoma relative to low grade: scattering ×2.4, absorption +48 % (JBO 22:027002); astrocytoma
     a = 20, b = 1.63…3.25 (Jacques). Saturation is not published: assumed.
 
     Attributes
@@ -60,16 +60,16 @@ class TumourSpread:
     blood, amplitude
         Factors.
     saturation, power, water
-        Differences; more water where tissue is oedematous (assumed).
+        Differences; oedematous tissue has more water (assumed).
     difference
         A draw is repeated until the RMS difference of the two normalised spectra lies in this
-        range (assumed: neither a tumour nobody sees nor one that everybody sees).
+        range (assumed: neither a tumour that nobody sees nor one that everybody sees).
     brighter_share
         Share of patients whose tumour is brighter than grey matter at the short end after
-        normalisation; None leaves it to chance.
+        normalisation; None leaves this to chance.
     alternatives
-        Of so many draws the one is taken whose difference from grey matter points least along
-        those of the patients before: directions are stratified as other draws are. 1 takes the first.
+        Number of draws from which to choose the one whose difference from grey matter is least aligned
+        with those of earlier patients: directions are stratified, as other draws are. 1 takes the first draw.
     """
 
     blood: Spread
@@ -84,17 +84,17 @@ class TumourSpread:
 
 @dataclass(frozen=True, slots=True)
 class VesselSpread:
-    """Vessels: blood over tissue, mixed by depth and width.
+    """Vessels: blood over tissue, mixed according to depth and width.
 
     Attributes
     ----------
     blood
-        Blood fraction of the layer that a vessel pixel shows (assumed).
+        Blood fraction of the layer seen in a vessel pixel (assumed).
     saturation
-        Artery 0.95 ± 0.05, vein 0.70 ± 0.10 (Jacques); wider and lower here, since a vein on the
+        Artery 0.95 ± 0.05, vein 0.70 ± 0.10 (Jacques); wider and lower here, because a vein on the
         surface drains a brain under anaesthesia (assumed).
     cover
-        Lowest and highest share of the signal that comes from the vessel at its centre line (assumed).
+        Lowest and highest share of the signal from the vessel at its centre line (assumed).
     """
 
     blood: Spread
@@ -104,18 +104,18 @@ class VesselSpread:
 
 @dataclass(frozen=True, slots=True)
 class SurfaceSpread:
-    """What varies over one patient's surface; all assumed.
+    """Variation over one patient's surface; all values assumed.
 
     Attributes
     ----------
     blood, saturation, amplitude, power
-        Standard deviations of smooth fields; of the logarithm for blood and amplitude.
+        Standard deviations of smooth fields; those of the logarithm for blood and amplitude.
     film_um
-        Film of blood left on the surface, µm, over patients.
+        Film of blood left on the surface, µm, across patients.
     film_variation
-        Standard deviation of the logarithm of its thickness over the surface.
+        Standard deviation of the logarithm of the film's thickness over the surface.
     haze
-        Highest share of reflectance that is added as colourless haze of the wet surface.
+        Highest share of reflectance added as colourless haze of the wet surface.
     texture
         Standard deviation of reflectance within a tile.
     """
@@ -132,24 +132,24 @@ class SurfaceSpread:
 
 @dataclass(frozen=True, slots=True)
 class CameraSpread:
-    """What the camera sees and how it differs from its calibration; all assumed.
+    """Light, exposure and deviations of the camera from its calibration; all values assumed.
 
     Attributes
     ----------
     light_tilt, light_bend
-        Light at the exposure over light at the white reference:
+        Ratio of light at the exposure to light at the white reference:
         exp(tilt·N·z + bend·N·(z² − 0.33)), z = (λ − 812 nm)/160 nm.
     peak_shift_nm
-        Filters' peaks from their calibration, nm.
+        Shift of the filters' peaks from their calibration, nm.
     pedestal
-        Share of a filter's area that is a flat pedestal.
+        Share of a filter's area in a flat pedestal.
     leak
-        Light of the short end that the longest band lets through, in shares of its own area.
+        Short-end light transmitted by the longest band, as a share of its own area.
     unevenness
-        Standard deviation of the logarithm of each filter's signal from the scene over that from
-        the white reference. A filter's pass-band depends on the angle of the light, which a folded
-        wet surface sends differently from a flat white tile. It makes class means as jagged as real
-        ones are, and is most of what keeps one patient's classifier from another patient.
+        Standard deviation of the logarithm of the ratio of each filter's signal from the scene to that
+        from the white reference. A filter's pass-band depends on the angle of the light, which differs
+        between a folded wet surface and a flat white tile. It makes class means as jagged as real ones,
+        and is the main obstacle to applying one patient's classifier to another patient.
     exposure
         Brightness of the lamp relative to a white of `white_electrons`.
     white_electrons
@@ -174,7 +174,7 @@ class CameraSpread:
 
 @dataclass(frozen=True, slots=True)
 class Difficulty:
-    """One preset: every distribution that patients and camera are drawn from."""
+    """One preset: every distribution from which patients and camera are drawn."""
 
     name: str
     grey: TissueSpread
@@ -214,7 +214,7 @@ _REALISTIC = Difficulty(
     ),
     vein=VesselSpread(_log(0.35, 0.4), _share(0.58, 0.12), (0.65, 0.95)),
     artery=VesselSpread(_log(0.35, 0.4), _share(0.92, 0.05), (0.65, 0.95)),
-    # No dura published: fibrous tissue a = 27.1, b = 1.2–1.6; blood and saturation assumed.
+    # No values published for dura: fibrous tissue a = 27.1, b = 1.2–1.6; blood and saturation assumed.
     dura=TissueSpread(_log(0.035, 0.4), _share(0.90, 0.05), _log(27.1, 0.15), Spread(1.2, 0.25), 0.60),
     surface=SurfaceSpread(),
     camera=CameraSpread(),
@@ -287,7 +287,7 @@ def get_difficulty(name: str) -> Difficulty:
     Raises
     ------
     UsageError
-        A name that is not one of the three.
+        The name is not one of the three.
     """
     if name not in DIFFICULTIES:
         raise UsageError(f"difficulty {name!r}", "is not known", f"Choose one of: {', '.join(DIFFICULTIES)}.")

@@ -1,4 +1,4 @@
-"""Smooth random fields on a grid of tiles, and the grid's measure in millimetres."""
+"""Smooth random fields on a grid of tiles, and the grid's size in millimetres."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Canvas", "Floats", "blur", "ridged_noise", "smooth_noise", "smoothst
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 FIELD_AREA_MM2 = 2600.0
-"""What the camera sees: about 70 mm × 37 mm at 217 × 409 tiles (assumed from a craniotomy's size)."""
+"""Area of the field of view: about 70 mm × 37 mm at 217 × 409 tiles (assumed from the size of a craniotomy)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A grid of tiles over the field of view. Coarser grids see the same field, more coarsely."""
+    """A grid of tiles over the field of view. Every grid covers the same field, at its own resolution."""
 
     height: int
     width: int
@@ -40,7 +40,7 @@ class Canvas:
         return self.height * self.pitch_mm, self.width * self.pitch_mm
 
     def positions_mm(self) -> tuple[Floats, Floats]:
-        """Row and column coordinate of each tile from the centre, mm; (H, 1) and (1, W)."""
+        """Row and column coordinate of each tile relative to the centre, mm; (H, 1) and (1, W)."""
         rows = (np.arange(self.height, dtype=np.float32) - (self.height - 1) / 2) * self.pitch_mm
         columns = (np.arange(self.width, dtype=np.float32) - (self.width - 1) / 2) * self.pitch_mm
         return rows.astype(np.float32)[:, None], columns.astype(np.float32)[None, :]
@@ -56,7 +56,7 @@ def smooth_noise(rng: np.random.Generator, canvas: Canvas, scale_mm: float) -> F
 
 
 def ridged_noise(rng: np.random.Generator, canvas: Canvas, wavelength_mm: float, bandwidth: float = 0.22) -> Floats:
-    """(H, W) field of variance 1 of nearly one wavelength: its zero lines meander like sulci.
+    """(H, W) field of variance 1 with nearly a single wavelength: its zero lines meander like sulci.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def ridged_noise(rng: np.random.Generator, canvas: Canvas, wavelength_mm: float,
 def _filtered(rng: np.random.Generator, canvas: Canvas, gain: Callable[[Floats], Floats], margin_mm: float) -> Floats:
     from scipy import fft
 
-    # A margin keeps one edge of the periodic field from continuing at the opposite one.
+    # A margin keeps the periodic field from continuing across opposite edges.
     margin = min(int(np.ceil(1.5 * margin_mm / canvas.pitch_mm)) + 1, 4 * max(canvas.shape))
     padded = [fft.next_fast_len(size + margin, real=True) for size in canvas.shape]
     white = rng.standard_normal(padded, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Labels as surgeons give them: partial, patchy, speckled, only where they are sure."""
+"""Labels like those of surgeons: partial, patchy and speckled, placed only where the tissue is certain."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ LABEL_FRACTION = (0.05, 0.12)
 HEALTHY_CODE, VEIN_CODE, ARTERY_CODE, DURA_CODE = 101, 301, 302, 320
 
 SHARES = {"healthy": 0.45, "tumour": 0.15, "vein": 0.05, "artery": 0.08, "dura": 0.27}
-"""Shares of the classes among labelled pixels, as in data of real patients."""
+"""Shares of the classes among labelled pixels, as in data from real patients."""
 
 _WIDE_TILE_MM = 0.4
 
-_LEAST_PIXELS = 6  # of a class, where there are as many; a frame of few tiles would else miss the thin ones
+_LEAST_PIXELS = 6  # per class, if there are as many; a frame of few tiles would otherwise miss the thin classes
 
 _DENSITY = 0.45
-"""Share of the pixels of a marked patch that keep their label: surgeons' tools keep those whose
-spectrum is near a clicked one, which leaves a patch speckled."""
+"""Share of the pixels of a marked patch that keep their label: surgeons' labelling tools keep pixels
+whose spectrum is close to a clicked one, which leaves a patch speckled."""
 
 
 def draw_labels(
@@ -35,12 +35,12 @@ def draw_labels(
     fraction: float | None,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.uint16]:
-    """(H, W) tissue codes, 0 where nobody labelled.
+    """(H, W) tissue codes, 0 where unlabelled.
 
     Parameters
     ----------
     valid
-        (H, W) False where a glint spoils the tile.
+        (H, W); False where a glint spoils the tile.
     fraction
         Share of the exposed pixels to label; None draws it from `LABEL_FRACTION`.
     """
@@ -56,12 +56,12 @@ def draw_labels(
 
 
 def _sure(patient: Patient, scene: Scene) -> dict[str, tuple[int, npt.NDArray[np.bool_]]]:
-    """Where one tissue is beyond doubt: no border, no vessel, no deep sulcus."""
+    """Where the tissue is unambiguous: no border, no vessel, no deep sulcus."""
     from scipy.ndimage import maximum_filter, minimum_filter
 
     vessel = np.maximum(scene.vein.cover, scene.artery.cover)
     brain = scene.exposed & (scene.dura + scene.rim < 0.01)
-    # A tile's margin to the next vessel or border, unless a tile is wide enough to be its own.
+    # Keep one tile away from vessels and borders, unless a tile is wide enough to be its own margin.
     margin = 3 if scene.canvas.pitch_mm < _WIDE_TILE_MM else 1
     clear = brain & (maximum_filter(vessel, margin) < 0.05)
     flat = clear & (scene.valley < 0.25)
@@ -83,7 +83,7 @@ def _vessel_core(cover: Floats, other: Floats, limits: tuple[float, float]) -> n
 def _patches(
     sure: npt.NDArray[np.bool_], amount: int, canvas: Canvas, patch_mm: float, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.intp], ...]:
-    """Speckled patches of `amount` pixels in all where `sure`; all of it where it is not enough."""
+    """Speckled patches within `sure`, `amount` pixels in total; all of `sure` if it has fewer."""
     where = np.flatnonzero(sure.ravel())
     liking = smooth_noise(rng, canvas, patch_mm).ravel()[where]
     order = where[np.argsort(-liking, kind="stable")]

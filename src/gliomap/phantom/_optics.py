@@ -1,4 +1,4 @@
-"""Tissue optics: what share of the light comes back at each wavelength.
+"""Tissue optics: the share of light reflected at each wavelength.
 
 Absorbers: `absorbers.csv` beside this file, 600–1000 nm in steps of 5 nm. Molar extinction of
 oxygenated and deoxygenated haemoglobin (decadic, cm⁻¹/M) from the compilation of S. Prahl,
@@ -21,18 +21,18 @@ from gliomap.phantom._fields import Floats
 __all__ = ["WAVELENGTHS_NM", "Optics", "absorbers", "blood_absorption", "diffuse_reflectance", "tissue_reflectance"]
 
 WAVELENGTHS_NM: npt.NDArray[np.float32] = np.arange(600, 1001, 5, dtype=np.float32)
-"""(81,) grid of every spectrum in this room, nm."""
+"""(81,) wavelength grid of every spectrum in this package, nm."""
 
 REFRACTIVE_INDEX = 1.4
-"""Of brain tissue; 1.36–1.44 in the literature (Jacques 2013)."""
+"""Refractive index of brain tissue; 1.36–1.44 in the literature (Jacques 2013)."""
 
 HAEMOGLOBIN_MOLAR = 150.0 / 64_500.0
-"""Haemoglobin in whole blood, mol/L: 150 g/L over 64,500 g/mol (Prahl)."""
+"""Haemoglobin in whole blood, mol/L: 150 g/L divided by 64,500 g/mol (Prahl)."""
 
 SCATTERING_REFERENCE_NM = 500.0
 """Wavelength at which μs′ = a (Jacques 2013, equation 1)."""
 
-_CHUNK = 8192  # pixels a time: 2.6 MB for each work array, which the caches still hold
+_CHUNK = 8192  # pixels at a time: 2.6 MB per work array, which still fits in the caches
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class Optics:
     water: Floats
 
     def take(self, chosen: npt.NDArray[np.intp] | slice) -> Optics:
-        """The same for some of the pixels."""
+        """The optical properties of a subset of the pixels."""
         return Optics(
             self.blood[chosen],
             self.saturation[chosen],
@@ -86,7 +86,7 @@ class Optics:
 
 @lru_cache(maxsize=1)
 def absorbers() -> Absorbers:
-    """Absorption of whole blood at both extremes of saturation and of water."""
+    """Absorption of water, and of whole blood at both extremes of saturation."""
     text = files("gliomap.phantom").joinpath("absorbers.csv").read_text(encoding="utf-8")
     table = np.array([[float(cell) for cell in line.split(",")] for line in text.split()[1:]])
     scale = np.log(10) * HAEMOGLOBIN_MOLAR
@@ -98,7 +98,7 @@ def absorbers() -> Absorbers:
 
 
 def blood_absorption(saturation: npt.ArrayLike) -> Floats:
-    """Absorption of whole blood, cm⁻¹: shape of `saturation` + (81,).
+    """Absorption of whole blood, cm⁻¹, of shape `saturation.shape` + (81,).
 
     μa = ln 10 · (150 g/L ÷ 64,500 g/mol) · [S·ε(HbO2) + (1−S)·ε(Hb)] (Prahl).
     """

@@ -1,8 +1,8 @@
-"""Patients as numbers: one draw from a difficulty for each of a cohort.
+"""Patients as parameters: one draw from a difficulty for each patient of a cohort.
 
-Draws between patients are a Latin hypercube (McKay, Beckman and Conover, Technometrics 21:239,
-1979): each quantity takes one value from every n-th part of its distribution. Thirteen plain draws
-differ too much from one seed to the next to say how hard a cohort is.
+Draws across patients form a Latin hypercube (McKay, Beckman and Conover, Technometrics 21:239,
+1979): each quantity takes one value from each of n equal parts of its distribution. Thirteen independent
+draws differ too much between seeds to determine how hard a cohort is.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TUMOUR_SATURATION = (0.2, 0.75)
 _MAX_REDRAWS = 4000
 _SHORT_END = 8  # samples of 5 nm, 655–690 nm
 _VISIBLE_NM = (655.0, 955.0)
-"""Range over which tumour and grey matter are compared before a camera is known."""
+"""Range over which tumour and grey matter are compared, before a camera is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Tissue:
 
 @dataclass(frozen=True, slots=True)
 class SurfaceDraw:
-    """What lies on one patient's surface: film of blood, µm, and share of haze."""
+    """Surface of one patient: film of blood, µm, and share of haze."""
 
     film_um: float
     haze: float
@@ -70,18 +70,18 @@ class CameraDraw:
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """One synthetic patient before anything is drawn as a picture.
+    """One synthetic patient, before any image is rendered.
 
     Attributes
     ----------
     number
         1…n, the patient of capture ID000nC01.
     seed
-        Where this patient's pictures draw their random numbers from.
+        Source of the random numbers for this patient's images.
     tumour_code
         Taxonomy code of the tumour.
     grey, tumour, dura, vein, artery
-        Optics; those of vessels are of the layer that a vessel pixel shows.
+        Optics; those of vessels describe the layer seen in a vessel pixel.
     """
 
     number: int
@@ -98,19 +98,19 @@ class Patient:
 
     @property
     def capture_id(self) -> str:
-        """Identifier in a study."""
+        """Capture identifier in a study."""
         return f"ID{self.number:04d}C01"
 
 
 class _Cohort:
-    """Latin hypercube over the patients of a cohort, one column a quantity in order of asking."""
+    """Latin hypercube over the patients of a cohort, one column per quantity in order of request."""
 
     def __init__(self, patients: int, rng: np.random.Generator) -> None:
         self._patients = patients
         self._rng = rng
 
     def uniform(self) -> npt.NDArray[np.float64]:
-        """(patients,) one value in each n-th part of 0…1, in random order."""
+        """(patients,) one value in each of n equal parts of 0…1, in random order."""
         from scipy.stats import qmc
 
         return np.asarray(qmc.LatinHypercube(d=1, rng=self._rng).random(self._patients)[:, 0])
@@ -135,8 +135,8 @@ class _Cohort:
 def _from_uniform(spread: Spread, uniform: npt.ArrayLike) -> npt.NDArray[np.float64]:
     from scipy.special import ndtri
 
-    # Beyond 2.3 standard deviations nobody has measured anything, and one such patient of thirteen
-    # would decide a cohort.
+    # There are no measurements beyond 2.3 standard deviations, and one such patient among thirteen
+    # would dominate a cohort.
     score = np.clip(ndtri(np.asarray(uniform, np.float64)), -2.3, 2.3)
     if spread.logarithmic:
         drawn = spread.centre * np.exp(spread.spread * score)
@@ -169,7 +169,7 @@ def _candidate(grey: Tissue, spread: TumourSpread, rng: np.random.Generator) -> 
 
 
 def _draw_tumours(greys: list[Tissue], difficulty: Difficulty, rng: np.random.Generator) -> list[Tissue]:
-    """One tumour for each patient whose difference from grey matter has the size and sign that are wanted."""
+    """One tumour for each patient, whose difference from grey matter has the required size and sign."""
     spread = difficulty.tumour
     patients = len(greys)
     wanted: list[bool | None] = [None] * patients
@@ -189,7 +189,7 @@ def _draw_tumours(greys: list[Tissue], difficulty: Difficulty, rng: np.random.Ge
 
 
 def _fitting(grey: Tissue, difficulty: Difficulty, brighter: bool | None, rng: np.random.Generator) -> list[Tissue]:
-    """As many fitting tumours as the difficulty has alternatives."""
+    """As many suitable tumours as the difficulty has alternatives."""
     spread = difficulty.tumour
     low, high = spread.difference
     found: list[Tissue] = []
@@ -215,12 +215,12 @@ def _unit(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def draw_patients(patients: int, *, seed: int = 0, difficulty: str | Difficulty = "realistic") -> tuple[Patient, ...]:
     """Draw a cohort; the same arguments give the same patients.
 
-    A patient depends on the size of the cohort, since draws are stratified over it.
+    Each patient depends on the size of the cohort, because draws are stratified over it.
 
     Parameters
     ----------
     patients
-        How many, 1…1000.
+        Number of patients, 1…1000.
     seed
         0 or more.
     difficulty
@@ -229,16 +229,16 @@ def draw_patients(patients: int, *, seed: int = 0, difficulty: str | Difficulty 
     Raises
     ------
     UsageError
-        Fewer than 1 or more than 1000 patients, a negative seed, an unknown difficulty.
+        There are fewer than 1 or more than 1000 patients, the seed is negative, or the difficulty is unknown.
     MissingExtraError
-        Without the 'train' part of GlioMap there is no SciPy.
+        SciPy, which comes with the 'train' part of GlioMap, is not installed.
     """
     if find_spec("scipy") is None:
         raise MissingExtraError("the phantom", "train")
     if not 1 <= patients <= MAX_PATIENTS:
-        raise UsageError("patients", f"{patients} were asked for", f"Ask for 1 to {MAX_PATIENTS}.")
+        raise UsageError("patients", f"{patients} were requested", f"Request 1 to {MAX_PATIENTS}.")
     if seed < 0:
-        raise UsageError("seed", f"is {seed}", "Give 0 or a positive integer.")
+        raise UsageError("seed", f"is {seed}", "Use 0 or a positive integer.")
     preset = get_difficulty(difficulty) if isinstance(difficulty, str) else difficulty
     own, *children = np.random.SeedSequence(seed).spawn(patients + 1)
     rng = np.random.default_rng(own)
@@ -299,5 +299,5 @@ def _centred(spread: float) -> Spread:
 
 
 def _dealt(kinds: int, patients: int, rng: np.random.Generator) -> list[int]:
-    """Each kind as often as the others, in random order."""
+    """Each kind equally often, up to one, in random order."""
     return [int(index) for index in rng.permutation(np.arange(patients) % kinds)]

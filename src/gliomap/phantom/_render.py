@@ -1,4 +1,4 @@
-"""One patient as a camera's three frames and a surgeon's map."""
+"""One patient rendered as a camera's three frames and a surgeon's map."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ __all__ = ["DEFAULT_SENSOR", "EXPOSURE_MS", "RenderedPatient", "render_patient"]
 DEFAULT_SENSOR = "generic-nir-5x5"
 
 EXPOSURE_MS = 40.0
-"""Exposure time that a study states for its frames; raw, white and dark are exposed alike."""
+"""Exposure time that a study states for its frames, equal for raw, white and dark."""
 
-_FIRST_DAY = datetime(2021, 3, 1, 9, 0, 0)  # made up; fixed, so that files repeat
+_FIRST_DAY = datetime(2021, 3, 1, 9, 0, 0)  # arbitrary, but fixed so that files are reproducible
 _GLINTS_PER_MM2 = 0.55
 _GLINT_RADIUS_MM = (0.03, 0.16)
 _GLINT_STRENGTH = (0.3, 4.0)
@@ -42,7 +42,7 @@ _SPOILT = 0.004  # share of the white's signal that a glint may add to a labelle
 
 @dataclass(frozen=True, eq=False)
 class RenderedPatient:
-    """What a camera and a surgeon leave of one synthetic patient.
+    """Camera frames and surgeon's labels of one synthetic patient.
 
     Attributes
     ----------
@@ -51,9 +51,9 @@ class RenderedPatient:
     codes
         (H, W) uint16 tissue codes on the grid of the cube, 0 where unlabelled.
     scene
-        The truth: maps of what lies where.
+        The ground truth: maps of what lies where.
     taken_at
-        A made-up time of day that the seed fixes.
+        A fictitious date and time, determined by the seed.
     """
 
     patient: Patient
@@ -69,27 +69,27 @@ class RenderedPatient:
 def render_patient(
     patient: Patient, sensor: MosaicSensor | None = None, *, label_fraction: float | None = None
 ) -> RenderedPatient:
-    """Render one patient of `draw_patients`; no I/O, and the same input gives the same arrays.
+    """Render one patient from `draw_patients`, without I/O; the same input yields the same arrays.
 
     Parameters
     ----------
     patient
         From `draw_patients`.
     sensor
-        Needs responses; None is 'generic-nir-5x5'.
+        A sensor with responses; None selects 'generic-nir-5x5'.
     label_fraction
-        Share of the exposed brain that is labelled, over 0…1; None draws 0.05…0.12. A frame of few
-        tiles gets at least six pixels of a class, where there are as many.
+        Share of the exposed brain to label, above 0 and up to 1; None draws 0.05…0.12. Each class gets at
+        least six pixels, if there are as many, even on a frame of few tiles.
 
     Raises
     ------
     SensorError
-        A sensor without responses between 600 and 1000 nm, or with fewer than 24×24 tiles.
+        The sensor has no responses between 600 and 1000 nm, or fewer than 24×24 tiles.
     UsageError
-        A `label_fraction` outside 0…1.
+        `label_fraction` is not above 0 and up to 1.
     """
     if label_fraction is not None and not 0 < label_fraction <= 1:
-        raise UsageError("label_fraction", f"is {label_fraction}", "Give a share over 0 and up to 1.")
+        raise UsageError("label_fraction", f"is {label_fraction}", "Use a share above 0 and up to 1.")
     camera = get_sensor(DEFAULT_SENSOR) if sensor is None else sensor
     check_phantom_sensor(camera)
     scene_rng, camera_rng, label_rng = (np.random.default_rng(child) for child in _spawned(patient.seed, 3))
@@ -101,14 +101,14 @@ def render_patient(
 
 
 def _spawned(seed: np.random.SeedSequence, count: int) -> list[np.random.SeedSequence]:
-    # A copy: spawning changes a SeedSequence, and rendering twice must give the same picture.
+    # A copy: spawning changes a SeedSequence, and rendering twice must yield the same image.
     return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key, pool_size=seed.pool_size).spawn(count)
 
 
 def _expose(
     patient: Patient, scene: Scene, sensor: MosaicSensor, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16], npt.NDArray[np.uint16], npt.NDArray[np.bool_]]:
-    """Raw, white and dark frames, and the tiles (H, W) that a glint spoils."""
+    """Raw, white and dark frames, and a mask (H, W) of tiles spoilt by a glint."""
     spread, draw = patient.difficulty.camera, patient.camera
     weights = filter_weights(sensor, draw)
     white_level = white_weights(weights)
@@ -132,7 +132,7 @@ def _expose(
 
 
 def _glints(scene: Scene, sensor: MosaicSensor, rng: np.random.Generator) -> Floats:
-    """Lamp mirrored by the wet surface, as shares of the light on a perfect mirror, per mosaic pixel."""
+    """Reflections of the lamp on the wet surface, as shares of a perfect diffuse reflector's signal, per mosaic pixel."""
     rows, columns = sensor.pattern
     result = np.zeros((scene.canvas.height * rows, scene.canvas.width * columns), np.float32)
     sheen = scene.sheen.ravel().astype(np.float64)

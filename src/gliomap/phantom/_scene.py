@@ -1,6 +1,6 @@
-"""What lies in front of the camera: an opened skull with its brain, drawn on a grid of tiles.
+"""The scene in front of the camera: a brain in an opened skull, drawn on a grid of tiles.
 
-Shapes and sizes are assumed from photographs of craniotomies; nothing here knows about wavelengths.
+Shapes and sizes are assumed from photographs of craniotomies; nothing here depends on wavelength.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gliomap.phantom._vessels import ARTERY, VEIN, VesselMaps, draw_vessels
 __all__ = ["Scene", "SurfaceFields", "draw_scene"]
 
 GYRUS_MM = 14.0
-"""Wavelength of the folds; a sulcus every half of it."""
+"""Wavelength of the folds; there is a sulcus every half wavelength."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Scene:
     Attributes
     ----------
     exposed
-        Inside the craniotomy: brain or dura.
+        True inside the craniotomy: brain or dura.
     tumour
         Share of tumour, 0…1, logistic over its infiltrating border.
     dura, rim
@@ -47,7 +47,7 @@ class Scene:
     cloth
         Share of drape or gauze.
     gauze
-        Of the cloth, the share of gauze.
+        Share of the cloth that is gauze.
     stain_um
         Blood in the gauze, as µm of whole blood.
     valley
@@ -55,9 +55,9 @@ class Scene:
     vein, artery
         Vessels.
     light
-        Light that a surface gets and sends to the camera, about 1 on a flat one.
+        Light that the surface receives and returns to the camera, about 1 on a flat surface.
     sheen
-        How strongly the surface mirrors the lamp to the camera, 0…1.
+        How strongly the surface reflects the lamp into the camera, 0…1.
     fields
         Smooth variation of the optics.
     """
@@ -80,7 +80,7 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class _Opening:
-    """Craniotomy: signed distances in mm, negative inside, and the outward angle of each tile."""
+    """Craniotomy: signed distances in mm, negative inside, and each tile's angle from the centre."""
 
     edge: Floats
     dura_edge: Floats
@@ -132,7 +132,7 @@ def _opening(rng: np.random.Generator, canvas: Canvas) -> _Opening:
     turn = rng.uniform(-0.10, 0.10)
     y = rows * np.cos(turn) - columns * np.sin(turn) + rng.uniform(-0.03, 0.03) * height
     x = columns * np.cos(turn) + rows * np.sin(turn) + rng.uniform(-0.03, 0.03) * width
-    # A superellipse: burr holes joined by saw cuts are rounder than a rectangle, not an ellipse.
+    # A superellipse: burr holes joined by saw cuts are rounder than a rectangle but not elliptical.
     radius = ((np.abs(y) / half_height) ** 2.4 + (np.abs(x) / half_width) ** 2.4) ** (1 / 2.4)
     edge = (radius - 1) * min(half_height, half_width) + 0.55 * smooth_noise(rng, canvas, 9.0)
     angle = np.arctan2(y, x).astype(np.float32)
@@ -151,7 +151,7 @@ def _folds(rng: np.random.Generator, canvas: Canvas) -> Floats:
 
 
 def _tumour(rng: np.random.Generator, canvas: Canvas, opening: _Opening) -> Floats:
-    """Logistic over a distance that noise has frayed: fingers of tumour reach into the cortex."""
+    """Logistic function of a distance with added noise: fingers of tumour reach into the cortex."""
     radius = float(rng.uniform(6.0, 7.6))
     depth = -opening.dura_edge
     inner = np.flatnonzero((depth >= min(radius + 0.5, 0.85 * float(depth.max()))).ravel())
@@ -168,9 +168,9 @@ def _tumour(rng: np.random.Generator, canvas: Canvas, opening: _Opening) -> Floa
 
 
 def _entries(rng: np.random.Generator, canvas: Canvas, opening: _Opening) -> Floats:
-    """Where vessels come in: round the dura's edge, heading inwards; (12, 3) row, column, heading.
+    """Where vessels enter: around the dura's edge, heading inwards; (12, 3) row, column, heading.
 
-    The angles between entries are even but for a jitter: trunks of one kind do not run side by side.
+    The angles are evenly spread apart from jitter, so that trunks of one kind do not run side by side.
     """
     band = np.flatnonzero((np.abs(opening.dura_edge) < 0.3 + canvas.pitch_mm).ravel())
     angles = opening.angle.ravel()[band]
@@ -188,7 +188,7 @@ def _cut(vessel: VesselMaps, brain: Floats) -> VesselMaps:
 
 
 def _cloth(rng: np.random.Generator, canvas: Canvas, opening: _Opening) -> tuple[Floats, Floats, Floats]:
-    """Gauze next to the opening and drape beyond; (share of gauze, blood in µm, weave as ± of light)."""
+    """Gauze next to the opening and drape beyond; (share of gauze, blood in µm, weave as ± share of light)."""
     rows, columns = canvas.positions_mm()
     patches = smooth_noise(rng, canvas, 14.0)
     gauze = smoothstep(3.4 + 2.0 * patches - opening.cloth_edge, -0.15, 0.15)
@@ -226,9 +226,9 @@ def _relief(
 def _shade(
     rng: np.random.Generator, canvas: Canvas, relief: Floats, valley: Floats, opening: _Opening, cloth: Floats
 ) -> tuple[Floats, Floats]:
-    """(light, sheen) of a surface under one lamp seen from above."""
+    """(light, sheen) of a surface under one lamp, seen from above."""
     slope_rows, slope_columns = np.gradient(relief, canvas.pitch_mm)
-    # Tilted parts are softened: light scatters within tissue over about half a millimetre.
+    # Slopes soften: light scatters within tissue over about half a millimetre.
     length = np.sqrt(1 + slope_rows**2 + slope_columns**2)
     azimuth, tilt = rng.uniform(-np.pi, np.pi), rng.uniform(0.25, 0.45)
     lamp = np.array([np.sin(tilt) * np.sin(azimuth), np.sin(tilt) * np.cos(azimuth), np.cos(tilt)])
@@ -251,7 +251,7 @@ def _shade(
 
 
 def _surface_fields(rng: np.random.Generator, canvas: Canvas) -> SurfaceFields:
-    """Two scales each: slow drifts over the field and patches of some millimetres."""
+    """Fields with two scales each: slow drifts over the field of view, and patches of a few millimetres."""
 
     def both() -> Floats:
         slow, fast = smooth_noise(rng, canvas, 12.0), smooth_noise(rng, canvas, 3.0)

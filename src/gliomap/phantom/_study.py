@@ -30,7 +30,7 @@ __all__ = ["make_phantom", "refuse_target"]
 
 SENSOR_FILE = "sensor.toml"
 
-_WORKERS = 2  # NumPy lets go of the interpreter's lock in most of the work; each patient takes about 0.4 GB
+_WORKERS = 2  # NumPy releases the GIL during most of the work; each patient takes about 0.4 GB
 
 
 def make_phantom(
@@ -44,30 +44,30 @@ def make_phantom(
     label_fraction: float | None = None,
     track: Track = silent,
 ) -> Path:
-    """Write a study of synthetic patients, one capture each, ID0001C01 and so on.
+    """Write a study of synthetic patients with one capture each, ID0001C01 and so on.
 
     The same arguments write the same bytes (on one platform, with the same versions of NumPy and
-    SciPy). Nothing is left behind if it fails.
+    SciPy). A failure leaves nothing behind.
 
     Parameters
     ----------
     directory
-        The study folder to make.
+        The study folder to create.
     patients
         1…1000.
     seed
         0 or more.
     difficulty
-        'realistic', 'moderate', 'easy', or a `Difficulty` of one's own.
+        'realistic', 'moderate', 'easy', or a custom `Difficulty`.
     sensor
-        A sensor with responses, its name or file; None is 'generic-nir-5x5'. The study names it;
-        another one is written into the study as sensor.toml.
+        A sensor with responses, its name or its file; None selects 'generic-nir-5x5'. The study refers to
+        that sensor by name; any other sensor is written to the study as sensor.toml.
     overwrite
         Replace an earlier phantom.
     label_fraction
-        Share of the exposed brain that is labelled, over 0…1; None draws 0.05…0.12 for each patient.
+        Share of the exposed brain to label, above 0 and up to 1; None draws 0.05…0.12 for each patient.
     track
-        Told of each patient.
+        Reports progress, one step per patient.
 
     Returns
     -------
@@ -77,13 +77,13 @@ def make_phantom(
     Raises
     ------
     UsageError
-        A number or name out of range, or a `directory` that is no phantom.
+        A number is out of range, a name is unknown, or `directory` is not a phantom.
     OutputExistsError
         `directory` exists and `overwrite` is False.
     SensorError
-        A sensor that is unknown, has no responses between 600 and 1000 nm, or fewer than 24×24 tiles.
+        The sensor is unknown, has no responses between 600 and 1000 nm, or has fewer than 24×24 tiles.
     MissingExtraError
-        Without the 'train' part of GlioMap there is no SciPy.
+        SciPy, which comes with the 'train' part of GlioMap, is not installed.
     """
     target = Path(directory)
     refuse_target(target, overwrite=overwrite)
@@ -94,7 +94,7 @@ def make_phantom(
     with atomic_folder(target, overwrite=overwrite) as folder:
         if settings.sensor == SENSOR_FILE:
             write_sensor_toml(camera, folder / SENSOR_FILE)
-        # Closed before the folder is cleared away: an interrupted worker still writes into it until it is joined.
+        # Closed before the folder is removed: an interrupted worker writes into it until it is joined.
         with closing(_written(folder, cohort, camera, label_fraction)) as written:
             for _ in track(written, "Synthetic patients", patients):
                 pass
@@ -103,21 +103,21 @@ def make_phantom(
 
 
 def refuse_target(directory: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that is there; with `overwrite` one of anything but a phantom: it may hold somebody's patients.
+    """Refuse an existing folder; with `overwrite`, refuse it only if it is not a phantom and may hold patient data.
 
     Raises
     ------
     OutputExistsError
         `directory` exists and `overwrite` is False.
     UsageError
-        It is no phantom.
+        `directory` is not a phantom.
     """
     remedy = "Choose another folder, or remove it yourself."
     if directory.exists() and not _is_phantom(directory):
         if not overwrite:
-            raise OutputExistsError(directory, "is already there, and is no phantom", remedy)
+            raise OutputExistsError(directory, "is already there, and is not a phantom", remedy)
         refuse_existing(directory, overwrite=True)
-        raise UsageError(directory, "is no phantom, and overwriting would delete it", remedy)
+        raise UsageError(directory, "is not a phantom, and overwriting would delete it", remedy)
     refuse_existing(directory, overwrite=overwrite)
 
 
@@ -135,7 +135,7 @@ def _sensor(sensor: MosaicSensor | str | Path | None) -> MosaicSensor:
 
 
 def _settings(name: str, camera: MosaicSensor) -> StudySettings:
-    """The packaged sensor by name, any other by the file that travels with the study."""
+    """Settings that name the packaged sensor, or for any other sensor the file inside the study."""
     packaged = camera.fingerprint() == get_sensor(DEFAULT_SENSOR).fingerprint()
     return StudySettings(
         name=name,
@@ -149,11 +149,11 @@ def _settings(name: str, camera: MosaicSensor) -> StudySettings:
 def _written(
     folder: Path, cohort: tuple[Patient, ...], camera: MosaicSensor, label_fraction: float | None
 ) -> Generator[str, None, None]:
-    """Render and write every patient, two at a time; capture identifiers in order as they are done."""
+    """Render and write every patient, two at a time; yield capture identifiers in order as they finish."""
     from threadpoolctl import threadpool_limits
 
     pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="phantom")
-    # With one thread BLAS gives the same last digits on every machine, and the workers keep the cores busy.
+    # With one thread, BLAS yields the same last digits on every machine, and the workers keep the cores busy.
     with threadpool_limits(1):
         try:
             yield from pool.map(lambda patient: _write_patient(folder, patient, camera, label_fraction), cohort)

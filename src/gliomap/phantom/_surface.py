@@ -1,4 +1,4 @@
-"""From a scene to what each filter sees: optics per pixel, layers, reflectance, band images."""
+"""From a scene to the signal of each filter: optics per pixel, layers, reflectance, band images."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from gliomap.phantom._scene import Scene
 __all__ = ["band_images"]
 
 _CHUNK = 8192
-_SEEN_COVER = 0.01  # a vessel that gives less than this share of the signal is left out
+_SEEN_COVER = 0.01  # a vessel that contributes less than this share of the signal is ignored
 
 RIM = Tissue(blood=0.13, saturation=0.72, amplitude=20.0, power=1.1, water=0.7)
 """Cut muscle and skin at the edge of the opening (assumed)."""
 
 SULCUS_BLOOD = 0.5
-"""How much more blood the pia in a sulcus holds, in shares (assumed)."""
+"""Additional blood in the pia of a sulcus, as a share (assumed)."""
 
 GAUZE_REFLECTANCE = 0.70
-"""Cotton, flat over the range (assumed)."""
+"""Reflectance of cotton, constant over the range (assumed)."""
 
 STAIN_SATURATION = 0.85
-"""Oxygen saturation of blood in gauze, which lies in air (assumed)."""
+"""Oxygen saturation of blood in gauze, which is exposed to air (assumed)."""
 
 
 def band_images(patient: Patient, scene: Scene, weights: npt.NDArray[np.float64]) -> Floats:
-    """(H, W, positions) signal of each filter for each tile, before the lamp's level and noise.
+    """(H, W, positions) signal of each filter for each tile, before exposure scaling and noise.
 
     Parameters
     ----------
     weights
-        (positions, 81) of `_camera.filter_weights`, with the change of light.
+        (positions, 81) weights from `_camera.filter_weights`, including the change of light.
     """
     height, width = scene.canvas.shape
     weights32 = np.ascontiguousarray(weights, np.float32)
@@ -54,7 +54,7 @@ def band_images(patient: Patient, scene: Scene, weights: npt.NDArray[np.float64]
 
 
 def _seen(spectra: Floats, weights: Floats) -> Floats:
-    # Not a matrix product of BLAS: its last digits depend on the number of threads.
+    # Not a BLAS matrix product, whose last digits depend on the number of threads.
     return np.asarray(np.einsum("nl,pl->np", spectra, weights), np.float32)
 
 
@@ -89,7 +89,7 @@ def _tissue(patient: Patient, scene: Scene, chosen: npt.NDArray[np.intp]) -> Flo
 
 
 def _optics(patient: Patient, scene: Scene, chosen: npt.NDArray[np.intp]) -> Optics:
-    """Optics of the tissue itself: grey matter, tumour, dura and rim by their shares, and the fields."""
+    """Optics of the tissue itself: grey matter, tumour, dura and rim, mixed by their shares and varied by the fields."""
     spread, fields = patient.difficulty.surface, scene.fields
     tumour, dura, rim = (map_.ravel()[chosen] for map_ in (scene.tumour, scene.dura, scene.rim))
     grey = np.clip(1 - tumour - dura - rim, 0, 1)

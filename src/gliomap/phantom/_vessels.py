@@ -1,4 +1,4 @@
-"""Branching vessels: walks that keep their heading, follow sulci, split by Murray's law."""
+"""Branching vessels: walks that keep their heading, follow sulci and split by Murray's law."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MURRAY_EXPONENT = 3.0
 
 _BEND_MM = 2.0  # curvature changes over about this length
 
-_MAX_SEGMENTS = 400  # of one kind of vessel; a guard, an ordinary field has 30–120
+_MAX_SEGMENTS = 400  # of one kind of vessel; a safeguard, as a typical field has 30–120
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +26,17 @@ class VesselStyle:
     Attributes
     ----------
     trunks
-        Number of trunks, lowest and highest.
+        Lowest and highest number of trunks.
     radius
-        Of a trunk, lowest and highest.
+        Lowest and highest radius of a trunk.
     least_radius
-        Where it ends.
+        Radius below which a vessel ends.
     wander
-        Standard deviation of its curvature, radians per mm.
+        Standard deviation of a vessel's curvature, radians per mm.
     branch_every
         Mean distance between splits.
     pull
-        How strongly it turns towards sulci, radians per mm.
+        How strongly a vessel turns towards sulci, radians per mm.
     """
 
     trunks: tuple[int, int]
@@ -69,7 +69,7 @@ class VesselMaps:
     cover
         Share of the signal that comes from the vessel, 0…1.
     bulge_mm
-        Height over the surface.
+        Height above the surface.
     """
 
     cover: Floats
@@ -89,19 +89,19 @@ def draw_vessels(
     Parameters
     ----------
     valley
-        (H, W) 0…1, high in sulci: vessels turn towards them.
+        (H, W) 0…1, high in sulci, towards which vessels turn.
     starts
-        (n, 3) rows and columns (tiles) of entries and the heading there, radians; the first ones are used.
+        (n, 3) row and column (tiles) of each entry and its heading, radians; as many as needed are used, from the first.
     cover
-        Lowest and highest share of the signal at a vessel's centre line; a vessel's own share
-        changes slowly along it, as its depth does.
+        Lowest and highest share of the signal at a vessel's centre line; the share changes slowly
+        along a vessel, following its depth.
     """
     points = _Garden(rng, canvas, style, valley, cover).grow(starts)
     return _rasterise(points, canvas)
 
 
 class _Garden:
-    """Growing vessels of one kind. One that meets another of its kind ends there, as if it joined it."""
+    """Growing vessels of one kind. A vessel that meets another of its kind ends there, as if joining it."""
 
     def __init__(
         self,
@@ -112,13 +112,13 @@ class _Garden:
         cover: tuple[float, float],
     ) -> None:
         self._rng, self._canvas, self._style, self._valley, self._cover = rng, canvas, style, valley, cover
-        # On a coarse grid thin vessels, which are drawn a tile wide at least, would cover everything.
+        # On a coarse grid, thin vessels would cover everything, because each is drawn at least a tile wide.
         self._least_radius = max(style.least_radius, 0.35 * canvas.pitch_mm)
         self._owner = np.zeros(canvas.shape, np.int32)
         self._points: list[tuple[float, float, float, float]] = []
 
     def grow(self, starts: Floats) -> Floats:
-        """Grow every trunk and what springs from it; (n, 4) row, column (tiles), radius (mm), cover."""
+        """Grow every trunk and its branches; (n, 4) row, column (tiles), radius (mm), cover."""
         rng, style = self._rng, self._style
         trunks = min(int(rng.integers(style.trunks[0], style.trunks[1] + 1)), len(starts))
         waiting = [
@@ -135,7 +135,7 @@ class _Garden:
         return max(float(self._rng.uniform(*self._style.radius)), 1.3 * self._least_radius)
 
     def _walk(self, start: _Segment, number: int) -> list[_Segment]:
-        """Follow one vessel to its next split or end; returns its branches."""
+        """Follow one vessel to its next split or end, and return its branches."""
         rng, canvas, style, owner = self._rng, self._canvas, self._style, self._owner
         step = 0.45  # tiles
         step_mm = step * canvas.pitch_mm
@@ -167,7 +167,7 @@ class _Garden:
         window[window == 0] = number
 
     def _towards_sulcus(self, row: float, column: float, heading: float) -> float:
-        """Difference of `valley` to the right and the left of the heading, 1.2 mm ahead; −1…1."""
+        """Difference of `valley` between the right and the left of the heading, 1.2 mm ahead; −1…1."""
         reach = 1.2 / self._canvas.pitch_mm
         sides = []
         for side in (0.6, -0.6):
@@ -188,12 +188,12 @@ def _split(rng: np.random.Generator, end: _Segment) -> list[_Segment]:
 
 
 def _rasterise(points: Floats, canvas: Canvas) -> VesselMaps:
-    """Draw points as discs with a round profile; overlapping ones take the higher value."""
+    """Draw points as discs with a round profile; where discs overlap, the higher value wins."""
     cover = np.zeros(canvas.shape, np.float32)
     bulge = np.zeros(canvas.shape, np.float32)
     pitch = canvas.pitch_mm
     for row, column, radius_mm, share in points.tolist():
-        # A frame of few tiles still gets vessels that are a tile wide.
+        # On a frame of few tiles, vessels are still a tile wide.
         radius = max(radius_mm / pitch, 0.8)
         reach = int(np.ceil(radius + 1))
         top, left = max(int(row) - reach, 0), max(int(column) - reach, 0)
@@ -202,7 +202,7 @@ def _rasterise(points: Floats, canvas: Canvas) -> VesselMaps:
         columns = np.arange(left, right, dtype=np.float32)[None, :] - column
         distance = np.sqrt(rows * rows + columns * columns)
         chord = np.sqrt(np.clip(1 - (distance / (radius + 0.5)) ** 2, 0, 1))
-        # Optically a vessel is full well before its middle; at its edge it covers a part of the tile.
+        # A vessel is optically saturated well before its centre; at its edge it covers part of the tile.
         filled = np.clip((radius - distance) + 0.5, 0, 1) * np.minimum(1.25 * chord, 1)
         window = np.s_[top:bottom, left:right]
         np.maximum(cover[window], share * filled, out=cover[window])

@@ -1,4 +1,4 @@
-"""From a raw mosaic to a cube of spectra: small pure functions, composed by a frozen configuration."""
+"""From a raw mosaic to a cube of spectra: small pure functions, composed according to a frozen configuration."""
 
 from gliomap.preprocessing._chain import preprocess, preprocess_capture, reflectance
 from gliomap.preprocessing._config import Normalisation, PreprocessingConfig

@@ -22,20 +22,20 @@ def preprocess(raw: npt.NDArray[np.uint16], references: References) -> HyperCube
     Parameters
     ----------
     raw
-        uint16 (frame), digital numbers in the low bits.
+        uint16, of the frame's shape; digital numbers in the low bits.
     references
         Prepared for its camera and exposure.
 
     Returns
     -------
     HyperCube
-        float32 (h, w, bands) in wavelength order; finite; 0 and masked where a tile is saturated, dark, defective
-        or without brightness, with the reasons.
+        float32 (h, w, bands) in wavelength order; finite. Tiles that are saturated, dark, defective or without
+        brightness are 0 and masked, with the reasons recorded.
 
     Raises
     ------
     CaptureError
-        A frame of another shape or type.
+        The frame has another shape or type.
     """
     config, chain = references.config, references.chain
     reasons = raw_reasons(raw, references)
@@ -52,12 +52,12 @@ def preprocess(raw: npt.NDArray[np.uint16], references: References) -> HyperCube
 
 
 def reflectance(raw: npt.NDArray[np.uint16], references: References) -> HyperCube:
-    """The cube before normalisation: it shows light and shade, which normalised brightness has lost.
+    """The cube before normalisation, which keeps the light and shade that normalisation removes.
 
     Raises
     ------
     CaptureError
-        As `preprocess`.
+        As in `preprocess`.
     """
     plain = replace(references.config, normalisation="none")
     return preprocess(raw, replace(references, config=plain))

@@ -1,4 +1,4 @@
-"""Which preprocessing was done: frozen, and written into every bundle."""
+"""The preprocessing configuration: frozen, and written into every bundle."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class PreprocessingConfig:
     Attributes
     ----------
     spectral_correction
-        Apply the sensor's matrix; otherwise only sort positions by wavelength.
+        Apply the sensor's matrix; if False, only sort positions by wavelength.
     normalisation
         'brightness' divides by sqrt(mean over bands of x²), the thesis's 'HELICoiD' step, so that
         every spectrum has RMS 1; 'snv' subtracts the mean and divides by the standard deviation;
         'minmax' maps to 0…1; 'area' divides by the sum of absolute values; 'none' leaves reflectance.
     dark_fraction
-        A mosaic pixel with white − dark under this share of full scale is invalid ('dark').
+        A mosaic pixel with white − dark below this share of full scale is invalid ('dark').
     min_brightness
-        A spectrum with RMS reflectance at or under this is invalid ('zero brightness').
+        A spectrum with an RMS reflectance of at most this value is invalid ('zero brightness').
     """
 
     spectral_correction: bool = True
@@ -48,22 +48,22 @@ class PreprocessingConfig:
 
     @property
     def units(self) -> str:
-        """What the values of a cube are after this chain."""
+        """Units of a cube's values after this chain."""
         plain = _UNITS[self.normalisation]
         return plain if self.spectral_correction else f"{plain}, not spectrally corrected"
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as written into study.toml and manifests."""
+        """Plain values, as written to study.toml and manifests."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PreprocessingConfig:
-        """Build from plain values; missing ones take their defaults.
+        """Build from plain values; missing ones get their defaults.
 
         Raises
         ------
         UsageError
-            An unknown name, or a value of another type or out of range.
+            A name is unknown, or a value has the wrong type or is out of range.
         """
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)
@@ -73,14 +73,14 @@ class PreprocessingConfig:
             )
         for name, kinds in _KINDS.items():
             value = values.get(name, kinds[0]())
-            # bool is an int to Python, but true is no dark_fraction
+            # bool is a subclass of int, but true is not a dark_fraction
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-                raise UsageError("preprocessing", f"{name} is {value!r}", f"Give a {kinds[0].__name__}.")
+                raise UsageError("preprocessing", f"{name} is {value!r}", f"Use a {kinds[0].__name__}.")
         return cls(**values)
 
 
 def require_normalisation(kind: str) -> None:
-    """Raise `UsageError` where there is no normalisation of this name."""
+    """Raise `UsageError` if there is no normalisation with this name."""
     if kind not in get_args(Normalisation):
         raise UsageError(
             f"normalisation {kind!r}", "is not known", f"Choose one of: {', '.join(get_args(Normalisation))}."

@@ -1,4 +1,4 @@
-"""A hyperspectral cube with what is needed to read it: wavelengths, units, validity."""
+"""A hyperspectral cube with its wavelengths, units and validity."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["HyperCube", "Reason", "reason_counts"]
 class Reason(IntFlag):
     """Why a pixel is invalid; the bits of `HyperCube.reasons` and `TissueMap.reasons`.
 
-    One such sensor pixel makes its whole tile invalid. `SATURATED`: the raw frame, or the white reference that it is
-    divided by, is at the saturation value. `DARK`: white − dark is too small to divide by. `OUTSIDE`: beyond the
-    active area, as where a crop reaches over the cube's edge.
+    A single such sensor pixel makes its whole tile invalid. `SATURATED`: the raw frame or the white reference reaches
+    the saturation value. `DARK`: white − dark is too small to divide by. `OUTSIDE`: outside the active area, for
+    example where a crop extends beyond the cube.
     """
 
     SATURATED = 1
@@ -29,7 +29,7 @@ class Reason(IntFlag):
 
     @property
     def text(self) -> str:
-        """What a person reads."""
+        """Human-readable text."""
         return {
             Reason.SATURATED: "saturated",
             Reason.DARK: "too little light: white − dark",
@@ -40,7 +40,7 @@ class Reason(IntFlag):
 
 
 def reason_counts(reasons: npt.NDArray[np.uint8]) -> dict[str, int]:
-    """Reason, by its lower-case name → pixels that have it, of those that occur; one pixel can have several."""
+    """Reason (lower-case name) → number of pixels, for reasons that occur; a pixel can have several."""
     if not reasons.any():
         return {}
     counts = {reason.name.lower(): int(np.count_nonzero(reasons & reason)) for reason in Reason if reason.name}
@@ -56,9 +56,9 @@ class HyperCube:
     data
         (H, W, B) float32, finite; 0 where `mask` is False.
     wavelengths_nm
-        (B,) nm, or None where the sensor is unknown.
+        (B,) nm, or None if the sensor is unknown.
     units
-        What the values are: 'reflectance', 'brightness-normalised reflectance', …
+        Meaning of the values: 'reflectance', 'brightness-normalised reflectance', …
     mask
         (H, W) bool, True = valid.
     reasons
@@ -67,7 +67,7 @@ class HyperCube:
     Raises
     ------
     CubeError
-        Shapes or types that do not fit, or a value that is not finite.
+        Shapes or types do not match, or a value is not finite.
     """
 
     data: npt.NDArray[np.float32]
@@ -86,11 +86,11 @@ class HyperCube:
                 raise CubeError(
                     "cube",
                     f"has {name} of {array.dtype} {array.shape} for data of {self.data.shape}",
-                    f"Give {kind} of shape (H, W).",
+                    f"Pass {kind} of shape (H, W).",
                 )
         if self.wavelengths_nm is not None and self.wavelengths_nm.shape != self.data.shape[2:]:
             raise CubeError(
-                "cube", f"{self.wavelengths_nm.size} wavelengths for {self.data.shape[2]} bands", "Give one per band."
+                "cube", f"{self.wavelengths_nm.size} wavelengths for {self.data.shape[2]} bands", "Pass one per band."
             )
         if not np.isfinite(self.data).all():
             raise CubeError("cube", "holds NaN or infinite values", "Mask such pixels and set them to 0.")
@@ -111,19 +111,19 @@ class HyperCube:
         return int(self.data.shape[2])
 
     def cropped(self, row: int, column: int, height: int, width: int) -> HyperCube:
-        """A window of the cube; where it reaches over the edge, pixels are 0 and `OUTSIDE`.
+        """A window of the cube; pixels beyond its edges are 0 and `OUTSIDE`.
 
         Parameters
         ----------
         row, column
-            Of the window's first pixel in this cube; may be negative.
+            Position of the window's first pixel in this cube; may be negative.
         height, width
-            Of the window.
+            Size of the window.
 
         Raises
         ------
         CubeError
-            An empty window, or one that misses the cube altogether.
+            The window is empty or lies entirely outside the cube.
         """
         top, left = max(row, 0), max(column, 0)
         bottom, right = min(row + height, self.height), min(column + width, self.width)
@@ -143,5 +143,5 @@ class HyperCube:
         return HyperCube(data, self.wavelengths_nm, self.units, mask, reasons)
 
     def invalid_counts(self) -> dict[str, int]:
-        """As `reason_counts`."""
+        """See `reason_counts`."""
         return reason_counts(self.reasons)

@@ -1,7 +1,7 @@
 """The HELICoiD chain for push-broom cubes: smoothing, band selection, decimation, min-max.
 
-As Fabelo et al. 2018 (doi:10.1371/journal.pone.0193721) describe it for 826 bands over 400–1000 nm: the noisy ends are
-dropped (56 and 126 bands, 440–902 nm stay) and the rest is decimated to 128 bands.
+The chain follows Fabelo et al. 2018 (doi:10.1371/journal.pone.0193721) for 826 bands over 400–1000 nm: the noisy ends
+are dropped (56 and 126 bands, leaving 440–902 nm) and the rest is decimated to 128 bands.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _Float32 = npt.NDArray[np.float32]
 
 
 def moving_average(data: _Float32, window: int = 5) -> _Float32:
-    """Mean over `window` neighbouring bands (last axis); at the ends over those that exist.
+    """Mean over `window` neighbouring bands (last axis); at the ends, over the bands that exist.
 
     Raises
     ------
     CubeError
-        The window is even or under 1.
+        The window is even or less than 1.
     """
     if window < 1 or window % 2 == 0:
         raise CubeError("moving average", f"cannot be centred with a window of {window}", "Choose an odd window.")
@@ -41,19 +41,19 @@ def moving_average(data: _Float32, window: int = 5) -> _Float32:
 
 
 def drop_bands(data: npt.NDArray[Any], first: int = 56, last: int = 126) -> npt.NDArray[Any]:
-    """Drop bands at both ends of the last axis (a view); works on wavelengths as well.
+    """Drop bands at both ends of the last axis (a view); also works on wavelengths.
 
     Parameters
     ----------
     data
         (…, B).
     first, last
-        How many to drop at the beginning and at the end.
+        Number of bands to drop at the start and at the end.
 
     Raises
     ------
     CubeError
-        Nothing would stay.
+        No band would remain.
     """
     if first < 0 or last < 0 or first + last >= data.shape[-1]:
         raise CubeError(
@@ -63,12 +63,12 @@ def drop_bands(data: npt.NDArray[Any], first: int = 56, last: int = 126) -> npt.
 
 
 def decimate(data: npt.NDArray[Any], bands: int = 128) -> npt.NDArray[Any]:
-    """Keep `bands` evenly spread bands of the last axis, both ends among them; works on wavelengths as well.
+    """Keep `bands` evenly spaced bands of the last axis, including both ends; also works on wavelengths.
 
     Raises
     ------
     CubeError
-        There are fewer bands than that.
+        There are fewer than `bands` bands.
     """
     have = data.shape[-1]
     if not 1 <= bands <= have:
@@ -95,11 +95,11 @@ def helicoid_chain(reflectance: _Float32, wavelengths_nm: npt.NDArray[np.float64
     Raises
     ------
     CubeError
-        Too few bands, or another number of wavelengths.
+        There are too few bands, or the number of wavelengths differs from the number of bands.
     """
     if wavelengths_nm.shape != reflectance.shape[-1:] or reflectance.ndim != 3:
         raise CubeError(
-            "cube", f"of shape {reflectance.shape} comes with {wavelengths_nm.size} wavelengths", "Give one per band."
+            "cube", f"of shape {reflectance.shape} comes with {wavelengths_nm.size} wavelengths", "Pass one per band."
         )
     finite = np.asarray(np.isfinite(reflectance).all(axis=2), np.bool_)
     clean = np.where(finite[..., None], reflectance, np.float32(0)).astype(np.float32, copy=False)

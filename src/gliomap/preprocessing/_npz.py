@@ -30,9 +30,9 @@ _REMEDY = "Write it again with `gliomap preprocess … -o cube.npz`."
 
 
 def save_npz(cube: HyperCube, path: Path | str) -> None:
-    """Write a cube, atomically; the same cube gives the same bytes.
+    """Write a cube, atomically; the same cube yields the same bytes.
 
-    The archive holds `cube` (float32 H×W×B), `wavelengths` (nm; empty where unknown), `mask` (bool H×W), `reasons`
+    The archive holds `cube` (float32 H×W×B), `wavelengths` (nm; empty if unknown), `mask` (bool H×W), `reasons`
     (uint8 H×W) and `units` (text).
     """
     waves = np.zeros(0) if cube.wavelengths_nm is None else cube.wavelengths_nm
@@ -48,15 +48,15 @@ def save_npz(cube: HyperCube, path: Path | str) -> None:
 
 
 def load_npz(path: Path | str) -> HyperCube:
-    """Read a cube that `save_npz` wrote. Nothing is unpickled.
+    """Read a cube written by `save_npz`. Nothing is unpickled.
 
     Raises
     ------
     CubeError
-        A missing or damaged file, a missing array, shapes or types that do not fit, NaN or infinity.
+        The file is missing or damaged, an array is missing, shapes or types do not match, or a value is NaN or infinite.
     """
     path = Path(path)
-    # Parsed in memory: an OSError then is the disk's, never a broken archive's.
+    # Parsed in memory, so that an OSError always comes from the disk and never from a broken archive.
     content = io.BytesIO(read_limited(path, _MAX_BYTES, CubeError, large=_REMEDY))
     try:
         with zipfile.ZipFile(content) as archive:
@@ -73,9 +73,9 @@ def load_npz(path: Path | str) -> HyperCube:
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
-    """One member in format 1.0; its declared shape must fit its size before memory is taken.
+    """Read one member in format 1.0; its declared shape must match its size before memory is allocated.
 
-    The header is matched, not evaluated as NumPy does, which is lenient and raises a zoo of errors.
+    The header is matched with a pattern. NumPy evaluates it instead, is lenient and raises many kinds of errors.
     """
     size = archive.getinfo(name).file_size
     if size > _MAX_BYTES:
@@ -85,7 +85,7 @@ def _read(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
         length = int.from_bytes(start[-2:], "little")
         header = _HEADER.fullmatch(stream.read(length))
         if not start.startswith(_MAGIC) or header is None:
-            raise ValueError(f"{name} is no array of format 1.0")
+            raise ValueError(f"{name} is not an array of format 1.0")
         descr, fortran, sizes = (part.decode("ascii") for part in header.groups())
         shape = tuple(int(part) for part in sizes.replace(",", " ").split())
         kind = np.dtype(descr) if _PLAIN.fullmatch(descr) else None
@@ -101,7 +101,7 @@ def _cube(arrays: dict[str, npt.NDArray[Any]]) -> HyperCube:
     data = data.astype(data.dtype.newbyteorder("="), copy=False)
     waves = arrays.get("wavelengths", np.zeros(0))
     if waves.dtype.kind not in "fiu" or not np.isfinite(waves).all():
-        raise CubeError("cube", f"has wavelengths of {waves.dtype} or not finite", _REMEDY)
+        raise CubeError("cube", f"has wavelengths of type {waves.dtype} that are not all finite numbers", _REMEDY)
     units = arrays.get("units", np.array("unknown"))
     text = str(units[()]) if units.ndim == 0 and units.dtype.kind == "U" else "unknown"
     return HyperCube(data, waves.astype(np.float64) if waves.size else None, text, mask, reasons)

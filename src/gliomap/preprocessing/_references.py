@@ -1,4 +1,4 @@
-"""What one pair of references means for every frame that follows: prepared once, applied per frame."""
+"""A pair of references, prepared once and applied to every frame that follows."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ _Bool = npt.NDArray[np.bool_]
 _Indices = npt.NDArray[np.int64]
 
 _SMALLEST_FRACTION = 1e-6
-"""Of full scale: what is divided by is never less, even where `dark_fraction` is 0."""
+"""Smallest divisor as a share of full scale, even if `dark_fraction` is 0."""
 
 
 @dataclass(frozen=True, eq=False)
 class References:
-    """A prepared pair of references: the inputs of `frame.onnx` beside the raw frame.
+    """A prepared pair of references: the inputs of `frame.onnx` other than the raw frame.
 
-    A cube is M · tiles((raw − dark) · gain) · scale, normalised.
+    A cube is M · tiles((raw − dark) · gain) · scale, then normalised.
 
     Attributes
     ----------
     dark
-        float32 (frame), digital numbers: the dark that belongs to the raw frame's exposure.
+        float32 (frame), digital numbers: the dark for the raw frame's exposure.
     gain
         float32 (frame): 1 / (white − dark) with correction after the division, else 1. 0 where there is no light.
     scale
         float32 (bands, h, w): 1 with correction after the division, else 1 / (M · (white − dark)). 0 where masked.
     reasons
-        uint8 (h, w): bits of `Reason` that the references and the sensor give.
+        uint8 (h, w): bits of `Reason` that follow from the references and the sensor.
     sensor, config
-        What they were prepared with.
+        Sensor and configuration of the preparation.
     """
 
     dark: _Float32
@@ -58,7 +58,7 @@ class References:
 
     @cached_property
     def chain(self) -> MosaicSensor:
-        """The sensor as the chain sees it: without its correction where the configuration leaves that out."""
+        """The sensor as the chain sees it: without its correction if the configuration omits it."""
         return chain_sensor(self.sensor, self.config)
 
     @cached_property
@@ -68,7 +68,7 @@ class References:
 
 
 def chain_sensor(sensor: MosaicSensor, config: PreprocessingConfig) -> MosaicSensor:
-    """The sensor whose matrix and wavelengths hold for cubes made with `config`."""
+    """The sensor whose matrix and wavelengths apply to cubes made with `config`."""
     return sensor if config.spectral_correction else sensor.uncorrected()
 
 
@@ -83,22 +83,22 @@ def prepare_references(
 ) -> References:
     """Prepare a pair of references for `preprocess` and for `frame.onnx`.
 
-    References without any light give a result in which every tile is masked; `gliomap.captures.check_references`
-    is what refuses them.
+    References without any light yield a result in which every tile is masked; `gliomap.captures.check_references`
+    rejects them.
 
     Parameters
     ----------
     white, dark
         uint16 frames of the sensor's shape.
     sensor
-        Whose frames they are.
+        The sensor that recorded the frames.
     config
-        The chain; None is the thesis's.
+        The chain; None selects the thesis's.
     exposures
-        Exposure times. Reflectance is scaled by white over raw exposure; a dark is taken for each by its exposure, or
-        scaled by time for a camera without bias offset.
+        Exposure times. Reflectance is scaled by white over raw exposure. Raw and white each use the dark of their
+        own exposure or, for a camera without bias offset, a dark scaled by time.
     white_dark
-        A second dark of the white's exposure.
+        A second dark, at the white's exposure.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def prepare_references(
     Raises
     ------
     CaptureError
-        A frame of another shape or type.
+        A frame has another shape or type.
     ReferenceFrameError
         No dark fits the exposures.
     """
@@ -138,7 +138,7 @@ def prepare_references(
 
 
 def raw_reasons(raw: _UInt16, references: References) -> npt.NDArray[np.uint8]:
-    """Why tiles of this raw frame are invalid, the references' reasons included.
+    """Why tiles of this raw frame are invalid, including the reasons from the references.
 
     Parameters
     ----------
@@ -150,13 +150,13 @@ def raw_reasons(raw: _UInt16, references: References) -> npt.NDArray[np.uint8]:
     Returns
     -------
     ndarray
-        uint8 (h, w), bits of `Reason`; `ZERO_BRIGHTNESS` is not among them, spectra tell it. Read-only where it is
-        the references' own.
+        uint8 (h, w), bits of `Reason` without `ZERO_BRIGHTNESS`, which depends on the spectra. Read-only if it is
+        the references' own array.
 
     Raises
     ------
     CaptureError
-        A frame of another shape or type.
+        The frame has another shape or type.
     """
     sensor = references.sensor
     require_frame(raw, sensor, "raw frame")
@@ -169,16 +169,16 @@ def raw_reasons(raw: _UInt16, references: References) -> npt.NDArray[np.uint8]:
 
 
 def _saturated_pixels(raw: _UInt16, saturation: int) -> _Indices:
-    """Rows and columns (n, 2) of the pixels that reach it; hardly any row of a frame has one."""
+    """Rows and columns (n, 2) of saturated pixels; hardly any row of a frame has one."""
     (_, width), flat = raw.shape, raw.reshape(-1)
-    # The greatest of each row, as of pieces of one long row: that takes half the time of a reduction along an axis.
+    # Row maxima as segments of the flat array: half the time of a reduction along an axis.
     rows = np.flatnonzero(np.maximum.reduceat(flat, np.arange(0, flat.size, width)) >= saturation)
     row, column = np.divmod(np.flatnonzero(raw[rows] >= saturation), width)
     return np.stack([rows[row], column], axis=1)
 
 
 def _tile_reasons(white: _UInt16, lit: _Bool, sensor: MosaicSensor) -> npt.NDArray[np.uint8]:
-    """uint8 (h, w): what the white and the sensor's own defects say; one bad pixel condemns its tile."""
+    """uint8 (h, w): reasons from the white and the sensor's defects; one bad pixel invalidates its tile."""
     reasons = np.zeros(sensor.cube_shape, np.uint8)
     reasons[_any_in_tile(~sensor.active(lit), sensor)] |= np.uint8(Reason.DARK)
     reasons[_any_in_tile(sensor.active(white) >= sensor.saturation, sensor)] |= np.uint8(Reason.SATURATED)
@@ -188,7 +188,7 @@ def _tile_reasons(white: _UInt16, lit: _Bool, sensor: MosaicSensor) -> npt.NDArr
 
 
 def _tiles_of(pixels: npt.NDArray[np.int64], sensor: MosaicSensor) -> tuple[_Indices, _Indices]:
-    """Rows and columns of the tiles of pixels (n, 2) of the frame; those outside the active area are left out."""
+    """Rows and columns of the tiles that contain pixels (n, 2) of the frame; pixels outside the active area are dropped."""
     area = sensor.active_area
     offsets = pixels - (area.top, area.left)
     inside = ((offsets >= 0) & (offsets < (area.height, area.width))).all(axis=1)
@@ -197,15 +197,15 @@ def _tiles_of(pixels: npt.NDArray[np.int64], sensor: MosaicSensor) -> tuple[_Ind
 
 
 def _reciprocal_white(light: _Float32, chain: MosaicSensor) -> tuple[_Float32, _Bool]:
-    """1 / (M · light) as (bands, h, w), and where every band of it can be divided by.
+    """1 / (M · light) as (bands, h, w), and a mask of where every band can be divided by.
 
-    Whether there is light, the mosaic has told. This only guards the division: a row of the matrix amplifies noise by
-    its Euclidean norm, so what is under the smallest fraction of full scale times that norm is zero but for rounding.
+    The mosaic has already been checked for light. This only guards the division: a row of the matrix amplifies noise by
+    its Euclidean norm, so a value below the smallest fraction of full scale times that norm is zero up to rounding.
     """
     matrix = chain.band_matrix()
     white = correct_spectra(mosaic_to_cube(chain.active(light), chain.pattern), matrix)
     limits = _SMALLEST_FRACTION * chain.saturation * np.sqrt((matrix**2).sum(axis=1))
-    # A row of zeros gives a limit of 0: nothing can be divided by then.
+    # A row of zeros gives a limit of 0, and such a band can never be divided by.
     positive = white > np.maximum(limits, np.finfo(np.float32).tiny * 1e8).astype(np.float32)
     scale = np.divide(np.float32(1), white, out=np.zeros_like(white), where=positive)
     return np.ascontiguousarray(scale.transpose(2, 0, 1)), np.asarray(positive.all(axis=2))

@@ -25,10 +25,10 @@ _Float32 = npt.NDArray[np.float32]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 _TINY = 1e-30
-"""Its reciprocal is still finite in float32."""
+"""Smallest divisor: its reciprocal is still finite in float32."""
 
 _CHANGED, _STRAY = 0.01, 0.01
-"""Normalising once more may change a spectrum by this share of its brightness, and this share of spectra by more."""
+"""Renormalising may change a spectrum by this share of its brightness, and may change this share of spectra by more."""
 
 
 def calibrate(
@@ -39,9 +39,9 @@ def calibrate(
     Parameters
     ----------
     raw, white, dark
-        Arrays of one shape, or shapes that broadcast: a mosaic, a cube, a line of a push-broom camera.
+        Arrays of equal or broadcastable shapes: a mosaic, a cube, or a line of a push-broom camera.
     min_light
-        White − dark under this many digital numbers cannot be divided by.
+        Smallest white − dark, in digital numbers, to divide by.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def mosaic_to_cube(mosaic: npt.NDArray[_Scalar], pattern: tuple[int, int]) -> np
     Raises
     ------
     CubeError
-        The mosaic is not whole tiles.
+        The mosaic does not consist of whole tiles.
     """
     rows, columns = pattern
     if mosaic.ndim != 2 or mosaic.shape[0] % rows or mosaic.shape[1] % columns:
@@ -86,11 +86,11 @@ def cube_to_mosaic(cube: npt.NDArray[_Scalar], pattern: tuple[int, int]) -> npt.
     Raises
     ------
     CubeError
-        The cube has not one channel per mosaic position.
+        The cube does not have one channel per mosaic position.
     """
     rows, columns = pattern
     if cube.ndim != 3 or cube.shape[2] != rows * columns:
-        raise CubeError("cube", f"of shape {cube.shape} has not {rows * columns} channels", "Give mosaic channels.")
+        raise CubeError("cube", f"of shape {cube.shape} does not have {rows * columns} channels", "Pass a cube with one channel per position.")
     height, width = cube.shape[:2]
     tiles = cube.reshape(height, width, rows, columns).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(tiles).reshape(height * rows, width * columns)
@@ -114,11 +114,11 @@ def correct_spectra(data: _Float32, matrix: npt.NDArray[np.floating]) -> _Float3
     Raises
     ------
     CubeError
-        Channels and columns of the matrix differ in number.
+        The numbers of channels and matrix columns differ.
     """
     if data.shape[-1] != matrix.shape[1]:
         raise CubeError("cube", f"has {data.shape[-1]} channels for a matrix of {matrix.shape}", "Check the sensor.")
-    # One two-dimensional product: matmul on (H, W, P) would make H small ones.
+    # A single 2-D product: matmul on (H, W, P) would compute H small ones.
     corrected: _Float32 = data.reshape(-1, data.shape[-1]) @ matrix.T.astype(np.float32)
     return corrected.reshape(*data.shape[:-1], matrix.shape[0])
 
@@ -138,10 +138,10 @@ def normalise(data: _Float32, kind: Normalisation = "brightness", *, min_brightn
     data
         (…, bands) float32, finite.
     kind
-        'brightness': x / sqrt(mean x²), the step that the thesis calls 'HELICoiD'. 'snv': (x − mean) / standard
+        'brightness': x / sqrt(mean x²), called 'HELICoiD' in the thesis. 'snv': (x − mean) / standard
         deviation (of the population). 'minmax': (x − min) / (max − min). 'area': x / Σ|x|. 'none': x.
     min_brightness
-        Spectra with an RMS at or under this become 0, as do those whose own divisor is.
+        Spectra whose RMS or divisor is at most this value become 0.
 
     Returns
     -------
@@ -151,32 +151,32 @@ def normalise(data: _Float32, kind: Normalisation = "brightness", *, min_brightn
     Raises
     ------
     UsageError
-        An unknown kind.
+        The kind is unknown.
     """
     require_normalisation(kind)
     return normalised(data, kind, min_brightness)[0]
 
 
 def is_normalised(spectra: _Float32, kind: Normalisation) -> bool:
-    """Whether spectra are what `normalise` gives, which to do once more leaves as it is.
+    """Whether spectra are already normalised, so that `normalise` leaves them unchanged.
 
     Parameters
     ----------
     spectra
         (N, bands) float32, finite.
     kind
-        As for `normalise`. For 'none' the answer is always True.
+        As in `normalise`. For 'none' the result is always True.
     """
     if kind == "none" or not len(spectra):
         return True
     change = np.abs(normalise(spectra, kind) - spectra).max(axis=-1)
     unchanged = bool(np.mean(change > _CHANGED * brightness(spectra)) <= _STRAY)
-    # Spectra of 'snv' have an RMS of 1 too; but their mean is 0, and no tissue's is.
+    # 'snv' spectra also have an RMS of 1, but their mean is 0, unlike that of tissue.
     return unchanged and not (kind == "brightness" and is_normalised(spectra, "snv"))
 
 
 def normalised(data: _Float32, kind: Normalisation, min_brightness: float) -> tuple[_Float32, npt.NDArray[np.bool_]]:
-    """`normalise`, and a mask (…) of the spectra that have something to divide by."""
+    """Result of `normalise`, and a mask (…) of the spectra with a usable divisor."""
     level = brightness(data)
     divisor, shifted = level, data
     if kind == "snv":
@@ -187,7 +187,7 @@ def normalised(data: _Float32, kind: Normalisation, min_brightness: float) -> tu
         divisor, shifted = data.max(axis=-1) - low[..., 0], data - low
     elif kind == "area":
         divisor = np.abs(data).sum(axis=-1)
-    # Where min_brightness is 0, 1 / divisor stays finite.
+    # Keeps 1 / divisor finite if min_brightness is 0.
     floor = np.float32(max(min_brightness, _TINY))
     usable: npt.NDArray[np.bool_] = (level > floor) & (divisor > floor)
     if kind == "none":

@@ -1,4 +1,4 @@
-"""Snapshot mosaic sensors: what a camera's calibration says, by name or by file."""
+"""Snapshot mosaic sensors: camera calibrations, selected by name or read from a file."""
 
 from gliomap.sensors._correction import ResponseModel, correction_matrix_from_responses, modelled_responses
 from gliomap.sensors._imec import read_imec_xml

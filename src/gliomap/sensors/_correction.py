@@ -1,4 +1,4 @@
-"""Spectral correction: from measured responses to a matrix onto clean virtual bands."""
+"""Spectral correction: a matrix from measured responses onto ideal virtual bands."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _CHECK_RESPONSES = "Check the responses and wavelengths of the sensor's descript
 
 @dataclass(frozen=True)
 class ResponseModel:
-    """A whole sensor's responses from a few figures, for a camera that was not measured.
+    """The responses of a whole sensor from a few parameters, for a camera without measurements.
 
-    Each filter is a Gaussian at its peak. As in a real Fabry–Pérot mosaic it has a second lobe, the cavity's
-    next order, at `lobe_ratio` × peak; it is highest for the longest peak and falls linearly to nothing for the
-    shortest. A share of the light of the four filters next to it in the repeating pattern leaks in. Quantum
-    efficiency falls linearly from 1 at the shortest peak to `efficiency_at_end` at the longest. A long- and
-    short-pass pair bounds the range; its edges are error functions approximated by logistic ones.
+    Each filter is a Gaussian at its peak. As in a real Fabry–Pérot mosaic, it has a second lobe, the cavity's
+    next order, at `lobe_ratio` × peak. The lobe is highest for the longest peak and falls linearly to zero for the
+    shortest. A share of the light of the four neighbouring filters in the repeating pattern leaks in. Quantum
+    efficiency falls linearly from 1 at the shortest peak to `efficiency_at_end` at the longest. A long-pass and a
+    short-pass filter bound the range; logistic functions approximate their error-function edges.
 
     Attributes
     ----------
     peaks_nm, fwhm_nm
-        (positions,) each, by mosaic position.
+        (positions,) each, in mosaic order.
     neighbour_leak
-        Share of the four neighbours' mean that is added, 0…1.
+        Share of the mean of the four neighbours that is mixed in, 0…1.
     lobe_height, lobe_ratio, lobe_fwhm_nm
-        Height of the longest filter's second lobe, relative to its peak; its place relative to the peak; its width.
+        Second lobe of the longest filter: its height relative to the peak, its wavelength relative to the peak, its width.
     efficiency_at_end
-        Quantum efficiency at the longest peak over that at the shortest.
+        Ratio of quantum efficiency at the longest peak to that at the shortest.
     passband_nm, edge_nm
         Half-height edges of the mounted filter, and the 10–90 % width of an edge.
     grid_nm
@@ -61,14 +61,14 @@ def modelled_responses(model: ResponseModel, pattern: tuple[int, int]) -> Respon
     Parameters
     ----------
     model
-        The figures.
+        The parameters.
     pattern
-        (rows, columns) of the mosaic, for who is whose neighbour.
+        (rows, columns) of the mosaic, which determines the neighbours.
 
     Returns
     -------
     Responses
-        Values relative to the highest efficiency, 0…1; the pass-band is the rejection filter.
+        Values relative to the highest efficiency, 0…1; the pass-band is given as the rejection filter.
     """
     first, last, step = model.grid_nm
     grid = first + step * np.arange(round((last - first) / step) + 1, dtype=np.float64)
@@ -95,24 +95,24 @@ def correction_matrix_from_responses(
     *,
     for_reflectance: bool = False,
 ) -> npt.NDArray[np.float64]:
-    """Matrix that turns signals behind real filters into signals behind Gaussian virtual ones.
+    """Matrix that converts signals of the real filters to signals of Gaussian virtual filters.
 
-    Regularised least squares: M minimises ‖M·A − V‖² + λ‖M‖², that is M = V Aᵀ (A Aᵀ + λ I)⁻¹, where A holds the
-    responses with the rejection filter, V the virtual bands, and λ is `ridge` × the mean diagonal of A Aᵀ.
+    Regularised least squares: M minimises ‖M·A − V‖² + λ‖M‖², so M = V Aᵀ (A Aᵀ + λ I)⁻¹, where A holds the
+    responses with the rejection filter, V the virtual bands, and λ is `ridge` × the mean of the diagonal of A Aᵀ.
 
     Parameters
     ----------
     responses
-        Of the mosaic positions.
+        Responses of the mosaic positions.
     wavelengths_nm
-        (bands,) centres of the virtual bands, nm. Best at the real peaks.
+        (bands,) centres of the virtual bands, nm; best placed at the real peaks.
     fwhm_nm
         Full width at half maximum of a virtual band, nm.
     ridge
-        Share of the mean diagonal that is added; more means less noise and less correction.
+        Share of the mean diagonal to add; a larger value gives less noise and less correction.
     for_reflectance
-        False: virtual bands have unit area and M applies to signals. True: responses have unit area too and the rows
-        of M are divided by their sum, so that M may be applied to reflectance after the division by the white.
+        False: virtual bands have unit area and M applies to signals. True: responses have unit area too, and each row
+        of M is divided by its sum, so that M can be applied to reflectance, after the division by the white.
 
     Returns
     -------
@@ -122,14 +122,14 @@ def correction_matrix_from_responses(
     Raises
     ------
     SensorError
-        A position without any response, a row that sums to nothing, a width or ridge that is not positive.
+        A position without any response, a row whose sum is too small, or a width or ridge that is not positive.
     """
     if not fwhm_nm > 0 or not ridge > 0:
         raise SensorError(
             "spectral correction", f"FWHM {fwhm_nm} nm and ridge {ridge} must be positive", _CHECK_RESPONSES
         )
     grid = responses.wavelengths_nm
-    weights = np.gradient(grid)  # nm per sample, so that uneven grids integrate rightly
+    weights = np.gradient(grid)  # nm per sample, so that uneven grids integrate correctly
     bands = np.asarray(wavelengths_nm, np.float64)
     real, virtual = responses.effective(), _gaussians(grid, bands, np.full(bands.shape, fwhm_nm))
     areas, virtual_areas = real @ weights, virtual @ weights

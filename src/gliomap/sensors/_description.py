@@ -1,4 +1,4 @@
-"""The models of a sensor description, apart from its reader so that a bundle runs without building them."""
+"""The pydantic models of a sensor description, separate from its reader so that running a bundle never builds them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Area(Fields):
 
 
 class _Responses(Fields):
-    """Sampled table; either an even grid (start, step) or every wavelength."""
+    """Sampled table, on an even grid (start, step) or at listed wavelengths."""
 
     start_nm: _Positive | None = None
     step_nm: _Positive | None = None
@@ -84,7 +84,7 @@ class _ResponseModel(Fields):
             raise ValueError(f"{len(self.peaks_nm)} peaks and {len(self.fwhm_nm)} widths")
         first, last, step = self.grid_nm
         if not first + step < last or (last - first) / step > 100_000:
-            raise ValueError("grid_nm is first, last and step, with 3 to 100,000 samples")
+            raise ValueError("grid_nm must be first, last and step, with 3 to 100,000 samples")
         return self
 
     def build(self, pattern: tuple[int, int]) -> Responses:
@@ -139,9 +139,9 @@ class _Description(Fields):
             raise ValueError("give either responses or response_model")
         if self.responses is None and self.response_model is None:
             if self.wavelengths_nm is None or self.band_of_position is None:
-                raise ValueError("wavelengths_nm and band_of_position are needed where no responses are given")
+                raise ValueError("wavelengths_nm and band_of_position are required when there are no responses")
             if self.correction is not None and self.correction.computed is not None:
-                raise ValueError("a computed correction needs responses")
+                raise ValueError("a computed correction requires responses")
         return self
 
     def build(self) -> MosaicSensor:
@@ -169,7 +169,7 @@ class _Description(Fields):
         )
 
     def _bands(self, responses: Responses | None) -> tuple[npt.NDArray[np.float64], tuple[int, ...]]:
-        """Wavelengths and band order; what the file leaves out comes from the peaks of the responses."""
+        """Wavelengths and band order; values missing from the file come from the peaks of the responses."""
         given, order = self.wavelengths_nm, self.band_of_position
         if responses is None:
             return np.array(given, np.float64), order or ()
@@ -192,7 +192,7 @@ class _Description(Fields):
 
 
 def build_sensor(table: dict[str, Any], origin: object) -> MosaicSensor:
-    """Check a description and build its sensor; `origin` names it in errors."""
+    """Validate a description and build its sensor; error messages name it by `origin`."""
     try:
         return _Description.model_validate(table).build()
     except ValidationError as error:

@@ -1,8 +1,8 @@
-"""Calibration files of imec snapshot mosaics (XML), in both shapes that occur.
+"""Calibration files of imec snapshot mosaics (XML), in either of two layouts.
 
 1. `filter_info/bands` with measured responses and `filter_info/spectral_correction_info/virtual_bands`: one matrix.
 2. `filter_info/filter_zones` and `system_info/spectral_correction_info/correction_matrices`: one matrix for each
-   band-pass filter that can be mounted.
+   mountable band-pass filter.
 """
 
 from __future__ import annotations
@@ -34,35 +34,36 @@ __all__ = ["read_imec_xml"]
 _MAX_BYTES = 64 * 2**20
 _MAX_SIDE = 65_535
 _MAX_SAMPLES = 100_000
-_ASSUMED_BITS = 10  # of this vendor's mosaics, where a file of shape 2 does not say it
-_REMEDY = "Give the calibration file that the vendor delivered with the camera."
+_ASSUMED_BITS = 10  # for this vendor's mosaics, when a file in layout 2 does not state the depth
+_REMEDY = "Use the calibration file that the vendor delivered with the camera."
 
 _Array = npt.NDArray[np.float64]
 
 
 def read_imec_xml(path: Path | str, *, correction: int | None = None) -> MosaicSensor:
-    """Read a vendor's calibration file, without entity expansion and up to 64 MiB.
+    """Read a vendor's calibration file of at most 64 MiB, without expanding entities.
 
-    The bit depth is `input_bpp`, the depth in which frames are delivered: saturation is its largest number.
-    (`effective_bpp` says how many of those bits carry signal above noise; it does not limit the values.) Correction
-    comes after the division only if every row of the matrix sums to 1 within 1e-4.
+    The bit depth is `input_bpp`, the depth of the delivered frames; saturation is its largest value.
+    (`effective_bpp` is the number of bits that carry signal above noise; it does not limit the values.) The correction
+    is applied after the division only if every row of the matrix sums to 1 within 1e-4.
 
     Parameters
     ----------
     path
-        File of either shape.
+        File in either layout.
     correction
-        Which correction matrix, that is which mounted band-pass filter, from 0; needed where the file has several.
+        Index, from 0, of the correction matrix for the mounted band-pass filter; required if the file has several.
 
     Returns
     -------
     MosaicSensor
-        Named after the file. Bands ascend in wavelength.
+        Named after the file, with bands in ascending wavelength.
 
     Raises
     ------
     SensorError
-        Missing file, not XML, entities, a missing or impossible value, or a choice of matrix that is not there.
+        The file is missing or not XML, declares entities, has a missing or impossible value, or has no matrix with this
+        index.
     """
     path = Path(path)
     root = _parse(path)
@@ -87,7 +88,7 @@ def _parse(path: Path) -> Element:
 
 
 class _Calibration:
-    """One parsed file; methods take it apart."""
+    """One parsed file; the methods extract its parts."""
 
     def __init__(self, root: Element, path: Path) -> None:
         self.root = root
@@ -140,7 +141,7 @@ class _Calibration:
             element = self.root.find(f".//sensor_info/{tag}")
             if element is not None:
                 return _whole(element, 1, 16), ""
-        return _ASSUMED_BITS, f" The file names no bit depth; {_ASSUMED_BITS} assumed."
+        return _ASSUMED_BITS, f" The file states no bit depth; {_ASSUMED_BITS} assumed."
 
     def _active_area(self) -> ActiveArea:
         area = self.zone.find(".//filter_area")
@@ -150,7 +151,7 @@ class _Calibration:
         return ActiveArea(*values)
 
     def _responses(self, positions: int) -> tuple[Responses | None, _Array | None]:
-        """Responses by mosaic position, and the wavelength at which each filter peaks; either may be missing."""
+        """Responses by mosaic position, and each filter's peak wavelength; either may be None."""
         by_position: dict[int, Element] = {}
         found = self.zone.findall("bands/band")
         for order, band in enumerate(found):
@@ -188,10 +189,10 @@ class _Calibration:
             if start is not None and end is not None:
                 grid: _Array = np.linspace(_numbers(start, 1)[0], _numbers(end, 1)[0], samples)
                 return grid
-        raise SensorError("calibration_info", "names no wavelengths for the responses", _REMEDY)
+        raise SensorError("calibration_info", "has no wavelengths for the responses", _REMEDY)
 
     def _rows(self, choice: int | None, positions: int) -> tuple[_Array, _Array, str] | None:
-        """Wavelengths, matrix rows and the band-pass filter's name; None where the file has no correction."""
+        """Wavelengths, matrix rows and the band-pass filter's name; None if the file has no correction."""
         matrices = self.root.findall(".//correction_matrices/correction_matrix")
         if matrices:
             chosen = matrices[_choose(choice, [_name(matrix) for matrix in matrices])]
@@ -215,11 +216,11 @@ class _Calibration:
 
 
 def _peaks(told: _Array | None, responses: Responses | None, bands_nm: _Array | None) -> _Array:
-    """Where each filter peaks: as the file says, else as its response does."""
+    """Peak wavelength of each filter, from the file or else from its response."""
     if told is not None:
         return told
     if responses is None:
-        raise SensorError("bands", "give neither responses nor peaks", _REMEDY)
+        raise SensorError("bands", "have neither responses nor peaks", _REMEDY)
     return responses.peaks_nm(bands_nm)
 
 
@@ -230,11 +231,11 @@ def _choose(choice: int | None, names: list[str]) -> int:
             raise SensorError(
                 "correction_matrices",
                 f"has {len(names)} matrices, one for each band-pass filter ({listed})",
-                "Choose the mounted one: `--correction K` of `gliomap sensor`, or FILE.xml#K wherever a sensor is named.",
+                "Choose the mounted one: `--correction K` of `gliomap sensor`, or FILE.xml#K wherever a sensor is expected.",
             )
         return 0
     if not 0 <= choice < len(names):
-        raise SensorError("correction", f"{choice} is not there; the file has {listed}", "Choose one of these numbers.")
+        raise SensorError("correction", f"{choice} does not exist; the file has {listed}", "Choose one of these numbers.")
     return choice
 
 
@@ -255,16 +256,16 @@ def _need(element: Element, path: str) -> Element:
 
 
 def _numbers(element: Element, count: int | None = None) -> _Array:
-    """Finite numbers of an element's text or `values` attribute, separated by commas or blanks."""
+    """Finite numbers in an element's text or `values` attribute, separated by commas or whitespace."""
     words = (element.get("values") or element.text or "").replace(",", " ").split()
     try:
         values = np.array([float(word) for word in words], np.float64)
     except ValueError as error:
-        raise SensorError(element.tag, f"holds something that is no number ({error})", _REMEDY) from error
+        raise SensorError(element.tag, f"holds something that is not a number ({error})", _REMEDY) from error
     if not np.isfinite(values).all() or not values.size:
         raise SensorError(element.tag, "is empty or not finite", _REMEDY)
     if count is not None and values.size != count:
-        raise SensorError(element.tag, f"holds {values.size} numbers where {count} are needed", _REMEDY)
+        raise SensorError(element.tag, f"holds {values.size} numbers, expected {count}", _REMEDY)
     return values
 
 

@@ -1,4 +1,4 @@
-"""Sensors by name: those that come with GlioMap, and the user's own."""
+"""Sensors by name: those packaged with GlioMap, and the user's own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def user_registry() -> Path:
     Raises
     ------
     MachineError
-        It is not chosen, and the user has no home folder.
+        Neither variable is set, and the user has no home folder.
     """
     chosen = os.environ.get("GLIOMAP_SENSORS")
     return Path(chosen) if chosen else user_folder("XDG_CONFIG_HOME", ".config") / "sensors"
@@ -42,9 +42,9 @@ def get_sensor(name_or_path: str | Path) -> MosaicSensor:
     Parameters
     ----------
     name_or_path
-        A name of `list_sensors()`, or the path of a .toml description or of a vendor's .xml calibration;
-        FILE.xml#K takes matrix K of a calibration that has several.
-        A packaged name wins over a file of the user's registry.
+        A name from `list_sensors()`, or the path of a .toml description or of a vendor's .xml calibration;
+        FILE.xml#K selects matrix K of a calibration that has several.
+        A packaged name takes precedence over a file in the user's registry.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def get_sensor(name_or_path: str | Path) -> MosaicSensor:
     Raises
     ------
     SensorError
-        Unknown name (the known ones are listed), or an unreadable file.
+        The name is unknown (the message lists the known ones), or the file is unreadable.
     """
     text = str(name_or_path)
     if text in _packaged():
@@ -70,19 +70,19 @@ def get_sensor(name_or_path: str | Path) -> MosaicSensor:
     raise SensorError(
         f"sensor {text!r}",
         "is neither a known name nor a .toml or .xml file",
-        f"Known names: {', '.join(list_sensors())}. A calibration file is added with `gliomap sensor import`.",
+        f"Known names: {', '.join(list_sensors())}. `gliomap sensor import` adds a calibration file.",
     )
 
 
 def sensor_file(name_or_path: str | Path) -> Path | None:
-    """The file that is named, as `get_sensor` takes one, without the #K behind it; None for a name of the registry."""
+    """The file that an argument of `get_sensor` refers to, without any #K suffix; None for a registry name."""
     calibration = _CALIBRATION.fullmatch(str(name_or_path))
     path = Path(calibration[1] if calibration else name_or_path)
     return path if calibration or path.suffix.lower() == ".toml" else None
 
 
 def import_sensor(sensor: MosaicSensor, *, overwrite: bool = False) -> Path:
-    """Write a sensor into the user's registry, under its name.
+    """Write a sensor to the user's registry, under its own name.
 
     Returns
     -------
@@ -92,13 +92,14 @@ def import_sensor(sensor: MosaicSensor, *, overwrite: bool = False) -> Path:
     Raises
     ------
     UsageError
-        The name has other signs than letters, digits, '.', '-', '_'; is a packaged sensor's; or is taken and `overwrite` is False.
+        The name has characters other than letters, digits, '.', '-' and '_', or begins with one of the last three; it
+        belongs to a packaged sensor; or it is taken and `overwrite` is False.
     """
     if not re.fullmatch(NAME_PATTERN, sensor.name):
         raise UsageError(
             f"sensor {sensor.name!r}",
-            "is no name for a registry entry",
-            "Choose letters, digits, dots, dashes and underscores, beginning with a letter or digit.",
+            "is not a valid name for a registry entry",
+            "Use letters, digits, dots, dashes and underscores, beginning with a letter or digit.",
         )
     if sensor.name in _packaged():
         raise UsageError(f"sensor {sensor.name!r}", "comes with GlioMap and cannot be replaced", "Choose another name.")
@@ -109,7 +110,7 @@ def import_sensor(sensor: MosaicSensor, *, overwrite: bool = False) -> Path:
 
 
 def _own() -> dict[str, Path]:
-    """The user's sensors by name; none for a user who can have none."""
+    """The user's sensors by name; empty for a user who cannot have a registry."""
     try:
         folder = user_registry()
     except MachineError:

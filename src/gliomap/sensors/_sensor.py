@@ -1,4 +1,4 @@
-"""What a snapshot mosaic sensor is: geometry, bands, responses, spectral correction."""
+"""Model of a snapshot mosaic sensor: geometry, bands, responses, spectral correction."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from gliomap.errors import SensorError
 __all__ = ["ActiveArea", "MosaicSensor", "Responses", "SpectralCorrection", "bands_by_peak", "resized"]
 
 ROW_SUM_TOLERANCE = 1e-4
-"""Correction after the division is allowed only where each row sums to 1 within this."""
+"""Correction after the division is allowed only if each row sums to 1 within this tolerance."""
 
 LEAST_LOBE = 0.25
-"""Of a response's highest sample: a lower peak is noise or light that leaks, not the filter's own."""
+"""Share of a response's highest sample: a lower peak is noise or leaking light, not the filter's own."""
 
 NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
-"""What a sensor in a registry may be called: its name is a file's name too."""
+"""Names allowed in a registry, where a sensor's name is also a file name."""
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-CHECK_NAME = "Check the path, or name a sensor of `gliomap sensor list`."
+CHECK_NAME = "Check the path, or use a name from `gliomap sensor list`."
 _CHECK_FILE = "Check the calibration file."
 
 
 def _freeze(owner: object, *names: str) -> None:
-    """Replace arrays of a frozen dataclass by read-only copies, so that sensors can be shared."""
+    """Replace arrays of a frozen dataclass with read-only copies, so that sensors can be shared."""
     for name in names:
         array = getattr(owner, name)
         if array is not None and (array.flags.writeable or array.base is not None):
@@ -41,7 +41,7 @@ def _freeze(owner: object, *names: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ActiveArea:
-    """The part of a frame that has filters, in sensor pixels; row and column of its first pixel."""
+    """The part of a frame that has filters: row and column of its first pixel, and its size, in sensor pixels."""
 
     top: int
     left: int
@@ -60,7 +60,7 @@ class Responses:
     values
         (positions, N) response at each mosaic position, without the rejection filter.
     rejection_filter
-        (N,) transmission of the mounted band-pass filter, or None where unknown.
+        (N,) transmission of the mounted band-pass filter, or None if unknown.
     """
 
     wavelengths_nm: npt.NDArray[np.float64]
@@ -78,19 +78,19 @@ class Responses:
         ):
             raise SensorError("responses", "are not finite on an ascending grid of wavelengths", _CHECK_FILE)
         if not self.effective().max(initial=0) > 0:
-            raise SensorError("responses", "let no light through the rejection filter at all", _CHECK_FILE)
+            raise SensorError("responses", "pass no light through the rejection filter", _CHECK_FILE)
         _freeze(self, "wavelengths_nm", "values", "rejection_filter")
 
     def effective(self) -> npt.NDArray[np.float64]:
-        """(positions, N) responses with the rejection filter, where one is known."""
+        """(positions, N) responses, multiplied by the rejection filter if it is known."""
         return self.values if self.rejection_filter is None else self.values * self.rejection_filter
 
     def peaks_nm(self, bands_nm: npt.NDArray[np.float64] | None = None) -> npt.NDArray[np.float64]:
         """(positions,) wavelength of each effective response's highest sample, nm.
 
-        Where no rejection filter is known, a lobe that the mounted one blocks may be the highest. With `bands_nm`, the
-        wavelengths (nm) of the bands that are made of the responses, the highest peak among these then counts, or up to
-        their mean distance beside them, if one is there.
+        If the rejection filter is unknown, the highest sample may belong to a lobe that the mounted filter blocks.
+        `bands_nm`, the wavelengths (nm) of the bands made from the responses, then restricts the search to the range of
+        these bands, extended by their mean spacing. If that range has no peak, the highest sample overall counts.
         """
         curves, grid = self.effective(), self.wavelengths_nm
         tops = curves.argmax(axis=1)
@@ -100,7 +100,7 @@ class Responses:
             end = int(np.searchsorted(grid, bands_nm.max() + margin, side="right"))
             if first < end:
                 among = first + curves[:, first:end].argmax(axis=1)
-                # At an end that cuts the curve lies the flank of a lobe outside; what is hardly there is no lobe.
+                # A maximum where the range cuts the curve is the flank of a lobe outside; a very low one is not a lobe.
                 flank = ((among == first) & (first > 0)) | ((among == end - 1) & (end < grid.size))
                 lit = curves[np.arange(len(curves)), among] > LEAST_LOBE * curves.max(axis=1)
                 tops = np.where(lit & ~flank, among, tops)
@@ -117,15 +117,15 @@ class SpectralCorrection:
     matrix
         (bands, positions) float64; row = output band in wavelength order, column = mosaic position.
     bandpass
-        The band-pass filter it was made for, or 'unknown'.
+        The band-pass filter for which it was made, or 'unknown'.
     after_division
-        True: applied to reflectance; allowed only where rows sum to 1 within 1e-4. False:
-        raw − dark and white − dark are corrected each, then divided.
+        True: the matrix is applied to reflectance; allowed only if rows sum to 1 within 1e-4. False:
+        raw − dark and white − dark are each corrected, then divided.
 
     Raises
     ------
     SensorError
-        A matrix that is not 2-D or not finite; `after_division` with rows that do not sum to 1.
+        The matrix is not 2-D or not finite, or `after_division` is True and rows do not sum to 1.
     """
 
     matrix: npt.NDArray[np.float64]
@@ -139,7 +139,7 @@ class SpectralCorrection:
         if self.after_division and worst > ROW_SUM_TOLERANCE:
             raise SensorError(
                 "correction matrix",
-                f"its rows sum to 1 only within {worst:.2g}, and correction_after_division needs {ROW_SUM_TOLERANCE:g}",
+                f"its rows sum to 1 only within {worst:.2g}, and correction after division requires {ROW_SUM_TOLERANCE:g}",
                 "Set after_division to false under [correction].",
             )
         _freeze(self, "matrix")
@@ -147,7 +147,7 @@ class SpectralCorrection:
 
 @dataclass(frozen=True, eq=False)
 class MosaicSensor:
-    """A snapshot mosaic sensor, as a camera's calibration describes it.
+    """A snapshot mosaic sensor, as described by a camera's calibration.
 
     Mosaic position p = pattern_columns · (row mod pattern_rows) + (column mod pattern_columns),
     counted from the first pixel of the active area.
@@ -157,11 +157,11 @@ class MosaicSensor:
     name
         Identifier in the registry.
     description
-        One line: camera and origin of the figures.
+        One line: camera and origin of the data.
     frame_shape
         (rows, columns) of a raw frame.
     active_area
-        Its height and width are whole tiles.
+        Part of the frame that has filters; height and width are whole tiles.
     pattern
         (rows, columns) of the filter mosaic, (5, 5) for 25 bands.
     bit_depth
@@ -169,25 +169,25 @@ class MosaicSensor:
     saturation
         Digital number at which a pixel counts as saturated.
     wavelengths_nm
-        (bands,) of the output bands, ascending; of the positions' peaks, sorted, without correction.
+        (bands,) ascending wavelengths of the output bands; without correction, the sorted peaks of the positions.
     wavelengths_nominal
-        True where the wavelengths were not measured: say so wherever they are shown.
+        True if the wavelengths were not measured; every display of them must say so.
     band_of_position
-        (positions,) output band that each mosaic position mainly feeds; a permutation where there are as
+        (positions,) output band that each mosaic position mainly feeds; a permutation if there are as
         many bands as positions. Its order is the wavelength order of the uncorrected channels.
     correction
-        Spectral correction, or None: then channels are the mosaic positions in wavelength order.
+        Spectral correction; if None, channels are the mosaic positions in wavelength order.
     responses
         Measured responses, or None.
     peaks_nm
-        (positions,) wavelength of each filter's own peak as the vendor names it, or None. A response may have a second
-        lobe that is higher.
+        (positions,) wavelength of each filter's own peak as stated by the vendor, or None. A response may have a
+        second lobe that is higher.
     has_bias_offset
-        True where a dark frame has an exposure-independent part, so that it cannot be scaled.
+        True if dark frames have a part that does not depend on exposure, so that they cannot be scaled by time.
     defective_pixels
         (n, 2) rows and columns in the frame, possibly empty.
     source
-        Where the figures come from.
+        Origin of the data.
     """
 
     name: str
@@ -210,7 +210,7 @@ class MosaicSensor:
     def __post_init__(self) -> None:
         area, (rows, columns) = self.active_area, self.frame_shape
         if area.top < 0 or area.left < 0 or area.top + area.height > rows or area.left + area.width > columns:
-            raise self._fault(f"its active area {area} leaves the frame of {rows}×{columns}")
+            raise self._fault(f"its active area {area} extends beyond the frame of {rows}×{columns}")
         if area.height % self.pattern[0] or area.width % self.pattern[1] or min(area.height, area.width) < 1:
             raise self._fault(f"its active area {area.height}×{area.width} is not whole tiles of {self.pattern}")
         if not 1 <= self.bit_depth <= 16 or not 0 < self.saturation < 2**self.bit_depth:
@@ -232,7 +232,7 @@ class MosaicSensor:
             raise self._fault(f"it needs {expected} wavelengths in ascending order")
         if len(self.band_of_position) != self.n_positions:
             raise self._fault(
-                f"{len(self.band_of_position)} mosaic positions are named, the pattern has {self.n_positions}"
+                f"band_of_position has {len(self.band_of_position)} entries, the pattern has {self.n_positions} positions"
             )
         if not all(0 <= band < expected for band in self.band_of_position):
             raise self._fault(f"band_of_position names a band outside 0…{expected - 1}")
@@ -256,17 +256,17 @@ class MosaicSensor:
 
     @property
     def cube_shape(self) -> tuple[int, int]:
-        """(height, width) of a cube: one pixel per tile."""
+        """(height, width) of a cube, which has one pixel per tile."""
         return self.active_area.height // self.pattern[0], self.active_area.width // self.pattern[1]
 
     def active(self, frame: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
-        """The part of a frame (rows, columns) that has filters: whole tiles, (height, width) of the active area; a view."""
+        """The active area of a frame (rows, columns), as a view: whole tiles, (height, width)."""
         area = self.active_area
         return frame[area.top : area.top + area.height, area.left : area.left + area.width]
 
     @property
     def correction_after_division(self) -> bool:
-        """Whether reflectance itself is corrected; True also where nothing is corrected."""
+        """Whether reflectance itself is corrected; also True without a correction."""
         return self.correction is None or self.correction.after_division
 
     def band_matrix(self) -> npt.NDArray[np.float64]:
@@ -281,21 +281,21 @@ class MosaicSensor:
     def uncorrected(self) -> MosaicSensor:
         """The same camera without spectral correction: its channels are the positions in wavelength order.
 
-        Each channel has the wavelength of its own position: the vendor's peak where it is known, else that of the
-        response. Where neither is known, or they contradict the order of `band_of_position`, it has that of the band
-        that it feeds, marked nominal.
+        Each channel has the peak wavelength of its own position: the vendor's if known, else that of the response. If
+        neither is known, or the peaks contradict the order of `band_of_position`, each channel has the wavelength of
+        the band that it feeds, marked nominal.
 
         Raises
         ------
         SensorError
-            Bands and positions differ in number and no peaks are known.
+            The numbers of bands and positions differ, and no peaks are known.
         """
         if self.correction is None:
             return self
         bands, peaks = np.array(self.band_of_position), self.filter_peaks_nm()
         if peaks is None and self.n_bands != self.n_positions:
             raise self._fault(f"its {self.n_positions} positions have no known wavelengths")
-        # The order is that of the bands, which is all that a bundle knows; peaks only part positions that feed the same.
+        # The order is that of the bands, which is all a bundle has; peaks only order positions that feed the same band.
         order = np.lexsort([bands if peaks is None else peaks, bands])
         waves, nominal = self.wavelengths_nm[bands[order]], True
         if peaks is not None and (np.diff(peaks[order]) >= 0).all():
@@ -309,13 +309,13 @@ class MosaicSensor:
         )
 
     def filter_peaks_nm(self) -> npt.NDArray[np.float64] | None:
-        """(positions,) wavelength of each filter's own peak, nm: the vendor's, else its response's; None where unknown."""
+        """(positions,) peak wavelength of each filter, nm: the vendor's, else that of its response; None if unknown."""
         if self.peaks_nm is None and self.responses is not None:
             return self.responses.peaks_nm(self.wavelengths_nm)
         return self.peaks_nm
 
     def fingerprint(self) -> str:
-        """SHA-256 (hexadecimal) over everything that changes a cube; not the name, texts, responses or peaks."""
+        """SHA-256 (hexadecimal) of everything that affects a cube; name, texts, responses and peaks do not count."""
         area = self.active_area
         facts = {
             "frame": self.frame_shape,
@@ -339,8 +339,8 @@ class MosaicSensor:
 
 
 def bands_by_peak(peaks_nm: npt.NDArray[np.float64], wavelengths_nm: npt.NDArray[np.float64]) -> tuple[int, ...]:
-    """Band that each position feeds: by rank of its peak, or the nearest where there are fewer or more bands."""
-    # To no bands at all nothing is near; the sensor itself refuses them.
+    """Band that each position feeds: by rank of its peak, or the nearest band if their numbers differ."""
+    # With no bands at all, none is nearest; the sensor itself rejects that case.
     if wavelengths_nm.size in (0, peaks_nm.size):
         bands = np.argsort(np.argsort(peaks_nm, kind="stable"))
     else:
@@ -349,10 +349,10 @@ def bands_by_peak(peaks_nm: npt.NDArray[np.float64], wavelengths_nm: npt.NDArray
 
 
 def resized(sensor: MosaicSensor, tiles_high: int, tiles_wide: int) -> MosaicSensor:
-    """The same camera with a smaller or larger frame, as tests and quick phantoms use it.
+    """The same camera with a smaller or larger frame, for tests and quick phantoms.
 
     The active area starts at the same pixel, measures `tiles_high` × `tiles_wide` whole tiles, and
-    keeps the margin round it. Defective pixels that fall outside the new frame are left out.
+    keeps the margin around it. Defective pixels outside the new frame are dropped.
 
     Parameters
     ----------
@@ -364,7 +364,7 @@ def resized(sensor: MosaicSensor, tiles_high: int, tiles_wide: int) -> MosaicSen
     Raises
     ------
     SensorError
-        A size under 1 tile.
+        A size is less than 1 tile.
     """
     area, (rows, columns) = sensor.active_area, sensor.frame_shape
     height, width = tiles_high * sensor.pattern[0], tiles_wide * sensor.pattern[1]

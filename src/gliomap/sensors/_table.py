@@ -23,14 +23,14 @@ class BandRow:
     wavelength_nm, nominal
         Centre, and whether it is only nominal.
     positions
-        Mosaic positions that mainly feed it; none where there are more bands than positions.
+        Mosaic positions that mainly feed it; may be empty if there are more bands than positions.
     peak_nm, fwhm_nm
-        Of the first such position's response with the rejection filter, that of its own peak and no higher lobe; None
-        where none is known or it sees no light.
+        Of the first such position's response with the rejection filter, at the filter's own peak even if another lobe
+        is higher; None if no response is known or the position receives no light.
     noise_gain
-        Euclidean norm of the row of the matrix; 1 without correction.
+        Euclidean norm of the matrix row; 1 without correction.
     row_sum
-        Sum of the row of the matrix; 1 without correction.
+        Sum of the matrix row; 1 without correction.
     """
 
     band: int
@@ -73,30 +73,30 @@ def sensor_table(sensor: MosaicSensor) -> tuple[BandRow, ...]:
 def _top(responses: Responses, sensor: MosaicSensor, position: int) -> int:
     """The sample at which a position's filter peaks.
 
-    Near the peak that the vendor names, where one is known: no further from it than peaks lie apart in the mean.
+    If the vendor states a peak, the search is limited to the mean peak spacing around it.
     """
     grid, told = responses.wavelengths_nm, sensor.peaks_nm
     if told is None:
         return int(np.searchsorted(grid, responses.peaks_nm(sensor.wavelengths_nm)[position]))
     away = np.abs(grid - told[position])
-    # The nearest sample counts in any case, as where the grid ends before the peak.
+    # The nearest sample always counts, even if the grid ends before the peak.
     near = away <= max(np.ptp(told) / max(told.size - 1, 1), away.min())
     return int(np.where(near, responses.effective()[position], -np.inf).argmax())
 
 
 def _full_width(grid: npt.NDArray[np.float64], curve: npt.NDArray[np.float64], top: int) -> float:
-    """Full width at half maximum round the sample `top`, interpolated, nm; up to the grid's ends."""
+    """Full width at half maximum around the sample `top`, interpolated, nm; limited by the ends of the grid."""
     half = curve[top] / 2
     left, right = top, top
     while left > 0 and curve[left] > half:
         left -= 1
     while right < curve.size - 1 and curve[right] > half:
         right += 1
-    # A flank that does not fall to half ends with the grid.
+    # A flank that does not fall to half the maximum ends at the end of the grid.
     low, high = grid[left], grid[right]
     if curve[left] <= half:
         low = np.interp(half, curve[left : left + 2], grid[left : left + 2])
     if curve[right] <= half:
-        # np.interp wants ascending values: the right flank falls
+        # np.interp requires ascending values, and the right flank falls
         high = np.interp(-half, -curve[right - 1 : right + 1], grid[right - 1 : right + 1])
     return float(high - low)

@@ -33,7 +33,7 @@ def read_sensor_toml(path: Path | str) -> MosaicSensor:
     Raises
     ------
     SensorError
-        The file is missing, is not TOML, lacks a field or contradicts itself.
+        The file is missing, is not TOML, lacks a field or is contradictory.
     """
     path = Path(path)
     try:
@@ -46,7 +46,7 @@ def read_sensor_toml(path: Path | str) -> MosaicSensor:
 
 
 def sensor_from_text(text: str, origin: object) -> MosaicSensor:
-    """Build a sensor from TOML text; `origin` names it in errors."""
+    """Build a sensor from TOML text; error messages name it by `origin`."""
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -62,7 +62,7 @@ def sensor_from_text(text: str, origin: object) -> MosaicSensor:
 
 
 def write_sensor_toml(sensor: MosaicSensor, path: Path | str) -> None:
-    """Write a sensor with its matrix and sampled responses, atomically; reading gives the same sensor back."""
+    """Write a sensor with its matrix and sampled responses, atomically; reading restores the same sensor."""
     table: dict[str, Any] = {
         "format": FORMAT,
         "name": sensor.name,

@@ -1,4 +1,4 @@
-"""A cube laid over its ground-truth map: the thesis's maps are cropped by hand round the brain."""
+"""Alignment of a cube with its ground-truth map: the thesis's maps are cropped by hand around the brain."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ __all__ = ["aligned", "placed"]
 
 
 def aligned(cube: HyperCube, crop: Crop | None, ground_truth: Path, capture_id: str) -> HyperCube:
-    """The part of a cube that its map covers; without a map, the part that its crop says.
+    """The part of a cube that its map covers; without a map, the part given by its crop.
 
     Parameters
     ----------
     cube
-        As large as the map already, or full-size.
+        Either already the size of the map, or full-size.
     crop
-        Where the map lies in the full-size cube; None where study.toml does not say.
+        Where the map lies in the full-size cube; None if study.toml does not state it.
     ground_truth
         The map's file; it need not exist.
     capture_id
-        What messages call it.
+        Name of the capture in messages.
 
     Raises
     ------
     StudyError
-        Cube and map differ in size, and no crop is known or it fits neither.
+        Cube and map differ in size, and the crop is unknown or does not fit them.
     """
     window = placed((cube.height, cube.width), crop, ground_truth, capture_id)
     return cube if window is None else cube.cropped(window.row, window.column, window.height, window.width)
 
 
 def placed(have: tuple[int, int], crop: Crop | None, ground_truth: Path, capture_id: str) -> Crop | None:
-    """Where in a cube of this (height, width) the map lies; None where it covers all of it.
+    """Where the map lies in a cube of this (height, width); None if it covers all of it.
 
     Parameters
     ----------
     crop, ground_truth, capture_id
-        As of `aligned`.
+        See `aligned`.
 
     Raises
     ------
     StudyError
-        As `aligned`.
+        As in `aligned`.
     """
     unmapped = have if crop is None else crop.shape
     target = map_shape(ground_truth) if ground_truth.exists() else unmapped
@@ -57,9 +57,9 @@ def placed(have: tuple[int, int], crop: Crop | None, ground_truth: Path, capture
         raise StudyError(
             f"capture {capture_id}",
             f"{sizes}, and no crop is known",
-            f"Write where the map lies in the cube into study.toml: [captures.{capture_id}]"
+            f"State in study.toml where the map lies in the cube: [captures.{capture_id}]"
             f" crop = {{row = …, column = …, height = {target[0]}, width = {target[1]}}}"
-            " (gliomap.studies.find_crop looks for it).",
+            " (gliomap.studies.find_crop searches for it).",
         )
     if crop.shape != target or not crop.fits(have):
         raise StudyError(

@@ -1,4 +1,4 @@
-"""The layout's arrays: what is read from a `.mat` file, checked and in our types."""
+"""The layout's arrays, read from `.mat` files, checked and converted to GlioMap's types."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ __all__ = [
 ]
 
 _MOST_REFERENCE_BYTES = 1 << 20
-"""Pixels are clicked one by one; there are no tens of thousands of them."""
+"""Pixels are clicked one by one, so there are never tens of thousands."""
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledSpectra:
-    """Labelled spectra of one capture, one a row.
+    """Labelled spectra of one capture, one per row.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class LabelledSpectra:
     codes
         (N,) uint16, tissue codes.
     classes
-        (N,) uint8, class indices; 0 where the code belongs to no class.
+        (N,) uint8, class indices; 0 for codes that belong to no class.
     """
 
     data: npt.NDArray[np.float32]
@@ -57,9 +57,9 @@ class ClassMap:
     Attributes
     ----------
     labels
-        (H, W) uint8, class indices; 0 where nothing is to be learnt.
+        (H, W) uint8, class indices; 0 for pixels that do not take part in learning.
     ignored
-        Known codes outside the classes → pixels.
+        Known codes outside the classes → number of pixels.
     """
 
     labels: npt.NDArray[np.uint8]
@@ -67,12 +67,12 @@ class ClassMap:
 
 
 def class_map(codes: npt.NDArray[np.uint16], classes: ClassSet = THESIS_CLASSES) -> ClassMap:
-    """Map tissue codes to the classes of a model and count what these leave out.
+    """Map tissue codes to the classes of a model, and count pixels of codes outside them.
 
     Raises
     ------
     TaxonomyError
-        A code that the taxonomy does not know.
+        A code is not in the taxonomy.
     """
     return ClassMap(classes.from_codes(codes), classes.ignored(codes[codes != UNLABELLED]))
 
@@ -80,7 +80,7 @@ def class_map(codes: npt.NDArray[np.uint16], classes: ClassSet = THESIS_CLASSES)
 def labelled_spectra(
     data: npt.NDArray[np.float32], codes: npt.NDArray[np.uint16], classes: ClassSet = THESIS_CLASSES
 ) -> LabelledSpectra:
-    """Take the labelled pixels out of a cube, in column-major order as MATLAB's `find` gives them.
+    """Extract the labelled pixels of a cube, in column-major order like MATLAB's `find`.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def labelled_spectra(
     codes
         (H, W) uint16.
     classes
-        Codes outside them get class 0.
+        Codes outside these classes get class 0.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def labelled_spectra(
 
 
 def map_shape(path: Path) -> tuple[int, int]:
-    """(height, width) of a ground-truth map, from its header alone."""
+    """(height, width) of a ground-truth map, read from its header only."""
     for variable in list_mat(path):
         if variable.name == MAP_VARIABLE and len(variable.shape) == 2:
             return variable.shape[0], variable.shape[1]
@@ -118,7 +118,7 @@ def map_shape(path: Path) -> tuple[int, int]:
 
 
 def cube_shape(path: Path) -> tuple[int, int, int]:
-    """(height, width, bands) of a pre-processed cube, from its header alone."""
+    """(height, width, bands) of a pre-processed cube, read from its header only."""
     for variable in list_mat(path):
         if variable.name == CUBE_VARIABLE and len(variable.shape) == 3:
             return variable.shape[0], variable.shape[1], variable.shape[2]
@@ -133,7 +133,7 @@ def read_codes(path: Path) -> npt.NDArray[np.uint16]:
     Raises
     ------
     StudyError
-        A file that cannot be read, a map that is not 2-D, or that holds anything but whole numbers from 0 to 65535.
+        The file cannot be read, or the map is not 2-D or holds anything other than whole numbers from 0 to 65535.
     """
     codes = read_mat(path, [MAP_VARIABLE])[MAP_VARIABLE]
     if codes.ndim != 2 or not codes.size:
@@ -142,18 +142,18 @@ def read_codes(path: Path) -> npt.NDArray[np.uint16]:
 
 
 def read_reference_pixels(path: Path) -> npt.NDArray[np.int64]:
-    """Read the pixels that the labelling grew from, as a ground-truth map may keep them.
+    """Read the pixels from which the labels grew; the file of a ground-truth map may contain them.
 
     Returns
     -------
     ndarray
-        int64 (n, 2), row and column, counted from 0 and each once; (0, 2) where the file tells none. MATLAB's rows of
-        zeros, of references that were not used, are left out.
+        int64 (n, 2), row and column from 0, without duplicates; (0, 2) if the file has none. MATLAB's rows of
+        zeros, which stand for unused references, are dropped.
 
     Raises
     ------
     StudyError
-        A file that cannot be read.
+        The file cannot be read.
     """
     found = read_field(path, *REFERENCES, max_bytes=_MOST_REFERENCE_BYTES)
     if found is None or found.ndim != 2 or found.shape[1] != 2 or not np.isfinite(found).all():
@@ -163,14 +163,14 @@ def read_reference_pixels(path: Path) -> npt.NDArray[np.int64]:
 
 
 def read_cube_file(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8] | None]:
-    """Read a pre-processed cube, (H, W, B) float32, and the reasons (H, W) that our own files carry.
+    """Read a pre-processed cube, (H, W, B) float32, and the reasons (H, W), which only GlioMap's own files contain.
 
     Raises
     ------
     StudyError
-        A file that cannot be read, a cube that is not 3-D.
+        The file cannot be read, or the cube is not 3-D.
     CubeError
-        NaN or infinite values, with their number and the first place.
+        The cube has NaN or infinite values; the message states how many and where the first one is.
     """
     _require_cube(path)
     found = read_mat(path, [CUBE_VARIABLE], optional=[REASONS_VARIABLE])
@@ -186,29 +186,29 @@ def read_cube_file(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.
 
 
 def _require_cube(path: Path) -> None:
-    """Refuse the study's other files, which a person might take for a cube."""
+    """Reject the study's other files, which could be mistaken for a cube."""
     names = {variable.name for variable in list_mat(path)}
     if CUBE_VARIABLE in names:
         return
     for variable, what in ((MAP_VARIABLE, "a ground-truth map"), (DATASET_VARIABLES[1], "a file of labelled spectra")):
         if variable in names:
-            raise StudyError(path, f"is {what}, not a cube", "Give the capture's cube, of preProcessedImages/.")
+            raise StudyError(path, f"is {what}, not a cube", "Use the capture's cube in preProcessedImages/.")
 
 
 def read_dataset(path: Path, classes: ClassSet = THESIS_CLASSES) -> LabelledSpectra:
     """Read a file of labelled spectra.
 
-    Classes are mapped from the codes in `label`; what stands in `label4Classes` must agree in length only
-    (`gliomap study check` compares it).
+    Classes are mapped from the codes in `label`. Only the length of `label4Classes` must match here;
+    `gliomap study check` compares its values.
 
     Raises
     ------
     StudyError
-        A file that cannot be read, arrays that do not fit each other.
+        The file cannot be read, or its arrays do not match each other.
     CubeError
-        NaN or infinite values.
+        A value is NaN or infinite.
     TaxonomyError
-        A code that the taxonomy does not know.
+        A code is not in the taxonomy.
     """
     data, codes, _ = read_dataset_arrays(path)
     return LabelledSpectra(data, codes, classes.from_codes(codes))
@@ -217,7 +217,7 @@ def read_dataset(path: Path, classes: ClassSet = THESIS_CLASSES) -> LabelledSpec
 def read_dataset_arrays(
     path: Path,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint16], npt.NDArray[np.uint16] | None]:
-    """Read `data` (N, B), `label` (N,) and, where it is there, `label4Classes` (N,), without judging codes."""
+    """Read `data` (N, B), `label` (N,) and, if present, `label4Classes` (N,), without checking codes."""
     data_name, label_name, classes_name = DATASET_VARIABLES
     found = read_mat(path, [data_name, label_name], optional=[classes_name])
     data = found[data_name]
@@ -229,7 +229,7 @@ def read_dataset_arrays(
             raise StudyError(
                 path,
                 f"its {name} has {values.size:,} values for {data.shape[0]:,} rows of {data_name}",
-                "Make it again from the map: gliomap.studies.write_datasets.",
+                "Recreate it from the map with gliomap.studies.write_datasets.",
             )
     return _as_float32(path, data_name, data), labels[label_name], labels.get(classes_name)
 
@@ -241,7 +241,7 @@ def _as_codes(path: Path, name: str, values: npt.NDArray[np.generic]) -> npt.NDA
         place = tuple(int(index) for index in np.argwhere(wrong)[0])
         raise StudyError(
             path,
-            f"its {name} holds {counted(int(wrong.sum()), 'value')} in place of codes, the first {numbers[place]:g} at {place}",
+            f"its {name} holds {counted(int(wrong.sum()), 'value')} that cannot be codes, the first {numbers[place]:g} at {place}",
             "Codes are whole numbers from 0 to 65535; 0 is unlabelled.",
         )
     return numbers.astype(np.uint16)
@@ -259,6 +259,6 @@ def _as_float32(path: Path, name: str, values: npt.NDArray[np.generic]) -> npt.N
             path,
             f"its {name} holds {counted(int(wrong.sum()), 'value')} of NaN or infinity, in {counted(pixels, 'pixel')},"
             f" the first at {place} counted from 0",
-            "Make it again with `gliomap preprocess`, or set these spectra to 0: they are then masked.",
+            "Recreate it with `gliomap preprocess`, or set these spectra to 0 to mask them.",
         )
     return data

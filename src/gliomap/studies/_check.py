@@ -1,4 +1,4 @@
-"""Checking a whole study: what is missing, what does not fit, what to know before training."""
+"""Check of a whole study: missing files, contradictions, and what to know before training."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 
 def check_study(study: Study, classes: ClassSet = THESIS_CLASSES, *, track: Track = silent) -> StudyCheck:
-    """Check a study and describe its captures; a file that cannot be read is a finding, and the check goes on.
+    """Check a study and describe its captures; an unreadable file is a finding and does not stop the check.
 
-    Every file is read, one capture in memory at a time.
+    The check reads every file, with one capture in memory at a time.
 
     Parameters
     ----------
     study
-        As `open_study` gives it.
+        An open study.
     classes
-        Which codes make which class.
+        Classes of the tissue codes.
     track
-        Told how the work advances.
+        Reports progress.
 
     Raises
     ------
     MachineError
-        The installation lacks what is needed to read a file at all.
+        The installation lacks a library required to read a file.
     """
     findings = [*_settings_findings(study), *_stray_files(study), *_image_findings(study)]
     rows = []
@@ -75,8 +75,8 @@ def _settings_findings(study: Study) -> Iterator[Finding]:
         yield Finding(
             "warning",
             study.name,
-            "no sensor is named, so its frames can be used only with --sensor",
-            'Write sensor = "NAME" into study.toml (`gliomap sensor list` shows names).',
+            "no sensor is named, so its frames can only be used with --sensor",
+            'Add sensor = "NAME" to study.toml (`gliomap sensor list` shows names).',
         )
     else:
         yield Finding(
@@ -89,13 +89,13 @@ def _settings_findings(study: Study) -> Iterator[Finding]:
             "warning",
             settings_file,
             f"describes {capture_id}, which has no files here",
-            "Correct its name, or remove it.",
+            "Correct the name, or remove the entry.",
         )
     known = set(study.patients) | {capture_id[:6] for capture_id in study.capture_ids}
     for alias, patient in sorted(study.settings.aliases.items()):
         if alias not in known:
             yield Finding(
-                "warning", settings_file, f"{alias} = {patient}: no capture is of {alias}", "Correct the alias."
+                "warning", settings_file, f"{alias} = {patient}: no capture belongs to {alias}", "Correct the alias."
             )
 
 
@@ -108,8 +108,8 @@ def _stray_files(study: Study) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 str(place),
-                f"files that are not named as in the layout are not read: {', '.join(strays[:5])}{more}",
-                "Name them like the others, or move them out.",
+                f"ignores files whose names do not follow the layout: {', '.join(strays[:5])}{more}",
+                "Rename them like the others, or move them elsewhere.",
             )
 
 
@@ -119,7 +119,7 @@ def _is_stray(file: Path) -> bool:
 
 def _image_findings(study: Study) -> Iterator[Finding]:
     if not any(study.has_raw(capture_id) for capture_id in study.capture_ids):
-        yield Finding("note", study.name, "preprocessed only: it has no raw frames in tif/, and needs none to train")
+        yield Finding("note", study.name, "preprocessed only: it has no raw frames in tif/, and training needs none")
 
 
 def _band_findings(rows: list[CaptureRow]) -> Iterator[Finding]:
@@ -139,7 +139,7 @@ def _band_findings(rows: list[CaptureRow]) -> Iterator[Finding]:
 
 def _duplicate_findings(images: list[tuple[str, str]], rows: list[CaptureRow]) -> Iterator[Finding]:
     for one in same_images(images, {row.capture: row.patient for row in rows}):
-        yield Finding("warning", "duplicate", str(one), "Remove one of them: what is trained on must not be tested.")
+        yield Finding("warning", "duplicate", str(one), "Remove one of them: training data must not be tested.")
 
 
 def _patient_findings(study: Study, rows: list[CaptureRow]) -> Iterator[Finding]:
@@ -160,10 +160,10 @@ def _patient_findings(study: Study, rows: list[CaptureRow]) -> Iterator[Finding]
                 "warning",
                 patient,
                 f"has labels of one class only, {name} ({counted(pixels, 'pixel')})",
-                "It can train; as the only test patient it says little.",
+                "Usable for training; as the only test patient it says little.",
             )
         elif not labelled and any(row.map_shape for row in rows if row.patient == patient):
-            yield Finding("warning", patient, "has no labelled pixel of any class", "Label it, or leave it out.")
+            yield Finding("warning", patient, "has no labelled pixel of any class", "Label this patient, or exclude it.")
 
 
 def _class_findings(rows: list[CaptureRow], classes: ClassSet) -> Iterator[Finding]:
@@ -174,7 +174,7 @@ def _class_findings(rows: list[CaptureRow], classes: ClassSet) -> Iterator[Findi
             yield Finding(
                 "warning",
                 f"class {name!r}",
-                "nobody has a labelled pixel of it",
+                "has no labelled pixel in any patient",
                 "A model trained here cannot learn it.",
             )
         elif pixels == 1:
@@ -182,19 +182,19 @@ def _class_findings(rows: list[CaptureRow], classes: ClassSet) -> Iterator[Findi
                 "warning",
                 f"class {name!r}",
                 f"has a single labelled pixel, in {having[0].capture}",
-                "It cannot both train and test; label more, or expect nothing of this class.",
+                "It cannot both train and test; label more pixels, or expect nothing from this class.",
             )
         elif len({row.patient for row in having}) == 1 and len({row.patient for row in rows}) > 1:
             yield Finding(
                 "warning",
                 f"class {name!r}",
                 f"only patient {having[0].patient} has it ({pixels:,} pixels)",
-                "With this patient held out no model can learn it.",
+                "With this patient held out, no model can learn it.",
             )
         elif pixels < FEW_PIXELS:
             yield Finding(
                 "warning",
                 f"class {name!r}",
                 f"has only {pixels} labelled pixels, in {', '.join(row.capture for row in having)}",
-                "Label more, or expect little of this class.",
+                "Label more pixels, or expect little from this class.",
             )

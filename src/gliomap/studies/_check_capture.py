@@ -1,4 +1,4 @@
-"""Checking one capture: its files one by one, then against each other."""
+"""Check of one capture: each of its files, then their consistency."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from gliomap.taxonomy import ClassSet, code_name
 __all__ = ["CaptureCheck"]
 
 DATA_TOLERANCE = 1e-4
-"""Absolute and relative; single precision and another summation order stay far below."""
+"""Absolute and relative tolerance; single precision and summation order cause far smaller differences."""
 
 FRAMES_TOLERANCE, FRAMES_STRAY = 0.01, 0.01
-"""Share of a spectrum's brightness by which a cube may differ from its frames, and share of pixels that may by more."""
+"""Share of a spectrum's brightness by which a cube may differ from its frames, and share of pixels that may exceed it."""
 
 Dataset = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint16], npt.NDArray[np.uint16] | None]
 Result = TypeVar("Result")
 
 
 class CaptureCheck:
-    """Reads one capture, collects findings, and forgets its arrays with itself."""
+    """Reads one capture and collects findings; its arrays live no longer than the object."""
 
     def __init__(self, study: Study, capture_id: str, classes: ClassSet) -> None:
         self.study, self.capture_id, self.classes = study, capture_id, classes
@@ -46,7 +46,7 @@ class CaptureCheck:
         self.image: Image = "cube" if study.has_cube(capture_id) else _frames_of(study, capture_id)
 
     def run(self) -> None:
-        """Check everything that the capture has."""
+        """Check every file of the capture."""
         self._partners()
         if self.files.map.exists():
             self.codes = self._trying(lambda: self.study.codes(self.capture_id))
@@ -63,7 +63,7 @@ class CaptureCheck:
             self._dataset(*self.dataset)
 
     def row(self) -> CaptureRow:
-        """The capture in the table."""
+        """The capture's row in the table."""
         codes = self.codes if self.codes is not None else np.zeros((0, 0), np.uint16)
         lookup = self.classes.code_to_class
         values, counts = np.unique(codes[codes != 0], return_counts=True)
@@ -85,7 +85,7 @@ class CaptureCheck:
         )
 
     def image_digests(self) -> list[str]:
-        """SHA-256 of the pixels of its raw frame and of its cube, as far as it has them, whatever else their files hold."""
+        """SHA-256 of the pixels of its raw frame and of its cube, if available, whatever else their files contain."""
         arrays = (self.raw, None if self.cube is None else self.cube.data)
         return [hashlib.sha256(one.tobytes()).hexdigest() for one in arrays if one is not None]
 
@@ -93,7 +93,7 @@ class CaptureCheck:
         self.findings.append(Finding(severity, str(thing), message, remedy))
 
     def _trying(self, read: Callable[[], Result]) -> Result | None:
-        """Run `read`; a file that cannot be read becomes a finding."""
+        """Run `read`; turn an unreadable file into a finding."""
         try:
             return read()
         except MachineError:
@@ -107,13 +107,13 @@ class CaptureCheck:
         return None
 
     def _partners(self) -> None:
-        """Which of the capture's files are missing."""
+        """Report which of the capture's files are missing."""
         name, files = f"capture {self.capture_id}", self.files
         frames = {"raw": files.raw, "white": files.white, "dark": files.dark}
         missing = [f"{what} ({path.name})" for what, path in frames.items() if not path.exists()]
         if 0 < len(missing) < len(frames):
             self._add(
-                "error", name, f"lacks its {', '.join(missing)} in tif/", "Add it, or move the capture's frames out."
+                "error", name, f"lacks its {', '.join(missing)} in tif/", "Add what is missing, or move the capture's frames elsewhere."
             )
         has_image = self.study.has_cube(self.capture_id) or not missing
         if files.map.exists() and not has_image:
@@ -127,21 +127,21 @@ class CaptureCheck:
             self._add(
                 "warning",
                 name,
-                "has no ground-truth map: it can be classified, but neither train nor test",
+                "has no ground-truth map: it can be classified, but cannot train or test",
                 f"Add GroundTruthMaps/{files.map.name} if there is one.",
             )
         if files.dataset.exists() and not (files.map.exists() and has_image):
             self._add(
                 "warning",
                 name,
-                "has labelled spectra without the cube and map they came from, so they cannot be checked",
-                "Add cube and map.",
+                "has labelled spectra without the cube and map from which they were made, so they cannot be checked",
+                "Add the cube and the map.",
             )
         elif files.map.exists() and has_image and not files.dataset.exists():
-            self._add("note", name, "has no labelled spectra in datasets/; training reads cube and map and needs none")
+            self._add("note", name, "has no labelled spectra in datasets/; training reads the cube and the map and needs none")
 
     def _has_sensor(self) -> bool:
-        """Whether the study's sensor can be had; where it cannot, the study as a whole has a finding."""
+        """Whether the study's sensor can be loaded; if not, the study itself has a finding."""
         try:
             self.study.sensor()
         except GlioMapError:
@@ -149,7 +149,7 @@ class CaptureCheck:
         return True
 
     def _frames(self) -> bool:
-        """Check the three frames; whether a cube can be made from them."""
+        """Check the three frames; return whether a cube can be made from them."""
         if not self.study.has_raw(self.capture_id):
             return False
         if not self._has_sensor():
@@ -163,7 +163,7 @@ class CaptureCheck:
         return all(finding.severity != "error" for finding in capture.findings)
 
     def _frames_without_sensor(self) -> None:
-        """Whether the frames can be read at all and are of one size."""
+        """Check that the frames can be read and have the same size."""
         shapes = {}
         files = self.files
         second = [files.white_dark] if files.white_dark.exists() else []
@@ -176,7 +176,7 @@ class CaptureCheck:
             self._add("error", f"capture {self.capture_id}", f"its frames differ in size: {sizes}", "Correct them.")
 
     def _from_frames(self) -> None:
-        """The cube that the frames give; where only the crop is missing, look for it."""
+        """Make the cube from the frames; if only the crop is missing, search for it."""
         self.cube = self._trying(lambda: self.study.cube(self.capture_id))
         if self.cube is not None or self.codes is None or self.study.crop(self.capture_id) is not None:
             return
@@ -188,12 +188,12 @@ class CaptureCheck:
             "note",
             f"capture {self.capture_id}",
             f"its labelled spectra lie at row {crop.row}, column {crop.column} of the full-size cube",
-            f"Write into study.toml: [captures.{self.capture_id}] crop = {{row = {crop.row}, column = {crop.column},"
+            f"Add to study.toml: [captures.{self.capture_id}] crop = {{row = {crop.row}, column = {crop.column},"
             f" height = {crop.height}, width = {crop.width}}}.",
         )
 
     def _prepared(self, usable_frames: bool) -> None:
-        """The prepared cube, and whether it is what study.toml asks for."""
+        """Read the prepared cube, and check that it was made as study.toml specifies."""
         if self.study.settings.sensor is not None and not self._has_sensor():
             return
         current = self._trying(lambda: self.study.is_prepared(self.capture_id))
@@ -202,8 +202,8 @@ class CaptureCheck:
             self._add(
                 "warning" if usable_frames else "error",
                 self.files.cube,
-                "was made with another sensor, preprocessing, crop or exposures than study.toml says now",
-                "Make it again with `gliomap preprocess STUDY --overwrite`, or correct study.toml.",
+                "was made with another sensor, preprocessing, crop or exposures than study.toml now states",
+                "Recreate it with `gliomap preprocess STUDY --overwrite`, or correct study.toml.",
             )
         if current or (current is False and usable_frames):
             self.cube = self._trying(lambda: self.study.cube(self.capture_id))
@@ -211,15 +211,15 @@ class CaptureCheck:
             self._as_said(self.cube, usable_frames)
 
     def _as_said(self, cube: HyperCube, usable_frames: bool) -> None:
-        """Whether a prepared cube can be what study.toml says of it: frames will be prepared in that way."""
+        """Check a prepared cube against study.toml, which determines how frames will be prepared."""
         config = self.study.preprocessing
         if cube.units != config.units:
             self._add(
                 "warning",
                 self.files.cube,
-                f"its spectra are not normalised by {config.normalisation!r}, as study.toml or its default says: a model of"
-                " them would take frames for something else",
-                "Write into study.toml how they were made ([preprocessing] normalisation = …), or make the cube again with"
+                f"its spectra are not normalised by {config.normalisation!r}, which study.toml or its default states: a model"
+                " trained on them would misinterpret frames",
+                "State in study.toml how they were made ([preprocessing] normalisation = …), or recreate the cube with"
                 " `gliomap preprocess STUDY --overwrite`.",
             )
             return
@@ -228,9 +228,9 @@ class CaptureCheck:
         try:
             made = self.study.cube_from_frames(self.capture_id)
         except GlioMapError:
-            return  # without its crop there is nothing to compare
+            return  # without its crop, there is nothing to compare
         if made.mask.shape != cube.mask.shape:
-            return  # nor where no map asks for one
+            return  # the same applies if no map calls for a crop
         both = made.mask & cube.mask
         apart = np.abs(made.data[both] - cube.data[both]).max(axis=-1)
         share = float(np.mean(apart > FRAMES_TOLERANCE * brightness(made.data[both]))) if both.any() else 0.0
@@ -238,9 +238,9 @@ class CaptureCheck:
             self._add(
                 "warning",
                 self.files.cube,
-                f"{share:.0%} of its spectra are not what its frames give with the sensor, preprocessing, exposures and"
-                " crop of study.toml: a model of them would take frames for something else",
-                "Correct study.toml, or make the cube again with `gliomap preprocess STUDY --overwrite`.",
+                f"{share:.0%} of its spectra differ from those that its frames yield with the sensor, preprocessing, exposures"
+                " and crop of study.toml: a model trained on them would misinterpret frames",
+                "Correct study.toml, or recreate the cube with `gliomap preprocess STUDY --overwrite`.",
             )
 
     def _map(self, codes: npt.NDArray[np.uint16]) -> None:
@@ -256,18 +256,18 @@ class CaptureCheck:
             self._add(
                 "note",
                 self.files.map,
-                f"leaves {counted(pixels, 'pixel')} of code {code} ({code_name(code)}) unlearnt: the code belongs to no class",
+                f"has {counted(pixels, 'pixel')} of code {code} ({code_name(code)}) that training ignores: the code belongs to no class",
             )
         references = self._trying(lambda: read_reference_pixels(self.files.map))
         if references is not None and (outside := references[(references >= codes.shape).any(axis=1)]).size:
             self._add(
                 "warning",
                 self.files.map,
-                f"{len(outside)} of its {len(references)} reference pixels lie outside of the map",
-                "They are left out; check that the map was cropped as the picture was.",
+                f"{len(outside)} of its {len(references)} reference pixels lie outside the map",
+                "They are ignored; check that map and image were cropped alike.",
             )
         if not codes.any():
-            self._add("warning", self.files.map, "has no labelled pixel", "Label it, or leave it out.")
+            self._add("warning", self.files.map, "has no labelled pixel", "Label the capture, or exclude it.")
         if self.cube is not None and self.cube.mask.shape == codes.shape:
             masked = int((~self.cube.mask & (codes != 0)).sum())
             if masked:
@@ -278,7 +278,7 @@ class CaptureCheck:
     def _dataset(
         self, data: npt.NDArray[np.float32], label: npt.NDArray[np.uint16], classes: npt.NDArray[np.uint16] | None
     ) -> None:
-        """Labelled spectra against the map and the cube."""
+        """Compare labelled spectra with the map and the cube."""
         path = self.files.dataset
         if classes is not None and not self.classes.unknown(label):
             expected = self.classes.from_codes(label)
@@ -288,11 +288,11 @@ class CaptureCheck:
                     "warning",
                     path,
                     f"label4Classes differs in {wrong:,} of {label.size:,} rows from the classes of label",
-                    "Training goes by label.",
+                    "Training uses label.",
                 )
         if self.codes is None:
             return
-        remedy = "Make it again from cube and map (gliomap.studies.write_datasets), or find out which of them is right."
+        remedy = "Recreate it from cube and map (gliomap.studies.write_datasets), or find out which of them is correct."
         pixels = int(np.count_nonzero(self.codes))
         if pixels != label.size:
             self._add(
@@ -310,7 +310,7 @@ class CaptureCheck:
             self._add(
                 "error",
                 path,
-                f"{wrong_rows.size:,} of {label.size:,} rows carry another code than the map, column by column; {why}",
+                f"{wrong_rows.size:,} of {label.size:,} rows differ in code from the map read column by column; {why}",
                 remedy,
             )
             return

@@ -1,4 +1,4 @@
-"""The same image under two names: then one person stands on both sides of a split."""
+"""The same image under two names, which can put one person on both sides of a split."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Duplicate:
     Attributes
     ----------
     captures
-        Both, the one with the smaller name first.
+        Both captures, sorted by name.
     patients
-        Whose they are said to be.
+        The patient named by each capture.
     """
 
     captures: tuple[str, str]
@@ -33,7 +33,7 @@ class Duplicate:
 
 
 def same_images(digests: Iterable[tuple[str, str]], patients: Mapping[str, str]) -> tuple[Duplicate, ...]:
-    """Captures whose images have one digest; each is paired with the first of its kind.
+    """Captures whose images have equal digests; each is paired with the first capture with that digest.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def same_images(digests: Iterable[tuple[str, str]], patients: Mapping[str, str])
 
 
 def duplicate_files(files: Mapping[str, str], patients: Mapping[str, str]) -> tuple[Duplicate, ...]:
-    """Captures whose raw frames or prepared cubes are the same byte for byte.
+    """Captures whose raw frames or prepared cubes are identical byte for byte.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Filling preProcessedImages/ from tif/."""
+"""Fill preProcessedImages/ from tif/."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class FillReport:
     Attributes
     ----------
     written
-        Captures whose cube was made, or would be.
+        Captures whose cube was made, or would be in a dry run.
     kept
-        Captures whose cube was there already, made with the same sensor and preprocessing or by others.
+        Captures that already had a cube, made with the same sensor and preprocessing or by other software.
     without_frames
-        Captures that have no complete set of frames in tif/.
+        Captures without a complete set of frames in tif/.
     masked
-        Written capture → masked pixels.
+        Written capture → number of masked pixels.
     recorded
-        Whether study.toml was made or added to, or would be.
+        Whether study.toml was created or extended, or would be in a dry run.
     """
 
     written: tuple[str, ...]
@@ -56,37 +56,37 @@ def fill_preprocessed(
     dry_run: bool = False,
     track: Track = silent,
 ) -> FillReport:
-    """Make the prepared cube of every capture that has frames; a second call goes on where one was stopped.
+    """Make the prepared cube of every capture that has frames; a second call resumes an interrupted one.
 
-    Sensor and preprocessing are written into study.toml first, where it does not name them yet: without
-    them nobody could tell later which wavelengths the cubes have. They are added as lines; what stands
-    in the file stays as it is, and one that says otherwise is refused, not changed.
+    If study.toml does not name the sensor and preprocessing yet, they are added first: without them, nobody
+    could later determine the wavelengths of the cubes. They are added as new lines; existing content stays
+    unchanged, and a study.toml that contradicts them is an error.
 
-    A cube is cropped as study.toml says, as the file's name promises.
+    Each cube is cropped as study.toml states, in accordance with the file's name.
 
     Parameters
     ----------
     study
         An open study.
     sensor
-        Registry name or path; None takes the one of study.toml.
+        Registry name or path; None uses the sensor in study.toml.
     config
-        None takes that of study.toml, else the default chain.
+        None uses the preprocessing in study.toml, else the default chain.
     overwrite
-        Make cubes again that are there.
+        Recreate existing cubes.
     dry_run
-        Check all that can be checked without reading frames, and write nothing.
+        Check everything that can be checked without reading frames, and write nothing.
     track
-        Told of each capture.
+        Reports progress, one step per capture.
 
     Raises
     ------
     StudyError
-        No sensor named, no capture with frames, or a study.toml that names another sensor or preprocessing.
+        No sensor is named, no capture has frames, or study.toml names another sensor or preprocessing.
     OutputExistsError
-        Prepared cubes that were made otherwise, without `overwrite`.
+        Existing cubes were made differently, and `overwrite` is False.
     CaptureError, SensorError
-        Frames or a sensor that cannot be used; cubes made before stay.
+        Frames or the sensor cannot be used; cubes made before the error stay.
     """
     with_frames = [capture_id for capture_id in study.capture_ids if study.has_raw(capture_id)]
     if not with_frames:
@@ -123,7 +123,7 @@ def _refuse_stale(study: Study, there: list[str]) -> None:
         raise OutputExistsError(
             study.files(stale[0]).cube,
             f"was made with another sensor, preprocessing or crop ({len(stale)} such cubes)",
-            "Add --overwrite to make them again.",
+            "Add --overwrite to recreate them.",
         )
 
 
@@ -135,14 +135,14 @@ def _settled(
     *,
     overwrite: bool,
 ) -> StudySettings:
-    """The study's settings with sensor and preprocessing, where they do not name them yet."""
+    """The study's settings, with sensor and preprocessing added if they are missing."""
     settings = study.settings
     if sensor is not None and settings.sensor is not None:
         wanted, named = study.sensor(sensor), study.sensor()
         if wanted.fingerprint() != named.fingerprint():
             raise _contradiction(study, f"names the sensor {settings.sensor!r}, not {str(sensor)!r}")
     if config is not None and settings.preprocessing not in (None, config):
-        raise _contradiction(study, f"says {differing(study.preprocessing, config)}")
+        raise _contradiction(study, f"states {differing(study.preprocessing, config)}")
     wanted_config = config or study.preprocessing
     if wanted_config != study.preprocessing:
         staying = [
@@ -153,8 +153,8 @@ def _settled(
         if staying:
             raise OutputExistsError(
                 study.files(staying[0]).cube,
-                f"and {len(staying) - 1} more cubes are there and would stand beside others that are made otherwise",
-                "Add --overwrite if all captures have frames, or leave the preprocessing as it is.",
+                f"and {len(staying) - 1} more cubes exist and would be mixed with cubes made differently",
+                "Add --overwrite if all captures have frames, or keep the preprocessing unchanged.",
             )
     study.sensor(sensor)
     new_sensor = None if settings.sensor is not None or sensor is None else _sensor_entry(study.root, sensor)
@@ -167,12 +167,12 @@ def _contradiction(study: Study, fault: str) -> StudyError:
     return StudyError(
         study.root / SETTINGS_FILE,
         fault,
-        "Correct study.toml, or leave the option out; its cubes must all be made alike.",
+        "Correct study.toml, or omit the option; all cubes of a study must be made alike.",
     )
 
 
 def _sensor_entry(root: Path, sensor: str | Path) -> str:
-    """How study.toml names the sensor: a registry name as it is, a file relative to the study where it lies in it."""
+    """The sensor's entry in study.toml: a registry name, or a path, relative if it lies inside the study."""
     if sensor_file(sensor) is None:
         return str(sensor)
     absolute = Path(sensor).resolve()
@@ -181,14 +181,14 @@ def _sensor_entry(root: Path, sensor: str | Path) -> str:
 
 
 def _add_to_settings(root: Path, said: StudySettings, settings: StudySettings) -> None:
-    """Add lines to study.toml without touching those that are there."""
+    """Add lines to study.toml without changing existing ones."""
     path = root / SETTINGS_FILE
     if not path.exists():
         write_study_toml(root, settings)
         return
     text, added = path.read_text(encoding="utf-8"), []
     if settings.sensor is not None and said.sensor is None:
-        # A key before the first table header belongs to the top level, wherever else the file goes.
+        # A key before the first table header always belongs to the top level.
         added.append(tomli_w.dumps({"sensor": settings.sensor}))
         text = added[-1] + text
     if settings.preprocessing is not None and said.preprocessing is None:
@@ -197,7 +197,7 @@ def _add_to_settings(root: Path, said: StudySettings, settings: StudySettings) -
     if parse_study_toml(text.encode(), path) != settings:
         raise StudyError(
             path,
-            "cannot be added to without changing what it says",
-            f"Write into it yourself: {'; '.join(line for part in added for line in part.splitlines() if line)}.",
+            "cannot be extended without changing its meaning",
+            f"Add these lines yourself: {'; '.join(line for part in added for line in part.splitlines() if line)}.",
         )
     write_text(path, text)

@@ -1,4 +1,4 @@
-"""Finding where a hand-cropped map lies in the full-size cube: the thesis's files do not say."""
+"""Find where a hand-cropped map lies in the full-size cube, which the thesis's files do not record."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from gliomap.studies._study import SensorLike, Study
 __all__ = ["find_crop"]
 
 SAMPLES = 300
-"""Spectra that are compared at every place."""
+"""Number of spectra to compare at every position."""
 CLOSE = 1e-2
-"""Mean absolute difference (brightness-normalised reflectance is about 1) under which two spectra are the same."""
+"""Mean absolute difference (brightness-normalised reflectance is about 1) up to which spectra count as equal."""
 CLEAR = 5.0
-"""How many times worse the second best place must be."""
+"""Factor by which the second-best position must be worse."""
 
 _Samples = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float32]]
 
 
 def find_crop(study: Study, capture_id: str, sensor: SensorLike | None = None) -> Crop:
-    """Find where a capture's map lies in the full-size cube that its frames give.
+    """Find where a capture's map lies in the full-size cube made from its frames.
 
-    Spectra of the cropped cube, or those of datasets/, are compared with the full-size cube at every
-    possible place. It is found only where it fits exactly, that is with the same sensor and preprocessing.
+    Spectra of the cropped cube, or those in datasets/, are compared with the full-size cube at every
+    possible position. A position is found only if the spectra match, so only with the same sensor and preprocessing.
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ def find_crop(study: Study, capture_id: str, sensor: SensorLike | None = None) -
     capture_id
         A capture with a map, frames, and a cropped cube or labelled spectra.
     sensor
-        Instead of the one that study.toml names.
+        Overrides the sensor in study.toml.
 
     Raises
     ------
     StudyError
-        Nothing to compare with, or no place that clearly fits.
+        There is nothing to compare with, or no position clearly fits.
     """
     files = study.files(capture_id)
     if not files.map.exists():
@@ -51,9 +51,9 @@ def find_crop(study: Study, capture_id: str, sensor: SensorLike | None = None) -
     if height > full.shape[0] or width > full.shape[1] or spectra.shape[1] != full.shape[2]:
         raise StudyError(
             f"capture {capture_id}",
-            f"its map has {height}×{width} pixels and {spectra.shape[1]} bands, its frames give"
+            f"its map has {height}×{width} pixels and {spectra.shape[1]} bands, its frames yield"
             f" {full.shape[0]}×{full.shape[1]} and {full.shape[2]}",
-            "Check that map and frames belong together, and the sensor.",
+            "Check the sensor, and that map and frames belong together.",
         )
     misfit = np.array(
         [
@@ -69,7 +69,7 @@ def find_crop(study: Study, capture_id: str, sensor: SensorLike | None = None) -
     if best > CLOSE or (others and others[0] <= CLEAR * best):
         raise StudyError(
             f"capture {capture_id}",
-            f"no place clearly fits: the best, row {top} and column {left}, differs by {best:.3g} on average"
+            f"no position clearly fits: the best, row {top} and column {left}, differs by {best:.3g} on average"
             + (f", the next by {others[0]:.3g}" if others else ""),
             "Check sensor and preprocessing, or find the crop by eye.",
         )
@@ -77,7 +77,7 @@ def find_crop(study: Study, capture_id: str, sensor: SensorLike | None = None) -
 
 
 def _samples(study: Study, capture_id: str, shape: tuple[int, int]) -> _Samples:
-    """Rows, columns and spectra in the crop to compare with, spread evenly."""
+    """Evenly spread rows, columns and spectra of the crop to compare."""
     files = study.files(capture_id)
     if files.cube.exists():
         data, _ = read_cube_file(files.cube)
@@ -93,7 +93,7 @@ def _samples(study: Study, capture_id: str, shape: tuple[int, int]) -> _Samples:
             return rows[chosen], columns[chosen], spectra[chosen]
     raise StudyError(
         f"capture {capture_id}",
-        "has neither a cropped cube nor labelled spectra that fit its map, so its place cannot be found",
+        "has neither a cropped cube nor labelled spectra that fit its map, so its position cannot be found",
         "Find the crop by eye.",
     )
 

@@ -1,4 +1,4 @@
-"""What a check of a study finds, as data."""
+"""Result of a study check, as data."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ class CaptureRow:
     capture, patient
         Identifiers.
     image
-        Where its cube comes from: 'cube' (prepared, as study.toml says), 'frames', or 'none'.
+        Source of its cube: 'cube' (prepared, as study.toml states), 'frames', or 'none'.
     cube_shape
-        (H, W, B) of the cube aligned with its map; None where it has none that can be used.
+        (H, W, B) of the cube aligned with its map; None if there is no usable cube.
     map_shape
-        (H, W) of its ground-truth map; None where it has none that can be read.
+        (H, W) of its ground-truth map; None if there is no readable map.
     labelled
-        Class name → labelled pixels, in the order of the classes.
+        Class name → number of labelled pixels, in class order.
     ignored
-        Labelled pixels of known codes outside the classes.
+        Number of labelled pixels with known codes outside the classes.
     unknown
-        Labelled pixels of unknown codes.
+        Number of labelled pixels with unknown codes.
     masked
-        Invalid pixels of the cube.
+        Number of invalid pixels of the cube.
     dataset_rows
-        Rows of its labelled spectra; None where it has no such file.
+        Number of rows of its labelled spectra; None without a readable file.
     """
 
     capture: str
@@ -64,7 +64,7 @@ class StudyCheck:
     Attributes
     ----------
     study
-        Its name.
+        Name of the study.
     classes
         Names of the classes, in index order.
     findings

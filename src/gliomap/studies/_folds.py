@@ -1,4 +1,4 @@
-"""The folds of a protocol in one file: who trains, validates and tests in each, with a fingerprint."""
+"""The folds of a protocol in one file: training, validation and test of each fold, with a fingerprint."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Protocol:
     Attributes
     ----------
     name
-        As the command line takes it.
+        Name on the command line.
     description
         One line.
     warning
-        Why its figures overstate; None where no patient stands on both sides.
+        Why its figures are too optimistic; None if no patient is on both sides.
     """
 
     name: str
@@ -49,7 +49,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
         one.name: one
         for one in (
             Protocol("holdout", "hold out named patients or captures; the thesis's 'no CV'"),
-            Protocol("lopo", "leave one patient out: each patient is tested by a model of all others"),
+            Protocol("lopo", "leave one patient out: each patient is tested with a model trained on all others"),
             Protocol(
                 "kfold-patient",
                 "k folds over patients: one tests, one validates, the others train; with 5 folds the 60/20/20 of the"
@@ -58,14 +58,14 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             Protocol(
                 "double-cv",
                 "the thesis's double cross-validation over batches of pixels; it mixes patients",
-                "Double cross-validation divides batches of pixels, not patients: every patient who is tested was also"
-                " trained on. Its figures overstate what happens on a new patient; compare with lopo.",
+                "Double cross-validation divides batches of pixels, not patients: every test patient was also used for"
+                " training. Its figures overstate the performance on a new patient; compare with lopo.",
             ),
             Protocol(
                 "pooled",
-                "random pixels of all patients are tested; it mixes patients",
-                "Pooled testing draws random pixels of all patients: next to every tested pixel lies one that was"
-                " trained on. Its figures overstate what happens on a new patient; compare with lopo.",
+                "tests random pixels of all patients; it mixes patients",
+                "Pooled testing draws random pixels of all patients: next to every test pixel lies a training pixel."
+                " Its figures overstate the performance on a new patient; compare with lopo.",
             ),
         )
     }
@@ -103,12 +103,12 @@ class Folds:
     protocol
         A name of `PROTOCOLS`.
     splits
-        Fold → its split, in order. All have the protocol, the seed and the files in common.
+        Fold → its split, in order. All share the protocol, the seed and the files.
 
     Raises
     ------
     StudyError
-        No fold, or splits of another protocol.
+        There is no fold, or a split has another protocol.
     """
 
     protocol: str
@@ -117,29 +117,29 @@ class Folds:
     def __post_init__(self) -> None:
         object.__setattr__(self, "splits", MappingProxyType(dict(self.splits)))
         if not self.splits:
-            raise StudyError("folds", "there are none", "Give a study with patients to divide.")
+            raise StudyError("folds", "there are none", "Use a study with patients to divide.")
         if any(split.protocol != self.protocol for split in self.splits.values()):
-            raise StudyError("folds", f"are not all of protocol {self.protocol!r}", "Make them again.")
+            raise StudyError("folds", f"are not all of protocol {self.protocol!r}", "Recreate them.")
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hexadecimal) over names and fingerprints of the folds, in order."""
+        """SHA-256 (hexadecimal) of the names and fingerprints of the folds, in order."""
         content = [self.protocol, *([name, split.fingerprint] for name, split in self.splits.items())]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     @property
     def first(self) -> Split:
-        """Any one of them, for what they have in common."""
+        """The first split, for what all of them share."""
         return next(iter(self.splits.values()))
 
     @property
     def patients(self) -> Mapping[str, str]:
-        """Capture → patient, of all folds."""
+        """Capture → patient, over all folds."""
         return {capture: patient for split in self.splits.values() for capture, patient in split.patients.items()}
 
     @property
     def files(self) -> Mapping[str, str]:
-        """File → SHA-256, of all folds."""
+        """File → SHA-256, over all folds."""
         return {name: digest for split in self.splits.values() for name, digest in split.files.items()}
 
     def save(self, path: Path) -> None:
@@ -160,16 +160,16 @@ class Folds:
 
     @classmethod
     def load(cls, path: Path) -> Folds:
-        """Read folds and compare them with their own fingerprint; a single split.json is one fold.
+        """Read folds and verify their fingerprint; a single split.json counts as one fold.
 
         Raises
         ------
         StudyError
-            No such file, no splits, or one that was changed after it was made.
+            The file is missing, holds no splits, or was changed after it was made.
         LeakageError
-            A patient in two roles.
+            A patient has two roles.
         """
-        wanted = "Give a file of `gliomap study split`."
+        wanted = "Use a file made by `gliomap study split`."
         content = read_limited(path, _MAX_BYTES, StudyError, missing=wanted, large=wanted)
         try:
             kept = _FoldsFile.model_validate_json(content)
@@ -177,25 +177,25 @@ class Folds:
             if b'"folds"' not in content:
                 single = Split.load(path)
                 return cls(single.protocol, {"holdout": single})
-            raise StudyError(path, f"holds no folds: {field_faults(error)}", "Make them again.") from error
+            raise StudyError(path, f"holds no folds: {field_faults(error)}", "Recreate them.") from error
         with faults_name(path):
             folds = cls(kept.protocol, {fold.name: _split_of(kept, fold) for fold in kept.folds})
         if folds.fingerprint != kept.fingerprint:
-            raise StudyError(path, "does not carry its own fingerprint: it was edited", "Make it again.")
+            raise StudyError(path, "does not match its own fingerprint: it was edited", "Recreate it.")
         return folds
 
     def verify(self, study: Study, track: Track = silent) -> Study:
-        """Compare the study with what the folds were made on.
+        """Compare the study with the one for which the folds were made.
 
         Returns
         -------
         Study
-            As of `Split.verify`.
+            See `Split.verify`.
 
         Raises
         ------
         StudyError
-            Captures, patients or files that are not what they were, named.
+            Captures, patients or files have changed; the message names them.
         """
         return self.first.verify(study, track)
 

@@ -25,7 +25,7 @@ def make_holdout(
     sensor: SensorLike | None = None,
     track: Track = silent,
 ) -> Split:
-    """Hold out patients or captures for the test; the rest trains.
+    """Hold out patients or captures for testing; the rest is used for training.
 
     Only captures with a map and an image (prepared cube or frames) take part.
 
@@ -34,26 +34,27 @@ def make_holdout(
     study
         An open study.
     test_patients, test_captures
-        What is tested; at least one of either.
+        Patients and captures to test; at least one in total.
     train_captures
-        What trains; all that is not tested where this is empty.
+        Captures to train on; if empty, all that are not tested.
     validation_patients
-        Patients among the training captures by which training stops.
+        Patients among the training captures that determine when training stops.
     seed
-        Recorded, for whoever draws such patients.
+        Only recorded, for callers that draw the validation patients.
     allow_same_patient
-        Let a patient stand on both sides; recorded in the split.
+        Allow a patient on both sides; recorded in the split.
     sensor
-        As for `Study.cube`; it decides which files the fingerprint covers.
+        See `Study.cube`; determines which files the fingerprint covers.
 
     Raises
     ------
     UsageError
-        Nothing to test or to train on; a capture on both sides.
+        There is nothing to test or to train on, or a capture is on both sides.
     StudyError
-        No capture with a map and an image, or one patient with such captures only; a patient or capture that the study does not have or that cannot take part.
+        No capture has both a map and an image, or only one patient has such captures; or a patient or capture is not in the
+        study or cannot take part.
     LeakageError
-        A patient on two sides without `allow_same_patient`.
+        A patient is on both sides and `allow_same_patient` is False.
     """
     require_labelled(study)
     train, test = _two_sides(study, test_patients, test_captures, train_captures)
@@ -76,13 +77,13 @@ def make_holdout(
 def _two_sides(
     study: Study, test_patients: Iterable[str], test_captures: Iterable[str], train_captures: Iterable[str]
 ) -> tuple[set[str], set[str]]:
-    """Captures that train and captures that are tested; neither is empty, and none is in both."""
+    """Training captures and test captures: non-empty and disjoint."""
     usable = study.labelled
     test = set(_named_captures(study, usable, test_captures))
     for patient in test_patients:
         test.update(_captures_of_patient(study, usable, patient))
     if not test:
-        raise UsageError("holdout", "nothing is held out", "Name --test-patient ID or --test-capture ID.")
+        raise UsageError("holdout", "nothing is held out", "Add --test-patient ID or --test-capture ID.")
     train = set(_named_captures(study, usable, train_captures)) or set(usable) - test
     both = sorted(train & test)
     if both:
@@ -92,15 +93,15 @@ def _two_sides(
         lacking = told_lacking(study)
         raise StudyError(
             f"patient {alone.pop()}",
-            f"is the only one who can be used, and one patient cannot both train and test{lacking and f': {lacking}'}",
+            f"is the only usable one, and one patient cannot both train and test{lacking and f': {lacking}'}",
             f"Add {'what is lacking, or more patients' if lacking else 'patients'}; --protocol pooled mixes the pixels of"
-            " one patient and says so.",
+            " one patient and reports that it does.",
         )
     if not train:
         raise UsageError(
             "holdout",
-            "every labelled capture is held out and none is left to train on",
-            "Hold out fewer, or add patients.",
+            "every labelled capture is held out, which leaves none to train on",
+            "Hold out fewer captures, or add patients.",
         )
     return train, test
 
@@ -138,7 +139,7 @@ def _validation_patients(study: Study, train: Collection[str], wanted: Sequence[
     if not named < patients:
         raise StudyError(
             f"validation patients {', '.join(sorted(named))}",
-            f"are not some of the training patients {', '.join(sorted(patients))}",
-            "Name patients that train, and leave at least one to train on.",
+            f"are not a proper subset of the training patients {', '.join(sorted(patients))}",
+            "Choose training patients, and leave at least one to train on.",
         )
     return named

@@ -1,4 +1,4 @@
-"""Where each file of a study lies and what it is called: the thesis's layout."""
+"""Locations and names of a study's files: the thesis's layout."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REASONS_VARIABLE = "reasons"
 CHAIN_VARIABLE = "chain"
 MAP_VARIABLE = "groundTruthMap"
 REFERENCES = ("dataResults", "referencePixelCoord")
-"""Structure and field, beside the map: the pixels from which its labels grew."""
+"""Structure and field next to the map, with the pixels from which its labels grew."""
 DATASET_VARIABLES = ("data", "label", "label4Classes")
 
 _CAPTURE_ID = re.compile(r"(ID[0-9]{4})C([0-9]{2,3})")
@@ -50,7 +50,7 @@ _FILE_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class CaptureFiles:
-    """Paths of one capture's files; they need not exist. `white_dark` is a second dark, of the white's exposure."""
+    """Paths of one capture's files, which need not exist. `white_dark` is a second dark, at the white's exposure."""
 
     raw: Path
     white: Path
@@ -62,29 +62,29 @@ class CaptureFiles:
 
 
 def check_capture_id(capture_id: str) -> str:
-    """Return `capture_id` if it is written ID0018C09 (two or three digits after the C).
+    """Return `capture_id` if it has the form ID0018C09 (two or three digits after the C).
 
     Raises
     ------
     StudyError
-        Otherwise.
+        `capture_id` has another form.
     """
     if not _CAPTURE_ID.fullmatch(capture_id):
         raise StudyError(
             f"capture {capture_id!r}",
-            "is not named as captures are",
-            "Write ID, four digits for the patient, C, and two or three digits, as in ID0018C09.",
+            "is not a valid capture name",
+            "Use ID, four digits for the patient, C, and two or three digits, as in ID0018C09.",
         )
     return capture_id
 
 
 def patient_in(capture_id: str) -> str:
-    """The patient that a capture's name tells: 'ID0018' for 'ID0018C09'."""
+    """The patient in a capture's name: 'ID0018' for 'ID0018C09'."""
     return check_capture_id(capture_id)[:6]
 
 
 def capture_files(root: Path, capture_id: str) -> CaptureFiles:
-    """Where the files of a capture lie in the study at `root`, under the names that we write."""
+    """Paths of a capture's files in the study at `root`, under the names that GlioMap writes."""
     patient, number = patient_in(capture_id), capture_id[7:]
     return CaptureFiles(
         raw=root / "tif" / f"{capture_id}.tif",
@@ -98,17 +98,17 @@ def capture_files(root: Path, capture_id: str) -> CaptureFiles:
 
 
 def written_name(path: Path) -> Path:
-    """A frame's path as we write it: those of cameras may end in .TIF or .tiff. Any other path stays as it is."""
+    """A frame's path as GlioMap writes it, because cameras may use .TIF or .tiff. Other paths stay unchanged."""
     return path.with_suffix(".tif") if path.suffix.lower() in (".tif", ".tiff") else path
 
 
 def other_endings(files: Iterable[Path]) -> dict[Path, Path]:
-    """Frames that end otherwise than we write them: path as we write it → path.
+    """Frames whose extension differs from the one that GlioMap writes: path as GlioMap writes it → actual path.
 
     Raises
     ------
     StudyError
-        Two files differ by their ending only.
+        Two files differ only in their extension.
     """
     found: dict[Path, Path] = {}
     pairs = [(first, path) for path in files if (first := found.setdefault(written_name(path), path)) != path]
@@ -117,14 +117,14 @@ def other_endings(files: Iterable[Path]) -> dict[Path, Path]:
         more = f", and {len(pairs) - 1} more such pairs" if len(pairs) > 1 else ""
         raise StudyError(
             first.parent,
-            f"holds both {first.name} and {second.name}{more}, which differ by their ending only",
-            "Keep the one that belongs to the capture, and move the other out.",
+            f"holds both {first.name} and {second.name}{more}, which differ only in their extension",
+            "Keep the one that belongs to the capture, and move the other elsewhere.",
         )
     return {name: path for name, path in found.items() if name != path}
 
 
 def capture_of_file(path: Path) -> str | None:
-    """The capture that a file of the layout belongs to, by its folder and name; None for any other file."""
+    """The capture to which a file of the layout belongs, from its folder and name; None for any other file."""
     pattern = _FILE_NAMES.get(path.parent.name)
     found = pattern.fullmatch(written_name(path).name) if pattern else None
     return f"{found['patient']}C{found['number']}" if found else None

@@ -1,4 +1,4 @@
-"""What a prepared cube of ours was made with, found out from its digest."""
+"""Sensor and preprocessing of a prepared cube made by GlioMap, determined from its digest."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ def made_with(
     likes: Iterable[PreprocessingConfig],
     capture: CaptureSettings | None = None,
 ) -> tuple[MosaicSensor, PreprocessingConfig] | None:
-    """Sensor and preprocessing of a prepared cube, as far as its digest tells.
+    """Sensor and preprocessing of a prepared cube, as far as its digest reveals them.
 
     Parameters
     ----------
     path
         The `.mat` file.
     cameras
-        Those that may have made it; all of the registry are tried after them.
+        Candidate cameras; those of the registry are tried after them.
     likes
-        Correction and normalisation are found out; the rest is supposed to be as in one of these.
+        Candidate configurations. Correction and normalisation are searched; all other settings must match a candidate.
     capture
-        Crop and exposures that it may have been made with; one of whole frames is known without.
+        Candidate crop and exposures; a cube of whole frames is recognised without them.
 
     Returns
     -------
     tuple or None
-        None for files that others made, for a camera that is not known, and for another crop or other exposures.
+        None for files made by other software, for unknown cameras, and for another crop or other exposures.
 
     Raises
     ------
     StudyError
-        A file that cannot be read.
+        The file cannot be read.
     """
     chain = read_chain(path)
     if chain is None:
@@ -68,22 +68,22 @@ def made_otherwise(
     capture: CaptureSettings,
     capture_id: str,
 ) -> StudyError:
-    """What to raise where the prepared cube does not fit, and there are no frames.
+    """The error to raise if the prepared cube does not fit and there are no frames.
 
     Parameters
     ----------
     path
         The cube.
     wanted
-        What is asked for; of study.toml where nothing is.
+        The requested sensor and preprocessing, by default those of study.toml.
     said
-        What study.toml says.
+        Those of study.toml.
     capture, capture_id
-        Its crop and exposures in study.toml, and its name.
+        The capture's crop and exposures in study.toml, and its name.
     """
     ours = read_chain(path) is not None
     found = made_with(path, (wanted[0], said[0]), (wanted[1], said[1]), capture) if ours else said
-    asks = "study.toml says" if wanted == said else "is asked for"
+    asks = "study.toml states" if wanted == said else "requested"
     faults = []
     if found is not None:
         camera, config = found
@@ -97,7 +97,7 @@ def made_otherwise(
     remedy = (
         "Correct sensor and [preprocessing] in study.toml"
         if wanted == said
-        else "Ask for the sensor and preprocessing that it was made with"
+        else "Request the sensor and preprocessing with which it was made"
     )
     return StudyError(
         f"capture {capture_id}",
@@ -107,7 +107,7 @@ def made_otherwise(
 
 
 def differing(said: PreprocessingConfig, asked: PreprocessingConfig) -> str:
-    """Settings that differ: 'normalisation = 'snv', not 'brightness''."""
+    """Settings that differ, for example 'normalisation = 'snv', not 'brightness''."""
     pairs = {name: (value, asked.as_dict()[name]) for name, value in said.as_dict().items()}
     return " and ".join(f"{name} = {one!r}, not {other!r}" for name, (one, other) in pairs.items() if one != other)
 

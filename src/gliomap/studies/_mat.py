@@ -1,4 +1,4 @@
-"""Reading and writing the numeric arrays of `.mat` files, version 5 and 7.3."""
+"""Read numeric arrays from `.mat` files of version 5 and 7.3, and write version 5."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gliomap.studies._mat73 import field_mat73, read_mat73, scan_mat73
 __all__ = ["MAX_BYTES", "list_mat", "read_field", "read_mat", "write_mat"]
 
 MAX_BYTES = 1 << 30
-"""Largest variable that is read unless a caller says otherwise: a cube of 217×409×826 in float64 fits."""
+"""Default limit for the size of a variable; a float64 cube of 217×409×826 fits."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -33,21 +33,21 @@ def read_mat(
     path
         A MATLAB file of version 5 (also 'v6', 'v7') or 7.3.
     variables
-        Names that must be there.
+        Names of required variables.
     optional
-        Names that are read where they are there and numeric.
+        Names of variables to read if they exist and are numeric.
     max_bytes
-        A variable that would take more memory is refused before it is read.
+        A variable that would take more memory is rejected before it is read.
 
     Returns
     -------
     dict
-        Name → array in MATLAB's axis order, with MATLAB's class as its type.
+        Name → array in MATLAB's axis order, with a type that corresponds to its MATLAB class.
 
     Raises
     ------
     StudyError
-        No such file, not a MATLAB file, damaged, a variable that is missing, not numeric or too large.
+        The file is missing, damaged or not a MATLAB file, or a variable is missing, not numeric or too large.
     """
     wanted = tuple(variables)
     found = {variable.name: variable for variable in list_mat(path)}
@@ -69,16 +69,17 @@ def read_field(path: Path, structure: str, field: str, *, max_bytes: int) -> npt
     Parameters
     ----------
     path
-        A MATLAB file, as for `read_mat`.
+        A MATLAB file, as in `read_mat`.
     structure, field
-        Their names.
+        Names of the structure and its field.
     max_bytes
         A larger field is not read.
 
     Returns
     -------
     ndarray or None
-        In MATLAB's axis order; None where the file has no such structure, or the structure no such numeric field.
+        In MATLAB's axis order; None if the file has no such structure, or the structure has no such numeric field or a
+        larger one.
 
     Raises
     ------
@@ -92,7 +93,7 @@ def read_field(path: Path, structure: str, field: str, *, max_bytes: int) -> npt
 
 
 def list_mat(path: Path) -> list[MatVariable]:
-    """List the variables of a `.mat` file, their shapes and kinds, without reading their values.
+    """List the variables of a `.mat` file with their shapes and kinds, without reading their values.
 
     Raises
     ------
@@ -106,29 +107,29 @@ def list_mat(path: Path) -> list[MatVariable]:
 
 
 def write_mat(path: Path, variables: Mapping[str, npt.NDArray[np.generic]], *, compress: bool = False) -> None:
-    """Write arrays to a version 5 file, atomically; the same arrays give the same bytes at any time.
+    """Write arrays to a version 5 file, atomically; the same arrays always yield the same bytes.
 
     Parameters
     ----------
     path
-        Replaced if it is there.
+        Output; replaced if it exists.
     variables
         Name → numeric or boolean array of at least two dimensions.
     compress
-        Deflate each variable. Maps shrink a lot, noisy cubes by little and slowly; and the bytes then
-        depend on the zlib that is installed.
+        Deflate each variable. Maps shrink a lot; noisy cubes shrink little and slowly. The bytes then
+        depend on the installed zlib.
 
     Raises
     ------
     StudyError
-        A name that MATLAB would not take, an array it cannot hold.
+        MATLAB would not accept a name, or its file format cannot hold an array.
     """
     for name in variables:
         if not _NAME.fullmatch(name):
             raise StudyError(
                 f"variable {name!r}",
-                "is not a name for MATLAB",
-                "Use letters, digits and _, a letter first, at most 63.",
+                "is not a valid MATLAB name",
+                "Use at most 63 letters, digits and underscores, beginning with a letter.",
             )
     with atomic_file(path) as temporary, temporary.open("wb") as stream:
         for part in encode_mat5(variables, compress=compress):
@@ -151,21 +152,21 @@ def _judge(path: Path, name: str, found: Mapping[str, MatVariable], max_bytes: i
             path,
             f"its variable {name!r} of shape {variable.shape} would take {variable.n_bytes:,} bytes,"
             f" and at most {max_bytes:,} are read",
-            "Check that it is the right file; crop it if it is.",
+            "Check that it is the right file; if so, crop it.",
         )
 
 
 def _is_hdf5(path: Path) -> bool:
-    """True for version 7.3, False for version 5; anything else is refused."""
+    """True for version 7.3, False for version 5; anything else is rejected."""
     try:
         with path.open("rb") as stream:
             head = stream.read(512 + len(_HDF5_SIGNATURE))
     except FileNotFoundError as error:
         raise StudyError(path, "is not there", "Check the name and the folder.") from error
     except IsADirectoryError as error:
-        raise StudyError(path, "is a folder", "Give the .mat file.") from error
+        raise StudyError(path, "is a folder", "Use the .mat file.") from error
     if not head:
-        raise StudyError(path, "is empty", "Copy the file again from where it came.")
+        raise StudyError(path, "is empty", "Copy the file again from its source.")
     if head.startswith(b"MATLAB 7.3 MAT-file"):
         if not head.endswith(_HDF5_SIGNATURE):
             raise damaged(path, "the HDF5 signature after its MATLAB header is missing")

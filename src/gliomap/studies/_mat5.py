@@ -1,10 +1,10 @@
-"""Numeric arrays in MATLAB 5 files, by our own reader and writer.
+"""Numeric arrays in MATLAB 5 files: GlioMap's own reader and writer.
 
-SciPy reads these files too, but its compiled reader brings the whole process down on some garbled files,
-inflates a compressed variable to whatever length the file claims, and enters cells, structures and objects
-on the way. This reader knows the size of everything before it takes it, touches nothing but plain numeric
-arrays (and numeric fields of a structure where one is asked for by name), and needs no SciPy; the tests hold
-it against SciPy.
+SciPy also reads these files, but its compiled reader crashes the whole process on some corrupt files,
+inflates a compressed variable to whatever length the file claims, and descends into cells, structures and
+objects on the way. This reader knows the size of everything before reading it, touches only plain numeric
+arrays (and numeric fields of a structure if requested by name), and does not need SciPy; the tests compare
+it with SciPy.
 
 Format: MathWorks, 'MAT-File Format' (R2019b), https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pdf.
 """
@@ -29,7 +29,7 @@ __all__ = ["HEADER_BYTES", "MatVariable", "damaged", "encode_mat5", "field_mat5"
 HEADER_BYTES = 128
 _TEXT_BYTES = 116
 _MAX_BYTES = 2**31 - 1
-"""A variable of a version 5 file is limited to this many bytes."""
+"""Maximum size of a variable in a version 5 file, in bytes."""
 _CHUNK = 1 << 16
 _MAX_DIMENSIONS, _MAX_NAME_BYTES, _MAX_FIELDS = 32, 1024, 256
 
@@ -61,18 +61,18 @@ _COMPLEX_FLAG, _LOGICAL_FLAG = 0x0800, 0x0200
 
 @dataclass(frozen=True, slots=True)
 class MatVariable:
-    """What a `.mat` file says of one variable before its values are read.
+    """What the header of a `.mat` file states about one variable.
 
     Attributes
     ----------
     name
-        As MATLAB knows it.
+        Name in MATLAB.
     shape
-        In MATLAB's axis order; empty for kinds that have none.
+        In MATLAB's axis order; empty for kinds without a shape.
     kind
         MATLAB's class: 'double', 'uint16', 'struct', …; 'complex double' and so on for complex values.
     n_bytes
-        Of the values in memory; 0 for kinds that are not numeric.
+        Size of the values in memory; 0 for kinds that are not numeric.
     """
 
     name: str
@@ -82,13 +82,13 @@ class MatVariable:
 
     @property
     def numeric(self) -> bool:
-        """Whether it is a plain array of real numbers, the only kind that is ever read."""
+        """Whether it is a plain array of real numbers, the only kind that this package reads."""
         return self.kind in {_CLASS_NAMES[code] for code in _CLASS_DTYPES} | {"logical"}
 
 
 def damaged(path: Path, how: str) -> StudyError:
     """The error for a `.mat` file that breaks its own format."""
-    return StudyError(path, f"is damaged: {how}", "Copy the file again from where it came, or leave it out.")
+    return StudyError(path, f"is damaged: {how}", "Copy the file again from its source, or leave it out.")
 
 
 class _Source(Protocol):
@@ -97,7 +97,7 @@ class _Source(Protocol):
 
 
 class _Plain:
-    """Bytes of an element that is stored as it is."""
+    """Bytes of an uncompressed element."""
 
     def __init__(self, path: Path, stream: BinaryIO, length: int) -> None:
         self._path, self._stream, self._left = path, stream, length
@@ -112,11 +112,11 @@ class _Plain:
         return data
 
     def finish(self) -> None:
-        """Nothing tells whether plain bytes are right."""
+        """Uncompressed data has no checksum to verify."""
 
 
 class _Inflated:
-    """Bytes of a compressed element, inflated only as far as they are asked for."""
+    """Bytes of a compressed element, inflated only as far as requested."""
 
     def __init__(self, path: Path, stream: BinaryIO, length: int) -> None:
         self._path = path
@@ -136,10 +136,10 @@ class _Inflated:
         return b"".join(parts)
 
     def finish(self) -> None:
-        """Inflate the padding that is left, so that zlib compares its checksum."""
+        """Inflate the remaining padding, so that zlib verifies its checksum."""
         rest = self._inflate(8)
         if len(rest) == 8 or not self._zlib.eof:
-            raise damaged(self._path, "a compressed variable is longer than it says")
+            raise damaged(self._path, "a compressed variable is longer than it states")
 
     def _inflate(self, limit: int) -> bytes:
         try:
@@ -160,7 +160,7 @@ class _Inflated:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A variable's header, and the bytes that follow it."""
+    """A variable's header, and the source of the bytes that follow it."""
 
     variable: MatVariable
     class_code: int
@@ -168,7 +168,7 @@ class _Entry:
 
 
 class _Elements:
-    """Walks the elements of one file."""
+    """Iterates over the elements of one file."""
 
     def __init__(self, path: Path, stream: BinaryIO) -> None:
         self.path, self._stream = path, stream
@@ -182,7 +182,7 @@ class _Elements:
         Raises
         ------
         StudyError
-            A file that ends within an element or an element that contradicts itself.
+            The file ends within an element, or an element is contradictory.
         """
         at = HEADER_BYTES
         while at < self._size:
@@ -202,7 +202,7 @@ class _Elements:
                 yield self._header(source)
 
     def values(self, entry: _Entry) -> npt.NDArray[np.generic]:
-        """Read the values of a numeric variable; array in MATLAB's axis order, native byte order."""
+        """Read the values of a numeric variable, in MATLAB's axis order and native byte order."""
         variable = entry.variable
         kind, length, inline = self._tag(entry.source)
         stored = _STORED_DTYPES.get(kind)
@@ -215,7 +215,7 @@ class _Elements:
         return flat.astype(_CLASS_DTYPES[entry.class_code]).reshape(variable.shape, order="F")
 
     def field(self, entry: _Entry, name: str, max_bytes: int) -> npt.NDArray[np.generic] | None:
-        """Read one numeric field of a 1×1 structure; None where it has no such field, or one of another kind."""
+        """Read one numeric field of a 1×1 structure; None if the field is missing, too large or not numeric."""
         (width,) = self._numbers(self._element(entry.source, _INT32, 4), "i4")
         text = self._element(entry.source, _INT8, _MAX_FIELDS * _MAX_NAME_BYTES)
         if width < 1 or len(text) % width:
@@ -227,7 +227,7 @@ class _Elements:
             self._skip(entry.source)
         kind, length = self._numbers(entry.source.take(8), "u4")
         if kind != _MATRIX:
-            raise damaged(self.path, f"field {name!r} holds type {kind} where {_MATRIX} belongs")
+            raise damaged(self.path, f"field {name!r} holds type {kind}, expected {_MATRIX}")
         if not 0 < length <= max_bytes:
             return None
         found = self._header(_Plain(self.path, io.BytesIO(entry.source.take(length)), length))
@@ -261,12 +261,12 @@ class _Elements:
         kind, length, inline = self._tag(source)
         if kind != expected or length > at_most:
             raise damaged(
-                self.path, f"a variable's header holds type {kind} of {length:,} bytes where {expected} belongs"
+                self.path, f"a variable's header holds type {kind} of {length:,} bytes, expected type {expected}"
             )
         return inline[:length] if inline else source.take(-(-length // 8) * 8)[:length]
 
     def _tag(self, source: _Source) -> tuple[int, int, bytes]:
-        """Type, length and, for elements of at most four bytes, the data that stand in the tag itself."""
+        """Type, length and, for elements of at most four bytes, the data stored in the tag itself."""
         tag = source.take(8)
         first, second = self._numbers(tag, "u4")
         if first >> 16:
@@ -287,7 +287,7 @@ def scan_mat5(path: Path, stream: BinaryIO) -> list[MatVariable]:
 
 
 def read_mat5(path: Path, stream: BinaryIO, names: frozenset[str]) -> dict[str, npt.NDArray[np.generic]]:
-    """Read numeric variables that `scan_mat5` has listed; the caller has judged kind and size."""
+    """Read numeric variables listed by `scan_mat5`; the caller has checked kind and size."""
     elements = _Elements(path, stream)
     return {entry.variable.name: elements.values(entry) for entry in elements.entries() if entry.variable.name in names}
 
@@ -295,7 +295,7 @@ def read_mat5(path: Path, stream: BinaryIO, names: frozenset[str]) -> dict[str, 
 def field_mat5(
     path: Path, stream: BinaryIO, structure: str, field: str, max_bytes: int
 ) -> npt.NDArray[np.generic] | None:
-    """Read a numeric field of a structure; None where there is no such structure or field."""
+    """Read a numeric field of a structure; None if there is no such structure or field."""
     elements = _Elements(path, stream)
     for entry in elements.entries():
         if entry.variable.name == structure and entry.variable.kind == "struct":
@@ -304,9 +304,9 @@ def field_mat5(
 
 
 def encode_mat5(variables: Mapping[str, npt.NDArray[np.generic]], *, compress: bool) -> Iterator[bytes]:
-    """Yield the bytes of a version 5 file; the same arrays always give the same bytes.
+    """Yield the bytes of a version 5 file; the same arrays always yield the same bytes.
 
-    The header names no time and no machine.
+    The header contains neither a time nor a machine name.
     """
     text = b"MATLAB 5.0 MAT-file, written by GlioMap"
     yield text.ljust(_TEXT_BYTES) + bytes(8) + (0x0100).to_bytes(2, "little") + b"IM"
@@ -328,7 +328,7 @@ def _encode(name: str, array: npt.NDArray[np.generic]) -> bytes:
         raise StudyError(
             f"variable {name!r}",
             f"is {array.dtype} of shape {array.shape}",
-            "Give a numeric array of at least two dimensions.",
+            "Use a numeric array with at least two dimensions.",
         )
     stored = next(code for code, known in _STORED_DTYPES.items() if known == dtype)
     flags = class_code | (_LOGICAL_FLAG if logical else 0)
@@ -344,7 +344,7 @@ def _encode(name: str, array: npt.NDArray[np.generic]) -> bytes:
     if len(body) > _MAX_BYTES:
         raise StudyError(
             f"variable {name!r}",
-            f"has {len(body):,} bytes, and a MATLAB 5 file holds at most {_MAX_BYTES:,} a variable",
+            f"has {len(body):,} bytes, and a MATLAB 5 file holds at most {_MAX_BYTES:,} per variable",
             "Write a smaller crop or fewer bands.",
         )
     return _pack([_MATRIX, len(body)]) + body

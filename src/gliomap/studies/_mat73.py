@@ -1,6 +1,6 @@
 """Numeric arrays in MATLAB 7.3 files, which are HDF5 with a 512-byte MATLAB header.
 
-MATLAB counts axes from the fastest, HDF5 from the slowest: every array comes back with its axes reversed.
+MATLAB orders axes from fastest to slowest, HDF5 from slowest to fastest, so the reader reverses every array's axes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gliomap.studies._mat5 import MatVariable, damaged
 __all__ = ["field_mat73", "read_mat73", "scan_mat73"]
 
 _HDF5_FAULTS = (KeyError, RuntimeError, TypeError, ValueError, OverflowError, AttributeError, MemoryError)
-"""What h5py raises on bytes that are not what they claim (found by garbling files in the tests)."""
+"""Exceptions that h5py raises on corrupt data (found by corrupting files in the tests)."""
 
 
 def scan_mat73(path: Path) -> list[MatVariable]:
@@ -30,13 +30,13 @@ def scan_mat73(path: Path) -> list[MatVariable]:
 
 
 def read_mat73(path: Path, names: frozenset[str]) -> dict[str, npt.NDArray[np.generic]]:
-    """Read numeric variables that `scan_mat73` has listed; the caller has judged kind and size."""
+    """Read numeric variables listed by `scan_mat73`; the caller has checked kind and size."""
     with _opened(path) as file:
         return {name: _values(file[name]) for name in names}
 
 
 def field_mat73(path: Path, structure: str, field: str, max_bytes: int) -> npt.NDArray[np.generic] | None:
-    """Read a numeric field of a structure; None where there is no such structure or field."""
+    """Read a numeric field of a structure; None if there is no such structure or field."""
     import h5py
 
     with _opened(path) as file:
@@ -67,7 +67,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _variable(file: Any, name: str) -> MatVariable:
-    """Describe one member of the file; whatever is not plain data inside this very file is 'foreign'."""
+    """Describe one member of the file; anything that is not plain data in this file gets a non-numeric kind."""
     import h5py
 
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
@@ -83,7 +83,7 @@ def _variable(file: Any, name: str) -> MatVariable:
         shape = tuple(item.shape or ())[::-1]
         return MatVariable(name, shape, kind if kind in _OTHER_KINDS else f"HDF5 {item.dtype}", 0)
     shape = _shape(item)
-    # A chunk is inflated whole, however little of it the array uses.
+    # A chunk is always inflated whole, however little of it the array uses.
     cells = max(math.prod(shape), math.prod(item.chunks or (0,)))
     return MatVariable(name, shape, kind or _class_of(item.dtype), cells * item.dtype.itemsize)
 
@@ -98,7 +98,7 @@ def _class_of(dtype: np.dtype[Any]) -> str:
 
 
 def _shape(dataset: Any) -> tuple[int, ...]:
-    """Shape in MATLAB's axis order; an empty array stores its shape as its values."""
+    """Shape in MATLAB's axis order; the values of an empty array are its shape."""
     if dataset.attrs.get("MATLAB_empty", 0):
         return tuple(int(length) for length in np.ravel(dataset[()])[:32])
     return tuple(int(length) for length in (dataset.shape or ()))[::-1]

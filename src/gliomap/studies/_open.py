@@ -1,4 +1,4 @@
-"""Open a study: its settings and the names of its files, or what to give instead."""
+"""Open a study from its settings and file names, or suggest another folder."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ __all__ = ["is_study", "open_study"]
 
 
 def is_study(path: Path) -> bool:
-    """Whether a folder has any of a study's own folders."""
+    """Whether a folder contains any of a study's subfolders."""
     return any((path / name).is_dir() for name in FOLDERS)
 
 
 def open_study(path: str | Path) -> Study:
-    """Open a study folder; reads study.toml and the names of files, nothing else.
+    """Open a study folder; only study.toml and file names are read.
 
     Raises
     ------
     StudyError
-        No such folder, no capture in it, frames that differ by their ending only, or a study.toml that cannot be
-        used; or a path that is not UTF-8.
+        The folder does not exist or holds no capture, frames differ only in their extension, study.toml cannot be
+        used, or the path is not UTF-8.
     """
     root = Path(path)
     if not root.is_dir():
         fault = "is not a folder" if root.exists() else "is not there"
-        raise StudyError(root, fault, "Give the study folder, or make one with `gliomap phantom DIR`.")
+        raise StudyError(root, fault, "Use a study folder, or make one with `gliomap phantom DIR`.")
     try:
         str(root.resolve()).encode()
     except UnicodeEncodeError as error:
-        # Runs record where their study is, as UTF-8: they could not be read again.
+        # Runs record the path of their study as UTF-8, and could not be read again.
         raise StudyError(
-            root, "has letters in its path that are not UTF-8", "Rename the folder that has them."
+            root, "has characters in its path that are not UTF-8", "Rename the folder that has them."
         ) from error
     settings = read_study_toml(root)
     found = {
@@ -49,7 +49,7 @@ def open_study(path: str | Path) -> Study:
     if not found:
         raise StudyError(
             root,
-            f"holds no capture: nothing in {', '.join(f'{folder}/' for folder in FOLDERS)} is named like one",
+            f"holds no capture: no file in {', '.join(f'{folder}/' for folder in FOLDERS)} has a capture's name",
             _study_nearby(root)
             or "Name files as in tif/ID0018C09.tif or GroundTruthMaps/SNAPgtID0018C09_cropped_Pre-processed.mat.",
         )
@@ -57,14 +57,14 @@ def open_study(path: str | Path) -> Study:
 
 
 def study_of_file(path: Path) -> tuple[Study, str | None] | None:
-    """The study that a file lies in, with its capture where its name tells one.
+    """The study that contains a file, and the file's capture if its name states one.
 
-    None where the file is in no folder of a study, or where no study.toml stands above that.
+    None if the file is not in a study's subfolder, or if the folder above that has no study.toml.
 
     Raises
     ------
     StudyError
-        As of `open_study`.
+        study.toml cannot be used.
     """
     file = path.absolute()
     root = file.parent.parent
@@ -74,11 +74,11 @@ def study_of_file(path: Path) -> tuple[Study, str | None] | None:
 
 
 def _study_nearby(root: Path) -> str | None:
-    """What to give instead, where the study is a folder in this one, or this is a folder of it."""
+    """A suggestion if this folder contains a study, or is a subfolder of one."""
     if root.resolve().name in FOLDERS:
-        return f"Give the study folder itself: {root.parent if root.name else root.resolve().parent}."
+        return f"Use the study folder itself: {root.parent if root.name else root.resolve().parent}."
     with suppress(PermissionError):
         inside = sorted(folder for folder in root.iterdir() if folder.is_dir() and is_study(folder))
         if inside:
-            return f"Give a study in it: {', '.join(map(str, inside[:5]))}."
+            return f"Use a study in it: {', '.join(map(str, inside[:5]))}."
     return None

@@ -1,4 +1,4 @@
-"""Labelled pixels divided at random, patients mixed: what `pooled` and `double-cv` do."""
+"""Random division of labelled pixels across patients, for `pooled` and `double-cv`."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ __all__ = ["PixelParts"]
 
 @dataclass(frozen=True)
 class PixelParts:
-    """How a protocol that mixes patients divides labelled pixels: which of the random parts have which role.
+    """How a protocol that mixes patients divides labelled pixels: the role of each random part.
 
-    Which pixel is in which part follows from the split's seed and the labels (`gliomap.learning.pixel_parts`).
+    The split's seed and the labels determine each pixel's part (`gliomap.learning.pixel_parts`).
 
     Attributes
     ----------
     count
-        Parts in all.
+        Total number of parts.
     test, validation
-        Parts that test and that validate; all others train. Disjoint.
+        Disjoint parts for testing and validation; all others train.
     unit
-        Pixels that stay together: 1, or the size of the thesis's stratified batches.
+        Number of pixels that stay together: 1, or the size of the thesis's stratified batches.
 
     Raises
     ------
     StudyError
-        A part that there is not or that has two roles, or none left to train on.
+        A part does not exist or has two roles, no part is left to train on, or `unit` is less than 1.
     """
 
     count: int
@@ -41,7 +41,7 @@ class PixelParts:
             raise StudyError(
                 "pixel parts",
                 f"{self.test} test and {self.validation} validate of {self.count}",
-                "Give each part one role and leave some to train on.",
+                "Assign each part one role, and leave some to train on.",
             )
 
     def of_role(self, role: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What a prepared cube was made with, so that one made otherwise is noticed."""
+"""Record of how a prepared cube was made, so that a cube made differently is noticed."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from gliomap.studies._settings import CaptureSettings
 __all__ = ["chain_of", "read_chain", "read_prepared"]
 
 OTHER_UNITS = "spectra of another normalisation"
-"""Units of a cube that is not what it is said to be."""
+"""Units of a cube whose normalisation is not the stated one."""
 
 _JUDGED = 10_000
-"""Spectra of a cube that are looked at for their normalisation."""
+"""Maximum number of a cube's spectra to examine for their normalisation."""
 
 Chain = npt.NDArray[np.uint8]
 
 
 def chain_of(sensor: MosaicSensor, config: PreprocessingConfig, capture: CaptureSettings | None = None) -> Chain:
-    """Digest (1, 32) uint8 of all that makes a prepared cube what it is, its frames apart.
+    """Digest (1, 32) uint8 of everything that determines a prepared cube, apart from its frames.
 
-    Our files carry it, so that a cube that was made before study.toml changed is not taken for a new one.
+    GlioMap's files contain it, so that a cube made before a change of study.toml is recognised as outdated.
 
     Parameters
     ----------
     sensor
-        Only what changes a cube counts, not its name.
+        Only properties that affect a cube count; the name does not.
     config
         The preprocessing.
     capture
-        Its crop and exposures. Exposures that are all alike change nothing and count as none.
+        Its crop and exposures. Exposures that are all equal have no effect and count as none.
     """
     known = capture or CaptureSettings()
     times = known.exposures
@@ -55,7 +55,7 @@ def chain_of(sensor: MosaicSensor, config: PreprocessingConfig, capture: Capture
 
 
 def read_chain(path: Path) -> Chain | None:
-    """The digest that a prepared cube carries; None for files that others made."""
+    """The digest in a prepared cube; None for files made by other software."""
     found = read_mat(path, [], optional=[CHAIN_VARIABLE], max_bytes=1 << 20).get(CHAIN_VARIABLE)
     return None if found is None or found.dtype != np.uint8 else found.view(np.uint8)
 
@@ -63,25 +63,25 @@ def read_chain(path: Path) -> Chain | None:
 def read_prepared(path: Path, sensor: MosaicSensor | None, config: PreprocessingConfig) -> HyperCube:
     """Read a prepared cube.
 
-    A spectrum of zeros is masked, as the thesis's files have no other way to say that a pixel is invalid.
-    Wavelengths are the sensor's; None without one. Units are those of `config`, or `OTHER_UNITS` where the spectra are
-    not normalised in its way.
+    A spectrum of zeros is masked, because the thesis's files have no other way to mark a pixel as invalid.
+    Wavelengths are the sensor's, or None without a sensor. Units are those of `config`, or `OTHER_UNITS` if the spectra
+    are not normalised accordingly.
 
     Parameters
     ----------
     path
         The `.mat` file.
     sensor
-        The camera; None where unknown.
+        The camera; None if unknown.
     config
-        How the cube is said to be made.
+        The stated preprocessing of the cube.
 
     Raises
     ------
     StudyError
-        A file that cannot be read, or another number of bands than the sensor's.
+        The file cannot be read, or its number of bands differs from the sensor's.
     CubeError
-        NaN or infinite values.
+        A value is NaN or infinite.
     """
     data, reasons = read_cube_file(path)
     wavelengths = None
@@ -92,7 +92,7 @@ def read_prepared(path: Path, sensor: MosaicSensor | None, config: Preprocessing
             raise StudyError(
                 path,
                 f"has {data.shape[2]} bands, and sensor {sensor.name!r} has {bands.n_bands}",
-                "Name the sensor that it was taken with.",
+                "Specify the sensor with which it was taken.",
             )
     reasons = np.zeros(data.shape[:2], np.uint8) if reasons is None else reasons.copy()
     reasons[(reasons == 0) & ~data.any(axis=2)] = Reason.ZERO_BRIGHTNESS

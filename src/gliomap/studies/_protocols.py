@@ -1,4 +1,4 @@
-"""The protocols with several folds: over patients, and over pixels of all patients."""
+"""Protocols that divide patients, or the pixels of all patients, into folds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gliomap.studies._usable import require_labelled
 __all__ = ["THESIS_BATCH", "deal_patients", "make_folds"]
 
 THESIS_BATCH = 16
-"""Pixels of the stratified batches that the thesis's double cross-validation deals out."""
+"""Number of pixels in the stratified batches that the thesis's double cross-validation divides."""
 
 
 def make_folds(
@@ -38,25 +38,25 @@ def make_folds(
     study
         An open study.
     protocol
-        'lopo': one fold per patient. 'kfold-patient': patients dealt into `folds` groups alike in the classes that
-        they have; one tests, the next one validates, the others train. 'double-cv': as in the thesis, `folds` outer
+        'lopo': one fold per patient. 'kfold-patient': patients dealt into `folds` groups with similar classes; one
+        group tests, the next one validates, the others train. 'double-cv': as in the thesis, `folds` outer
         times `folds` inner folds over stratified batches of pixels; it mixes patients. 'pooled': one part in `folds`
         of all pixels tests; it mixes patients.
     classes_of
-        Capture → (C,) labelled pixels per class.
+        Capture → (C,) number of labelled pixels per class.
     folds
-        How many; `lopo` has as many as there are patients.
+        Number of folds; `lopo` has one per patient.
     seed
-        Of all that is drawn.
+        Seed of all random draws.
     sensor
-        As for `Study.cube`; it decides which files the fingerprint covers.
+        See `Study.cube`; determines which files the fingerprint covers.
 
     Raises
     ------
     UsageError
-        An unknown protocol, too few patients or folds.
+        The protocol is unknown, or there are too few patients or folds.
     StudyError
-        No capture with a map and an image.
+        No capture has both a map and an image.
     """
     require_labelled(study)
     used = study.labelled
@@ -68,7 +68,7 @@ def make_folds(
     if protocol not in makers:
         raise UsageError(f"protocol {protocol!r}", "has no folds", f"Choose one of: {', '.join(makers)}.")
     if protocol != "lopo" and folds < 2:
-        raise UsageError("folds", f"{folds} divide nothing", "Give at least 2.")
+        raise UsageError("folds", f"{folds} divide nothing", "Use at least 2.")
     counts = {
         patient: np.sum([classes_of[capture] for capture in members], axis=0) for patient, members in groups.items()
     }
@@ -109,12 +109,12 @@ def _lopo(groups: _Groups, counts: _Counts, folds: int, seed: int) -> _Assigned:
 
 def _kfold(groups: _Groups, counts: _Counts, folds: int, seed: int) -> _Assigned:
     if folds < 3:
-        raise UsageError("folds", f"{folds} leave none to train on", "One tests and one validates: give 3 or more.")
+        raise UsageError("folds", f"{folds} leave none to train on", "One tests and one validates: use 3 or more.")
     if 3 <= len(groups) < folds:
         raise UsageError(
             f"protocol kfold-patient with {folds} folds",
             f"needs {folds} patients, the study has {len(groups)} with labels ({', '.join(sorted(groups))})",
-            f"Give --folds {len(groups)}, or leave one patient out with --protocol lopo.",
+            f"Use --folds {len(groups)}, or leave one patient out with --protocol lopo.",
         )
     _require_patients(groups, 3, "kfold-patient")
     dealt = deal_patients(counts, folds, np.random.default_rng(seed))
@@ -132,7 +132,7 @@ def _kfold(groups: _Groups, counts: _Counts, folds: int, seed: int) -> _Assigned
 
 
 def _double(groups: _Groups, counts: _Counts, folds: int, seed: int) -> _Assigned:
-    """Part `folds` · outer + inner: an outer fold tests all its parts, an inner one validates its part of the others."""
+    """Parts `folds` · outer + inner: an outer fold tests all its parts; inner fold i validates part i of every other."""
     del counts, seed
     everybody = _members(groups, groups)
     return {
@@ -161,17 +161,17 @@ def _pooled(groups: _Groups, counts: _Counts, folds: int, seed: int) -> _Assigne
 def deal_patients(
     counts: Mapping[str, npt.NDArray[np.int64]], groups: int, generator: np.random.Generator
 ) -> tuple[tuple[str, ...], ...]:
-    """Deal patients into groups of equal size so that every class is spread over as many groups as it can be.
+    """Deal patients into groups of equal size so that every class is spread over as many groups as possible.
 
-    The rarest class is dealt first, each of its patients to the group that has the fewest with it, as in iterative
-    stratification (Sechidis, Tsoumakas and Vlahavas 2011).
+    The rarest class is dealt first, and each of its patients goes to the group with the fewest such patients, as in
+    iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011).
 
     Parameters
     ----------
     counts
-        Patient → (C,) labelled pixels per class.
+        Patient → (C,) number of labelled pixels per class.
     groups
-        How many; no more than patients.
+        Number of groups, at most the number of patients.
     generator
         Breaks ties.
     """
@@ -207,5 +207,5 @@ def _require_patients(groups: _Groups, least: int, protocol: str) -> None:
             f"needs {least} patients, the study has {len(groups)} with labels ({', '.join(sorted(groups))})",
             "Leave one patient out with --protocol lopo."
             if len(groups) > 1
-            else "Add patients, or train with --protocol pooled, which mixes pixels of one patient and says so.",
+            else "Add patients, or train with --protocol pooled, which mixes pixels of one patient and reports that it does.",
         )

@@ -1,4 +1,4 @@
-"""study.toml: what the thesis's layout has no place for."""
+"""study.toml: settings that have no place in the thesis's layout."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Crop(Fields):
         return self.height, self.width
 
     def fits(self, shape: tuple[int, int]) -> bool:
-        """Whether all of it lies in a cube of this (height, width)."""
+        """Whether the crop lies entirely in a cube of this (height, width)."""
         return self.row + self.height <= shape[0] and self.column + self.width <= shape[1]
 
 
@@ -61,12 +61,12 @@ class ExposureTimes(Fields):
 
     @property
     def matter(self) -> bool:
-        """Whether they are not all alike; else they change nothing."""
+        """Whether the exposures differ; equal ones have no effect."""
         return len(set(self.model_dump(exclude_none=True).values())) > 1
 
 
 class CaptureSettings(Fields):
-    """What is known of one capture beyond its files."""
+    """Settings of one capture beyond its files."""
 
     crop: Crop | None = None
     exposures: ExposureTimes | None = None
@@ -78,24 +78,24 @@ class StudySettings(Fields):
     Attributes
     ----------
     version
-        Of this format.
+        Version of this format.
     name
-        What to call the study; the folder's name where it is None.
+        Name of the study; None uses the folder's name.
     synthetic
-        Whether the patients are a phantom's; cards and reports then say so.
+        Whether the patients come from a phantom; cards and reports then say so.
     sensor
-        A name of the registry, or a path to a .toml or .xml file, relative to the study; None where unknown.
+        A registry name, or the path of a .toml or .xml file relative to the study; None if unknown.
     preprocessing
-        How the cubes were or are to be made; None means the default chain, which is the thesis's.
+        How cubes were or will be made; None means the default chain, which is the thesis's.
     exposures
-        For all captures that do not say otherwise.
+        Exposures of all captures without their own.
     msb_aligned
-        Whether frames carry their bits in the high end of 16; found out where it is None.
+        Whether frames hold their values in the high bits of 16; None detects it.
     captures
         Capture → its crop and exposures.
     aliases
-        Patient identifier → the identifier under which the same person is known already. Both count
-        as one patient wherever data are split.
+        Patient identifier → the identifier already used for the same person. Both count as one patient
+        wherever data are split.
     """
 
     version: Annotated[int, Field(ge=1, le=1)] = 1
@@ -127,26 +127,26 @@ class StudySettings(Fields):
     def _one_step(self) -> StudySettings:
         chained = sorted(alias for alias, patient in self.aliases.items() if patient in self.aliases)
         if chained:
-            raise ValueError(f"aliases of {', '.join(chained)} lead to another alias; name the patient itself")
+            raise ValueError(f"aliases of {', '.join(chained)} point to another alias; name the patient itself")
         return self
 
     def as_toml(self) -> str:
-        """The text of a study.toml with these settings, without what is not set."""
+        """The text of a study.toml with these settings, without unset ones."""
         table = self.model_dump(mode="json", exclude_none=True)
         return tomli_w.dumps({key: value for key, value in table.items() if value != {}})
 
     def capture(self, capture_id: str) -> CaptureSettings:
-        """Settings of one capture; empty ones where nothing is written."""
+        """Settings of one capture; empty if there are none."""
         return self.captures.get(capture_id, CaptureSettings())
 
 
 def read_study_toml(root: Path) -> StudySettings:
-    """Read the study.toml of a study folder; empty settings where there is none.
+    """Read the study.toml of a study folder; return empty settings if there is none.
 
     Raises
     ------
     StudyError
-        Not TOML, an unknown key, a value that does not fit.
+        The file is not TOML, a key is unknown, or a value is invalid.
     """
     path = root / SETTINGS_FILE
     if not path.exists():
@@ -155,7 +155,7 @@ def read_study_toml(root: Path) -> StudySettings:
 
 
 def parse_study_toml(content: bytes, path: Path) -> StudySettings:
-    """Settings from the bytes of a study.toml; `path` is only named in errors."""
+    """Settings from the bytes of a study.toml; `path` is used only in error messages."""
     try:
         table: dict[str, Any] = tomllib.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -163,11 +163,11 @@ def parse_study_toml(content: bytes, path: Path) -> StudySettings:
     try:
         return StudySettings.model_validate(table)
     except ValidationError as error:
-        raise StudyError(path, f"does not fit: {field_faults(error, 5)}", _REMEDY) from error
+        raise StudyError(path, f"is invalid: {field_faults(error, 5)}", _REMEDY) from error
     except UsageError as error:
         raise StudyError(path, f"[preprocessing]: {error.thing} {error.fault}", error.remedy) from error
 
 
 def write_study_toml(root: Path, settings: StudySettings) -> None:
-    """Write the study.toml of a study folder, replacing one that is there."""
+    """Write the study.toml of a study folder, replacing an existing one."""
     write_text(root / SETTINGS_FILE, settings.as_toml())

@@ -28,7 +28,7 @@ from gliomap.studies._study import SensorLike, Study
 __all__ = ["ROLES", "Split", "SplitFile", "faults_name", "hash_sources", "listed"]
 
 ROLES = ("train", "validation", "test")
-"""What captures, patients or pixels of a split can be for."""
+"""Roles that a split assigns to captures, patients or pixels."""
 _MAX_BYTES = 64 << 20
 _AGAIN = "Train again to make one."
 
@@ -58,25 +58,25 @@ class Split:
     protocol
         'holdout', 'lopo', 'kfold-patient', 'pooled' or 'double-cv'.
     train, validation, test
-        Capture identifiers, sorted; no capture has two roles, unless `pixels` divides them.
+        Sorted capture identifiers; no capture has two roles unless `pixels` divides its pixels.
     seed
-        With which validation patients, or the parts of the pixels, were drawn.
+        Seed with which validation patients, or the parts of the pixels, were drawn.
     allow_same_patient
-        True where somebody asked that a patient may stand on both sides; then results overstate.
+        True if a patient was explicitly allowed on both sides; results are then too optimistic.
     patients
-        Capture → patient, aliases followed.
+        Capture → patient, with aliases resolved.
     files
-        File, relative to the study → SHA-256 of what it held; crops and exposures of study.toml stand beside them.
+        File, relative to the study → SHA-256 of its content; also includes crops and exposures of study.toml.
     pixels
-        Where the protocol divides pixels and not patients, how; then captures have several roles, and every
-        result overstates. None where patients are kept apart.
+        How the protocol divides pixels instead of patients; captures then have several roles, and every
+        result is too optimistic. None if patients are kept apart.
 
     Raises
     ------
     StudyError
-        No training capture, a capture with two roles, or one whose patient is not said.
+        There is no training capture, or a capture has two roles or no stated patient.
     LeakageError
-        A patient in two roles without `allow_same_patient`.
+        A patient has two roles and `allow_same_patient` is False.
     """
 
     protocol: str
@@ -95,18 +95,18 @@ class Split:
         captures = [*self.train, *self.validation, *self.test]
         doubled = sorted({capture for capture in captures if captures.count(capture) > 1})
         if doubled and self.pixels is None:
-            raise StudyError("split", f"holds {listed(doubled)} twice", "Give each capture one role.")
+            raise StudyError("split", f"holds {listed(doubled)} twice", "Assign each capture one role.")
         if not self.train:
             raise StudyError("split", "has no training capture", "Leave some captures to train on.")
         unknown = sorted(set(captures) - self.patients.keys())
         if unknown:
-            raise StudyError("split", f"the patients of {listed(unknown)} are not said", "Make the split again.")
+            raise StudyError("split", f"does not state the patients of {listed(unknown)}", "Recreate the split.")
         if not self.allow_same_patient and self.pixels is None:
             self._refuse_leaks()
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hexadecimal) over the sorted hashes of the files and the assignment."""
+        """SHA-256 (hexadecimal) of the sorted hashes of the files and the assignment."""
         roles = [
             [role, capture, self.patients[capture]] for role in ROLES for capture in sorted(self.captures_of(role))
         ]
@@ -117,25 +117,25 @@ class Split:
             "files": sorted([digest, name] for name, digest in self.files.items()),
         }
         if self.pixels is not None:
-            # Only here: which pixel is where depends on the seed.
+            # Only for these protocols does the assignment of pixels depend on the seed.
             content |= {"pixels": asdict(self.pixels), "seed": self.seed}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
     def shared_patients(self) -> tuple[str, ...]:
-        """Patients who are tested and also train or validate; empty unless `allow_same_patient`."""
+        """Test patients who also train or validate; empty unless `allow_same_patient` or `pixels` is set."""
         return tuple(
             sorted(set(self.patients_of("test")) & {*self.patients_of("train"), *self.patients_of("validation")})
         )
 
     @property
     def duplicates(self) -> tuple[Duplicate, ...]:
-        """Captures with the same image, byte for byte, under two names."""
+        """Pairs of captures with the same image, byte for byte, under two names."""
         return duplicate_files(self.files, self.patients)
 
     @property
     def leaking_duplicates(self) -> tuple[Duplicate, ...]:
-        """Those of which one is tested while the other, said to be of another patient, trains or validates."""
+        """Pairs of which one is tested while the other, attributed to another patient, trains or validates."""
         alike: dict[str, list[str]] = {}
         for one in self.duplicates:
             alike.setdefault(one.captures[0], [one.captures[0]]).append(one.captures[1])
@@ -162,14 +162,14 @@ class Split:
 
     @classmethod
     def load(cls, path: Path) -> Split:
-        """Read a split and compare it with its own fingerprint.
+        """Read a split and verify its fingerprint.
 
         Raises
         ------
         StudyError
-            No such file, not a split, or one that was changed after it was made.
+            The file is missing, is not a split, or was changed after it was made.
         LeakageError
-            A patient in two roles without `allow_same_patient`.
+            A patient has two roles and `allow_same_patient` is False.
         """
         content = read_limited(path, _MAX_BYTES, StudyError, missing="Check the run folder.", large=_AGAIN)
         try:
@@ -179,29 +179,29 @@ class Split:
         with faults_name(path):
             split = cls(**{name: value for name, value in kept if name not in ("format", "fingerprint")})
         if split.fingerprint != kept.fingerprint:
-            raise StudyError(path, "does not carry its own fingerprint: it was edited", _AGAIN)
+            raise StudyError(path, "does not match its own fingerprint: it was edited", _AGAIN)
         return split
 
     def verify(self, study: Study, track: Track = silent) -> Study:
-        """Compare the study with what the split was made on.
+        """Compare the study with the one for which the split was made.
 
         Returns
         -------
         Study
-            The same, but that images of the split's captures are not read which came after it was made: a prepared cube
-            would be read instead of frames, and a second dark beside the first.
+            The same study, except that it ignores images of the split's captures added after the split was made:
+            otherwise a new prepared cube would replace the frames, and a new second dark would be used.
 
         Raises
         ------
         StudyError
-            Captures, patients or files that are not what they were, named.
+            Captures, patients or files have changed; the message names them.
         """
         gone = sorted(set(self.patients) - set(study.capture_ids))
         if gone:
-            raise self._differs(study, f"it has no {listed(gone)} any more")
+            raise self._differs(study, f"it no longer has {listed(gone)}")
         moved = [capture for capture, patient in sorted(self.patients.items()) if study.patient_of(capture) != patient]
         if moved:
-            raise self._differs(study, f"of another patient now: {listed(moved)}")
+            raise self._differs(study, f"{listed(moved)} now belong to another patient")
         changed = [
             name
             for name, digest in track(sorted(self.files.items()), "Comparing files")
@@ -216,7 +216,7 @@ class Split:
         return replace(study, unread=study.unread | self._added(study))
 
     def _added(self, study: Study) -> frozenset[Path]:
-        """Images of the split's captures that it does not know."""
+        """Images of the split's captures that the split does not list."""
         files = [study.files(capture) for capture in self.patients]
         images = [path for one in files for path in (one.cube, one.raw, one.white, one.dark, one.white_dark)]
         return frozenset(path for path in images if path.exists() and _name_of(study, path) not in self.files)
@@ -224,8 +224,8 @@ class Split:
     def _differs(self, study: Study, fault: str) -> StudyError:
         return StudyError(
             study.root,
-            f"is not the study that split {self.fingerprint[:12]} was made on: {fault}",
-            "Use the study as it was, or divide this one anew: `gliomap study split`, or train without that split.",
+            f"is not the study for which split {self.fingerprint[:12]} was made: {fault}",
+            "Restore the study, or divide it again with `gliomap study split`, or train without that split.",
         )
 
     def _refuse_leaks(self) -> None:
@@ -235,16 +235,16 @@ class Split:
                 captures = [capture for capture in self.captures_of(first) if self.patients[capture] in shared]
                 raise LeakageError(
                     f"patient {listed(shared)}",
-                    f"stands in {second} and, with {listed(captures)}, in {first}",
+                    f"is in {second} and, with {listed(captures)}, in {first}",
                     "Hold out the whole patient (--test-patient), name other training captures (--train-capture),"
                     " or add --allow-same-patient, which is recorded.",
                 )
 
 
 def hash_sources(study: Study, captures: Iterable[str], sensor: SensorLike | None, track: Track) -> dict[str, str]:
-    """SHA-256 of every file that these captures' cubes and maps are read from, and of their crops and exposures.
+    """SHA-256 of every file from which these captures' cubes and maps are read, and of their crops and exposures.
 
-    Frames go by the names that we write, whatever their endings are here.
+    Frames are listed under the names that GlioMap writes, whatever their actual extensions.
     """
     hashes: dict[str, str] = {}
     for capture_id in track(sorted(captures), "Hashing files"):
@@ -262,7 +262,7 @@ _SETTING = re.compile(r"study\.toml \w+ of (ID\w+)")
 
 
 def _settings_of(study: Study, capture_id: str) -> dict[str, str]:
-    """What study.toml says that changes the capture's cube, by a name that stands among those of files, hashed."""
+    """Hashes of the study.toml settings that affect the capture's cube, under names that are listed among files."""
     known = study.capture_settings(capture_id)
     parts = {"crop": known.crop, "exposures": known.exposures if known.exposures and known.exposures.matter else None}
     return {
@@ -281,7 +281,7 @@ def _hash_of(study: Study, name: str) -> str | None:
 
 @contextmanager
 def faults_name(path: Path) -> Iterator[None]:
-    """Let what is wrong with a split name the file that holds it."""
+    """Make errors about a split name the file that holds it."""
     try:
         yield
     except StudyError as error:

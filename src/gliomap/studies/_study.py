@@ -47,11 +47,11 @@ class Study:
     settings
         Content of its study.toml.
     capture_ids
-        Every capture that any file names, sorted.
+        Every capture named by any file, sorted.
     endings
-        Frames that end in .TIF, .tiff or the like: path as we write it → path.
+        Frames with an extension such as .TIF or .tiff: path as GlioMap writes it → actual path.
     unread
-        Frames and prepared cubes that are there and not read, see `Split.verify`.
+        Existing frames and prepared cubes to ignore; see `Split.verify`.
     """
 
     root: Path
@@ -67,24 +67,24 @@ class Study:
 
     @cached_property
     def patients(self) -> Mapping[str, tuple[str, ...]]:
-        """Patient → captures, both sorted; aliases of study.toml are followed."""
+        """Patient → captures, both sorted; aliases in study.toml are resolved."""
         grouped: dict[str, list[str]] = {}
         for capture_id in self.capture_ids:
             grouped.setdefault(self.patient_of(capture_id), []).append(capture_id)
         return MappingProxyType({patient: tuple(grouped[patient]) for patient in sorted(grouped)})
 
     def patient_of(self, capture_id: str) -> str:
-        """The patient of a capture, 'ID0018' for 'ID0018C09' unless study.toml has an alias."""
+        """The patient of a capture: 'ID0018' for 'ID0018C09', unless study.toml has an alias."""
         patient = patient_in(capture_id)
         return self.settings.aliases.get(patient, patient)
 
     def files(self, capture_id: str) -> CaptureFiles:
-        """Where the files of a capture lie, whether they exist or not.
+        """Paths of a capture's files, whether they exist or not.
 
         Raises
         ------
         StudyError
-            A capture that the study does not have.
+            The study does not have this capture.
         """
         if capture_id not in self.capture_ids:
             raise StudyError(
@@ -95,28 +95,28 @@ class Study:
         return replace(files, **{name: self.located(getattr(files, name)) for name in frames})
 
     def located(self, path: Path) -> Path:
-        """Where a file of the layout lies that we would write at `path`."""
+        """Actual location of a file that GlioMap would write at `path`."""
         return self.endings.get(path, path)
 
     def _reads(self, path: Path) -> bool:
         return path.exists() and path not in self.unread
 
     def has_raw(self, capture_id: str) -> bool:
-        """Whether raw, white and dark frames are all there."""
+        """Whether raw, white and dark frames all exist."""
         files = self.files(capture_id)
         return all(self._reads(path) for path in (files.raw, files.white, files.dark))
 
     def has_cube(self, capture_id: str) -> bool:
-        """Whether a pre-processed cube is there."""
+        """Whether a pre-processed cube exists."""
         return self._reads(self.files(capture_id).cube)
 
     def has_map(self, capture_id: str) -> bool:
-        """Whether a ground-truth map is there."""
+        """Whether a ground-truth map exists."""
         return self.files(capture_id).map.exists()
 
     @property
     def labelled(self) -> tuple[str, ...]:
-        """Captures that can train and test: a ground-truth map, and a prepared cube or all three frames."""
+        """Captures that can train and test: those with a ground-truth map, and a prepared cube or all three frames."""
         return tuple(
             capture_id
             for capture_id in self.capture_ids
@@ -125,32 +125,32 @@ class Study:
 
     @property
     def preprocessing(self) -> PreprocessingConfig:
-        """How this study's cubes are made: as study.toml says, else the default chain, which is the thesis's."""
+        """How this study's cubes are made: as study.toml states, else the default chain, which is the thesis's."""
         return self.settings.preprocessing or PreprocessingConfig()
 
     def capture_settings(self, capture_id: str) -> CaptureSettings:
-        """What study.toml says of a capture; exposures that it gives for all hold where a capture has none."""
+        """Settings of a capture in study.toml; the exposures for all captures apply if it has none of its own."""
         own = self.settings.capture(capture_id)
         return CaptureSettings(crop=own.crop, exposures=own.exposures or self.settings.exposures)
 
     def crop(self, capture_id: str) -> Crop | None:
-        """Where the capture's map lies in the full-size cube, if study.toml says so."""
+        """Where the capture's map lies in the full-size cube, if study.toml states it."""
         return self.settings.capture(capture_id).crop
 
     def exposures(self, capture_id: str) -> Exposures | None:
-        """Exposure times of a capture, if study.toml has them for it or for all."""
+        """Exposure times of a capture, if study.toml states them for it or for all captures."""
         times = self.capture_settings(capture_id).exposures
         return None if times is None else Exposures(**times.model_dump())
 
     def sensor(self, override: SensorLike | None = None) -> MosaicSensor:
-        """The study's sensor: `override`, else the one that study.toml names.
+        """The study's sensor: `override`, else the sensor in study.toml.
 
         Raises
         ------
         StudyError
-            Neither names one.
+            Neither specifies one.
         SensorError
-            It cannot be found or read.
+            The sensor cannot be found or read.
         """
         if isinstance(override, MosaicSensor):
             return override
@@ -159,23 +159,23 @@ class Study:
         return self._named_sensor
 
     def capture(self, capture_id: str, sensor: SensorLike | None = None, *, strict: bool = True) -> Capture:
-        """Read the frames of a capture, a second dark among them where it has one; without `strict`, unusable references are findings.
+        """Read the frames of a capture, including a second dark if there is one.
 
         Parameters
         ----------
         capture_id
             One of `capture_ids`.
         sensor
-            Instead of the one that study.toml names.
+            Overrides the sensor in study.toml.
         strict
-            Refuse references that cannot be right.
+            Raise errors about implausible frames; if False, they become findings.
 
         Raises
         ------
         StudyError
             A frame is missing, or no sensor is named.
         CaptureError
-            A frame that cannot be used.
+            A frame cannot be used.
         """
         files = self.files(capture_id)
         missing = [path.name for path in (files.raw, files.white, files.dark) if not self._reads(path)]
@@ -201,24 +201,24 @@ class Study:
     ) -> HyperCube:
         """The cube of a capture, aligned with its ground-truth map where it has one.
 
-        Read from preProcessedImages/ where that holds what is asked for, else made from tif/ in memory.
+        It is read from preProcessedImages/ if the cube there fits the request, else made from tif/ in memory.
 
         Parameters
         ----------
         capture_id
             One of `capture_ids`.
         sensor
-            Instead of the one that study.toml names.
+            Overrides the sensor in study.toml.
         config
-            Instead of what study.toml says. A prepared cube is used only if it was made so.
+            Overrides the preprocessing in study.toml. A prepared cube is used only if it was made accordingly.
 
         Raises
         ------
         StudyError
-            Neither a cube nor frames; no sensor named where one is needed; another band count than the
-            sensor's; a cube that differs in size from its map where study.toml has no fitting crop.
+            There is neither a suitable cube nor frames; a sensor is needed but not named; the number of bands differs
+            from the sensor's; or cube and map differ in size and study.toml has no matching crop.
         CubeError, CaptureError
-            Files that cannot be used.
+            A file cannot be used.
         """
         wanted = config or self.preprocessing
         if self.is_prepared(capture_id, sensor, config):
@@ -232,7 +232,7 @@ class Study:
     def cube_from_frames(
         self, capture_id: str, sensor: SensorLike | None = None, config: PreprocessingConfig | None = None
     ) -> HyperCube:
-        """Make the cube from tif/, whatever preProcessedImages/ holds; aligned with the map as `cube` is.
+        """Make the cube from tif/, regardless of preProcessedImages/; aligned with the map as in `cube`.
 
         Parameters
         ----------
@@ -244,7 +244,7 @@ class Study:
     def full_cube(
         self, capture_id: str, sensor: SensorLike | None = None, config: PreprocessingConfig | None = None
     ) -> HyperCube:
-        """Make the cube from tif/ in the full size of the sensor, without any crop.
+        """Make the cube from tif/ at the full size of the sensor, without a crop.
 
         Parameters
         ----------
@@ -256,9 +256,9 @@ class Study:
     def is_prepared(
         self, capture_id: str, sensor: SensorLike | None = None, config: PreprocessingConfig | None = None
     ) -> bool:
-        """Whether preProcessedImages/ holds the capture's cube as it is asked for.
+        """Whether preProcessedImages/ holds the requested cube of the capture.
 
-        Our own files tell what they were made with. Those of others are taken to be what study.toml says.
+        GlioMap's own files record how they were made. Files of other software are assumed to match study.toml.
 
         Parameters
         ----------
@@ -275,7 +275,7 @@ class Study:
         return wanted == self.preprocessing and self._sensor_agrees(sensor)
 
     def sources(self, capture_id: str, sensor: SensorLike | None = None) -> tuple[Path, ...]:
-        """The files that `cube` and `codes` read: the prepared cube or the frames, and the map where there is one.
+        """The files that `cube` and `codes` read: the prepared cube or the frames, and the map if there is one.
 
         Parameters
         ----------
@@ -308,7 +308,7 @@ class Study:
         StudyError
             No map, or one that cannot be read.
         TaxonomyError
-            Its map holds a code that the taxonomy does not know.
+            The map holds a code that is not in the taxonomy.
         """
         codes = self.codes(capture_id)
         try:
@@ -319,8 +319,8 @@ class Study:
     def reference_pixels(self, capture_id: str) -> npt.NDArray[np.bool_]:
         """Pixels from which the labels of a capture grew, (H, W) bool, aligned with `codes`.
 
-        The thesis's maps keep them beside the map; all False where a file does not. Pixels outside the map are left
-        out.
+        The thesis's files store them next to the map; the result is all False for other files. Pixels outside the map are
+        dropped.
 
         Raises
         ------
@@ -339,14 +339,14 @@ class Study:
         Raises
         ------
         StudyError
-            No such file, or one that cannot be read.
+            The file is missing or cannot be read.
         """
         files = self.files(capture_id)
         if not files.dataset.exists():
             raise StudyError(
                 f"capture {capture_id}",
                 f"has no labelled spectra ({files.dataset})",
-                "Make them from cube and map with gliomap.studies.write_datasets.",
+                "Create them from cube and map with gliomap.studies.write_datasets.",
             )
         return read_dataset(files.dataset, classes)
 
@@ -357,18 +357,18 @@ class Study:
             raise StudyError(
                 self.root,
                 "names no sensor",
-                'Add --sensor NAME, or write sensor = "NAME" into its study.toml (`gliomap sensor list` shows names).',
+                'Add --sensor NAME, or add sensor = "NAME" to its study.toml (`gliomap sensor list` shows names).',
             )
         return get_sensor(named if sensor_file(named) is None else self.root / named)
 
     def _sensor_agrees(self, override: SensorLike | None) -> bool:
-        """Whether prepared cubes are of the sensor that is asked for, as far as study.toml tells."""
+        """Whether prepared cubes belong to the requested sensor, as far as study.toml states."""
         if override is None or self.settings.sensor is None:
             return True
         return self.sensor(override).fingerprint() == self.sensor().fingerprint()
 
     def no_cube(self, capture_id: str, sensor: SensorLike | None, config: PreprocessingConfig | None) -> StudyError:
-        """What to raise where a capture has no cube as it is asked for, and no frames; parameters as of `cube`."""
+        """The error to raise if a capture has neither the requested cube nor frames; parameters as in `cube`."""
         if not self.has_cube(capture_id):
             return StudyError(
                 f"capture {capture_id}",

@@ -1,4 +1,4 @@
-"""Whether captures can be used, as far as names and headers of their files tell."""
+"""Whether captures can be used, judged by the names and headers of their files."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from gliomap.studies._study import SensorLike, Study
 __all__ = ["require_aligned", "require_labelled", "told_lacking"]
 
 _NAMED = 5
-"""Captures that a message names."""
+"""Maximum number of captures that a message names."""
 
 
 def require_aligned(
     study: Study, capture_id: str, sensor: SensorLike | None = None, config: PreprocessingConfig | None = None
 ) -> None:
-    """Refuse a capture that `Study.cube` would refuse for its size, without reading a spectrum or a pixel.
+    """Reject a capture that `Study.cube` would reject for its size, without reading a spectrum or a pixel.
 
     Parameters
     ----------
     capture_id, sensor, config
-        As of `Study.cube`.
+        See `Study.cube`.
 
     Raises
     ------
     StudyError
-        Cube and map differ in size and no crop fits them; or neither a cube that fits what is asked for nor frames.
+        Cube and map differ in size and no crop fits them; or there is neither the requested cube nor frames.
     """
     files = study.files(capture_id)
     if study.is_prepared(capture_id, sensor, config):
@@ -40,12 +40,12 @@ def require_aligned(
 
 
 def require_labelled(study: Study) -> None:
-    """Refuse a study of which no capture can train or test.
+    """Reject a study in which no capture can train or test.
 
     Raises
     ------
     StudyError
-        No ground-truth map, or no image beside any; what is lacking is named.
+        There is no ground-truth map, or no map has an image; the message names what is missing.
     """
     if study.labelled:
         return
@@ -53,7 +53,7 @@ def require_labelled(study: Study) -> None:
         raise StudyError(
             study.root,
             "no capture has a ground-truth map, so none can train or test",
-            f"Add maps, as GroundTruthMaps/{study.files(study.capture_ids[0]).map.name}.",
+            f"Add maps, such as GroundTruthMaps/{study.files(study.capture_ids[0]).map.name}.",
         )
     raise StudyError(
         study.root,
@@ -63,7 +63,7 @@ def require_labelled(study: Study) -> None:
 
 
 def told_lacking(study: Study) -> str:
-    """What keeps captures from training and testing: 'ID0002C01 lacks ID0002CW01.tif, ID0003C01 lacks its …'."""
+    """What captures lack for training and testing: 'ID0002C01 lacks tif/ID0002CW01.tif, ID0003C01 lacks its …'."""
     lacking = [f"{one} lacks {_lacking(study, one)}" for one in study.capture_ids if one not in study.labelled]
     more = f", and {len(lacking) - _NAMED} more captures lack something" if len(lacking) > _NAMED else ""
     return ", ".join(lacking[:_NAMED]) + more

@@ -1,4 +1,4 @@
-"""Writing each file of a study's layout."""
+"""Write each file of a study's layout."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def write_frames(
     raw, white, dark
         Digital numbers.
     taken_at
-        Written into the files as the camera's local time; without it they hold none.
+        Written to the files as the camera's local time; if None, they hold no time.
     """
     files = capture_files(root, capture_id)
     for path, frame in ((files.raw, raw), (files.white, white), (files.dark, dark)):
@@ -59,8 +59,8 @@ def write_frames(
 def write_cube(root: Path, capture_id: str, cube: HyperCube, *, chain: npt.NDArray[np.uint8] | None = None) -> None:
     """Write the pre-processed cube of a capture as single precision, H×W×B.
 
-    Beside the layout's variable the file holds `reasons` (H×W uint8, see `Reason`) and, if it is given,
-    `chain` (see `chain_of`). Other readers do not miss them.
+    Besides the layout's variable, the file holds `reasons` (H×W uint8, see `Reason`) and, if given,
+    `chain` (see `chain_of`). Other readers do not need them.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def write_cube(root: Path, capture_id: str, cube: HyperCube, *, chain: npt.NDArr
     capture_id
         Such as ID0018C09.
     cube
-        Its spectra; its mask goes into `reasons`.
+        The cube; its mask is stored in `reasons`.
     chain
         (1, 32) uint8.
     """
@@ -89,12 +89,12 @@ def write_map(root: Path, capture_id: str, codes: npt.NDArray[np.uint16]) -> Non
     capture_id
         Such as ID0018C09.
     codes
-        (H, W) uint16, 0 where nobody labelled.
+        (H, W) uint16, 0 where unlabelled.
 
     Raises
     ------
     StudyError
-        `codes` is of another type or shape.
+        `codes` has another type or shape.
     """
     if codes.ndim != 2 or codes.dtype != np.uint16:
         raise StudyError(
@@ -106,7 +106,7 @@ def write_map(root: Path, capture_id: str, codes: npt.NDArray[np.uint16]) -> Non
 def write_dataset(root: Path, capture_id: str, spectra: LabelledSpectra) -> None:
     """Write labelled spectra: `data` N×B double, `label` N×1 uint16, `label4Classes` N×1 uint8.
 
-    Rows stand as they are given; `labelled_spectra` gives them in the layout's order.
+    Rows keep their order; `labelled_spectra` returns them in the layout's order.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def write_dataset(root: Path, capture_id: str, spectra: LabelledSpectra) -> None
     capture_id
         Such as ID0018C09.
     spectra
-        N of them.
+        The N labelled spectra.
     """
     columns = (spectra.data.astype(np.float64), spectra.codes[:, np.newaxis], spectra.classes[:, np.newaxis])
     write_mat(capture_files(root, capture_id).dataset, dict(zip(DATASET_VARIABLES, columns, strict=True)))
@@ -131,7 +131,7 @@ def write_capture_files(
     chain: npt.NDArray[np.uint8] | None = None,
     taken_at: datetime | None = None,
 ) -> None:
-    """Write what is given of one capture; with both cube and codes, also its labelled spectra.
+    """Write the given parts of one capture; with both cube and codes, also its labelled spectra.
 
     Parameters
     ----------
@@ -142,13 +142,13 @@ def write_capture_files(
     frames
         Raw, white and dark, each (rows, columns) uint16.
     cube
-        Of the same height and width as `codes`.
+        Cube with the same height and width as `codes`.
     codes
         (H, W) uint16.
     chain
-        What the cube was made with, from `chain_of`; lets a later change of study.toml be noticed.
+        Digest from `chain_of`, so that a later change of study.toml is noticed.
     taken_at
-        Written into the TIFF files; without it they hold no time.
+        Written to the TIFF files; if None, they hold no time.
     """
     if frames is not None:
         write_frames(root, capture_id, *frames, taken_at=taken_at)
@@ -168,25 +168,25 @@ def write_datasets(
     overwrite: bool = False,
     track: Track = silent,
 ) -> tuple[str, ...]:
-    """Write datasets/ for every capture that has a map and a cube or frames; returns these captures.
+    """Write datasets/ for every capture that has a map and a cube or frames; return these captures.
 
     Parameters
     ----------
     study
-        As `open_study` gives it.
+        An open study.
     sensor
-        Instead of the one that study.toml names.
+        Overrides the sensor in study.toml.
     classes
-        For `label4Classes`.
+        Classes for `label4Classes`.
     overwrite
-        Replace files that are there.
+        Replace existing files.
     track
-        Told how the work advances.
+        Reports progress.
 
     Raises
     ------
     OutputExistsError
-        A file is there already and `overwrite` was not asked for; then nothing is written.
+        A file already exists and `overwrite` is False; nothing is written.
     """
     able = study.labelled
     for capture_id in able:
