@@ -82,7 +82,9 @@ def _is_like(path: Path, marks: Collection[str]) -> bool:
 def require_suffix(path: Path, kind: str, suffix: str, *also: str) -> None:
     """Raise `UsageError` when the suffix of `path` is not one of this kind of file, by which others recognise it."""
     if path.suffix.lower() not in (suffix, *also):
-        raise UsageError(path, f"is not a valid name for {kind}", f"Use a name that ends in {' or '.join((suffix, *also))}.")
+        raise UsageError(
+            path, f"is not a valid name for {kind}", f"Use a name that ends in {' or '.join((suffix, *also))}."
+        )
 
 
 @contextmanager

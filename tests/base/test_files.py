@@ -72,9 +72,9 @@ def test_the_folder_of_the_command_is_not_replaced_from_inside(
     here = tmp_path / "result" / "deep"
     here.mkdir(parents=True)
     monkeypatch.chdir(here)
-    with pytest.raises(UsageError, match="from outside of it"):
+    with pytest.raises(UsageError, match="from outside it"):
         refuse_existing(Path(folder), overwrite=True)
-    with pytest.raises(UsageError, match="from outside of it"), atomic_folder(Path(folder), overwrite=True):
+    with pytest.raises(UsageError, match="from outside it"), atomic_folder(Path(folder), overwrite=True):
         pass
     assert here.is_dir()
 
@@ -244,7 +244,7 @@ def test_a_folder_is_replaced_only_by_its_like(tmp_path: Path) -> None:
         with atomic_folder(patients, overwrite=True) as temporary:
             (temporary / "run.json").touch()
 
-    with pytest.raises(UsageError, match=r"holds no run\.json, so it is no earlier result"):
+    with pytest.raises(UsageError, match=r"holds no run\.json, so it is not an earlier result"):
         write_over_it()
     assert sorted(path.name for path in patients.iterdir()) == ["study.toml", "tif"]
     assert [path.name for path in tmp_path.iterdir()] == ["study"]

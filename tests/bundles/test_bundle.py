@@ -147,7 +147,7 @@ def test_a_link_is_refused(tmp_path: Path, bundle: Bundle) -> None:
     (tmp_path / "elsewhere").write_bytes((bundle.path / "card.md").read_bytes())
     (bundle.path / "card.md").unlink()
     (bundle.path / "card.md").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(BundleError, match="no plain file"):
+    with pytest.raises(BundleError, match="not a plain file"):
         open_bundle(bundle.path)
 
 
@@ -232,7 +232,7 @@ def test_a_graph_with_weights_in_another_file_is_refused(tmp_path: Path, place: 
             model.graph.node.append(node)
         else:
             model.functions.append(onnx.helper.make_function("own", "f", [], [], [node], []))
-    with pytest.raises(BundleError, match="points at weights in other files"):
+    with pytest.raises(BundleError, match="refers to weights in other files"):
         write_bundle(tmp_path / "other", whole.manifest, model.SerializeToString())
     assert not (tmp_path / "other").exists()
 
@@ -262,7 +262,7 @@ def test_a_graph_of_other_operators_is_refused(tmp_path: Path, opsets: list[tupl
 def test_another_number_of_bands_than_the_sensor_gives_is_refused(bundle: Bundle) -> None:
     from gliomap.sensors import get_sensor
 
-    with pytest.raises(BundleError, match="takes 4 bands, sensor 'nemesis' gives 25"):
+    with pytest.raises(BundleError, match="takes 4 bands, sensor 'nemesis' delivers 25"):
         open_bundle(bundle.path, get_sensor("nemesis"))
 
 
@@ -303,7 +303,7 @@ def test_a_file_of_a_bundle_is_told_from_a_broken_archive(bundle: Bundle) -> Non
     for name in ("frame.onnx", "manifest.json"):
         with pytest.raises(BundleError, match="is a file of a bundle") as raised:
             open_bundle(bundle.path / name)
-        assert raised.value.remedy == f"Give the folder: {bundle.path}."
+        assert raised.value.remedy == f"Use the folder: {bundle.path}."
 
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_an_archive_with_a_link_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("manifest.json", b"{}")
         archive.writestr(entry, "/etc/hostname")
-    with pytest.raises(BundleError, match="no plain file"):
+    with pytest.raises(BundleError, match="not a plain file"):
         open_bundle(path)
 
 
@@ -377,7 +377,7 @@ def test_the_card_tells_who_trained_and_that_metrics_overstate(bundle: Bundle, t
     card = write_bundle(tmp_path / "told", manifest, bundle.cube_graph, bundle.frame_graph).card
     assert "train: 2 patients, 2 captures (ID0001, ID0002)" in card
     assert "healthy 1,200, tumour 300" in card
-    assert "Patients ID0002 stand in training and test: the metrics overstate." in card
+    assert "Patients ID0002 are in both training and test: the metrics overstate performance." in card
     assert "tumour has few pixels" in card
     assert open_bundle(tmp_path / "told").manifest.training == training
     assert not training.synthetic, "people, where nothing is said of a phantom"

@@ -54,4 +54,4 @@ def test_protocol_and_fingerprints_are_told(tmp_path: Path, manifest: Manifest) 
 def test_what_was_not_measured_is_said(tmp_path: Path, manifest: Manifest) -> None:
     told = card(tmp_path, manifest, metrics={})
     assert "## Metrics\n\nNot measured." in told
-    assert "no group was looked at for fairness" in told
+    assert "so fairness across groups was not assessed" in told

@@ -140,7 +140,7 @@ class TestReferences:
         assert check_references(frames["white"], frames["dark"], after) == ()
 
     def test_another_shape(self, frames: Frames) -> None:
-        with pytest.raises(CaptureError, match=r"dark reference: is uint16 of shape 42×53, .* gives uint16 43×53"):
+        with pytest.raises(CaptureError, match=r"dark reference: is uint16 of shape 42×53, .* delivers uint16 43×53"):
             check_references(frames["white"], frames["dark"][1:], SENSOR)
 
     def test_margins_without_filters_do_not_count(self, frames: Frames) -> None:
@@ -293,11 +293,11 @@ class TestRaw:
 
     def test_a_reference_given_as_raw_is_refused(self, tmp_path: Path, frames: Frames) -> None:
         paths = stored(tmp_path, frames) | {"raw": tmp_path / "white.tif"}
-        with pytest.raises(CaptureError, match="same picture as a reference"):
+        with pytest.raises(CaptureError, match="is identical to a reference"):
             read_capture(**paths, sensor=SENSOR)
         second = {"white_dark": frames["dark"].copy()}
         second["white_dark"][::2] += 1
-        with pytest.raises(CaptureError, match="same picture as a reference"):
+        with pytest.raises(CaptureError, match="is identical to a reference"):
             check_raw(second["white_dark"], frames["white"], frames["dark"], SENSOR, **second)
 
 

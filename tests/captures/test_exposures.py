@@ -35,10 +35,10 @@ def test_whichever_dark_matches_is_taken() -> None:
 @pytest.mark.parametrize(
     ("exposures", "what"),
     [
-        (Exposures(10, 5, 10), "white 5 ms"),
-        (Exposures(10, 5, 5), "raw frame 10 ms"),
+        (Exposures(10, 5, 10), "white for 5 ms"),
+        (Exposures(10, 5, 5), "raw frame for 10 ms"),
         (Exposures(9, 9, 3), "9 ms"),
-        (Exposures(10, 10.015, 10), "white 10.015 ms"),
+        (Exposures(10, 10.015, 10), "white for 10.015 ms"),
     ],
 )
 def test_a_biased_camera_needs_matching_darks(exposures: Exposures, what: str) -> None:

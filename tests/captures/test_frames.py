@@ -161,7 +161,7 @@ class TestRefused:
         old = struct.pack("<HHII", 257, 4, 1, SHAPE[0])
         assert old in content
         path.write_bytes(content.replace(old, struct.pack("<HHII", 257, 4, 1, 1000)))
-        with pytest.raises(CaptureError, match=r"is truncated: 66,000 bytes of pixels are declared, 1,[\d]+ there"):
+        with pytest.raises(CaptureError, match=r"is truncated: 66,000 bytes of pixels are declared, 1,[\d]+ present"):
             read_frame(path)
 
     def test_a_file_beyond_the_limit(self, path: Path) -> None:
@@ -266,9 +266,7 @@ class TestBits:
     def test_mixed_alignment_is_refused(self, tmp_path: Path) -> None:
         write_frame(tmp_path / "raw.tif", frame() << 6)
         write_frame(tmp_path / "white.tif", frame(1))
-        fault = (
-            r"white\.tif: has values up to \d+ that .* and raw\.tif reaches \d{5}: .* neither 10 low bits nor 10 high"
-        )
+        fault = r"white\.tif: has values up to \d+ that .* and raw\.tif reaches \d{5}: .* neither the 10 low bits nor the 10 high"
         with pytest.raises(CaptureError, match=fault):
             read_frames([tmp_path / "raw.tif", tmp_path / "white.tif"], SENSOR)
 

@@ -98,7 +98,7 @@ class TestCreate:
     def test_overwriting_spares_what_is_no_bundle(self, gliomap: Run, small_run: Path, study: Path) -> None:
         result = gliomap("bundle", "create", small_run, "-o", study, "--overwrite")
         assert result.code == 2
-        assert "holds no manifest.json, so it is no earlier result" in result.err
+        assert "holds no manifest.json, so it is not an earlier result" in result.err
         assert (study / "study.toml").exists()
 
     @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ class TestShowAndVerify:
             result = gliomap("bundle", "verify", other)
             assert result.code == 2
             assert result.err == (
-                f"error: {other}: has no manifest.json. Name a bundle as `gliomap bundle create` makes it.\n"
+                f"error: {other}: has no manifest.json. Specify a bundle made by `gliomap bundle create`.\n"
             )
 
 
@@ -299,7 +299,7 @@ class TestClassify:
         assert gliomap(*arguments, out, "--overwrite").code == 0
         spared = gliomap(*arguments, study, "--overwrite")
         assert spared.code == 2
-        assert "no earlier result" in spared.err
+        assert "not an earlier result" in spared.err
         assert "or remove it yourself" in gliomap(*arguments, study).err, "not advised where it is refused"
         assert (study / "study.toml").exists()
 

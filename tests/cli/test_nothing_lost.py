@@ -116,7 +116,7 @@ def test_a_mistyped_output_costs_no_patients(
     places = {"STUDY": study, "RUN": small_run, "BUNDLE": small_bundle}
     result = gliomap(*(places.get(word, word) for word in OVERWRITING[verb]), "--overwrite")
     assert result.code == 2
-    assert "so it is no earlier result" in result.err
+    assert "so it is not an earlier result" in result.err
     assert sorted(study.rglob("*")) == before
 
 

@@ -184,7 +184,7 @@ class TestUsage:
         out = files.folder / "cube.mat"
         result = gliomap("preprocess", *files.flags, "--sensor", files.sensor, "-o", out)
         assert (result.code, out.exists()) == (2, False)
-        assert result.err == f"error: {out}: is no name of a cube. Let it end in .npz.\n"
+        assert result.err == f"error: {out}: is not a valid name for a cube. Use a name that ends in .npz.\n"
 
     def test_an_unknown_sensor(self, gliomap: Run, files: Files) -> None:
         result = gliomap("preprocess", *files.flags, "--sensor", "hasselblad")
@@ -262,7 +262,7 @@ REFERENCES: dict[str, tuple[Callable[[Files], object], str, str]] = {
     "swapped": (
         lambda files: _exchange(files.white, files.dark),
         "swapped",
-        "Exchange",
+        "Swap",
     ),
     "white equal to dark everywhere": (
         lambda files: files.white.write_bytes(files.dark.read_bytes()),
@@ -272,11 +272,11 @@ REFERENCES: dict[str, tuple[Callable[[Files], object], str, str]] = {
     "a saturated white": (
         lambda files: write_frame(files.white, np.full(files.camera.frame_shape, 1023, np.uint16)),
         "saturated",
-        "Expose the white shorter",
+        "Shorten the exposure of the white",
     ),
     "raw is the white": (
         lambda files: files.raw.write_bytes(files.white.read_bytes()),
-        "same picture",
+        "identical to a reference",
         "raw frame of the scene",
     ),
 }

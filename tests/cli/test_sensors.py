@@ -78,7 +78,7 @@ def test_the_plot_is_a_picture(gliomap: Run, tmp_path: Path) -> None:
     with Image.open(plot) as picture:
         assert picture.width > 600
     assert gliomap("sensor", "show", "generic-nir-5x5", "--plot", plot).code == 2
-    assert "end in .png" in gliomap("sensor", "show", "nemesis", "--plot", tmp_path / "plot.pdf").err
+    assert "ends in .png" in gliomap("sensor", "show", "nemesis", "--plot", tmp_path / "plot.pdf").err
 
 
 def test_a_packaged_sensor_cannot_be_replaced(gliomap: Run, tmp_path: Path, registry: Path) -> None:

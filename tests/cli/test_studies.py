@@ -63,7 +63,7 @@ class TestPhantom:
         for there in (study, study / "study.toml"):
             result = gliomap("phantom", there)
             assert result.code == 2
-            assert f"{there}: is already there, and is no phantom. Choose another folder, or remove" in result.err
+            assert f"{there}: is already there, and is not a phantom. Choose another folder, or remove" in result.err
 
     def test_overwriting_replaces_a_phantom(self, gliomap: Run, study: Path, camera: Path) -> None:
         arguments = ["phantom", study, "--patients", "1", "--difficulty", "easy", "--sensor", camera, "--overwrite"]
@@ -78,7 +78,7 @@ class TestPhantom:
         before = sorted(study.rglob("*"))
         result = gliomap("phantom", study, "--overwrite")
         assert result.code == 2
-        assert "is no phantom" in result.err
+        assert "is not a phantom" in result.err
         assert sorted(study.rglob("*")) == before
 
     @pytest.mark.parametrize("flags", [("--patients", "0"), ("--difficulty", "hopeless"), ("--seed", "-1")])
@@ -110,7 +110,7 @@ class TestStudyCheck:
         notes = [line for line in gliomap("study", "check", study).out.splitlines() if "no labelled spectra" in line]
         named = "capture ID0001C01, capture ID0002C01, capture ID0003C01 and 1 more"
         assert notes == [
-            f"note: {named}: has no labelled spectra in datasets/; training reads cube and map and needs none."
+            f"note: {named}: has no labelled spectra in datasets/; training reads the cube and the map and needs none."
         ]
 
     def test_it_counts_what_it_tells(self, gliomap: Run, study: Path) -> None:
@@ -167,7 +167,7 @@ class TestStudyShow:
         with Image.open(out) as picture:
             assert picture.size[0] > 400
         assert gliomap("study", "show", study, "-o", out).code == 2
-        assert "end in .png" in gliomap("study", "show", study, "-o", tmp_path / "sheet").err
+        assert "ends in .png" in gliomap("study", "show", study, "-o", tmp_path / "sheet").err
         told = json.loads(gliomap("study", "show", study, "-o", out, "--overwrite", "--json").out)
         assert told["patients"]["ID0002"] == ["ID0002C01"]
 
@@ -177,7 +177,7 @@ def test_folds_are_not_written_over_a_frame(gliomap: Run, study: Path) -> None:
     before = frame.read_bytes()
     result = gliomap("study", "split", study, "-o", frame, "--overwrite")
     assert (result.code, frame.read_bytes()) == (2, before)
-    assert "Let it end in .json" in result.err
+    assert "Use a name that ends in .json" in result.err
 
 
 class TestPreprocessStudy:
@@ -203,7 +203,7 @@ class TestPreprocessStudy:
         assert gliomap("preprocess", study, "--normalisation", "snv", "--dry-run").code == 0
         result = gliomap("preprocess", study, "--no-correction", "--dry-run")
         assert result.code == 2
-        assert "says spectral_correction = True, not False\n" in result.err.replace(". Correct", "\n")
+        assert "states spectral_correction = True, not False\n" in result.err.replace(". Correct", "\n")
 
     def test_a_study_with_no_sensor_named(self, gliomap: Run, study: Path) -> None:
         (study / "study.toml").unlink()

@@ -139,7 +139,7 @@ def test_one_epoch_is_told_as_one(gliomap: Run, study: Path, tmp_path: Path) -> 
         (["--protocol", "leave-one-out"], "holdout"),
         (["--test-patient", "ID0009"], "ID0001"),
         (["--test-capture", "ID0003C07"], "ID0003C01"),
-        (["--test-patient", "ID0001,ID0002,ID0003"], "none is left"),
+        (["--test-patient", "ID0001,ID0002,ID0003"], "leaves none to train on"),
         (["--test-capture", "ID0003C01", "--train-capture", "ID0003C01"], "both train and test"),
         (["--epochs", "0"], "--epochs"),
         (["--learning-rate", "-1"], "learning_rate"),

@@ -115,7 +115,7 @@ def test_a_mistyped_output_is_refused_before_anything_is_sent(verb: str, alone: 
     words = [word for word in VERBS[verb][0].split() if word not in ("-o", "run")]
     done = gliomap("azure", *words, "-o", alone / "patients", "--overwrite")
     assert done.code == 2
-    assert "no earlier result" in done.err
+    assert "not an earlier result" in done.err
     assert (alone / "patients" / "ID0001.mat").exists()
 
 

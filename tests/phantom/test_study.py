@@ -95,7 +95,7 @@ def test_overwriting_spares_what_is_no_phantom(tmp_path: Path, small_sensor: Mos
     folder = tmp_path / "study"
     folder.mkdir()
     (folder / "precious.txt").write_text("keep me")
-    with pytest.raises(UsageError, match="is no phantom"):
+    with pytest.raises(UsageError, match="is not a phantom"):
         make_phantom(folder, patients=1, sensor=small_sensor, overwrite=True)
     assert (folder / "precious.txt").read_text() == "keep me"
 

@@ -129,7 +129,7 @@ def test_the_first_shape(tmp_path: Path) -> None:
 def test_of_one_matrix_there_is_no_second(tmp_path: Path) -> None:
     path = written(tmp_path, first_shape())
     assert get_sensor(f"{path}#0").fingerprint() == get_sensor(path).fingerprint()
-    with pytest.raises(SensorError, match="1 is not there; the file has 0: the only one"):
+    with pytest.raises(SensorError, match="1 does not exist; the file has 0: the only one"):
         get_sensor(f"{path}#1")
 
 
@@ -174,7 +174,7 @@ def test_the_mounted_filter_selects_the_matrix(tmp_path: Path) -> None:
     assert not sensor.correction_after_division
     with pytest.raises(SensorError, match="0: short pass; 1: long pass"):
         get_sensor(path)
-    with pytest.raises(SensorError, match="2 is not there"):
+    with pytest.raises(SensorError, match="2 does not exist"):
         read_imec_xml(path, correction=2)
 
 
@@ -214,20 +214,20 @@ def test_a_file_without_bit_depth_says_what_is_assumed(tmp_path: Path) -> None:
         ("<width>12</width>", "", "has no width"),
         ("<width>12</width>", "<width>9e9</width>", "not a whole number in 1…65535"),
         ("<offset_x>1</offset_x>", "<offset_x>1.5</offset_x>", "offset_x: is 1.5"),
-        ("<offset_x>1</offset_x>", "<offset_x>7</offset_x>", "leaves the frame"),
+        ("<offset_x>1</offset_x>", "<offset_x>7</offset_x>", "extends beyond the frame"),
         ("<offset_y>1</offset_y>", "", "has no offset_y"),
         ("<pattern_width>2", "<pattern_width>3", "each of the 6 mosaic positions"),
         ('index="3"', 'index="2"', "each of the 4 mosaic positions"),
         ('index="3"', 'index="x"', "each of the 4 mosaic positions"),
         ('<band index="3"', '<band index="3"></band><band index="3"', "each of the 4 mosaic positions once"),
-        ("1.1000000e+00", "one", "no number"),
+        ("1.1000000e+00", "one", "not a number"),
         ("1.1000000e+00", "nan", "not finite"),
-        ("1.1000000e+00,", "", "holds 3 numbers where 4"),
+        ("1.1000000e+00,", "", "holds 3 numbers, expected 4"),
         ("coefficients", "other", "no coefficients"),
         ("<filter_info>", "<filters>", "is not XML"),
         ("filter_info>", "filters>", "has no filter_info"),
         ("calibration_info", "other", "has no calibration_info"),
-        ("sample_points_nm", "other", "names no wavelengths"),
+        ("sample_points_nm", "other", "has no wavelengths"),
         ("<virtual_bands>", "<virtual_bands><virtual_band/>", "no wavelength_nm"),
     ],
 )

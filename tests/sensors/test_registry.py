@@ -134,7 +134,7 @@ def test_a_packaged_name_is_not_replaced() -> None:
 
 @pytest.mark.parametrize("name", ["../nemesis", "", "a b", "-x", "x" * 101])
 def test_a_name_must_be_a_file_name(name: str) -> None:
-    with pytest.raises(UsageError, match="no name"):
+    with pytest.raises(UsageError, match="is not a valid name"):
         import_sensor(replace(get_sensor("nemesis"), name=name))
 
 

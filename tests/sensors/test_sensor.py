@@ -51,10 +51,10 @@ def test_without_correction_channels_are_sorted_by_wavelength() -> None:
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"active_area": ActiveArea(2, 2, 8, 10)}, "leaves the frame"),
+        ({"active_area": ActiveArea(2, 2, 8, 10)}, "extends beyond the frame"),
         ({"active_area": ActiveArea(0, 0, 7, 10)}, "not whole tiles"),
         ({"saturation": 4096}, "does not fit 12 bits"),
-        ({"band_of_position": (0, 1, 2)}, "3 mosaic positions"),
+        ({"band_of_position": (0, 1, 2)}, "band_of_position has 3 entries"),
         ({"band_of_position": (0, 1, 2, 2)}, "a band twice"),
         ({"band_of_position": (0, 1, 2, 4)}, "outside 0…3"),
         ({"wavelengths_nm": np.array([500.0, 600.0, 550.0, 800.0])}, "ascending"),

@@ -202,7 +202,7 @@ def test_references_are_named_or_brought_along(client: httpx.Client, scene: Scen
 def test_a_frame_that_is_a_reference_is_refused(client: httpx.Client, scene: Scene, accept: str) -> None:
     answer = client.post("/v1/classify?references=fuzz", content=scene.files["white"], headers={"Accept": accept})
     assert answer.status_code == 422
-    assert "the same picture as a reference" in answer.json()["detail"]
+    assert "is identical to a reference" in answer.json()["detail"]
 
 
 def test_a_frame_that_is_too_bright_for_its_references_is_told_of(client: httpx.Client, scene: Scene) -> None:

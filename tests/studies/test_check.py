@@ -167,7 +167,7 @@ def test_unknown_codes_are_errors_and_codes_outside_the_classes_notes(prepared_s
         found(study, "error"), "gtID0001C01"
     )
     gauze = int((codes == 410).sum())
-    assert f"leaves {gauze} pixels of code 410 (gauze) unlearnt" in only(found(study, "note"), "code 410")
+    assert f"has {gauze} pixels of code 410 (gauze) that training ignores" in only(found(study, "note"), "code 410")
     assert (check.rows[0].unknown, check.rows[0].ignored) == (2, gauze)
 
 
@@ -183,7 +183,7 @@ def spectra_of(codes: np.ndarray) -> LabelledSpectra:
     [
         ("fewer", "rows, and the map"),
         ("row by row", "they follow the map row by row"),
-        ("one label", "1 of 39 rows carry another code than the map, column by column; the first is row 7"),
+        ("one label", "1 of 39 rows differ in code from the map read column by column; the first is row 7"),
         ("one value", "1 of 39 rows of data differ from the cube's spectra, by up to 0.5; the first is row 3"),
         ("bands", "has 24 bands, and the cube 25"),
     ],
@@ -243,7 +243,7 @@ def test_thin_patients_and_classes_are_warned_of(prepared_study: StudyMaker) -> 
     assert only(warnings, "ID0002: has labels of one class only, tumour")
     assert only(warnings, "ID0003: has no labelled pixel of any class")
     assert only(warnings, "class 'venous': has a single labelled pixel, in ID0001C01")
-    assert only(warnings, "class 'arterial': nobody has a labelled pixel")
+    assert only(warnings, "class 'arterial': has no labelled pixel in any patient")
     assert only(warnings, "class 'dura mater': only patient ID0001 has it")
     assert check_study(study).ok
 
@@ -285,9 +285,9 @@ def test_strange_files_and_settings_are_warned_of(prepared_study: StudyMaker) ->
         "[captures.ID0009C01]\n[aliases]\nID0008 = 'ID0001'\nID0002 = 'ID0001'\n", encoding="utf-8"
     )
     warnings = found(open_study(study.root), "warning")
-    assert "files that are not named as in the layout are not read: notes.txt" in only(warnings, "notes.txt")
+    assert "ignores files whose names do not follow the layout: notes.txt" in only(warnings, "notes.txt")
     assert only(warnings, "describes ID0009C01, which has no files here")
-    assert only(warnings, "ID0008 = ID0001: no capture is of ID0008")
+    assert only(warnings, "ID0008 = ID0001: no capture belongs to ID0008")
     assert not any("ID0002 =" in line for line in warnings)
 
 

@@ -48,7 +48,7 @@ def test_a_check_finds_nothing_else_in_them(study: Study) -> None:
     (study.root / "tif" / "ID0001C01.png").touch()
     strays = set(check_study(open_study(study.root)).findings) - set(before)
     assert [finding.message for finding in strays] == [
-        "files that are not named as in the layout are not read: ID0001C01.png"
+        "ignores files whose names do not follow the layout: ID0001C01.png"
     ]
 
 
@@ -80,7 +80,7 @@ def test_the_same_frame_twice_is_found_under_any_ending(study: Study) -> None:
 def test_two_frames_that_differ_by_their_ending_are_refused(study: Study, ending: str) -> None:
     frame = study.root / "tif" / "ID0001CW01.tif"
     frame.with_suffix(ending).write_bytes(frame.read_bytes())
-    with pytest.raises(StudyError, match="differ by their ending only") as caught:
+    with pytest.raises(StudyError, match="differ only in their extension") as caught:
         open_study(study.root)
     assert "ID0001CW01.tif" in caught.value.fault
     assert f"ID0001CW01{ending}" in caught.value.fault

@@ -197,7 +197,7 @@ def test_a_dry_run_tells_what_filling_does_and_writes_nothing(raw_study: Study) 
     ("sensor", "config", "fault"),
     [
         ("nemesis", None, "names the sensor 'camera.toml', not 'nemesis'"),
-        (None, SNV, "says normalisation = 'brightness', not 'snv'"),
+        (None, SNV, "states normalisation = 'brightness', not 'snv'"),
     ],
 )
 def test_filling_contradicts_no_study_toml(
@@ -231,14 +231,14 @@ def test_what_differs_is_named_where_there_are_no_frames_to_make_a_cube_from(raw
     shutil.rmtree(raw_study.root / "tif")
     changed = with_settings(raw_study, preprocessing=SNV.as_dict())
     with pytest.raises(
-        StudyError, match=r"made with normalisation = 'brightness', not 'snv' as study\.toml says"
+        StudyError, match=r"made with normalisation = 'brightness', not 'snv' as study\.toml states"
     ) as one:
         changed.cube("ID0001C01")
     assert one.value.remedy.startswith("Correct sensor and [preprocessing] in study.toml, or add")
-    with pytest.raises(StudyError, match="made with sensor 'generic-nir-5x5', not 'nemesis' as is asked for"):
+    with pytest.raises(StudyError, match="made with sensor 'generic-nir-5x5', not 'nemesis' as requested"):
         with_settings(raw_study).cube("ID0001C01", "nemesis")
     crop = {"row": 0, "column": 0, "height": 2, "width": 2}
-    with pytest.raises(StudyError, match=r"made with another crop or other exposures than study\.toml says"):
+    with pytest.raises(StudyError, match=r"made with another crop or other exposures than study\.toml states"):
         with_settings(raw_study, captures={"ID0001C01": {"crop": crop}}).cube("ID0001C01")
 
 
@@ -257,7 +257,11 @@ def test_a_cube_that_is_not_what_its_frames_give_is_warned_of(
     if fault == "sensor":
         # As others make it: without a word on what it was made with.
         write_cube(study.root, "ID0001C01", study.full_cube("ID0001C01", small_sensor.uncorrected()))
-    told = [finding for finding in check_study(study).of("warning") if "not what its frames give" in finding.message]
+    told = [
+        finding
+        for finding in check_study(study).of("warning")
+        if "differ from those that its frames yield" in finding.message
+    ]
     assert [finding.thing for finding in told] == ([] if fault == "nothing" else [str(study.files("ID0001C01").cube)])
 
 
@@ -280,7 +284,7 @@ def test_a_cube_that_others_made_is_of_the_sensor_that_study_toml_names(raw_stud
 def test_cubes_of_two_kinds_are_not_mixed(raw_study: Study) -> None:
     study = with_settings(raw_study)
     write_cube(study.root, "ID0002C01", study.cube("ID0002C01"))
-    with pytest.raises(OutputExistsError, match="would stand beside others that are made otherwise"):
+    with pytest.raises(OutputExistsError, match="would be mixed with cubes made differently"):
         fill_preprocessed(study, config=SNV)
 
 
@@ -325,7 +329,7 @@ def test_a_map_that_fits_everywhere_has_no_place(raw_study: Study, small_sensor:
     frames = (np.full(small_sensor.frame_shape, level, np.uint16) for level in (300, 600, 30))
     write_capture_files(raw_study.root, "ID0001C01", frames=tuple(frames))
     study = cropped_study(raw_study, Crop(row=3, column=5, height=7, width=6), keep="cube")
-    with pytest.raises(StudyError, match="no place clearly fits"):
+    with pytest.raises(StudyError, match="no position clearly fits"):
         find_crop(study, "ID0001C01")
 
 
@@ -352,7 +356,7 @@ def test_a_place_is_not_guessed(raw_study: Study) -> None:
     study = cropped_study(raw_study, Crop(row=3, column=5, height=7, width=6), keep="cube")
     other = study.full_cube("ID0002C01").cropped(3, 5, 7, 6)
     write_cube(study.root, "ID0001C01", other)
-    with pytest.raises(StudyError, match="no place clearly fits"):
+    with pytest.raises(StudyError, match="no position clearly fits"):
         find_crop(study, "ID0001C01")
     write_cube(study.root, "ID0001C01", study.full_cube("ID0001C01"))
     with pytest.raises(StudyError, match="neither a cropped cube nor labelled spectra"):
@@ -368,7 +372,7 @@ def test_without_a_spectrum_there_is_no_place(raw_study: Study, keep: str) -> No
     else:
         write_map(study.root, "ID0001C01", np.zeros((7, 6), np.uint16))
         write_dataset(study.root, "ID0001C01", labelled_spectra(empty, np.zeros((7, 6), np.uint16)))
-    with pytest.raises(StudyError, match="so its place cannot be found"):
+    with pytest.raises(StudyError, match="so its position cannot be found"):
         find_crop(study, "ID0001C01")
 
 
@@ -383,7 +387,7 @@ def test_exposures_for_all_captures_count_for_prepared_cubes(raw_study: Study) -
 def test_a_map_that_cannot_lie_in_the_cube_has_no_place(raw_study: Study) -> None:
     study = with_settings(raw_study)
     write_capture_files(study.root, "ID0001C01", cube=make_cube(13, 14), codes=make_codes(13, 14))
-    with pytest.raises(StudyError, match="its map has 13×14 pixels and 25 bands, its frames give 12×14 and 25"):
+    with pytest.raises(StudyError, match="its map has 13×14 pixels and 25 bands, its frames yield 12×14 and 25"):
         find_crop(study, "ID0001C01")
     write_capture_files(study.root, "ID0001C01", cube=make_cube(12, 15), codes=make_codes(12, 15))
     with pytest.raises(StudyError, match="its map has 12×15 pixels"):

@@ -181,15 +181,15 @@ def test_a_bomb_that_inflates_to_more_than_it_says_is_refused(tmp_path: Path) ->
     body += struct.pack("<HH4s", 1, 3, b"map\0") + struct.pack("<2Id", 9, 8, 1.0)
     packed = zlib.compress(struct.pack("<2I", 14, len(body)) + body + bytes(50_000_000))
     (tmp_path / "bomb.mat").write_bytes(header() + struct.pack("<2I", 15, len(packed)) + packed)
-    with pytest.raises(StudyError, match="longer than it says"):
+    with pytest.raises(StudyError, match="longer than it states"):
         read_mat(tmp_path / "bomb.mat", ["map"])
 
 
 @pytest.mark.parametrize(
     ("name", "array", "fault"),
     [
-        ("0values", np.ones((2, 2)), "not a name for MATLAB"),
-        ("v" * 64, np.ones((2, 2)), "not a name for MATLAB"),
+        ("0values", np.ones((2, 2)), "is not a valid MATLAB name"),
+        ("v" * 64, np.ones((2, 2)), "is not a valid MATLAB name"),
         ("values", np.ones(2), "two dimensions"),
         ("values", np.array([["text"]]), "numeric"),
         ("values", np.ones((2, 2), np.complex128), "numeric"),

@@ -103,7 +103,7 @@ def test_those_outside_of_the_map_are_left_out_and_warned_of(tmp_path: Path) -> 
     write_map(study.files("ID0001C01").map, np.array([[2, 3], [40, 50]]))
     assert np.argwhere(study.reference_pixels("ID0001C01")).tolist() == [[1, 2]]
     (finding,) = (found for found in check_study(study).of("warning") if "ID0001C01" in found.thing)
-    assert "1 of its 2 reference pixels lie outside of the map" in finding.message
+    assert "1 of its 2 reference pixels lie outside the map" in finding.message
 
 
 @settings(max_examples=60)

@@ -61,7 +61,7 @@ def test_a_hand_written_file_is_read(tmp_path: Path) -> None:
         ("[captures.ID0018C09]\ncorp = {row = 1}", r"captures.ID0018C09.corp: unknown key \(did you mean crop\?\)"),
         ("[exposures]\nraw = 5\nwhite_ms = 1\ndark_ms = 1\nraw_ms = 1", r"raw: unknown key \(did you mean raw_ms\?\)"),
         ("version = 2", "version: Input should be less than or equal to 1"),
-        ("[captures.ID18C09]", "is not named as captures are"),
+        ("[captures.ID18C09]", "is not a valid capture name"),
         (
             "[captures.ID0018C09]\ncrop = {row = -1, column = 0, height = 5, width = 5}",
             r"captures.ID0018C09.crop.row: Input should be greater than or equal to 0",
@@ -78,7 +78,7 @@ def test_a_hand_written_file_is_read(tmp_path: Path) -> None:
         ),
         ("[preprocessing]\nnormalisation = 'loud'", "normalisation 'loud' is not known"),
         ("[preprocessing]\nsmoothing = 3", "smoothing is not known"),
-        ("[aliases]\nID0048 = 'ID0047'\nID0047 = 'ID0046'", "aliases of ID0048 lead to another alias"),
+        ("[aliases]\nID0048 = 'ID0047'\nID0047 = 'ID0046'", "aliases of ID0048 point to another alias"),
         ("[aliases]\nsomebody = 'ID0047'", "String should match pattern"),
         ("[" * 5000, "is not TOML"),
         ("sensor = '" + "x" * (5 << 20) + "'", "is larger than"),

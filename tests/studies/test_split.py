@@ -44,9 +44,7 @@ def test_a_patient_is_held_out_with_all_captures_and_another_validates(prepared_
 
 def test_a_tested_patient_who_also_trains_is_refused_unless_allowed(prepared_study: StudyMaker) -> None:
     study = prepared_study()
-    with pytest.raises(
-        LeakageError, match=r"patient ID0001: stands in test and, with ID0001C02, in (train|validation)"
-    ):
+    with pytest.raises(LeakageError, match=r"patient ID0001: is in test and, with ID0001C02, in (train|validation)"):
         make_holdout(study, test_captures=["ID0001C01"])
     split = make_holdout(study, test_captures=["ID0001C01"], allow_same_patient=True)
     assert split.allow_same_patient
@@ -99,7 +97,7 @@ def test_the_only_patient_who_can_be_used_is_told_of_with_what_the_others_lack(p
     for frame in (files.raw, files.dark):
         frame.touch()
     study.files("ID0003C011").map.unlink()
-    with pytest.raises(StudyError, match="patient ID0001: is the only one who can be used") as raised:
+    with pytest.raises(StudyError, match="patient ID0001: is the only usable one") as raised:
         make_holdout(study, ["ID0001"])
     assert "ID0002C01 lacks tif/ID0002CW01.tif, ID0003C011 lacks its ground-truth map" in raised.value.fault
     study.files("ID0002C01").map.unlink()
@@ -119,7 +117,11 @@ def test_the_only_patient_who_can_be_used_is_told_of_with_what_the_others_lack(p
             UsageError,
             "ID0002C01 would both train and test",
         ),
-        ({"test_patients": ["ID0002"], "validation_patients": ["ID0002"]}, StudyError, "not some of the training"),
+        (
+            {"test_patients": ["ID0002"], "validation_patients": ["ID0002"]},
+            StudyError,
+            "not a proper subset of the training",
+        ),
         (
             {"test_patients": ["ID0002"], "validation_patients": ["ID0001", "ID0003"]},
             StudyError,
@@ -179,8 +181,8 @@ def add_alias(study: Study) -> None:
     [
         (change_map, r"of 8 files 1 changed: GroundTruthMaps/SNAPgtID0001C01"),
         (remove_cube, r"of 8 files 1 changed: preProcessedImages/SNAPimagesID0001C01"),
-        (remove_capture, "it has no ID0003C011 any more"),
-        (add_alias, "of another patient now: ID0003C011"),
+        (remove_capture, "it no longer has ID0003C011"),
+        (add_alias, "now assigned to another patient: ID0003C011"),
     ],
 )
 def test_a_study_that_changed_is_noticed(prepared_study: StudyMaker, change, fault: str) -> None:
@@ -283,11 +285,11 @@ def edited(path: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "fault"),
     [
-        ({"seed": 8, "validation": []}, StudyError, "does not carry its own fingerprint"),
+        ({"seed": 8, "validation": []}, StudyError, "does not match its own fingerprint"),
         ({"train": ["ID0001C01"], "test": ["ID0001C02"], "validation": []}, LeakageError, "patient ID0001"),
         ({"train": []}, StudyError, "has no training capture"),
         ({"test": ["ID0001C01"], "train": ["ID0001C01"]}, StudyError, r"split\.json: holds ID0001C01 twice"),
-        ({"test": ["ID0077C01"]}, StudyError, "the patients of ID0077C01 are not said"),
+        ({"test": ["ID0077C01"]}, StudyError, "does not state the patients of ID0077C01"),
         ({"format": 2}, StudyError, "is not a split: format"),
         ({"train": 5}, StudyError, "is not a split: train"),
         ({"more": 1}, StudyError, "is not a split: more"),

@@ -165,9 +165,9 @@ def test_another_band_count_than_the_sensors_is_refused(prepared_study: StudyMak
 
 def test_a_prepared_cube_is_not_passed_off_as_prepared_otherwise(prepared_study: StudyMaker) -> None:
     study = prepared_study(sensor='"nemesis"')
-    with pytest.raises(StudyError, match=r"made with normalisation = 'brightness', not 'snv' as is asked for"):
+    with pytest.raises(StudyError, match=r"made with normalisation = 'brightness', not 'snv' as requested"):
         study.cube("ID0001C01", config=PreprocessingConfig(normalisation="snv"))
-    with pytest.raises(StudyError, match="made with sensor 'nemesis', not 'generic-nir-5x5' as is asked for"):
+    with pytest.raises(StudyError, match="made with sensor 'nemesis', not 'generic-nir-5x5' as requested"):
         study.cube("ID0001C01", sensor="generic-nir-5x5")
 
 
@@ -243,7 +243,7 @@ def test_a_folder_beside_the_study_names_the_study(prepared_study: StudyMaker) -
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
-        (np.full((2, 3), 101.5), "holds 6 values in place of codes, the first 101.5 at \\(0, 0\\)"),
+        (np.full((2, 3), 101.5), "holds 6 values that cannot be codes, the first 101.5 at \\(0, 0\\)"),
         (np.array([[101.0, np.nan]]), "the first nan at \\(0, 1\\)"),
         (np.array([[101, -1]]), "the first -1 at"),
         (np.array([[101, 70000]]), "the first 70000 at"),

@@ -322,7 +322,7 @@ def test_what_is_there_is_found_before_anything_is_computed(study: Path, tmp_pat
     (tmp_path / "out" / "letters").mkdir(parents=True)
     with pytest.raises(OutputExistsError):
         classify(tmp_path / "no bundle", frames(study), out=tmp_path / "out")
-    with pytest.raises(UsageError, match="no earlier result"):
+    with pytest.raises(UsageError, match="not an earlier result"):
         classify(tmp_path / "no bundle", frames(study), out=tmp_path / "out", overwrite=True)
 
 

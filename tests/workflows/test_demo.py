@@ -66,7 +66,7 @@ def test_an_earlier_demo_is_kept_unless_overwriting_and_other_folders_are_spared
     with pytest.raises(OutputExistsError):
         demo(tmp_path / "letters")
     (tmp_path / "letters" / "one.txt").touch()
-    with pytest.raises(UsageError, match=r"holds no demo\.json, so it is no earlier result"):
+    with pytest.raises(UsageError, match=r"holds no demo\.json, so it is not an earlier result"):
         demo(tmp_path / "letters", overwrite=True)
     assert (tmp_path / "letters").is_dir()
 

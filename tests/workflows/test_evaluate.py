@@ -158,7 +158,7 @@ class TestRefusals:
         study, run = fresh
         with (study / "study.toml").open("a", encoding="utf-8") as stream:
             stream.write('\n[aliases]\nID0003 = "ID0001"\n')
-        with pytest.raises(StudyError, match="of another patient now: ID0003C01"):
+        with pytest.raises(StudyError, match="now assigned to another patient: ID0003C01"):
             evaluate(run, study=study)
 
     def test_a_split_that_was_edited(self, fresh: tuple[Path, Path]) -> None:

@@ -143,7 +143,10 @@ def test_a_name_that_ends_in_pdf_gives_the_pdf_alone(tmp_path: Path, capsys: pyt
     assert (out / "report.pdf").read_bytes().startswith(b"%PDF-")
     assert command(["report", str(run), "-o", str(out / "report.pdf")]) == 2, "it is there"
     assert command(["report", str(run), "-o", str(out / "report.doc")]) == 2
-    assert "is no name of a page or a PDF. Let it end in .html or .htm or .pdf" in capsys.readouterr().err
+    assert (
+        "is not a valid name for a page or a PDF. Use a name that ends in .html or .htm or .pdf"
+        in capsys.readouterr().err
+    )
     assert command(["report", str(run), "-o", str(out / "both.html"), "--pdf"]) == 0
     assert sorted(path.name for path in out.iterdir()) == ["both.html", "both.pdf", "report.pdf"]
 

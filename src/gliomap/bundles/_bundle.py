@@ -197,7 +197,11 @@ def _check_files(path: Path, manifest: Manifest, files: dict[str, bytes]) -> Non
         if name not in files:
             raise BundleError(path, f"lacks {name}, which its manifest names", FRESH)
         if len(files[name]) != record.bytes or hashlib.sha256(files[name]).hexdigest() != record.sha256:
-            raise BundleError(path, f"{name} is damaged: {len(files[name])} bytes, and its size or hash differs from the manifest", FRESH)
+            raise BundleError(
+                path,
+                f"{name} is damaged: {len(files[name])} bytes, and its size or hash differs from the manifest",
+                FRESH,
+            )
     extra = sorted(set(files) - set(manifest.files) - {MANIFEST, HASH})
     if extra:
         raise BundleError(path, f"holds {', '.join(extra)}, which its manifest does not name", "Remove it.")

@@ -152,7 +152,7 @@ def _limits(manifest: Manifest) -> str:
         lines.append("- The model was not tested on any unseen patient.")
     elif manifest.training.same_patient:
         who = ", ".join(manifest.training.same_patient)
-        lines.append(f"- Patients {who} are in both training and test: the metrics are too optimistic.")
+        lines.append(f"- Patients {who} are in both training and test: the metrics overstate performance.")
     return "\n".join([*lines, *(f"- {note}" for note in manifest.notes)])
 
 

@@ -65,7 +65,9 @@ def _read_folder(path: Path) -> dict[str, bytes]:
     for entry in entries:
         limit = _limit(path, entry.name)
         if entry.is_symlink() or not entry.is_file():
-            raise BundleError(entry, "is not a plain file", "A bundle holds plain files only; copy it with its contents.")
+            raise BundleError(
+                entry, "is not a plain file", "A bundle holds plain files only; copy it with its contents."
+            )
         with entry.open("rb") as stream:
             content = stream.read(limit + 1)
         files[entry.name] = _within(path, entry.name, content)

@@ -198,7 +198,9 @@ class Training(Fields):
     split_fingerprint: str
     patients: dict[str, tuple[str, ...]] = Field(description="Role (train, validation, test) → patients.")
     captures: dict[str, tuple[str, ...]] = Field(description="Role → captures.")
-    same_patient: tuple[str, ...] = Field(default=(), description="Patients on both sides; metrics are then too optimistic.")
+    same_patient: tuple[str, ...] = Field(
+        default=(), description="Patients on both sides; metrics are then too optimistic."
+    )
     labelled: dict[str, dict[str, _Count]] = Field(default={}, description="Role → class → labelled pixels.")
     seed: int
     settings: dict[str, JsonValue] = Field(default={})
@@ -232,7 +234,9 @@ class Manifest(Fields):
     model: ModelInfo
     classes: ClassSet
     preprocessing: PreprocessingConfig
-    wavelengths_nm: tuple[FiniteFloat, ...] | None = Field(description="Wavelengths of the cube's bands; null if unknown.")
+    wavelengths_nm: tuple[FiniteFloat, ...] | None = Field(
+        description="Wavelengths of the cube's bands; null if unknown."
+    )
     wavelengths_nominal: bool = Field(default=False, description="The wavelengths were not measured.")
     sensor: SensorInfo | None
     graphs: dict[Literal["cube", "frame"], GraphRecord]

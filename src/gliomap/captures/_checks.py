@@ -213,9 +213,7 @@ def inspect_raw(
     others = [sensor.active(frame) for frame in (white, dark, white_dark) if frame is not None]
     # The first row almost always suffices to rule it out.
     if any(np.array_equal(image[0], other[0]) and np.array_equal(image, other) for other in others):
-        findings.append(
-            Finding("error", "raw frame", "is identical to a reference", "Use the raw frame of the scene.")
-        )
+        findings.append(Finding("error", "raw frame", "is identical to a reference", "Use the raw frame of the scene."))
     return tuple(findings)
 
 

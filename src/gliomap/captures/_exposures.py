@@ -41,9 +41,7 @@ class Exposures:
         for name in ("raw_ms", "white_ms", "dark_ms", "white_dark_ms"):
             value = getattr(self, name)
             if value is not None and not SHORTEST_MS <= value <= LONGEST_MS:
-                raise CaptureError(
-                    f"exposure {name}", f"is {value}", "Use milliseconds, from 0.001 ms to one hour."
-                )
+                raise CaptureError(f"exposure {name}", f"is {value}", "Use milliseconds, from 0.001 ms to one hour.")
 
     @property
     def white_over_raw(self) -> float:

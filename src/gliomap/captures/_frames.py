@@ -129,7 +129,7 @@ def _frames(
     widths = {image.data.dtype.itemsize for image in images}
     if len(widths) > 1:
         listed = ", ".join(f"{p.name}: {i.data.dtype}" for p, i in zip(paths, images, strict=True))
-        raise CaptureError(paths[0], f"and its companions differ in bit depth ({listed})", "Record all frames in one mode.")
+        raise CaptureError(paths[0], f"and its companions differ in bit depth ({listed})", "Record all in one mode.")
     if widths == {1}:
         return [_spread(path, image, sensor) for path, image in zip(paths, images, strict=True)]
     aligned = _aligned(paths, images, sensor) if msb_aligned is None else msb_aligned

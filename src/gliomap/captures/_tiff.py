@@ -162,11 +162,13 @@ def _check_size(path: Path, page: TiffPage, expected: tuple[int, int] | None) ->
     if expected is not None and (rows, columns) != expected:
         raise CaptureError(
             path,
-            f"is {rows}×{columns} pixels, the sensor's frame {expected[0]}×{expected[1]}",
+            f"is {rows}×{columns} pixels, the sensor's frame is {expected[0]}×{expected[1]}",
             "Check the sensor's name and that the whole frame was saved.",
         )
     if rows < 1 or columns < 1 or rows * columns > _MAX_PIXELS:
-        raise CaptureError(path, f"declares {rows}×{columns} pixels; the limit is {_MAX_PIXELS:,} in total", _COPY_AGAIN)
+        raise CaptureError(
+            path, f"declares {rows}×{columns} pixels; the limit is {_MAX_PIXELS:,} in total", _COPY_AGAIN
+        )
 
 
 def _check_strips(path: Path, page: TiffPage, content: bytes) -> None:

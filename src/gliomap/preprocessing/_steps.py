@@ -90,7 +90,11 @@ def cube_to_mosaic(cube: npt.NDArray[_Scalar], pattern: tuple[int, int]) -> npt.
     """
     rows, columns = pattern
     if cube.ndim != 3 or cube.shape[2] != rows * columns:
-        raise CubeError("cube", f"of shape {cube.shape} does not have {rows * columns} channels", "Pass a cube with one channel per position.")
+        raise CubeError(
+            "cube",
+            f"of shape {cube.shape} does not have {rows * columns} channels",
+            "Pass a cube with one channel per position.",
+        )
     height, width = cube.shape[:2]
     tiles = cube.reshape(height, width, rows, columns).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(tiles).reshape(height * rows, width * columns)

@@ -235,7 +235,9 @@ def _choose(choice: int | None, names: list[str]) -> int:
             )
         return 0
     if not 0 <= choice < len(names):
-        raise SensorError("correction", f"{choice} does not exist; the file has {listed}", "Choose one of these numbers.")
+        raise SensorError(
+            "correction", f"{choice} does not exist; the file has {listed}", "Choose one of these numbers."
+        )
     return choice
 
 

@@ -163,7 +163,9 @@ def _patient_findings(study: Study, rows: list[CaptureRow]) -> Iterator[Finding]
                 "Usable for training; as the only test patient it says little.",
             )
         elif not labelled and any(row.map_shape for row in rows if row.patient == patient):
-            yield Finding("warning", patient, "has no labelled pixel of any class", "Label this patient, or exclude it.")
+            yield Finding(
+                "warning", patient, "has no labelled pixel of any class", "Label this patient, or exclude it."
+            )
 
 
 def _class_findings(rows: list[CaptureRow], classes: ClassSet) -> Iterator[Finding]:

@@ -113,7 +113,10 @@ class CaptureCheck:
         missing = [f"{what} ({path.name})" for what, path in frames.items() if not path.exists()]
         if 0 < len(missing) < len(frames):
             self._add(
-                "error", name, f"lacks its {', '.join(missing)} in tif/", "Add what is missing, or move the capture's frames elsewhere."
+                "error",
+                name,
+                f"lacks its {', '.join(missing)} in tif/",
+                "Add what is missing, or move the capture's frames elsewhere.",
             )
         has_image = self.study.has_cube(self.capture_id) or not missing
         if files.map.exists() and not has_image:
@@ -138,7 +141,9 @@ class CaptureCheck:
                 "Add the cube and the map.",
             )
         elif files.map.exists() and has_image and not files.dataset.exists():
-            self._add("note", name, "has no labelled spectra in datasets/; training reads the cube and the map and needs none")
+            self._add(
+                "note", name, "has no labelled spectra in datasets/; training reads the cube and the map and needs none"
+            )
 
     def _has_sensor(self) -> bool:
         """Whether the study's sensor can be loaded; if not, the study itself has a finding."""
@@ -217,7 +222,7 @@ class CaptureCheck:
             self._add(
                 "warning",
                 self.files.cube,
-                f"its spectra are not normalised by {config.normalisation!r}, which study.toml or its default states: a model"
+                f"its spectra are not normalised by {config.normalisation!r}, contrary to study.toml or its default: a model"
                 " trained on them would misinterpret frames",
                 "State in study.toml how they were made ([preprocessing] normalisation = …), or recreate the cube with"
                 " `gliomap preprocess STUDY --overwrite`.",

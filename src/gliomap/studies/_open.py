@@ -30,7 +30,7 @@ def open_study(path: str | Path) -> Study:
     root = Path(path)
     if not root.is_dir():
         fault = "is not a folder" if root.exists() else "is not there"
-        raise StudyError(root, fault, "Use a study folder, or make one with `gliomap phantom DIR`.")
+        raise StudyError(root, fault, "Give the study folder, or make one with `gliomap phantom DIR`.")
     try:
         str(root.resolve()).encode()
     except UnicodeEncodeError as error:
@@ -76,9 +76,9 @@ def study_of_file(path: Path) -> tuple[Study, str | None] | None:
 def _study_nearby(root: Path) -> str | None:
     """A suggestion if this folder contains a study, or is a subfolder of one."""
     if root.resolve().name in FOLDERS:
-        return f"Use the study folder itself: {root.parent if root.name else root.resolve().parent}."
+        return f"Give the study folder itself: {root.parent if root.name else root.resolve().parent}."
     with suppress(PermissionError):
         inside = sorted(folder for folder in root.iterdir() if folder.is_dir() and is_study(folder))
         if inside:
-            return f"Use a study in it: {', '.join(map(str, inside[:5]))}."
+            return f"Give a study in it: {', '.join(map(str, inside[:5]))}."
     return None

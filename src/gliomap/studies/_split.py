@@ -201,7 +201,7 @@ class Split:
             raise self._differs(study, f"it no longer has {listed(gone)}")
         moved = [capture for capture, patient in sorted(self.patients.items()) if study.patient_of(capture) != patient]
         if moved:
-            raise self._differs(study, f"{listed(moved)} now belong to another patient")
+            raise self._differs(study, f"now assigned to another patient: {listed(moved)}")
         changed = [
             name
             for name, digest in track(sorted(self.files.items()), "Comparing files")

@@ -237,7 +237,7 @@ class Study:
         Parameters
         ----------
         capture_id, sensor, config
-            As of `cube`.
+            See `cube`.
         """
         return self._aligned(capture_id, self.full_cube(capture_id, sensor, config))
 
@@ -249,7 +249,7 @@ class Study:
         Parameters
         ----------
         capture_id, sensor, config
-            As of `cube`.
+            See `cube`.
         """
         return preprocess_capture(self.capture(capture_id, sensor), config or self.preprocessing)
 
@@ -263,7 +263,7 @@ class Study:
         Parameters
         ----------
         capture_id, sensor, config
-            As of `cube`.
+            See `cube`.
         """
         if not self.has_cube(capture_id):
             return False
@@ -280,7 +280,7 @@ class Study:
         Parameters
         ----------
         capture_id, sensor
-            As of `cube`.
+            See `cube`.
         """
         files = self.files(capture_id)
         prepared = self.is_prepared(capture_id, sensor)
@@ -368,7 +368,13 @@ class Study:
         return self.sensor(override).fingerprint() == self.sensor().fingerprint()
 
     def no_cube(self, capture_id: str, sensor: SensorLike | None, config: PreprocessingConfig | None) -> StudyError:
-        """The error to raise if a capture has neither the requested cube nor frames; parameters as in `cube`."""
+        """The error to raise if a capture has neither the requested cube nor frames.
+
+        Parameters
+        ----------
+        capture_id, sensor, config
+            See `cube`.
+        """
         if not self.has_cube(capture_id):
             return StudyError(
                 f"capture {capture_id}",
