@@ -276,7 +276,7 @@ class TestPyfunc:
         assert model.predict(frames)["labels"].any()
         with pytest.raises(ReferenceFrameError, match="look swapped"):
             model.predict(frames | {"white": scene.dark, "dark": scene.white})
-        with pytest.raises(CaptureError, match="same picture"):
+        with pytest.raises(CaptureError, match="identical to a reference"):
             model.predict(frames | {"raw": scene.white})
 
     def test_its_metadata_tell_the_bundle(self, loaded: Any, net: Path) -> None:

@@ -199,7 +199,7 @@ class Study:
     def cube(
         self, capture_id: str, sensor: SensorLike | None = None, config: PreprocessingConfig | None = None
     ) -> HyperCube:
-        """The cube of a capture, aligned with its ground-truth map where it has one.
+        """The cube of a capture, aligned with its ground-truth map if it has one.
 
         It is read from preProcessedImages/ if the cube there fits the request, else made from tif/ in memory.
 
