@@ -1,4 +1,4 @@
-"""The application that verbs join."""
+"""The Typer application that every verb is added to."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Research software, not a medical device.
 
 \b
 Start with:
-  gliomap demo            the whole job on a phantom study, in a minute or two
+  gliomap demo            all steps on a phantom study, in a minute or two
   gliomap VERB --help     what a verb does, with examples
 """
 
 _EXIT_CODES = """\b
-Exit codes: 0 done, 1 our fault, 2 bad usage or bad input,
+Exit codes: 0 done, 1 internal error, 2 bad usage or bad input,
 3 the environment (disk full, no permission), 130 interrupted."""
 
 _ORDER = (
@@ -32,7 +32,7 @@ _ORDER = (
 
 
 class _InOrderOfWork(TyperGroup):
-    """Help lists the verbs as a study goes through them, not as their modules happen to load."""
+    """Lists the verbs in the order in which a study uses them, not in the order in which their modules load."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         del ctx

@@ -18,11 +18,11 @@ from gliomap.errors import ArchiveError, MissingExtraError, UsageError
 if TYPE_CHECKING:
     from gliomap.serving.archive import ArchiveReader
 
-archive_app = group(app, "archive", "What a service has answered: list, show, take out, check.")
+archive_app = group(app, "archive", "A service's archived answers: list, show, export, verify.")
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that was given to --archive.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder passed to `gliomap serve --archive`.")]
 Url = Annotated[
-    str | None, typer.Option("--url", metavar="URL", help="Database of the index, where it is not SQLite in DIR.")
+    str | None, typer.Option("--url", metavar="URL", help="Database of the index, if it is not the SQLite file in DIR.")
 ]
 
 
@@ -36,19 +36,20 @@ def list_cases(
     ui: Ui,
     folder: Folder,
     patient: Annotated[
-        str | None, typer.Option("--patient", metavar="ID", help="Identifier, or its pseudonym p-….")
+        str | None, typer.Option("--patient", metavar="ID", help="Patient identifier, or its pseudonym p-….")
     ] = None,
-    client: Annotated[str | None, typer.Option("--client", metavar="NAME", help="Of one client only.")] = None,
+    client: Annotated[str | None, typer.Option("--client", metavar="NAME", help="Only cases of this client.")] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="DATE", help="Received then or later, as 2026-11-23T10:00.")
+        str | None,
+        typer.Option("--since", metavar="DATE", help="Received at or after this time, such as 2026-11-23T10:00."),
     ] = None,
     most: Annotated[
-        int, typer.Option("--most", metavar="N", min=1, max=1_000_000, help="At most so many, the newest.")
+        int, typer.Option("--most", metavar="N", min=1, max=1_000_000, help="List at most the N newest cases.")
     ] = 100,
     url: Url = None,
 ) -> None:
-    """List cases, the newest first."""
-    # One more than is shown tells whether there are more.
+    """List cases, newest first."""
+    # One row more than is shown reveals whether there are more.
     found = _reader(folder, url).rows(patient=patient, client=client, since=_moment(since), most=most + 1)
     rows, more = found[:most], len(found) > most
     if ui.as_json:
@@ -60,12 +61,12 @@ def list_cases(
         )
         return
     ui.table(
-        ["case (begins with its time, UTC)", "kind", "client", "patient", "frame"],
+        ["case (starts with its UTC time)", "kind", "client", "patient", "frame"],
         [(row.id, row.kind, row.client, row.patient, "kept" if row.has_raw else "") for row in rows],
         title=f"The newest {counted(most, 'case')}; there are more" if more else counted(len(rows), "case"),
     )
     if more:
-        ui.text("See more of them with --most N.")
+        ui.text("Use --most N to list more.")
 
 
 @verb(
@@ -75,9 +76,11 @@ def list_cases(
     examples=("gliomap archive show cases 20261123T091501123456-1a2b3c4d",),
 )
 def show(
-    ui: Ui, folder: Folder, case: Annotated[str, typer.Argument(metavar="ID", help="As `archive list` shows it.")]
+    ui: Ui,
+    folder: Folder,
+    case: Annotated[str, typer.Argument(metavar="ID", help="Case id from `gliomap archive list`.")],
 ) -> None:
-    """Show what is kept of one case, having compared its hashes."""
+    """Show one archived case after verifying its hashes."""
     kept = _reader(folder).case(case)
     record = kept.record
     if ui.as_json:
@@ -87,7 +90,7 @@ def show(
         [
             ("case", record.id),
             ("received", f"{record.received_at:%Y-%m-%d %H:%M:%S} UTC"),
-            ("asked by", f"{record.client} ({record.kind})"),
+            ("requested by", f"{record.client} ({record.kind})"),
             ("patient", record.patient),
             ("references", record.references),
             ("model", f"{record.model} {record.model_version}".strip()),
@@ -112,13 +115,13 @@ def show(
 def export(
     ui: Ui,
     folder: Folder,
-    cases: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Which; all if none is named.")] = None,
+    cases: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Cases to export; all by default.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.")] = Path("export"),
 ) -> None:
-    """Unpack cases into folders of their own.
+    """Unpack each case into its own folder.
 
-    Each has case.json, labels.png and, if kept, raw.tif. Beside them audit.jsonl
-    has the lines of the audit log that concern them.
+    Each folder contains case.json, labels.png and, if it was kept, raw.tif.
+    audit.jsonl beside the folders contains the audit-log lines of these cases.
     """
     reader = _reader(folder)
     folders = reader.export(cases or reader.ids(), out, overwrite=ui.overwrite, track=ui.track)
@@ -135,20 +138,20 @@ def export(
     examples=("gliomap archive verify cases", "gliomap archive verify cases --json"),
 )
 def verify(ui: Ui, folder: Folder, url: Url = None) -> None:
-    """Compare files, hashes, audit log and index with each other.
+    """Check files, hashes, audit log and index against each other.
 
-    Exit code 2 if something is wrong.
+    The exit code is 2 if something is wrong.
     """
     found = _reader(folder, url).verify(ui.track)
     if ui.as_json:
         ui.result({name: getattr(found, name) for name in found.__slots__})
     else:
-        ui.text(f"Whole: {found.whole} of {counted(found.cases, 'case')}. Lines in the audit log: {found.entries}.")
+        ui.text(f"Intact: {found.whole} of {counted(found.cases, 'case')}. Lines in the audit log: {found.entries}.")
         ui.text(*(f"note: {note}" for note in found.notes), *(f"fault: {fault}" for fault in found.faults))
         if not found.faults:
-            ui.text("All is well.")
+            ui.text("No faults found.")
     if found.faults:
-        raise ArchiveError(folder, f"has {counted(len(found.faults), 'fault')}", "Restore what is damaged from a copy.")
+        raise ArchiveError(folder, f"has {counted(len(found.faults), 'fault')}", "Restore damaged files from a backup.")
 
 
 def _reader(folder: Path, url: str | None = None) -> ArchiveReader:
@@ -165,5 +168,5 @@ def _moment(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise UsageError("--since", f"{text!r} is no date", "Write it as 2026-11-23 or 2026-11-23T10:00.") from error
+        raise UsageError("--since", f"{text!r} is not a date", "Write it as 2026-11-23 or 2026-11-23T10:00.") from error
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

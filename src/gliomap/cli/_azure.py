@@ -1,4 +1,4 @@
-"""`gliomap azure …`: its verbs stand in modules of their own, imported so that they join the application."""
+"""`gliomap azure …`: imports the modules of its verbs, which adds them to the application."""
 
 from __future__ import annotations
 

@@ -24,10 +24,10 @@ def check(
     where: Where,
     dry_run: DryRun = False,
 ) -> None:
-    """Look at the workspace: identity, stores, computes, quotas.
+    """Check the workspace: identity, stores, computes, quotas.
 
-    What is missing is named with what makes it, and gives exit code 2. The dry
-    run prints a workspace and a cluster as GlioMap needs them.
+    If something is missing, it says what creates it and exits with code 2. The
+    dry run prints a workspace and a cluster as GlioMap needs them.
     """
     from gliomap.deploy.azure import check_workspace, cluster_document, workspace_document
 
@@ -52,11 +52,11 @@ def _tell(ui: Ui, checked: Checked) -> None:
         [(name, place, "default" if name == default else "") for name, place in checked.datastores.items()],
     )
     ui.table(
-        ["compute", "type", "machine", "state", "nodes at most"],
+        ["compute", "type", "machine", "state", "max nodes"],
         [(one.name, one.type, one.size, one.state, one.nodes) for one in checked.computes],
         numbers="    r",
     )
-    ui.table(["quota", "used", "of"], [(one.name, one.used, one.limit) for one in checked.quotas], numbers=" rr")
+    ui.table(["quota", "used", "limit"], [(one.name, one.used, one.limit) for one in checked.quotas], numbers=" rr")
     for one in checked.missing:
         ui.text(f"missing: {one.what}. {one.remedy}")
     ui.text("Ready." if not checked.missing else f"Not ready: {len(checked.missing)} missing.")

@@ -21,7 +21,7 @@ dataset_app = group(azure_app, "dataset", "Versioned data assets of an uploaded 
 
 
 class Part(StrEnum):
-    """Parts of a study; typer reads no list of a Literal."""
+    """Parts of a study; an enum because typer cannot parse a list of a Literal."""
 
     study = "study"
     captures = "captures"
@@ -39,17 +39,18 @@ def upload(
     ui: Ui,
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study folder.")],
     to: Annotated[
-        str | None, typer.Option("--to", metavar="FOLDER", help="In the default datastore; else called as STUDY is.")
+        str | None,
+        typer.Option("--to", metavar="FOLDER", help="Folder in the default datastore; named like STUDY by default."),
     ] = None,
     *,
     where: Where,
     dry_run: DryRun = False,
 ) -> None:
-    """Send a study to the default datastore, in the thesis's layout.
+    """Upload a study to the default datastore, in the thesis's layout.
 
-    Files go in parallel, each with its SHA-256, and those that are there already
-    are skipped: after a kill or a broken line give the same command again. A
-    file that differs from the one that is there is refused.
+    Files are sent in parallel, each with its SHA-256. Files already there are
+    skipped, so the same command resumes an interrupted upload. A file that
+    differs from the one already there is refused.
     """
     from gliomap.deploy.azure import azure_faults, check_name, study_files, upload_document, upload_study
     from gliomap.studies import open_study
@@ -85,21 +86,25 @@ def upload(
 )
 def create(
     ui: Ui,
-    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="As `gliomap azure upload` named it.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="The folder that `gliomap azure upload` wrote.")],
     part: Annotated[
-        list[Part] | None, typer.Option("--part", help="Only this part; repeat it. Else all that the study has.")
+        list[Part] | None, typer.Option("--part", help="Only this part; repeatable. All parts of the study by default.")
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Instead of the folder's.")] = None,
-    version: Annotated[str | None, typer.Option("--version", metavar="V", help="Instead of the next number.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the assets; FOLDER by default.")
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", metavar="V", help="Version; the next number by default.")
+    ] = None,
     *,
     where: Where,
     dry_run: DryRun = False,
 ) -> None:
-    """Make data assets of an uploaded study.
+    """Create data assets from an uploaded study.
 
-    They are called NAME, NAME-captures, -cubes, -ground-truth and -datasets.
-    Every file is looked at first. Where the newest version has the same files
-    nothing new is made.
+    They are named NAME, NAME-captures, -cubes, -ground-truth and -datasets. Every
+    file is checked first. No new version is created if the newest one has the
+    same files.
     """
     from gliomap.deploy.azure import PARTS, asset_document, create_assets
 
@@ -119,7 +124,7 @@ def list_(
     where: Where,
     dry_run: DryRun = False,
 ) -> None:
-    """Show the workspace's data assets, the newest version of each."""
+    """List the newest version of each data asset in the workspace."""
     from gliomap.deploy.azure import list_assets
 
     if dry_run:
@@ -136,16 +141,16 @@ def list_(
 )
 def download(
     ui: Ui,
-    asset: Annotated[str, typer.Argument(metavar="NAME[:V]", help="A data asset; without V its newest version.")],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where its files go.")],
+    asset: Annotated[str, typer.Argument(metavar="NAME[:V]", help="A data asset; its newest version if V is omitted.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for its files.")],
     *,
     where: Where,
     dry_run: DryRun = False,
 ) -> None:
-    """Fetch a data asset; every file is held against its SHA-256.
+    """Download a data asset and check every file's SHA-256.
 
-    Files that are there already are skipped, so the same command goes on after
-    a broken line. Files changed under the version are refused.
+    Files already there are skipped, so the same command resumes an interrupted
+    download. Files that changed since the version was made are refused.
     """
     from gliomap.deploy.azure import download_asset
 
@@ -162,13 +167,13 @@ def download(
         return
     ui.text(_told(transfer, "fetched"))
     if transfer.unverified:
-        ui.text(f"without a checksum, so that only the size was compared: {counted(len(transfer.unverified), 'file')}.")
+        ui.text(f"Only the size was checked, for lack of a checksum: {counted(len(transfer.unverified), 'file')}.")
     ui.text(f"{found.name}:{found.version} in {folder}")
 
 
 def _told(transfer: Transfer, did: str) -> str:
     rate = f", {transfer.bytes / 1e6 / transfer.seconds:.1f} MB/s" if transfer.sent else ""
-    there = f"; {transfer.skipped} were there already" if transfer.skipped else ""
+    there = f"; {transfer.skipped} already there" if transfer.skipped else ""
     return f"{counted(transfer.sent, 'file')} {did}, {transfer.bytes / 1e6:.1f} MB in {transfer.seconds:.1f} s{rate}{there}"
 
 

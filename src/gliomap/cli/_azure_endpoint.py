@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gliomap.deploy.azure import Deployed
 
 
-Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Its name.")]
+Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")]
 
 
 @azure_verb(
@@ -31,36 +31,40 @@ Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Its name.")]
 )
 def deploy(
     ui: Ui,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A bundle here, or a registered NAME[:V].")],
-    endpoint: Annotated[str, typer.Option("--endpoint", metavar="NAME", help="Made if it is not there.")] = "gliomap",
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A local bundle, or a registered NAME[:V].")],
+    endpoint: Annotated[
+        str, typer.Option("--endpoint", metavar="NAME", help="Endpoint; created if it does not exist.")
+    ] = "gliomap",
     to: Annotated[
-        Literal["managed", "kubernetes"], typer.Option("--to", help="Azure's machines, or a cluster of yours.")
+        Literal["managed", "kubernetes"], typer.Option("--to", help="Azure's machines, or your own cluster.")
     ] = "managed",
     deployment: Annotated[
-        str | None, typer.Option("--deployment", metavar="NAME", help="Else blue or green, whichever is free.")
+        str | None, typer.Option("--deployment", metavar="NAME", help="By default blue or green, whichever is free.")
     ] = None,
     traffic: Annotated[
-        int, typer.Option("--traffic", metavar="PERCENT", min=0, max=100, help="Of requests, for the new one.")
+        int,
+        typer.Option("--traffic", metavar="PERCENT", min=0, max=100, help="Share of requests for the new deployment."),
     ] = 100,
     instance_type: Annotated[
-        str | None, typer.Option("--instance-type", metavar="T", help="Else Standard_DS3_v2, or the cluster's.")
+        str | None,
+        typer.Option("--instance-type", metavar="T", help="By default Standard_DS3_v2, or the cluster's own."),
     ] = None,
-    instances: Annotated[int, typer.Option("--instances", metavar="N", min=1, help="How many.")] = 1,
+    instances: Annotated[int, typer.Option("--instances", metavar="N", min=1, help="Number of instances.")] = 1,
     compute: Annotated[
         str | None, typer.Option("--compute", metavar="NAME", help="The attached cluster, for --to kubernetes.")
     ] = None,
-    auth: Annotated[Literal["key", "entra"], typer.Option("--auth", help="Key of the endpoint, or sign-in.")] = "key",
+    auth: Annotated[Literal["key", "entra"], typer.Option("--auth", help="Endpoint key, or Entra sign-in.")] = "key",
     register: Annotated[
-        str | None, typer.Option("--register", metavar="NAME", help="Of the model; else the bundle's own.")
+        str | None, typer.Option("--register", metavar="NAME", help="Name of the model; the bundle's own by default.")
     ] = None,
     *,
     where: Where,
     dry_run: DryRun = False,
 ) -> None:
-    """Put a bundle behind an endpoint and wait until it answers.
+    """Deploy a bundle behind an endpoint and wait until it answers.
 
-    A new deployment stands beside the old one and gets its share of the requests
-    once it answers. One that never gets healthy gets none, and its log is shown.
+    A new deployment runs beside the old one and gets its share of the requests
+    once it answers. One that never becomes healthy gets none; its log is shown.
     """
     from gliomap.deploy.azure import EndpointPlan, as_reference, deploy_bundle, local_model, planned_documents
 
@@ -109,15 +113,16 @@ def undeploy(
     ui: Ui,
     endpoint: Endpoint,
     deployment: Annotated[
-        str | None, typer.Option("--deployment", metavar="NAME", help="Only this one; it must get no requests.")
+        str | None,
+        typer.Option("--deployment", metavar="NAME", help="Only this deployment; its share of the requests must be 0."),
     ] = None,
     *,
     where: Where,
     dry_run: DryRun = False,
 ) -> None:
-    """Take an endpoint away with all its deployments, or one of them.
+    """Delete an endpoint with all its deployments, or one of them.
 
-    Registered models stay.
+    Registered models are kept.
     """
     from gliomap.deploy.azure import undeploy as take_away
 
@@ -146,22 +151,23 @@ def score(
     dark: DarkFrame = None,
     white_dark: WhiteDarkFrame = None,
     deployment: Annotated[
-        str | None, typer.Option("--deployment", metavar="NAME", help="Ask this one, whatever its share.")
+        str | None, typer.Option("--deployment", metavar="NAME", help="Send to this deployment, whatever its share.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="For what `gliomap classify -o` writes.")
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Folder for the files that `gliomap classify -o` writes."),
     ] = None,
     *,
     where: Where,
     dry_run: DryRun = False,
 ) -> None:
-    """Send a frame to an endpoint: the map back, and the times."""
+    """Send a frame to an endpoint; get its map and the timings."""
     from gliomap._files import refuse_existing
     from gliomap.deploy.azure import score_in_azure
     from gliomap.engine import RESULT
 
     if white is None or dark is None:
-        raise UsageError("azure score", "has no references", "Give --white and --dark.")
+        raise UsageError("azure score", "no references given", "Give --white and --dark.")
     if out is not None:
         refuse_existing(out, overwrite=ui.overwrite, mark=RESULT)
     if dry_run:
@@ -183,5 +189,5 @@ def score(
         [(stage.replace("_", " "), f"{took:.3f}") for stage, took in {**done.seconds, **there}.items()],
         numbers=" r",
     )
-    ui.text(f"{done.sent / 1e6:.1f} MB there, {done.received / 1e6:.1f} MB back")
+    ui.text(f"{done.sent / 1e6:.1f} MB sent, {done.received / 1e6:.1f} MB received")
     tell_written(ui, done.result["notice"], *([] if out is None else [f"Map: {out / 'map.png'}"]))

@@ -1,4 +1,4 @@
-"""What the verbs of `gliomap azure` share: which workspace is meant, and the dry run."""
+"""What the verbs of `gliomap azure` share: the choice of a workspace, and the dry run."""
 
 from __future__ import annotations
 
@@ -38,25 +38,29 @@ azure_app = group(app, "azure", "Azure Machine Learning: data, clusters, endpoin
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="config.json from the studio; else one here or in a folder above."),
+    typer.Option(
+        "--config", metavar="FILE", help="config.json from the studio; by default one here or in a folder above."
+    ),
 ]
 Subscription = Annotated[
-    str | None, typer.Option("--subscription", metavar="ID", help="Or AZURE_SUBSCRIPTION_ID; wins over config.json.")
+    str | None, typer.Option("--subscription", metavar="ID", help="Or AZURE_SUBSCRIPTION_ID; overrides config.json.")
 ]
 ResourceGroup = Annotated[
-    str | None, typer.Option("--resource-group", metavar="NAME", help="Or AZURE_RESOURCE_GROUP; likewise.")
+    str | None, typer.Option("--resource-group", metavar="NAME", help="Or AZURE_RESOURCE_GROUP; overrides config.json.")
 ]
-Workspace = Annotated[str | None, typer.Option("--workspace", metavar="NAME", help="Or AZURE_ML_WORKSPACE; likewise.")]
+Workspace = Annotated[
+    str | None, typer.Option("--workspace", metavar="NAME", help="Or AZURE_ML_WORKSPACE; overrides config.json.")
+]
 CloudName = Annotated[
     Literal["AzureCloud", "AzureUSGovernment", "AzureChinaCloud"] | None,
-    typer.Option("--cloud", help="Or AZURE_CLOUD; else AzureCloud, the public one."),
+    typer.Option("--cloud", help="Or AZURE_CLOUD; by default AzureCloud, the public cloud."),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the YAML that `az ml` takes; send nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the YAML for `az ml`; send nothing.")]
 
 
 @dataclass(frozen=True)
 class Where:
-    """Which workspace a command line means; its fields are options of every verb."""
+    """Which workspace a command line refers to; the fields are options of every verb."""
 
     config: ConfigFile = None
     subscription: Subscription = None
@@ -65,12 +69,12 @@ class Where:
     cloud: CloudName = None
 
     def settings(self) -> AzureSettings:
-        """The settings that are meant.
+        """The settings of that workspace.
 
         Raises
         ------
         UsageError
-            They are nowhere told.
+            The settings are given nowhere.
         """
         from gliomap.deploy.azure import find_settings
 
@@ -85,12 +89,12 @@ class Where:
 
     @contextmanager
     def connected(self) -> Iterator[Connection]:
-        """A connection to it.
+        """A connection to that workspace.
 
         Raises
         ------
         GlioMapError
-            The settings are nowhere told, or whatever goes wrong with Azure in the block.
+            The settings are given nowhere, or Azure fails in the block.
         """
         from gliomap.deploy.azure import connect
 
@@ -106,7 +110,7 @@ def azure_verb(
     within: str = "azure",
     writes: bool = False,
 ) -> Callable[[F], F]:
-    """Make a function a verb of `gliomap azure`, as `verb` does; it is called where the extra is installed."""
+    """Make a function a verb of `gliomap azure`, as `verb` does; it runs only if the extra is installed."""
 
     def decorate(function: F) -> F:
         @wraps(function)
@@ -121,12 +125,12 @@ def azure_verb(
 
 
 def need_azure() -> None:
-    """Refuse to go on without the extra.
+    """Check that the extra is installed.
 
     Raises
     ------
     MissingExtraError
-        It is not installed.
+        The extra is not installed.
     """
     try:
         for name in ("azure.ai.ml", "azure.identity", "azure.storage.blob"):
@@ -136,7 +140,7 @@ def need_azure() -> None:
 
 
 def show_documents(ui: Ui, *documents: Document) -> None:
-    """What a dry run prints, once each document has passed azure-ai-ml's own check."""
+    """Print the documents of a dry run once each has passed azure-ai-ml's own check."""
     from gliomap.deploy.azure import as_yaml
 
     for document in documents:
@@ -149,7 +153,7 @@ def show_documents(ui: Ui, *documents: Document) -> None:
 
 
 def tell_command(ui: Ui, command: str) -> None:
-    """What a dry run prints of a verb for which `az ml` takes no file."""
+    """Print the command of a dry run, for a verb for which `az ml` takes no file."""
     if ui.as_json:
         ui.result([{"command": command}])
         return

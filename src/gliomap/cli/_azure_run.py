@@ -32,36 +32,40 @@ if TYPE_CHECKING:
 )
 def train(
     ui: Ui,
-    asset: Annotated[str, typer.Argument(metavar="STUDY_ASSET", help="A study's data asset, NAME or NAME:V.")],
+    asset: Annotated[str, typer.Argument(metavar="STUDY_ASSET", help="Data asset of a study, NAME or NAME:V.")],
     compute: Annotated[str, typer.Option("--compute", metavar="NAME", help="The cluster.")] = "cpu-cluster",
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder for run and bundle.")] = Path("run"),
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder for the run and its bundle.")] = Path(
+        "run"
+    ),
     name: Annotated[
-        str | None, typer.Option("--name", metavar="JOB", help="Of the job; one that is there is followed.")
+        str | None, typer.Option("--name", metavar="JOB", help="Name of the job; an existing job is followed.")
     ] = None,
-    experiment: Annotated[str, typer.Option("--experiment", metavar="NAME", help="In the studio.")] = "gliomap",
+    experiment: Annotated[
+        str, typer.Option("--experiment", metavar="NAME", help="Experiment in the studio.")
+    ] = "gliomap",
     register: Annotated[
-        str | None, typer.Option("--register", metavar="NAME", help="Of the model; else as the thesis named it.")
+        str | None, typer.Option("--register", metavar="NAME", help="Name of the model; the thesis's name by default.")
     ] = None,
-    trials: Annotated[int, typer.Option("--trials", metavar="N", min=1, help="Folds at the same time.")] = 4,
+    trials: Annotated[int, typer.Option("--trials", metavar="N", min=1, help="Folds trained at the same time.")] = 4,
     patients: Annotated[
-        int | None, typer.Option("--patients", metavar="N", min=1, help="For lopo, where the asset does not tell.")
+        int | None, typer.Option("--patients", metavar="N", min=1, help="For lopo, if the asset does not record it.")
     ] = None,
     *,
     where: Where,
     dry_run: DryRun = False,
     training: Training,
 ) -> None:
-    """Train on a cluster, fetch run and bundle, register it.
+    """Train on a cluster, fetch the run and bundle, register it.
 
-    The options of `gliomap train` mean the same here. Folds of a protocol run as
-    a sweep, then a job puts them together. Ctrl-C leaves the cluster working:
-    the same command with --name goes on.
+    The options of `gliomap train` mean the same here. The folds of a protocol run
+    as a sweep, then a job combines them. Ctrl-C does not stop the cluster: run
+    the same command with --name to continue.
     """
     from gliomap._files import refuse_existing
     from gliomap.deploy.azure import check_training, find_asset, job_name, train_in_azure
     from gliomap.tracking import RECORD
 
-    # Now, not when the cluster has done its work.
+    # Refused before the cluster does any work, not after.
     refuse_existing(out, overwrite=ui.overwrite, mark=RECORD)
     job = name or job_name(training.model, training.protocol)
     check_training(asdict(training), job)
@@ -76,7 +80,7 @@ def train(
     with where.connected() as connection:
         found = find_asset(connection, study, version or None)
         wanted = _job(found.reference, training, patients or found.patients, common)
-        ui.say(f"job {job}: if this command ends, go on with --name {job}")
+        ui.say(f"job {job}: if this command ends, continue with --name {job}")
         done = train_in_azure(
             connection, wanted, out, register=register, overwrite=ui.overwrite, say=ui.say, track=ui.track
         )
@@ -97,14 +101,14 @@ def _job(study: str, training: Training, patients: int, common: Mapping[str, Any
     sensor = None if training.sensor is None else Path(training.sensor)
     folds = fold_names(training.protocol, training.folds, patients, split=split, final=final)
     files = {path.name: path for path in (split, sensor) if path is not None and path.is_file()}
-    # There these files lie in the job's own folder.
+    # On the cluster these files are in the job's own folder.
     there = replace(training, split=split and Path(split.name), sensor=None if sensor is None else sensor.name)
     keeps = final or not folds or training.protocol in ("double-cv", "pooled")
     return TrainJob(study=study, options=tuple(as_typed(there)), files=files, folds=folds, keeps_model=keeps, **common)
 
 
 def as_typed(training: Training) -> list[str]:
-    """The words of a command line; options at their defaults are left out."""
+    """The options as words of a command line, without those at their defaults."""
     words: list[str] = []
     for option in fields(training):
         value = getattr(training, option.name)
@@ -122,17 +126,17 @@ def as_typed(training: Training) -> list[str]:
 )
 def logs(
     ui: Ui,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A job; with --deployment an endpoint.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A job, or with --deployment an endpoint.")],
     deployment: Annotated[
         str | None, typer.Option("--deployment", metavar="NAME", help="A deployment of the endpoint.")
     ] = None,
-    lines: Annotated[int, typer.Option("--lines", metavar="N", min=1, help="Of a deployment, the last N.")] = 200,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Of a job that runs, until it ends.")] = False,
+    lines: Annotated[int, typer.Option("--lines", metavar="N", min=1, help="Last N lines, of a deployment.")] = 200,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow a running job until it ends.")] = False,
     *,
     where: Where,
     dry_run: DryRun = False,
 ) -> None:
-    """Show the log of a job, or of a deployment."""
+    """Show the log of a job or of a deployment."""
     from gliomap.deploy.azure import deployment_log, follow_job, job_logs
 
     if dry_run:
@@ -153,7 +157,7 @@ def logs(
     for file, text in found.items():
         ui.text(f"== {file}", text.rstrip("\n"))
     if not found:
-        ui.say("Nothing is written yet.")
+        ui.say("The log is still empty.")
 
 
 @azure_verb(
@@ -163,18 +167,20 @@ def logs(
 )
 def metrics(
     ui: Ui,
-    experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="As `gliomap azure train --experiment`.")],
+    experiment: Annotated[
+        str, typer.Argument(metavar="EXPERIMENT", help="As given to `gliomap azure train --experiment`.")
+    ],
     csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Where the table goes; stdout if not given.")
+        Path | None, typer.Option("--csv", metavar="FILE", help="File for the table; stdout by default.")
     ] = None,
-    folds: Annotated[bool, typer.Option("--folds", help="A row for each fold, not for each run.")] = False,
+    folds: Annotated[bool, typer.Option("--folds", help="One row per fold instead of one per run.")] = False,
     *,
     where: Where,
     dry_run: DryRun = False,
 ) -> None:
     """Write the thesis's table of an experiment's trainings as CSV.
 
-    The same table as `gliomap runs export` writes, read from the run folders
+    It is the table that `gliomap runs export` writes, read from the run folders
     that the jobs left in the workspace's storage.
     """
     from gliomap._files import refuse_existing

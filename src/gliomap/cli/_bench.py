@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from gliomap.serving import Activity, BenchFrames, Client, Measured, ModelAnswer, Rate
 
-bench_app = group(app, "bench", "How fast something is, measured for real.")
+bench_app = group(app, "bench", "Measure the speed of a running service.")
 
 _ALL = "labels,npz,json,map,tensors,stream"
 
@@ -44,10 +44,10 @@ def bench_serve(
     ui: Ui,
     url: Url,
     kinds: Annotated[
-        str, typer.Option("--kind", metavar="LIST", help="labels, npz, json, map, tensors, stream, thesis.")
+        str, typer.Option("--kind", metavar="LIST", help="Any of labels, npz, json, map, tensors, stream, thesis.")
     ] = _ALL,
     clients: Annotated[
-        str, typer.Option("--clients", metavar="LIST", help="How many ask at once; each number is measured.")
+        str, typer.Option("--clients", metavar="LIST", help="Clients at the same time; each number is measured.")
     ] = "1",
     seconds: Annotated[
         float, typer.Option("--seconds", metavar="S", min=0.1, max=86_400, help="Length of each measurement.")
@@ -56,22 +56,23 @@ def bench_serve(
     white: WhiteFrame = None,
     dark: DarkFrame = None,
     live: Annotated[
-        bool, typer.Option("--live", help="Send nothing; show what the service does, as top does.")
+        bool, typer.Option("--live", help="Send nothing; show what the service is doing, like top.")
     ] = False,
     every: Annotated[
-        float, typer.Option("--every", metavar="S", min=0.1, max=86_400, help="With --live: between two looks.")
+        float,
+        typer.Option("--every", metavar="S", min=0.1, max=86_400, help="With --live: seconds between two readings."),
     ] = 1.0,
     count: Annotated[
-        int | None, typer.Option("--count", metavar="N", min=1, help="With --live: end after so many looks.")
+        int | None, typer.Option("--count", metavar="N", min=1, help="With --live: end after N readings.")
     ] = None,
     *,
     access: Access,
 ) -> None:
-    """Measure how fast a service answers, and how much it takes.
+    """Measure how fast a service answers, and its throughput.
 
-    Each kind of request is sent one after the other, as fast as answers come,
-    with frames of your own or synthetic ones of the model's camera. Maps are
-    compared: 'wrong' counts those that differ for the same frame.
+    Requests of each kind are sent back to back, as fast as answers come, with
+    your own frames or synthetic ones of the model's camera. Maps are compared:
+    'wrong' counts those that differ for the same frame.
     """
     with access.client("bench serve", url) as client:
         if live:
@@ -87,7 +88,7 @@ def _measure(
 
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
-        raise UsageError("--kind", f"has {unknown[0]!r}", f"Choose from: {', '.join(KINDS)}.")
+        raise UsageError("--kind", f"{unknown[0]!r} is not a kind", f"Choose from: {', '.join(KINDS)}.")
     model = client.model()
     frames = _frames(model, files)
     name = f"bench-{uuid.uuid4().hex[:12]}"
@@ -99,7 +100,7 @@ def _measure(
             for kind, at_once in ui.track(list(itertools.product(kinds, numbers)), "measuring"):
                 found.append(measure(client, kind, frames, references=name, clients=at_once, seconds=seconds))
         finally:
-            # Also where a later measurement failed or was interrupted: these took their time.
+            # Reported even if a later measurement failed or was interrupted: these took their time.
             if found:
                 _report(ui, client, model, found)
 
@@ -119,7 +120,7 @@ def _report(ui: Ui, client: Client, model: ModelAnswer, found: list[Measured]) -
     ui.text(*(f"{kind}: {KINDS[kind]}" for kind in dict.fromkeys(one.kind for one in found)))
     failed = sum(one.failed for one in found)
     if failed:
-        ui.text(f"{counted(failed, 'fault')} among the answers: see the service's log.")
+        ui.text(f"{counted(failed, 'answer')} failed: see the service's log.")
 
 
 def _frames(model: ModelAnswer, files: tuple[Path | None, ...]) -> BenchFrames:
@@ -129,12 +130,12 @@ def _frames(model: ModelAnswer, files: tuple[Path | None, ...]) -> BenchFrames:
 
     told = Manifest.model_validate(model.manifest).sensor
     if told is None:
-        raise UsageError(model.name, "tells no camera", "Serve a bundle that takes frames.")
+        raise UsageError(model.name, "names no camera", "Serve a bundle that takes frames.")
     sensor, given = told.build(), [path for path in files if path is not None]
     if not given:
         return synthetic_frames(sensor)
     if len(given) != len(files):
-        raise UsageError("bench serve", "takes --raw, --white and --dark together", "Give all three, or none.")
+        raise UsageError("bench serve", "needs --raw, --white and --dark together", "Give all three, or none.")
     return BenchFrames(*(read_frame(path, sensor).data for path in given))
 
 
@@ -217,7 +218,7 @@ def _rates(title: str, rates: tuple[Rate, ...]) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(title, min_width=28)
-    for column in ("a second", "mean ms"):
+    for column in ("per second", "mean ms"):
         table.add_column(column, justify="right")
     for one in rates:
         table.add_row(one.name, f"{one.per_second:.1f}", "" if one.mean_ms is None else f"{one.mean_ms:.2f}")
@@ -231,5 +232,7 @@ def _words(text: str) -> list[str]:
 def _numbers(text: str) -> list[int]:
     numbers = [int(word) if word.isdecimal() else 0 for word in _words(text)]
     if not numbers or min(numbers) < 1 or max(numbers) > 256:
-        raise UsageError("--clients", f"is {text!r}", "Give numbers from 1 to 256, such as 1,8,32.")
+        raise UsageError(
+            "--clients", f"{text!r} is not a list of client counts", "Give numbers from 1 to 256, such as 1,8,32."
+        )
     return numbers

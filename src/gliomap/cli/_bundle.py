@@ -18,23 +18,24 @@ from gliomap.errors import UsageError
 if TYPE_CHECKING:
     from gliomap.bundles import Bundle
 
-bundle_app = group(app, "bundle", "A model as it travels: make one, look at it, verify it.")
+bundle_app = group(app, "bundle", "Portable model bundles: create, show, verify.")
 
 
 RunFolder = Annotated[Path | None, typer.Argument(metavar="RUN", help="A run folder of `gliomap train`.")]
 BundleOut = Annotated[
-    Path | None, typer.Option("--out", "-o", metavar="BUNDLE", help="Folder or .zip; RUN/bundle if not given.")
+    Path | None, typer.Option("--out", "-o", metavar="BUNDLE", help="Folder or .zip; RUN/bundle by default.")
 ]
 WeightsArchitecture = Annotated[
-    Literal["conv2d", "fourlayer"] | None, typer.Option("--architecture", help="Of weights that came without a run.")
+    Literal["conv2d", "fourlayer"] | None, typer.Option("--architecture", help="Architecture of the weights.")
 ]
 WeightsFile = Annotated[
-    Path | None, typer.Option("--weights", metavar="FILE", help="safetensors with the thesis's names.")
+    Path | None, typer.Option("--weights", metavar="FILE", help="safetensors file with the thesis's names.")
 ]
 Normalisation = Annotated[
-    NormalisationName, typer.Option("--normalisation", help="Of the cubes that the weights were trained on.")
+    NormalisationName,
+    typer.Option("--normalisation", help="Normalisation of the cubes that the weights were trained on."),
 ]
-NoCorrection = Annotated[bool, typer.Option("--no-correction", help="These cubes had no spectral correction.")]
+NoCorrection = Annotated[bool, typer.Option("--no-correction", help="Those cubes had no spectral correction.")]
 BundleName = Annotated[str | None, typer.Option("--name", help="Name of a bundle made from weights.")]
 ReducedPrecision = Annotated[
     bool, typer.Option("--reduced-precision", help="Measure openvino's reduced precision as well.")
@@ -67,11 +68,11 @@ def create(
     reduced: ReducedPrecision = False,
     tracking: TrackingUri = None,
 ) -> None:
-    """Make a bundle of a run, or of weights alone.
+    """Create a bundle from a run, or from weights alone.
 
-    The graphs are compared with the model on a rendered scene, always; a bundle
-    that computes something else is refused. Without a sensor it takes
-    preprocessed cubes only.
+    The graphs are always compared with the model on a rendered scene. A bundle
+    that computes something else is refused. Without a sensor a bundle takes only
+    preprocessed cubes.
     """
     from gliomap.workflows import bundle_from_weights, make_bundle
 
@@ -86,7 +87,7 @@ def create(
     if run is not None:
         named = [flag for flag, given in of_weights.items() if given]
         if named:
-            raise UsageError(f"bundle create {run}", f"{', '.join(named)} cannot stand beside a run", _TWO_WAYS)
+            raise UsageError(f"bundle create {run}", f"{', '.join(named)} cannot be combined with a run", _TWO_WAYS)
         from gliomap.tracking import store_of_run
 
         store = store_of_run(run, tracking) if out is None else None
@@ -119,9 +120,9 @@ def create(
     examples=("gliomap bundle show bundle", "gliomap bundle show bundle.zip --json"),
 )
 def show(ui: Ui, bundle: BundlePath, tracking: TrackingUri = None) -> None:
-    """Print a bundle's card, after checking it.
+    """Verify a bundle and print its card.
 
-    With --json the manifest and the identity.
+    With --json it prints the manifest and the identity.
     """
     from gliomap.bundles import open_bundle
 
@@ -141,7 +142,7 @@ def show(ui: Ui, bundle: BundlePath, tracking: TrackingUri = None) -> None:
     examples=("gliomap bundle verify bundle", "gliomap bundle verify bundle --sensor nemesis"),
 )
 def verify(ui: Ui, bundle: BundlePath, sensor: SensorName = None, tracking: TrackingUri = None) -> None:
-    """Check hashes, format, shapes, and that it is for a sensor."""
+    """Check a bundle's hashes, format and shapes, and that it fits a sensor."""
     from gliomap.bundles import open_bundle
     from gliomap.sensors import get_sensor
 
@@ -150,7 +151,7 @@ def verify(ui: Ui, bundle: BundlePath, sensor: SensorName = None, tracking: Trac
         ui.result({"path": str(bundle), "identity": opened.identity, "valid": True, "sensor_checked": sensor})
         return
     fits = "" if sensor is None else f" and for sensor {sensor}"
-    ui.text(f"{bundle}: whole{fits}.", f"Identity: {opened.identity}")
+    ui.text(f"{bundle}: intact{fits}.", f"Identity: {opened.identity}")
 
 
 def _tell(ui: Ui, made: Bundle) -> None:
@@ -181,5 +182,5 @@ def _tell(ui: Ui, made: Bundle) -> None:
         for name, backend in manifest.backends.items()
     ]
     columns = ["backend", "version", "labels equal", "largest difference", "ms/frame", "ms/cube"]
-    ui.table(columns, rows, title="Checked against the model itself", numbers="  rrrr")
+    ui.table(columns, rows, title="Compared with the model itself", numbers="  rrrr")
     ui.text(f"Next: {command_line('classify', made.path, '--help')}")

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from gliomap.workflows import Classification, Source
 
 CubeFile = Annotated[Path | None, typer.Option("--cube", metavar="FILE", help="A preprocessed cube, .mat or .npz.")]
-StudyFolder = Annotated[Path | None, typer.Option("--study", metavar="DIR", help="A study, with --capture.")]
+StudyFolder = Annotated[Path | None, typer.Option("--study", metavar="DIR", help="A study folder; needs --capture.")]
 CaptureName = Annotated[str | None, typer.Option("--capture", metavar="ID", help="A capture of the study.")]
 ResultFolder = Annotated[
-    Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for map, arrays and result.json.")
+    Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for the map, arrays and result.json.")
 ]
 ReducedPrecision = Annotated[
     bool, typer.Option("--reduced-precision", help="Faster with openvino; some labels differ.")
@@ -35,7 +35,7 @@ MaxReferenceAge = Annotated[
         metavar="MINUTES",
         min=0,
         max=525_600,
-        help="Blank the map if the references are further from the frame, or of unknown age. If not given: 60,"
+        help="Blank the map if references and frame are further apart in time, or the age is unknown. By default 60,"
         " and an unknown age is only a warning.",
     ),
 ]
@@ -72,9 +72,9 @@ def classify(
 ) -> None:
     """Make a tissue map of one frame, cube or capture.
 
-    Frames are read as the bundle's sensor writes them; --sensor only checks that
-    the bundle is for that camera. -o DIR writes labels.npy (0 = not classified),
-    probabilities.npy, map.png, overlay.png and result.json.
+    Frames are read in the format of the bundle's sensor; --sensor only checks
+    that the bundle is for that camera. -o DIR writes labels.npy (0 = not
+    classified), probabilities.npy, map.png, overlay.png and result.json.
 
     Research software, not a medical device: a map never says 'no tumour'.
     """
@@ -107,17 +107,15 @@ def _source(frames: Frames, cube: Path | None, study: Path | None, capture: str 
     if sum(ways) != 1:
         raise UsageError("classify", "nothing to classify" if not any(ways) else "more than one input", _WAYS)
     if flags and not ways[0]:
-        raise UsageError("classify", f"{', '.join(flags)} belongs to --raw, --white and --dark", _WAYS)
+        raise UsageError("classify", f"{', '.join(flags)} can only be used with --raw, --white and --dark", _WAYS)
     if capture is not None and study is None:
-        raise UsageError("classify", "--capture belongs to --study", _WAYS)
+        raise UsageError("classify", "--capture can only be used with --study", _WAYS)
     if cube is not None:
         return CubeFile(cube)
     if study is None:
         return frames.files("classify", _WAYS)
     if capture is None:
-        raise UsageError(
-            f"study {study}", "no capture is named", "Add --capture ID (`gliomap study check` lists them)."
-        )
+        raise UsageError(f"study {study}", "no capture given", "Add --capture ID (`gliomap study check` lists them).")
     return StudyCapture(study, capture)
 
 

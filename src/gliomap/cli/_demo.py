@@ -27,14 +27,14 @@ _COLOURS = {
 @verb(app, "demo", writes=True, examples=("gliomap demo", "gliomap demo --out /tmp/first-look --threads 2"))
 def demo(
     ui: Ui,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for everything that is made.")] = Path(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for all output.")] = Path(
         "gliomap-demo"
     ),
-    seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Of patients and training.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Seed of the patients and the training.")] = 0,
 ) -> None:
-    """Do the whole job on a phantom study, in a minute or two.
+    """Run the whole workflow on a phantom study, in a minute or two.
 
-    Makes six synthetic patients, trains the thesis's network on five of them,
+    It makes six synthetic patients, trains the thesis's network on five of them,
     evaluates it on the sixth, writes a bundle, and classifies the sixth patient's
     raw frame with it.
     """
@@ -73,17 +73,17 @@ def _tell(ui: Ui, made: Demo) -> None:
     height, width = result.shape
     ui.text(
         "",
-        f"Patient {made.patient}, whom the network never saw: {summary}",
-        f"The raw frame became a map of {height}×{width} pixels in {frame_ms:.0f} ms.",
+        f"Patient {made.patient}, never seen by the network: {summary}",
+        f"The raw frame was turned into a map of {height}×{width} pixels in {frame_ms:.0f} ms.",
         "",
     )
     pictures = {
         "Its map beside its labels": truth,
-        "The map over the frame, which shows through where the network is less sure": made.result
+        "The map over the frame, which shows through where the network is less confident": made.result
         / result.files["overlay"],
         "All patients with their labels": made.sheet,
-        "More of the evaluation": truth.parent,
-        "The bundle, which is all that a camera's computer needs": made.bundle,
+        "More from the evaluation": truth.parent,
+        "The bundle, all that a camera's computer needs": made.bundle,
     }
     for what, path in pictures.items():
         ui.text(f"{what}:", f"  {path}")
@@ -91,8 +91,8 @@ def _tell(ui: Ui, made: Demo) -> None:
     ui.text(
         "",
         f"Colours: {colours}; hatched: not classified.",
-        "Where drape and gauze lie, outside the opening, the map is wrong: the network has no class for them.",
-        "These are synthetic patients, easier than real ones, and one patient is no measurement.",
+        "On drape and gauze, outside the opening, the map is wrong: the network has no class for them.",
+        "These are synthetic patients, easier than real ones, and one patient is not a measurement.",
         f"{result.notice}. A map never says 'no tumour'.",
         "",
         f"Next: {command_line('report', made.run)}",

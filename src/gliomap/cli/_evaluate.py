@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 INSTRUMENT_NAMES: tuple[Instrument, ...] = ("shuffle-labels", "oracle", "learning-curve")
 
 _LISTED = 6
-"""Pictures that are listed by name."""
+"""How many pictures are listed by name."""
 
 
 @verb(
@@ -37,28 +37,29 @@ def evaluate(
     ui: Ui,
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of `gliomap train`.")],
     study: Annotated[
-        Path | None, typer.Option("--study", metavar="DIR", help="Where the study is now, if it was moved.")
+        Path | None, typer.Option("--study", metavar="DIR", help="The study's folder, if it was moved.")
     ] = None,
     sensor: SensorName = None,
     palette: PaletteChoice = "classic",
     shuffle_labels: Annotated[
-        bool, typer.Option("--shuffle-labels", help="Also train on shuffled labels: must fall to chance.")
+        bool, typer.Option("--shuffle-labels", help="Also train on shuffled labels; figures must fall to chance.")
     ] = False,
     oracle: Annotated[
-        bool, typer.Option("--oracle", help="Also train on each test patient's own pixels: the ceiling.")
+        bool, typer.Option("--oracle", help="Also train on each test patient's own pixels: a ceiling.")
     ] = False,
     learning_curve: Annotated[
         bool, typer.Option("--learning-curve", help="Also train on fewer and fewer patients.")
     ] = False,
     tracking: TrackingUri = None,
 ) -> None:
-    """Test a run on what it held out: metrics, maps, curves.
+    """Test a run on its held-out data: metrics, maps, curves.
 
-    Writes RUN/evaluation/: metrics.json, predictions and pictures. A metric that
-    is not defined (no pixel of that class) says so and is in no mean.
+    It writes metrics.json, predictions and pictures to RUN/evaluation/. A metric
+    that is undefined (no pixel of that class) is reported as undefined and is
+    left out of means.
 
-    Instruments write RUN/sanity/ and train again; a run that was evaluated
-    before is not evaluated again for them.
+    --shuffle-labels, --oracle and --learning-curve train again and write to
+    RUN/sanity/. They do not repeat an evaluation that is already there.
     """
     from gliomap.workflows import measure_sanity
 
@@ -80,7 +81,7 @@ def evaluate(
 def _evaluate(
     ui: Ui, run: Path, study: Path | None, sensor: str | None, palette: str, tracking: str | None
 ) -> dict[str, Any]:
-    """Evaluate, tell it, and give it as plain values."""
+    """Evaluate the run, print the result, and return it as plain values."""
     from gliomap.evaluation import record_tables
     from gliomap.tracking import store_of_run
     from gliomap.workflows import evaluate as evaluate_run
@@ -98,7 +99,7 @@ def _evaluate(
     content = {"folder": str(done.folder), **done.record.model_dump(mode="json")}
     if ui.as_json:
         return content
-    ui.text(*(f"Mind: {caution}" for caution in done.record.cautions))
+    ui.text(*(f"Caution: {caution}" for caution in done.record.cautions))
     for table in record_tables(done.record):
         ui.table(table.columns, table.rows, title=table.title, numbers=table.numbers)
     pictures = [*(name for one in done.record.captures.values() for name in one.pictures), *done.record.pictures]
@@ -123,7 +124,7 @@ def _tell_sanity(ui: Ui, found: SanityRecord) -> None:
         ]
         for point in found.points
     ]
-    columns = ["patients trained", "overall accuracy", "balanced accuracy", "tumour sensitivity"]
+    columns = ["training patients", "overall accuracy", "balanced accuracy", "tumour sensitivity"]
     ui.table(columns, rows, title=found.name, numbers="r   ")
     chance = [] if found.chance is None else [f"Chance: balanced accuracy {found.chance:.3f}"]
     ui.text(INSTRUMENTS[found.name], *chance, *found.notes)

@@ -1,4 +1,4 @@
-"""Every fault ends here: one message for the person, one exit code for the script."""
+"""Where every error ends: one message for the person, one exit code for the script."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from gliomap.errors import GlioMapError, MachineError, UsageError, exit_code, ma
 __all__ = ["fault_hook", "report", "translate"]
 
 _PATH_FAULTS = {
-    errno.ENOENT: ("there is no such file or folder", "Check the path."),
+    errno.ENOENT: ("no such file or folder", "Check the path."),
     errno.EEXIST: ("is already there", "Choose another path, or add --overwrite to replace it."),
-    errno.ENOTDIR: ("a part of this path is a file, not a folder", "Check the path."),
-    errno.EISDIR: ("is a folder, and a file is needed", "Check the path."),
+    errno.ENOTDIR: ("part of this path is a file, not a folder", "Check the path."),
+    errno.EISDIR: ("is a folder, not a file", "Check the path."),
     errno.ENAMETOOLONG: ("the name is too long for this file system", "Choose a shorter one."),
-    errno.ELOOP: ("its symbolic links lead in a circle", "Check the links."),
-    errno.EINVAL: ("the file system does not take this name or operation", "Check the path."),
+    errno.ELOOP: ("its symbolic links form a loop", "Check the links."),
+    errno.EINVAL: ("the file system does not support this name or operation", "Check the path."),
 }
 
 
 def translate(error: BaseException) -> BaseException:
-    """Turn an error of the operating system into one of ours; anything else comes back as it is."""
+    """Turn an operating-system error into one of ours; return anything else unchanged."""
     if isinstance(error, MemoryError):
         return MachineError("this machine", "out of memory", "Close other programs, or use a smaller batch or frame.")
     if not isinstance(error, OSError):
@@ -47,16 +47,16 @@ def translate(error: BaseException) -> BaseException:
 
 
 def report(error: BaseException, *, as_json: bool, verbose: bool) -> int:
-    """Say on stderr what went wrong, without secrets, since others read it too, and return the exit code.
+    """Write what went wrong to stderr and return the exit code; secrets are removed, since others read it too.
 
     Parameters
     ----------
     error
         Whatever ended the work.
     as_json
-        One line of JSON instead of a sentence.
+        Write one line of JSON instead of a sentence.
     verbose
-        The traceback before it.
+        Write the traceback first.
     """
     if verbose:
         _write(without_secrets("".join(traceback.format_exception(error)).rstrip("\n")))
@@ -69,7 +69,7 @@ def report(error: BaseException, *, as_json: bool, verbose: bool) -> int:
 def fault_hook(
     *, as_json: bool, verbose: bool
 ) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:
-    """Make the `sys.excepthook` for faults that nobody foresaw; Python itself then exits with code 1."""
+    """Make the `sys.excepthook` for unforeseen errors; Python itself then exits with code 1."""
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         del kind, trace
@@ -80,13 +80,13 @@ def fault_hook(
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted: nothing half-written stands under a final name."
+        return "interrupted: no partial output was left under a final name."
     if isinstance(error, GlioMapError):
         return f"error: {error}"
     place = traceback.extract_tb(error.__traceback__)
     where = f" at {place[-1].filename}:{place[-1].lineno}" if place else ""
     told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return f"error: gliomap: a fault of its own ({told}{where}). Run again with --verbose and report the traceback."
+    return f"error: gliomap: internal error ({told}{where}). Run again with --verbose and report the traceback."
 
 
 def _as_json(error: BaseException, code: int) -> str:
@@ -96,15 +96,15 @@ def _as_json(error: BaseException, code: int) -> str:
         content = {
             "thing": "gliomap",
             "fault": "interrupted",
-            "remedy": "Nothing half-written stands under a final name.",
+            "remedy": "No partial output was left under a final name.",
         }
     else:
         content = {
             "thing": "gliomap",
-            "fault": f"a fault of its own ({type(error).__name__}: {error})",
+            "fault": f"internal error ({type(error).__name__}: {error})",
             "remedy": "Run again with --verbose and report the traceback.",
         }
-    # Before it is written as JSON: there a secret may be spelled otherwise, and what stands behind it is syntax.
+    # Secrets are removed before the text becomes JSON, which may spell them differently and follows them with syntax.
     told = {name: without_secrets(text) for name, text in content.items()}
     return json.dumps({"error": {"kind": type(error).__name__, **told, "exit_code": code}}, ensure_ascii=False)
 
@@ -114,4 +114,4 @@ def _write(text: str) -> None:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
     except OSError:
-        return  # nobody listens, or the disk that holds the log is full; the exit code still tells
+        return  # nobody is reading, or the log's disk is full; the exit code still reports the error

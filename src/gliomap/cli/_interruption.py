@@ -1,4 +1,4 @@
-"""Ctrl-C is Ctrl-C, whatever it broke."""
+"""Ctrl-C always ends a command as an interruption, whatever error it causes on the way."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _SOON_S = 0.05
 class Interruption:
     """Remember Ctrl-C while the block runs, and end the block with it.
 
-    In the middle of an import it waits until that is over: large libraries swallow it there and fail later in a way of their own, and
-    from C++ it takes the whole process down. A process that ignores Ctrl-C, as a job in the background does, goes on ignoring it.
+    Ctrl-C during an import waits until the import is over: large libraries swallow it there and fail later in other ways,
+    and in C++ code it ends the whole process. A process that ignores Ctrl-C, such as a background job, keeps ignoring it.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ def _importing(frame: FrameType | None) -> bool:
 
 
 def _send(number: int) -> None:
-    """Send the signal once more, so that it also ends what the main thread waits for."""
+    """Send the signal again, so that it also ends a call in which the main thread is waiting."""
     main = threading.main_thread().ident
     if sys.platform == "win32" or main is None:
         signal.raise_signal(number)

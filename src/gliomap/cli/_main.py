@@ -1,4 +1,4 @@
-"""The entry point: runs a verb, and says what was wrong with a command that could not be read."""
+"""The entry point: runs a verb, and reports what is wrong with a command line that cannot be parsed."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ VERBS = (
     _bench,
     _deploy,
 )
-"""Imported so that their verbs join the application."""
+"""Imported so that their verbs are added to the application."""
 
-# Recent typer carries its own copy of click and earlier ones use the installed one; this is right for both.
+# Recent versions of typer contain a copy of click, and earlier ones use the installed click; this works with both.
 _BadUsage = cast("type[Exception]", typer.BadParameter.__bases__[0])
 
 
@@ -71,7 +71,7 @@ class _UsageFault(Protocol):
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code; a fault that nobody foresaw is raised."""
+    """Run one command line and return its exit code; an unforeseen error is raised."""
     try:
         code = get_command(app).main(args=list(arguments), prog_name="gliomap", standalone_mode=False)
     except _BadUsage as error:
@@ -79,12 +79,12 @@ def run(arguments: Sequence[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         code = report(KeyboardInterrupt(), as_json="--json" in arguments, verbose=False)
     except SystemExit as ended:
-        # How typer ends where the reader of a help has gone (`| head`): that is no fault.
+        # typer exits this way when the reader of a help text has gone (`| head`), which is not an error.
         if not isinstance(ended.__context__, BrokenPipeError):
             raise
         code = 0
     except OSError as error:
-        # A help that could not be written; what goes wrong in a verb is reported there.
+        # A help text could not be written; errors in a verb are reported there.
         code = report(error, as_json="--json" in arguments, verbose=False)
     try:
         sys.stdout.flush()
@@ -101,7 +101,7 @@ def main() -> NoReturn:
     arguments = sys.argv[1:]
     _open_streams()
     for stream in (sys.stdout, sys.stderr):
-        # A file or a pipe may lack a letter (Latin-1), and a name may have bytes that are none: no reason to end the work.
+        # A stream's encoding (Latin-1) may lack a character, and a name may contain undecodable bytes: neither ends the work.
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="replace")
     sys.excepthook = fault_hook(as_json="--json" in arguments, verbose="--verbose" in arguments)
@@ -109,7 +109,7 @@ def main() -> NoReturn:
 
 
 def _open_streams() -> None:
-    """A job may be started with streams closed (`>&-`); the first file it opens must not take their place."""
+    """Reopen standard streams that were closed at the start (`>&-`), or the first file opened would take their place."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
@@ -117,7 +117,7 @@ def _open_streams() -> None:
 
 def _report_usage(error: _UsageFault, arguments: Sequence[str]) -> int:
     command = error.ctx.command_path if error.ctx is not None else "gliomap"
-    # typer lets pydantic read values, which names the type of what a check raised.
+    # typer parses values with pydantic, which puts the type of a check's error into the message.
     fault, asks, guess = error.format_message().replace(": Value error, ", ": ").partition(" Did you mean ")
     remedy = f"{asks.lstrip()}{guess} See: {command} --help".lstrip()
     known = UsageError(command, fault[:1].lower() + fault[1:].rstrip("."), remedy)

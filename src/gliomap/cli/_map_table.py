@@ -1,4 +1,4 @@
-"""What every verb tells of a map in numbers: the same table, wherever the map comes from."""
+"""The table of a map's figures, the same for every verb, wherever the map comes from."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["tell_map", "tell_written"]
 
 
 def tell_map(ui: Ui, result: Mapping[str, Any], *, title: str | None = None) -> None:
-    """Pixels of each class, and why others have none.
+    """Print the pixels of each class, and why other pixels have none.
 
     Parameters
     ----------
     result
-        The keys of result.json. A class without pixels is 'not found'; of a blank map even that cannot be said.
+        The keys of result.json. A class without pixels is 'not found'; for a blank map not even that can be said.
     """
     blanked = result["blanked"]
     none = "not found" if blanked is None else "no map"
@@ -39,6 +39,6 @@ def tell_map(ui: Ui, result: Mapping[str, Any], *, title: str | None = None) -> 
 
 
 def tell_written(ui: Ui, notice: str, *written: str) -> None:
-    """Where map and numbers are, and what no map says."""
-    ui.text(*(written or ("Nothing was written: add -o DIR to keep map and numbers.",)))
+    """Print where map and figures are, and what a map cannot say."""
+    ui.text(*(written or ("Nothing was written: add -o DIR to keep the map and its figures.",)))
     ui.text(f"{notice}. 'Not found' is not 'absent': a map cannot rule tumour out.")

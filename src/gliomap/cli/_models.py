@@ -1,4 +1,4 @@
-"""`gliomap models register|list|show|promote`, and where a verb gets the bundle that it was given by name."""
+"""`gliomap models register|list|show|promote`, and how other verbs find a bundle given by name."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["bundle_path", "located"]
 
-models_app = group(app, "models", "The registry: bundles by name, version and alias.")
+models_app = group(app, "models", "The model registry: bundles by name, version and alias.")
 
 Reference = Annotated[
-    str, typer.Argument(metavar="MODEL", help="models:/NAME/VERSION or models:/NAME@ALIAS; also without models:/.")
+    str, typer.Argument(metavar="MODEL", help="models:/NAME/VERSION or models:/NAME@ALIAS; models:/ may be omitted.")
 ]
 
 
@@ -40,15 +40,15 @@ def register(
     ui: Ui,
     source: Annotated[Path, typer.Argument(metavar="RUN|BUNDLE", help="A run with its bundle, or a bundle.")],
     name: Annotated[
-        str | None, typer.Option("--name", help="Of the model; a run has one of its own, as in the thesis.")
+        str | None, typer.Option("--name", help="Name of the model; a run has its own by default, as in the thesis.")
     ] = None,
     tracking: TrackingUri = None,
 ) -> None:
-    """Register a bundle under a name; it becomes the next version.
+    """Register a bundle under a name, as its next version.
 
-    The same bundle again stays the version that it is. Of a run everything else
-    is sent to MLflow as well; one that was trained with --tracking none needs
-    --tracking.
+    Registering the same bundle again keeps its version. For a run, everything
+    else is sent to MLflow as well; a run that was trained with --tracking none
+    needs --tracking.
     """
     from gliomap.bundles import open_bundle
     from gliomap.tracking import (
@@ -69,25 +69,25 @@ def register(
             raise UsageError(
                 source,
                 "was trained with --tracking none, and would be sent to MLflow with its pictures",
-                f"Say where with --tracking URI, or register its bundle alone: {source / BUNDLE} --name NAME.",
+                f"Name a store with --tracking URI, or register its bundle alone: {source / BUNDLE} --name NAME.",
             )
         store = find_store(tracking, study_folder(run.path, run.record))
         if store is None:
             raise UsageError(
-                "models register", "tracking is 'none', so there is no registry", "Name one: --tracking URI."
+                "models register", "tracking is 'none', so there is no registry", "Name one with --tracking URI."
             )
         done = register_run(run, store, name)
     else:
         if name is None:
-            open_bundle(source)  # says what is wrong with something that is neither
-            raise UsageError(source, "is a bundle without a run, which has no name", "Give one: --name NAME.")
+            open_bundle(source)  # reports what is wrong with a source that is neither a run nor a bundle
+            raise UsageError(source, "is a bundle without a run, so it has no name", "Give it one with --name NAME.")
         done = register_bundle(source, nearest_store(tracking), name)
     if ui.as_json:
         ui.result({**_described(done), "new": done.new})
         return
     known_as = "".join(f", @{alias}" for alias in done.aliases)
     ui.text(
-        f"Registered: {done.uri}" if done.new else f"Registered already, nothing new: {done.uri}{known_as}",
+        f"Registered: {done.uri}" if done.new else f"Already registered, nothing new: {done.uri}{known_as}",
         f"Bundle: {done.identity}",
     )
     if "champion" not in done.aliases:
@@ -101,7 +101,7 @@ def register(
     examples=("gliomap models list --tracking sqlite:///study/mlflow.db", "gliomap models list --json"),
 )
 def list_versions(ui: Ui, tracking: TrackingUri = None) -> None:
-    """List every version of every model, with its aliases."""
+    """List all versions of all models, with their aliases."""
     from gliomap.tracking import list_models, nearest_store
 
     store = nearest_store(tracking)
@@ -128,8 +128,8 @@ def list_versions(ui: Ui, tracking: TrackingUri = None) -> None:
 def show(ui: Ui, model: Reference, tracking: TrackingUri = None) -> None:
     """Show a version and the card of its bundle.
 
-    NAME alone means its newest version. The bundle is fetched from the registry
-    and checked.
+    NAME alone means the newest version. The bundle is fetched from the registry
+    and verified.
     """
     from gliomap.bundles import open_bundle
     from gliomap.tracking import ModelReference, fetch_bundle, nearest_store, show_version
@@ -166,14 +166,18 @@ def show(ui: Ui, model: Reference, tracking: TrackingUri = None) -> None:
 def promote(
     ui: Ui,
     model: Reference,
-    to: Annotated[str, typer.Option("--to", metavar="ALIAS", help="The alias it gets.")] = "champion",
-    unevaluated: Annotated[bool, typer.Option("--unevaluated", help="Also a bundle that was never evaluated.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, say what would change, change nothing.")] = False,
+    to: Annotated[str, typer.Option("--to", metavar="ALIAS", help="The alias to set.")] = "champion",
+    unevaluated: Annotated[
+        bool, typer.Option("--unevaluated", help="Allow a bundle that was never evaluated.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and show what would change, but change nothing.")
+    ] = False,
     tracking: TrackingUri = None,
 ) -> None:
     """Make a version the champion, or give it another alias.
 
-    Whoever uses models:/NAME@champion gets it from then on. Its bundle is fetched and checked first. The command that undoes it is told.
+    From then on models:/NAME@champion means this version. Its bundle is fetched and verified first. The command that undoes the change is printed.
     """
     from gliomap.tracking import nearest_store
     from gliomap.tracking import promote as promote_version
@@ -186,23 +190,25 @@ def promote(
     was = "nothing" if before is None else f"version {before}"
     if before == version.version:
         ui.text(
-            f"{version.uri} is the {to} of {version.name} already; nothing {'would change' if dry_run else 'changed'}."
+            f"{version.uri} is already the {to} of {version.name}; nothing {'would change' if dry_run else 'changed'}."
         )
     else:
-        ui.text(f"{'Would make' if dry_run else 'Made'} {version.uri} the {to} of {version.name}; it was {was} before.")
+        ui.text(
+            f"{'Would make' if dry_run else 'Made'} {version.uri} the {to} of {version.name}; before, it was {was}."
+        )
     if done.caution:
-        ui.text(f"Mind: {done.caution}.")
+        ui.text(f"Caution: {done.caution}.")
     if before not in (None, version.version) and not dry_run:
-        ui.text(f"Back: gliomap models promote {quote(f'{version.name}/{before}')} --to {to}")
+        ui.text(f"Undo: gliomap models promote {quote(f'{version.name}/{before}')} --to {to}")
 
 
 def bundle_path(given: Path, tracking: str | None = None, study: Path | None = None) -> Path:
-    """The bundle on this machine; parameters and errors as of `located`."""
+    """The local path of a bundle; parameters and errors as of `located`."""
     return located(given, tracking, study)[0]
 
 
 def located(given: Path, tracking: str | None = None, study: Path | None = None) -> tuple[Path, str]:
-    """The bundle on this machine and its version: a path as it is, a `models:/…` fetched from the registry.
+    """The local path of a bundle and its version: a path is returned unchanged, `models:/…` fetched from the registry.
 
     Returns
     -------
@@ -224,7 +230,7 @@ def located(given: Path, tracking: str | None = None, study: Path | None = None)
 
 
 def _reference(text: str, *, newest: bool = False) -> ModelReference:
-    """What is named; with `newest` a mere name means the newest version."""
+    """The reference in a text; with `newest`, a name alone means the newest version."""
     from gliomap.tracking import ModelReference
 
     name = text.removeprefix("models:").lstrip("/")
@@ -233,7 +239,7 @@ def _reference(text: str, *, newest: bool = False) -> ModelReference:
     full = text if text.startswith("models:") else f"models:/{text}"
     found = ModelReference.parse(full)
     if found is None:
-        raise UsageError(text, "names no model", "Write models:/NAME/3 or models:/NAME@champion.")
+        raise UsageError(text, "is not a model reference", "Write models:/NAME/3 or models:/NAME@champion.")
     return found
 
 

@@ -46,7 +46,7 @@ TrackingUri = Annotated[
     typer.Option(
         "--tracking",
         metavar="URI",
-        help="MLflow: an address, sqlite:///FILE.db or 'none'; if not given MLFLOW_TRACKING_URI, else beside the study.",
+        help="MLflow: an address, sqlite:///FILE.db or 'none'; by default MLFLOW_TRACKING_URI, else beside the study.",
     ),
 ]
 
@@ -56,16 +56,16 @@ SensorName = Annotated[
         "--sensor",
         metavar="NAME|FILE",
         autocompletion=sensor_names,
-        help="Camera: a name from `gliomap sensor list`, a .toml or a vendor's .xml file.",
+        help="Camera: a name from `gliomap sensor list`, a .toml file or a vendor's .xml file.",
     ),
 ]
-BackendChoice = Annotated[Literal["onnxruntime", "openvino"], typer.Option("--backend", help="What runs the bundle.")]
+BackendChoice = Annotated[Literal["onnxruntime", "openvino"], typer.Option("--backend", help="Runtime for the bundle.")]
 PaletteChoice = Annotated[
     Literal["classic", "safe"],
-    typer.Option("--palette", help="Colours of the classes; safe can be told apart by people with colour blindness."),
+    typer.Option("--palette", help="Colours of the classes; 'safe' suits colour-blind readers."),
 ]
 BundlePath = Annotated[
-    Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip, or models:/NAME/VERSION.")
+    Path, typer.Argument(metavar="BUNDLE", help="A bundle (folder or .zip), or models:/NAME/VERSION.")
 ]
 RawFrame = Annotated[Path | None, typer.Option("--raw", metavar="FILE", help="Raw frame, TIFF of uint8 or uint16.")]
 WhiteFrame = Annotated[Path | None, typer.Option("--white", metavar="FILE", help="White reference of the same camera.")]
@@ -86,29 +86,27 @@ class Frames:
     white_dark: WhiteDarkFrame = None
     exposures: Annotated[
         str | None,
-        typer.Option(
-            "--exposures", metavar="RAW,WHITE,DARK", help="Exposure times in ms, where they differ: 40,12,40."
-        ),
+        typer.Option("--exposures", metavar="RAW,WHITE,DARK", help="Exposure times in ms, if they differ: 40,12,40."),
     ] = None
     msb_aligned: Annotated[
         bool | None,
         typer.Option(
-            "--msb-aligned/--lsb-aligned", help="Where the bits stand in 16; found out from the frame unless given."
+            "--msb-aligned/--lsb-aligned", help="Alignment of the bits within 16; detected from the frame by default."
         ),
     ] = None
 
     def flags(self) -> list[str]:
-        """Those that were given."""
+        """The flags that were given."""
         given = [field.name for field in fields(self) if getattr(self, field.name) is not None]
         return [f"--{name.replace('_', '-')}" for name in given]
 
     def files(self, verb: str, remedy: str) -> FrameFiles:
-        """As the workflows take them.
+        """The files in the form that the workflows take.
 
         Raises
         ------
         UsageError
-            One is missing, or the exposure times cannot be read.
+            A file is missing, or the exposure times cannot be parsed.
         """
         from gliomap.workflows import FrameFiles
 
@@ -120,7 +118,7 @@ class Frames:
 
 
 def _exposures(text: str) -> Exposures:
-    """Three times in ms, or four where a dark frame matches the white."""
+    """Three times in ms, or four if there is a dark frame for the white."""
     from gliomap.captures import Exposures
 
     try:
@@ -131,6 +129,6 @@ def _exposures(text: str) -> Exposures:
         raise UsageError(
             f"--exposures {text!r}",
             "is not three times in ms (raw, white, dark)",
-            "Write them with commas between: --exposures 40,12,40 (a fourth for --white-dark).",
+            "Separate them with commas: --exposures 40,12,40 (a fourth for --white-dark).",
         )
     return Exposures(*times)

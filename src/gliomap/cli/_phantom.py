@@ -26,7 +26,7 @@ from gliomap.cli._verb import verb
 )
 def phantom(
     ui: Ui,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The study folder to make.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The study folder to create.")],
     patients: Annotated[int, typer.Option("--patients", metavar="N", min=1, help="Synthetic patients.")] = 6,
     seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Same seed, same patients.")] = 0,
     difficulty: Annotated[
@@ -34,9 +34,9 @@ def phantom(
         typer.Option("--difficulty", help="How much patients differ and how well the camera sees."),
     ] = "realistic",
     sensor: SensorName = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and make nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be made; write nothing.")] = False,
 ) -> None:
-    """Make synthetic patients from tissue optics, as a study.
+    """Make a study of synthetic patients from tissue optics.
 
     The folder has raw, white and dark frames, preprocessed cubes, ground-truth
     maps and labelled spectra, in the layout of a real study.

@@ -1,4 +1,4 @@
-"""`gliomap preprocess`: one capture into a cube file, or a whole study."""
+"""`gliomap preprocess`: a cube file from one capture, or the cubes of a whole study."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ if TYPE_CHECKING:
     from gliomap.preprocessing import HyperCube
     from gliomap.workflows import FrameFiles
 
-StudyFolder = Annotated[Path | None, typer.Argument(metavar="STUDY", help="Fill its preProcessedImages/.")]
+StudyFolder = Annotated[Path | None, typer.Argument(metavar="STUDY", help="A study; fills its preProcessedImages/.")]
 CubeFile = Annotated[
     Path | None,
-    typer.Option("--out", "-o", metavar="FILE.npz", help="Cube of one capture (cube.npz if not given)."),
+    typer.Option("--out", "-o", metavar="FILE.npz", help="Cube of one capture; cube.npz by default."),
 ]
 Normalisation = Annotated[
     NormalisationName | None,
-    typer.Option("--normalisation", help="Of each spectrum; as study.toml says, else brightness."),
+    typer.Option(
+        "--normalisation", help="Normalisation of each spectrum; by default from study.toml, else brightness."
+    ),
 ]
-NoCorrection = Annotated[bool, typer.Option("--no-correction", help="Leave out the sensor's spectral correction.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check, say what would be written, write nothing.")]
+NoCorrection = Annotated[bool, typer.Option("--no-correction", help="Skip the sensor's spectral correction.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and show what would be written, but write nothing.")]
 
 _TWO_WAYS = "Give one capture (--raw R --white W --dark D --sensor NAME) or a study folder (gliomap preprocess STUDY)."
 
@@ -58,20 +60,22 @@ def preprocess(
 ) -> None:
     """Make hyperspectral cubes from raw, white and dark frames.
 
-    One capture gives a .npz file: cube (float32, H×W×B), wavelengths (nm), mask
-    (True = valid) and reasons (why not). A study gets its preProcessedImages/
-    filled; cubes that are there already are kept.
+    For one capture it writes a .npz file: cube (float32, H×W×B), wavelengths
+    (nm), mask (True = valid) and reasons (why not). For a study it fills
+    preProcessedImages/; cubes that are already there are kept.
     """
     asked = _asked(normalisation, no_correction)
     named = [*frames.flags(), *([] if out is None else ["-o"])]
     if study is not None:
         if named:
-            raise UsageError(f"preprocess {study}", f"{', '.join(named)} cannot stand beside a study folder", _TWO_WAYS)
+            raise UsageError(
+                f"preprocess {study}", f"{', '.join(named)} cannot be combined with a study folder", _TWO_WAYS
+            )
         _fill_study(ui, study, sensor, asked, dry_run=dry_run)
         return
     files = frames.files("preprocess", _TWO_WAYS)
     if sensor is None:
-        raise UsageError("preprocess", "names no sensor", "Add --sensor NAME (`gliomap sensor list` shows the names).")
+        raise UsageError("preprocess", "no sensor given", "Add --sensor NAME (`gliomap sensor list` shows the names).")
     _make_cube(ui, files, sensor, out or Path("cube.npz"), asked, dry_run=dry_run)
 
 
@@ -90,7 +94,7 @@ def _make_cube(ui: Ui, files: FrameFiles, sensor: str, target: Path, asked: dict
 
 
 def _asked(normalisation: NormalisationName | None, no_correction: bool) -> dict[str, Any]:
-    """The settings that were named; all others stay as the study has them."""
+    """The settings that were given; all others keep the study's values."""
     asked: dict[str, Any] = {} if normalisation is None else {"normalisation": normalisation}
     return asked | ({"spectral_correction": False} if no_correction else {})
 
@@ -146,6 +150,6 @@ def _fill_study(ui: Ui, folder: Path, sensor: str | None, asked: dict[str, Any],
         told = f": {counted(masked[capture], 'pixel')} masked" if capture in masked else ""
         ui.text(f"{'would make' if dry_run else 'made'} {study.files(capture).cube}{told}")
     if kept:
-        ui.text(f"kept {len(kept)} that were there already: {', '.join(kept)}")
+        ui.text(f"kept {len(kept)} already there: {', '.join(kept)}")
     if without:
         ui.text(f"{len(without)} without frames in tif/: {', '.join(without)}")

@@ -1,4 +1,4 @@
-"""How long work is shown: bars on a terminal, a line now and then in a log file."""
+"""Progress of long work: bars on a terminal, occasional lines in a log file."""
 
 from __future__ import annotations
 
@@ -82,14 +82,14 @@ def _make_progress(console: Console) -> Progress:
 
 
 class Lines:
-    """A `Track` for a stderr that is no terminal: a line every 20 s, and one at the end of work over 2 s."""
+    """A `Track` for a stderr that is not a terminal: a line every 20 s, and one at the end of work over 2 s."""
 
     def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._say = say
         self._clock = clock
 
     def __call__(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-        """Yield the items unchanged and say now and then how far it is."""
+        """Yield the items unchanged and report progress from time to time."""
         length = _length(items, total)
         of = "" if length is None else f"/{length}"
         begun = last = self._clock()

@@ -26,23 +26,23 @@ from gliomap.cli._verb import verb
 )
 def report(
     ui: Ui,
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders that were evaluated.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Evaluated run folders.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="FILE.html or FILE.pdf, if not RUN/report.html."),
+        typer.Option("--out", "-o", metavar="FILE", help="FILE.html or FILE.pdf; RUN/report.html by default."),
     ] = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Set the first run against each of the others, patient by patient.")
+        bool, typer.Option("--compare", help="Compare the first run with each of the others, patient by patient.")
     ] = False,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also write FILE.pdf beside the page.")] = False,
     palette: PaletteChoice = "safe",
     tracking: TrackingUri = None,
 ) -> None:
-    """Write the report of evaluated runs: one HTML page.
+    """Write a report on evaluated runs as one HTML page.
 
-    The page holds everything that it shows and loads nothing: who trained and
-    who was tested, figures with their intervals, maps, limits, and the commands
-    that make it again.
+    The page is self-contained and loads nothing. It shows who trained and who
+    was tested, figures with their intervals, maps, limits, and the commands that
+    reproduce it.
     """
     from gliomap.tracking import store_of_run
     from gliomap.workflows import report as write_report

@@ -19,16 +19,16 @@ from gliomap.errors import RunError, UsageError
 if TYPE_CHECKING:
     from gliomap.tracking import RunRow
 
-runs_app = group(app, "runs", "Runs: list, look, compare, export, send to MLflow.")
+runs_app = group(app, "runs", "Runs: list, show, compare, export, send to MLflow.")
 
 MIXING = ("double-cv", "pooled")
-"""Protocols that test whom they train on; written here, since a list of runs waits for no other room to be loaded."""
+"""Protocols that test patients who also train; repeated here so that listing runs need not load another package."""
 
 Places = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="STUDY|RUN...", help="Studies, folders of runs, or runs; this folder if not given."),
+    typer.Argument(metavar="STUDY|RUN...", help="Studies, folders of runs, or runs; this folder by default."),
 ]
-Table = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Where the table goes; stdout if not given.")]
+Table = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="File for the table; stdout by default.")]
 
 
 @verb(
@@ -45,11 +45,11 @@ def list_runs(
     """List runs with their main figures, read from their folders.
 
     Figures are over all tested pixels together; `runs show` has those over
-    patients. A run that is damaged is named on stderr and left out. A narrow
-    terminal leaves out model, protocol and date; --json has them.
+    patients. A damaged run is named on stderr and left out. On a narrow terminal
+    model, protocol and date are left out; --json has them.
     """
     if sort not in _ORDERS:
-        raise UsageError(f"--sort {sort}", "is no order", f"Choose one of: {', '.join(_ORDERS)}.")
+        raise UsageError(f"--sort {sort}", "is not a sort key", f"Choose one of: {', '.join(_ORDERS)}.")
     rows = sorted(_rows(ui, places), key=_ORDERS[sort])
     if ui.as_json:
         ui.result({"runs": [_described(row) for row in rows]})
@@ -72,14 +72,14 @@ def list_runs(
     ui.table(
         columns, cells, title=counted(len(rows), "run"), numbers="    rrr ", spare=("model", "protocol", "started")
     )
-    ui.text("OACC overall accuracy; sens., spec.: sensitivity and specificity for tumour.")
+    ui.text("OACC: overall accuracy; sens., spec.: sensitivity and specificity for tumour.")
     if any(row.figures is not None and row.protocol in MIXING for row in rows):
-        ui.text(f"Figures of {' and '.join(MIXING)} overstate: they are of patients who also trained.")
+        ui.text(f"Figures of {' and '.join(MIXING)} are too high: their test patients also trained.")
 
 
 @verb(runs_app, "show", within="runs", examples=("gliomap runs show run", "gliomap runs show run --json"))
 def show(ui: Ui, run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]) -> None:
-    """Show a run: what was trained, its figures and times."""
+    """Show a run: what was trained, its figures and its times."""
     from gliomap.evaluation import interval_text, read_evaluation
     from gliomap.tracking import EVALUATION, METRICS, read_record, read_row, unfinished_folder
 
@@ -98,8 +98,8 @@ def show(ui: Ui, run: Annotated[Path, typer.Argument(metavar="RUN", help="A run 
         }
         ui.result({**_described(row), "intervals": mean, "record": record.model_dump(mode="json")})
         return
-    # A model that is fitted in one step counts as one.
-    best = f", the best {record.best_epoch}" if record.chose_epoch else ""
+    # A model that is fitted in one step has one epoch.
+    best = f", best {record.best_epoch}" if record.chose_epoch else ""
     trained = f"{record.epochs} epochs{best}" if record.epochs > 1 else ""
     ui.facts(
         [
@@ -125,7 +125,7 @@ def show(ui: Ui, run: Annotated[Path, typer.Argument(metavar="RUN", help="A run 
     if times:
         ui.table(["stage", "seconds"], times, title="Times", numbers=" r")
     if row.state == "interrupted":
-        ui.text("Next: the command that began it, with --resume.")
+        ui.text("Next: repeat the training command with --resume.")
     elif row.state == "trained":
         ui.text(f"Next: {command_line('evaluate', run)}")
 
@@ -145,10 +145,10 @@ def compare(
     """Draw evaluated runs side by side, patient by patient.
 
     Each test patient is a dot, beside the mean and its interval. Runs that were
-    not evaluated are left out, and named.
+    not evaluated are left out and named.
 
-    For a test of whether two runs differ, patient by patient:
-    gliomap report RUN... --compare.
+    `gliomap report RUN... --compare` tests whether two runs differ, patient by
+    patient.
     """
     from gliomap._files import refuse_existing, require_suffix
     from gliomap.evaluation import equal_names, read_evaluation, runs_figure
@@ -174,7 +174,7 @@ def compare(
             }
         )
         return
-    ui.text(*(f"Mind: {warning}" for warning in warnings))
+    ui.text(*(f"Caution: {warning}" for warning in warnings))
     if left_out:
         ui.text(f"Left out, not evaluated: {', '.join(str(row.path) for row in left_out)}")
     ui.text(f"Picture of {counted(len(rows), 'run')}: {out}")
@@ -191,12 +191,13 @@ def export(
     ui: Ui,
     places: Places = None,
     csv: Table = None,
-    folds: Annotated[bool, typer.Option("--folds", help="A row for each fold, not for each run.")] = False,
+    folds: Annotated[bool, typer.Option("--folds", help="One row per fold instead of one per run.")] = False,
 ) -> None:
     """Write the thesis's table of experiments as CSV.
 
-    Experiment, patients who tested, overall accuracy, accuracy, sensitivity and
-    specificity for tumour, the six times, and then rows Mean, Std and Std error.
+    It has the experiment, the tested patients, overall accuracy, accuracy,
+    sensitivity and specificity for tumour, and the six times, followed by the
+    rows Mean, Std and Std error.
     """
     from gliomap._files import refuse_existing
 
@@ -206,7 +207,7 @@ def export(
 
 
 def tell_thesis_table(ui: Ui, rows: list[RunRow], csv: Path | None, *, by_fold: bool) -> None:
-    """Write the table into a file, or print it."""
+    """Write the table to a file, or print it."""
     from gliomap._files import write_text
     from gliomap.tracking import THESIS_COLUMNS, thesis_csv
 
@@ -232,13 +233,13 @@ def sync(
     places: Places = None,
     tracking: TrackingUri = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Ask even where all is known to be there; send files anew.")
+        bool, typer.Option("--again", help="Check even complete runs with the store; send files again.")
     ] = False,
 ) -> None:
     """Send to MLflow what it does not hold yet.
 
-    Safe to repeat, and to stop at any time. Runs that are still being trained
-    are sent as far as they are; those that were killed, and not resumed, as
+    It is safe to repeat, and to stop at any time. A run that is still training
+    is sent as far as it has got. One that was killed and not resumed is sent as
     killed. One that was trained with --tracking none is sent only if it is named
     itself.
     """
@@ -258,7 +259,7 @@ def sync(
                 continue
             store = find_store(tracking, study_folder(row.path, record))
             if store is None:
-                raise UsageError("runs sync", "there is no store to send to", "Name one: --tracking URI.")
+                raise UsageError("runs sync", "there is no store to send to", "Name one with --tracking URI.")
             sender = senders.setdefault(store.uri, Sender(store))
             stopped = row.unfinished and not is_held(row.path)
             done = sender.send(row.path, again=again, stopped=stopped)
@@ -273,14 +274,14 @@ def sync(
         ui.result({"runs": sent, "damaged": damaged, "left_out": left_out})
     else:
         changed = sum(one["changed"] for one in sent)
-        ui.text(f"Sent {counted(changed, 'run')}; {len(sent) - changed} needed nothing.")
+        ui.text(f"Sent {counted(changed, 'run')}; {len(sent) - changed} already up to date.")
         ui.text(*(f"Left out, trained with --tracking none (name it to send it): {run}" for run in left_out))
     if damaged:
-        raise RunError(", ".join(damaged), "could not be sent", "See the warnings; all others are sent.")
+        raise RunError(", ".join(damaged), "could not be sent", "See the warnings; all other runs were sent.")
 
 
 def _rows(ui: Ui, places: list[Path] | None) -> list[RunRow]:
-    """The runs of these places, each once; one that is damaged is named and left out, unless it was asked for itself."""
+    """The runs in these places, each once; a damaged run is named and left out, unless it was given itself."""
     from gliomap.tracking import find_runs, read_row
 
     found: dict[Path, RunRow] = {}
@@ -321,14 +322,14 @@ _ORDERS: dict[str, Callable[[RunRow], Any]] = {
 
 
 def _told_figures(row: RunRow) -> list[str]:
-    """Figures for people; empty before there are any."""
+    """Figures as text; empty before there are any."""
     if row.figures is None:
         return ["", "", ""]
     return ["none" if value is None else f"{value:.3f}" for value in _figures(row)]
 
 
 def _tested(row: RunRow) -> str:
-    """Patients who were tested; before that, why nobody is."""
+    """The patients who were tested or, before any were, the run's state."""
     if row.figures is None:
         return row.state if row.unfinished else "not yet"
     patients = row.figures.tested
@@ -350,5 +351,5 @@ def _described(row: RunRow) -> dict[str, Any]:
 
 
 def _distinct(names: list[str], paths: list[str]) -> list[str]:
-    """Names, or paths where two runs have the same name."""
+    """Names, or paths if two runs have the same name."""
     return names if len(set(names)) == len(names) else paths

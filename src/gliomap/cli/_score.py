@@ -41,39 +41,44 @@ def score(
     dark: DarkFrame = None,
     white_dark: WhiteDarkFrame = None,
     references: Annotated[
-        str | None, typer.Option("--references", metavar="ID", help="References that the service has already.")
+        str | None, typer.Option("--references", metavar="ID", help="References that the service already holds.")
     ] = None,
     watch: Annotated[
-        Path | None, typer.Option("--watch", metavar="DIR", help="Send each frame that appears there, until Ctrl-C.")
+        Path | None, typer.Option("--watch", metavar="DIR", help="Send each frame that appears in DIR, until Ctrl-C.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where files go; with --watch beside the frames.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="Folder for results; with --watch beside the frames by default."
+        ),
     ] = None,
-    patient: Annotated[str | None, typer.Option("--patient", metavar="ID", help="For the service's archive.")] = None,
+    patient: Annotated[
+        str | None, typer.Option("--patient", metavar="ID", help="Patient identifier, for the service's archive.")
+    ] = None,
     palette: PaletteChoice = "classic",
     *,
     access: Access,
 ) -> None:
-    """Ask a service for the map of a frame, or of all in a folder.
+    """Get a service's map of a frame, or of every frame in a folder.
 
-    -o DIR holds what `gliomap classify -o` writes. --watch writes FRAME_map.png,
-    FRAME_result.json and so on beside each frame, and leaves frames alone that
-    have them already.
+    -o DIR gets the files that `gliomap classify -o` writes. --watch writes
+    FRAME_map.png, FRAME_result.json and so on beside each frame, and skips frames
+    that already have them.
     """
     if (raw is None) == (watch is None):
-        raise UsageError("score", "needs one of --raw and --watch", "Give the frame, or the folder of frames.")
+        raise UsageError("score", "needs either --raw or --watch", "Give the frame, or the folder of frames.")
     if references is not None:
         if any(own is not None for own in (white, dark, white_dark)):
             raise UsageError(
                 "score",
-                "names references that the service has, and gives others",
+                "--references was given together with reference files",
                 "Give --white and --dark, or --references ID.",
             )
         kept: References = references
     elif white is not None and dark is not None:
         kept = white, dark
     else:
-        raise UsageError("score", "has no references", "Give --white and --dark, or --references ID.")
+        raise UsageError("score", "no references given", "Give --white and --dark, or --references ID.")
     with access.client("score", url) as client:
         if raw is not None and white_dark is None:
             _once(ui, client, raw, kept, out, patient, palette)
@@ -89,9 +94,9 @@ def score(
 def _put(
     ui: Ui, client: Client, references: References, white_dark: Path | None
 ) -> Iterator[tuple[str, Callable[[], object] | None]]:
-    """The id of references; those of one's own are sent, sent again by what comes with it, and forgotten at the end."""
+    """The id of the references, and a function that sends them again, if they are files: these are sent, and deleted at the end."""
     if isinstance(references, str):
-        client.get_references(references)  # a wrong address, key or name is told at once, not with the first frame
+        client.get_references(references)  # reports a wrong address, key or name now, not with the first frame
         yield references, None
         return
     name = f"score-{uuid.uuid4().hex[:12]}"
@@ -103,14 +108,14 @@ def _put(
     def renew() -> None:
         send()
         ui.warn(
-            "the service had forgotten the references and got them again; where they hold no time, they count as new"
+            "the service had lost the references, so they were sent again; without a time of their own they count as new"
         )
 
     send()
     try:
         yield name, renew
     finally:
-        with suppress(MachineError, RequestError):  # a service that is gone has forgotten them
+        with suppress(MachineError, RequestError):  # a service that has stopped no longer holds them
             client.delete_references(name)
 
 
@@ -156,7 +161,7 @@ def _watch(
     from gliomap.serving import watch
 
     if not folder.is_dir():
-        raise UsageError(folder, "is no folder", "Name the folder into which the camera writes.")
+        raise UsageError(folder, "is not a folder", "Name the folder that the camera writes to.")
     target = folder if out is None else out
     target.mkdir(parents=True, exist_ok=True)
     ui.say(f"watching {folder}; maps go to {target}; Ctrl-C ends it")
@@ -166,12 +171,12 @@ def _watch(
             told_now = {"fault": scored.fault, "again": scored.again, "result": scored.result}
             ui.result({"frame": str(scored.frame), **told_now}, event=True)
         elif scored.again:
-            ui.text(f"{scored.frame.name}: waits. {scored.fault}")
+            ui.text(f"{scored.frame.name}: waiting. {scored.fault}")
         elif scored.fault is not None:
             ui.text(f"{scored.frame.name}: {scored.fault}")
         else:
             ui.text(f"{scored.frame.name}: {target / f'{scored.frame.stem}_map.png'}")
-            # What is so for every frame is said once; what comes back, as a shadow does, is said again.
+            # A warning that holds for every frame is printed once; one that returns, as for a shadow, is printed again.
             warnings = scored.result["warnings"] if scored.result is not None else ()
             for warning in warnings:
                 if warning not in told:

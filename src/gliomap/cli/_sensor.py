@@ -17,25 +17,25 @@ from gliomap.errors import SensorError
 if TYPE_CHECKING:
     from gliomap.sensors import MosaicSensor
 
-sensor_app = group(app, "sensor", "Cameras: list them, look at one, add one from a vendor's file.")
+sensor_app = group(app, "sensor", "Cameras: list, show, import from a vendor's file.")
 
 NameOrFile = Annotated[
     str,
     typer.Argument(
-        metavar="NAME|FILE", autocompletion=sensor_names, help="A listed name, a .toml or a vendor's .xml file."
+        metavar="NAME|FILE", autocompletion=sensor_names, help="A listed name, a .toml file or a vendor's .xml file."
     ),
 ]
 CorrectionIndex = Annotated[
     int | None,
     typer.Option(
-        "--correction", metavar="K", min=0, help="Which correction matrix of an .xml file that has several, from 0."
+        "--correction", metavar="K", min=0, help="Correction matrix to use if the .xml file has several, from 0."
     ),
 ]
 
 
 @verb(sensor_app, "list", within="sensor", examples=("gliomap sensor list", "gliomap sensor list --json"))
 def list_all(ui: Ui) -> None:
-    """List the cameras that are known by name."""
+    """List the cameras known by name."""
     from gliomap.sensors import get_sensor, list_sensors
 
     sensors = []
@@ -71,10 +71,10 @@ def show(
     sensor: NameOrFile,
     correction: CorrectionIndex = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw responses and correction matrix.")
+        Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw filter responses and correction matrix.")
     ] = None,
 ) -> None:
-    """Print a camera: geometry, bands, filters and spectral correction."""
+    """Show a camera: geometry, bands, filters and spectral correction."""
     from gliomap._files import refuse_existing, require_suffix
     from gliomap.sensors import sensor_table
 
@@ -129,14 +129,12 @@ def show(
 def import_one(
     ui: Ui,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A vendor's .xml calibration or a .toml description.")],
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name to know it by; the file's name if not given.")
-    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the camera; the file's name by default.")] = None,
     correction: CorrectionIndex = None,
 ) -> None:
     """Add a camera to your own registry.
 
-    From then on --sensor finds it by its name. The registry is the folder ~/.config/gliomap/sensors, or $GLIOMAP_SENSORS.
+    From then on --sensor finds it by name. The registry is the folder ~/.config/gliomap/sensors, or $GLIOMAP_SENSORS.
     """
     from gliomap.sensors import import_sensor
 
@@ -158,7 +156,7 @@ def _load(sensor: str | Path, correction: int | None) -> MosaicSensor:
         return get_sensor(sensor)
     if Path(sensor).suffix.lower() != ".xml":
         raise UsageError(
-            f"--correction {correction}", "selects a matrix of a vendor's .xml file", f"Leave it out for {sensor}."
+            f"--correction {correction}", "selects a matrix of a vendor's .xml file", f"Omit it for {sensor}."
         )
     return read_imec_xml(sensor, correction=correction)
 

@@ -30,16 +30,16 @@ from gliomap.errors import MissingExtraError
 )
 def serve(
     ui: Ui,
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle, folder or .zip, or models:/NAME@ALIAS.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle (folder or .zip), or models:/NAME@ALIAS.")],
     serving: Serving,
     tracking: TrackingUri = None,
 ) -> None:
     """Serve a bundle over HTTP: a frame in, a tissue map out.
 
-    It listens on this machine alone unless told otherwise, and elsewhere only
-    with keys or client certificates. The page /docs shows the interface. SIGTERM
-    ends it after what has begun; SIGHUP reads bundle, keys and certificate anew,
-    and for a models:/NAME@ALIAS asks the registry again.
+    By default it listens on this machine only; on other addresses it requires
+    keys or client certificates. The page /docs shows the interface. On SIGTERM
+    it answers the requests under way and ends. On SIGHUP it reloads bundle, keys
+    and certificate, and looks a models:/NAME@ALIAS up in the registry again.
 
     Research software, not a medical device.
     """

@@ -26,64 +26,71 @@ class Serving:
 
     model_version: Annotated[
         str | None,
-        typer.Option("--model-version", metavar="V", help="As your registry calls it; for answers and archive."),
+        typer.Option("--model-version", metavar="V", help="Version in your registry; for answers and archive."),
     ] = None
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1"
-    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes a free one.")] = 8000
+    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port; 0 takes a free one.")] = 8000
     keys: Annotated[
         Path | None,
-        typer.Option("--keys", metavar="FILE", help="Who may ask: lines NAME KEY [admin]. Or GLIOMAP_KEYS."),
+        typer.Option("--keys", metavar="FILE", help="API keys, lines NAME KEY [admin]. Or GLIOMAP_KEYS."),
     ] = None
-    tls_cert: Annotated[Path | None, typer.Option("--tls-cert", metavar="PEM", help="Certificate.")] = None
+    tls_cert: Annotated[Path | None, typer.Option("--tls-cert", metavar="PEM", help="Server certificate.")] = None
     tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="Its private key.")] = None
     tls_client_ca: Annotated[
-        Path | None, typer.Option("--tls-client-ca", metavar="PEM", help="Let in only clients with its certificates.")
+        Path | None,
+        typer.Option("--tls-client-ca", metavar="PEM", help="Admit only clients with certificates of this authority."),
     ] = None
     backend: BackendChoice = "onnxruntime"
     workers: Annotated[
-        int, typer.Option("--workers", metavar="N", min=1, max=1024, help="Frames at the same time.")
+        int, typer.Option("--workers", metavar="N", min=1, max=1024, help="Frames processed at the same time.")
     ] = 1
-    queue: Annotated[
-        int, typer.Option("--queue", metavar="N", min=0, help="Requests that may wait; further ones get 503.")
-    ] = 16
+    queue: Annotated[int, typer.Option("--queue", metavar="N", min=0, help="Requests that may wait; more get 503.")] = (
+        16
+    )
     deadline: Annotated[
         float,
         typer.Option("--deadline", metavar="S", min=0.1, max=86_400, help="Longest wait for an answer, in seconds."),
     ] = 10.0
     body_timeout: Annotated[
         float,
-        typer.Option("--body-timeout", metavar="S", min=0.1, max=86_400, help="Longest time for a request to arrive."),
+        typer.Option(
+            "--body-timeout", metavar="S", min=0.1, max=86_400, help="Longest time for a request to arrive, in seconds."
+        ),
     ] = 30.0
     max_references: Annotated[
-        int, typer.Option("--max-references", metavar="N", min=1, help="Pairs kept at once, 40 MB each.")
+        int, typer.Option("--max-references", metavar="N", min=1, help="Reference pairs kept at once, 40 MB each.")
     ] = 8
-    max_streams: Annotated[int, typer.Option("--max-streams", metavar="N", min=0, help="Streams at once.")] = 4
+    max_streams: Annotated[int, typer.Option("--max-streams", metavar="N", min=0, help="Streams open at once.")] = 4
     max_reference_age: Annotated[
         float,
-        typer.Option("--max-reference-age", metavar="MINUTES", min=0, max=525_600, help="Older ones blank the map."),
+        typer.Option(
+            "--max-reference-age", metavar="MINUTES", min=0, max=525_600, help="Older references blank the map."
+        ),
     ] = 60.0
     archive: Annotated[
-        Path | None, typer.Option("--archive", metavar="DIR", help="Keep what is answered, before it is.")
+        Path | None, typer.Option("--archive", metavar="DIR", help="Archive each answer before it is sent.")
     ] = None
     archive_url: Annotated[
         str | None,
-        typer.Option("--archive-url", metavar="URL", help="Database of its index alone; SQLite if not given."),
+        typer.Option("--archive-url", metavar="URL", help="Database for the archive's index only; SQLite by default."),
     ] = None
-    archive_frames: Annotated[bool, typer.Option("--archive-frames", help="Keep frames of streams too.")] = False
-    archive_keep_ids: Annotated[
-        bool, typer.Option("--archive-keep-ids", help="Patient identifiers as they come, not as a keyed hash.")
-    ] = False
-    log_format: Annotated[Literal["text", "json"], typer.Option("--log-format", help="For people or for machines.")] = (
-        "text"
+    archive_frames: Annotated[bool, typer.Option("--archive-frames", help="Also archive the frames of streams.")] = (
+        False
     )
+    archive_keep_ids: Annotated[
+        bool, typer.Option("--archive-keep-ids", help="Archive patient identifiers as received, not as a keyed hash.")
+    ] = False
+    log_format: Annotated[
+        Literal["text", "json"], typer.Option("--log-format", help="Format of the log, for people or for machines.")
+    ] = "text"
 
     def settings(self, locate: Callable[[], tuple[Path, str]], threads: int | None) -> ServiceSettings:
-        """As the service takes them; `locate` finds the bundle, and its version where a registry has it.
+        """The settings in the form that the service takes; `locate` finds the bundle, and its version if it is in a registry.
 
         Raises
         ------
         UsageError
-            Options that contradict each other, or files that are not what they should be.
+            Options contradict each other, or a file is not what it should be.
         """
         from gliomap.serving import ServiceSettings, read_keys
 
@@ -117,7 +124,9 @@ class Serving:
         if certificate is not None and key is not None:
             return TlsSettings(certificate, key, authority)
         if (certificate, key, authority) != (None, None, None):
-            raise UsageError("serve", "a certificate needs its key, and a client authority both", "Give all of them.")
+            raise UsageError(
+                "serve", "a certificate needs its key, and a client authority needs both", "Give all of them."
+            )
         return None
 
     def _archive(self) -> ArchiveSettings | None:
@@ -129,5 +138,5 @@ class Serving:
         only_archive = {"--archive-url": url is not None, "--archive-frames": frames, "--archive-keep-ids": keep_ids}
         misplaced = [flag for flag, given in only_archive.items() if given]
         if misplaced:
-            raise UsageError("serve", f"{', '.join(misplaced)} belongs to --archive", "Add --archive DIR.")
+            raise UsageError("serve", f"{', '.join(misplaced)} needs --archive", "Add --archive DIR.")
         return None

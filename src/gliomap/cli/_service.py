@@ -1,4 +1,4 @@
-"""What verbs that talk to a service share: address, key, certificates."""
+"""What the verbs that talk to a service share: address, key, certificates."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ __all__ = ["Access", "Url"]
 
 KEY_VARIABLE = "GLIOMAP_KEY"
 
-Url = Annotated[str, typer.Argument(metavar="URL", help="Of a service (`gliomap serve`).")]
+Url = Annotated[str, typer.Argument(metavar="URL", help="Address of a service (`gliomap serve`).")]
 
 
 @dataclass(frozen=True)
 class Access:
-    """How a client shows who it is, and whom it trusts."""
+    """How a client identifies itself, and whom it trusts."""
 
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="File with the API key. Or GLIOMAP_KEY.")
     ] = None
-    ca: Annotated[Path | None, typer.Option("--tls-ca", metavar="PEM", help="Authority of the service.")] = None
+    ca: Annotated[
+        Path | None, typer.Option("--tls-ca", metavar="PEM", help="Authority of the service's certificate.")
+    ] = None
     certificate: Annotated[
-        Path | None, typer.Option("--tls-cert", metavar="PEM", help="Your certificate, where it asks for one.")
+        Path | None, typer.Option("--tls-cert", metavar="PEM", help="Your certificate, if the service requires one.")
     ] = None
     private: Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="Its private key.")] = None
 
@@ -43,19 +45,19 @@ class Access:
         MissingExtraError
             The client's libraries are not installed.
         UsageError
-            A file that is not what it should be.
+            A file is not what it should be.
         """
         try:
             from gliomap.serving import Client
         except ImportError as error:
             raise MissingExtraError(f"gliomap {verb}", "serve") from error
         if not url.startswith(("http://", "https://")):
-            raise UsageError(url, "is no address of a service", f"Write it as {_address(url)}.")
+            raise UsageError(url, "is not the address of a service", f"Write it as {_address(url)}.")
         return Client(url, key=_key(self.key), verify=_context(self.ca, self.certificate, self.private))
 
 
 def _address(given: str) -> str:
-    """What was probably meant."""
+    """The address that was probably meant."""
     host = given.split("://")[-1]
     return f"http://{host or '127.0.0.1:8000'}"
 
@@ -80,4 +82,4 @@ def _key(path: Path | None) -> str | None:
     try:
         return path.read_text(encoding="utf-8").strip()
     except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
-        raise UsageError(path, "is no file with a key", "Write the key alone into it.") from error
+        raise UsageError(path, "is not a file with a key", "Write only the key into it.") from error

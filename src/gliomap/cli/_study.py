@@ -19,19 +19,19 @@ from gliomap.cli._verb import group, verb
 if TYPE_CHECKING:
     from gliomap.studies import CaptureRow, StudyCheck
 
-study_app = group(app, "study", "A folder of patients: find what is wrong with it, look at it.")
+study_app = group(app, "study", "Study folders: check, draw, split into folds.")
 
 _NAMED = 3
-"""So many captures are named of those that share a finding."""
+"""How many of the captures that share a finding are named."""
 
 StudyFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The study folder.")]
 
 
 @verb(study_app, "check", within="study", examples=("gliomap study check study", "gliomap study check study --json"))
 def check(ui: Ui, folder: StudyFolder) -> None:
-    """Find what is missing or does not fit.
+    """Check a study for missing or inconsistent files.
 
-    Errors must be mended and give exit code 2, warnings should be known, notes are as they may be.
+    Errors must be fixed and give exit code 2. Warnings are worth knowing. Notes need no action.
     """
     from gliomap.studies import check_study, open_study
 
@@ -62,7 +62,7 @@ def show(
 ) -> None:
     """Draw a contact sheet of all captures.
 
-    Each stands in false colour beside its labels.
+    It shows each capture in false colour beside its labels.
     """
     from gliomap._files import refuse_existing, require_suffix
     from gliomap.evaluation import contact_sheet
@@ -105,11 +105,11 @@ def split(
         "splits.json"
     ),
 ) -> None:
-    """Write who trains and who tests into a file, for several models.
+    """Write a file of folds (who trains, who tests) for several models.
 
-    Models that are trained with the same file are tested on the same folds.
-    The file carries the hashes of the study's files: on another study it is
-    refused, with the name of the file that differs.
+    Models that are trained with the same file are tested on the same folds. The
+    file contains the hashes of the study's files. For another study it is
+    refused, and the message names the file that differs.
     """
     from gliomap._files import refuse_existing, require_suffix
     from gliomap.workflows import draw_folds
@@ -131,7 +131,7 @@ def _print_check(ui: Ui, outcome: StudyCheck) -> None:
     if all(row[-1] == "" for row in rows):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     ui.table(columns, rows, title=f"{outcome.study}: labelled pixels", numbers="  " + "r" * (len(columns) - 2))
-    together: dict[tuple[str, str], list[str]] = {}  # what holds for many captures is told once
+    together: dict[tuple[str, str], list[str]] = {}  # a finding shared by many captures is printed once
     for finding in outcome.findings:
         told = f"{finding.message}. {finding.remedy}".rstrip()
         together.setdefault((finding.severity, told), []).append(finding.thing)
@@ -142,11 +142,11 @@ def _print_check(ui: Ui, outcome: StudyCheck) -> None:
     verdict = ", ".join(
         counted(counts[severity], severity) for severity in ("error", "warning", "note") if counts[severity]
     )
-    ui.text(f"{'Sound' if outcome.ok else 'Not sound'}: {verdict or 'nothing to remark'}.")
+    ui.text(f"{'Sound' if outcome.ok else 'Not sound'}: {verdict or 'no findings'}.")
 
 
 def _cells(row: CaptureRow) -> list[str]:
-    # A capture's name tells its patient, unless study.toml has an alias.
+    # A capture's name contains its patient, unless study.toml has an alias.
     capture = row.capture if row.capture.startswith(row.patient) else f"{row.capture} = {row.patient}"
     shape = "" if row.cube_shape is None else "×".join(map(str, row.cube_shape))
     other = row.ignored + row.unknown

@@ -39,29 +39,29 @@ def train(
     *,
     training: Training,
     fold: Annotated[
-        str | None, typer.Option("--fold", metavar="NAME|N", help="Only this one of the folds, or 'final'.")
+        str | None, typer.Option("--fold", metavar="NAME|N", help="Train only this fold, or 'final'.")
     ] = None,
     folds_from: Annotated[
-        Path | None, typer.Option("--folds-from", metavar="DIR", help="Take folds that --fold trained elsewhere.")
+        Path | None, typer.Option("--folds-from", metavar="DIR", help="Use folds that --fold trained elsewhere.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="RUN", help="Run folder, if not a new one in STUDY/runs/.")
+        Path | None, typer.Option("--out", "-o", metavar="RUN", help="Run folder; a new one in STUDY/runs/ by default.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted training of these options.")
+        bool, typer.Option("--resume", help="Continue an interrupted training with the same options.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check, show who trains and tests, train nothing.")
+        bool, typer.Option("--dry-run", help="Check and show who trains and who tests, but train nothing.")
     ] = False,
 ) -> None:
     """Train a model with captures or patients held out.
 
-    Without --test-patient and --test-capture the last patient is held out.
-    A patient never stands on both sides, unless --allow-same-patient says so,
-    or the protocol mixes patients by design (double-cv, pooled).
+    Without --test-patient and --test-capture, the last patient is held out. A
+    patient never both trains and tests, unless --allow-same-patient is given or
+    the protocol mixes patients by design (double-cv, pooled).
 
-    What is trained with --tracking none no later command mirrors in MLflow
-    either, unless it names a store with --tracking.
+    A run that is trained with --tracking none stays out of MLflow in all later
+    commands too, unless one names a store with --tracking.
     """
     from gliomap.tracking import Tracking, refuse_run
     from gliomap.workflows import FoldsPlan, open_run, plan_protocol, run_plan
@@ -96,5 +96,5 @@ def _only(plan: TrainingPlan | FoldsPlan, fold: str) -> TrainingPlan:
     from gliomap.workflows import FoldsPlan
 
     if not isinstance(plan, FoldsPlan):
-        raise UsageError("--fold", "belongs to a protocol of several folds", "Name it with --protocol or --split.")
+        raise UsageError("--fold", "needs a protocol with several folds", "Name one with --protocol or --split.")
     return plan.only(fold)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FoldCount", "Training", "model_names", "protocol_names", "split_list"]
 
-_LIST = " Repeat it, or give a list with commas."
+_LIST = " Repeatable, or comma-separated."
 
 
 def model_names(incomplete: str) -> list[str]:
@@ -37,15 +37,17 @@ def split_list(values: list[str] | None) -> list[str]:
     return [part.strip() for value in values or [] for part in value.split(",") if part.strip()]
 
 
-FoldCount = Annotated[int, typer.Option("--folds", metavar="K", min=2, help="Of protocols that have a number.")]
+FoldCount = Annotated[
+    int, typer.Option("--folds", metavar="K", min=2, help="Number of folds, for protocols with a choice.")
+]
 
 
 @dataclass(frozen=True)
 class Training:
-    """What is trained, on whom and how."""
+    """What is trained, on which patients, and how."""
 
     model: Annotated[
-        str, typer.Option("--model", autocompletion=model_names, help="A name, or 'list' for all of them.")
+        str, typer.Option("--model", autocompletion=model_names, help="Name of a model, or 'list' to list them.")
     ] = "conv2d"
     preset: Annotated[str, typer.Option("--preset", metavar="P", help="Settings to start from: default or thesis.")] = (
         "default"
@@ -56,16 +58,17 @@ class Training:
             "--protocol",
             metavar="P",
             autocompletion=protocol_names,
-            help="holdout, lopo, kfold-patient; double-cv and pooled mix patients and overstate.",
+            help="holdout, lopo, kfold-patient; double-cv and pooled mix patients and overestimate.",
         ),
     ] = "holdout"
     folds: FoldCount = 5
     split: Annotated[
-        Path | None, typer.Option("--split", metavar="FILE", help="Folds from `gliomap study split` or another run.")
+        Path | None,
+        typer.Option("--split", metavar="FILE", help="File of folds, from `gliomap study split` or another run."),
     ] = None
-    no_final: Annotated[bool, typer.Option("--no-final", help="After the folds, train no model on all patients.")] = (
-        False
-    )
+    no_final: Annotated[
+        bool, typer.Option("--no-final", help="Train no final model on all patients after the folds.")
+    ] = False
     test_patient: Annotated[
         list[str] | None,
         typer.Option(
@@ -82,7 +85,7 @@ class Training:
             "--train-capture",
             metavar="LIST",
             callback=split_list,
-            help="Train on these only, not on all others." + _LIST,
+            help="Train only on these captures, not on all others." + _LIST,
         ),
     ] = None
     validation_patient: Annotated[
@@ -91,28 +94,28 @@ class Training:
             "--validation-patient",
             metavar="ID",
             callback=split_list,
-            help="Training patients that decide when to stop." + _LIST,
+            help="Training patients who decide when training stops." + _LIST,
         ),
     ] = None
     allow_same_patient: Annotated[
-        bool, typer.Option("--allow-same-patient", help="Let a patient both train and test; it is recorded.")
+        bool, typer.Option("--allow-same-patient", help="Allow a patient to both train and test; the run records it.")
     ] = False
     seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Same seed, same model.")] = 0
-    epochs: Annotated[int | None, typer.Option("--epochs", metavar="N", min=1, help="Instead of the preset's.")] = None
+    epochs: Annotated[int | None, typer.Option("--epochs", metavar="N", min=1, help="Overrides the preset.")] = None
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", metavar="N", min=1, help="Instead of the preset's.")
+        int | None, typer.Option("--batch-size", metavar="N", min=1, help="Overrides the preset.")
     ] = None
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", metavar="X", help="Instead of the preset's.")
+        float | None, typer.Option("--learning-rate", metavar="X", help="Overrides the preset.")
     ] = None
     hidden: Annotated[
-        int | None, typer.Option("--hidden", metavar="H", min=1, max=4096, help="First width of fourlayer.")
+        int | None, typer.Option("--hidden", metavar="H", min=1, max=4096, help="Width of fourlayer's first layer.")
     ] = None
     sensor: SensorName = None
     tracking: TrackingUri = None
 
     def options(self, threads: int | None) -> TrainingOptions:
-        """As the workflows take them."""
+        """The options in the form that the workflows take."""
         settings = {
             "epochs": self.epochs,
             "batch_size": self.batch_size,

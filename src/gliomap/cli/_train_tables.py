@@ -1,4 +1,4 @@
-"""What `gliomap train` tells: who trains and tests, and how it went."""
+"""What `gliomap train` prints: who trains and tests, and how it went."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 
 def _roles(plan: TrainingPlan, run: Run | None = None) -> dict[str, dict[str, Any]]:
-    """Role → patients, captures, and labelled pixels: of whole captures, or, where a run has dealt them out, its own."""
+    """Role → patients, captures, and labelled pixels: of whole captures or, if a run has divided their pixels, its own."""
     dealt = {} if run is None or plan.split.pixels is None else run.record.labelled
     return {
         role: {
@@ -36,7 +36,7 @@ def _roles(plan: TrainingPlan, run: Run | None = None) -> dict[str, dict[str, An
 
 
 def tell_plan(ui: Ui, plan: TrainingPlan) -> None:
-    """Of a dry run of one fold."""
+    """Print a dry run of one fold."""
     if ui.as_json:
         ui.result(
             {
@@ -51,7 +51,7 @@ def tell_plan(ui: Ui, plan: TrainingPlan) -> None:
             }
         )
         return
-    _table_of_roles(ui, plan, "labelled pixels" if plan.split.pixels is None else "labelled pixels, to be dealt out")
+    _table_of_roles(ui, plan, "labelled pixels" if plan.split.pixels is None else "labelled pixels, to be divided")
     config = plan.config
     most = "at most " if plan.split.patients_of("validation") else ""
     ui.text(
@@ -78,7 +78,7 @@ def _table_of_roles(ui: Ui, plan: TrainingPlan, title: str = "labelled pixels", 
 
 
 def tell_run(ui: Ui, plan: TrainingPlan, run: Run) -> None:
-    """Of a finished run of one fold."""
+    """Print a finished run of one fold."""
     record = run.record
     if ui.as_json:
         ui.result(
@@ -96,7 +96,7 @@ def tell_run(ui: Ui, plan: TrainingPlan, run: Run) -> None:
         )
         return
     _table_of_roles(ui, plan, run=run)
-    best = f", epoch {record.best_epoch} the best" if record.chose_epoch else ""
+    best = f", best epoch {record.best_epoch}" if record.chose_epoch else ""
     how = f" {counted(record.epochs, 'epoch')}{best} ({record.stopped})," if plan.kind.iterative else ""
     ui.text(
         f"Trained {record.model.name}:{how} {record.seconds:.0f} s",
@@ -106,7 +106,7 @@ def tell_run(ui: Ui, plan: TrainingPlan, run: Run) -> None:
 
 
 def tell_folds_plan(ui: Ui, plan: FoldsPlan) -> None:
-    """Of a dry run of several folds."""
+    """Print a dry run of several folds."""
     if ui.as_json:
         ui.result(
             {
@@ -129,7 +129,7 @@ def tell_folds_plan(ui: Ui, plan: FoldsPlan) -> None:
 
 
 def tell_folds_run(ui: Ui, plan: FoldsPlan, run: Run) -> None:
-    """Of a finished run of several folds."""
+    """Print a finished run of several folds."""
     record = run.record
     if ui.as_json:
         ui.result(
@@ -147,7 +147,7 @@ def tell_folds_run(ui: Ui, plan: FoldsPlan, run: Run) -> None:
         )
         return
     table_of_folds(ui, plan.folds, plan.study.name)
-    kept = "no model is kept for use" if record.kept is None else f"for use: {record.kept}"
+    kept = "no model kept for use" if record.kept is None else f"model for use: {record.kept}"
     many = len(plan.plans)
     ui.text(
         f"Trained {record.model.name}: {counted(many, 'fold')}, {record.seconds:.0f} s; {kept}",
@@ -189,7 +189,7 @@ def _patients(split: Split, role: str) -> str:
 
 
 def tell_models(ui: Ui) -> None:
-    """What can be trained, at what cost, and where it comes from."""
+    """Print which models can be trained, at what cost, and where they come from."""
     from gliomap.learning import MODELS
 
     facts = ("name", "title", "description", "window", "cost", "source", "backends")
@@ -197,9 +197,9 @@ def tell_models(ui: Ui) -> None:
         ui.result({"models": [{fact: getattr(kind, fact) for fact in facts} for kind in MODELS.values()]})
         return
     ui.table(
-        ["model", "what it is", "cost", "runs on", "source"],
+        ["model", "description", "cost", "runs on", "source"],
         [[kind.name, kind.description, kind.cost, ", ".join(kind.backends), kind.source] for kind in MODELS.values()],
         title="Models",
         numbers="     ",
     )
-    ui.text("Costs were measured on two cores: training on about 40,000 pixels, a frame of 1088×2048 pixels.")
+    ui.text("Costs were measured on two cores: training on about 40,000 pixels; a frame of 1088×2048 pixels.")

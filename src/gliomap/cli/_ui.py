@@ -1,4 +1,4 @@
-"""What a verb talks through: results to stdout, everything else to stderr."""
+"""A verb's output: results to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ if TYPE_CHECKING:
 __all__ = ["Ui"]
 
 _UNBROKEN = 24
-"""Longest word of a table that stays in one piece, however narrow the terminal."""
+"""The longest word of a table that is never broken, however narrow the terminal."""
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Ui:
-    """The options that every verb has (`overwrite`: every one that writes), and the two streams behind them.
+    """The options of every verb (`overwrite`: of every verb that writes), and the two output streams.
 
     Attributes
     ----------
     as_json
-        Results as JSON on stdout; faults as one line of JSON on stderr.
+        Results as JSON on stdout; errors as one line of JSON on stderr.
     quiet
-        No progress and no notes on stderr; warnings and faults still.
+        No progress and no notes on stderr, only warnings and errors.
     threads
         Limit for every library, or None for each library's own choice.
     verbose
-        Debug notes, and tracebacks of faults.
+        Debug notes, and tracebacks of errors.
     overwrite
         Replace outputs that are already there.
     """
 
-    as_json: Annotated[bool, typer.Option("--json", help="Results as JSON on stdout, faults as JSON on stderr.")] = (
+    as_json: Annotated[bool, typer.Option("--json", help="Results as JSON on stdout, errors as JSON on stderr.")] = (
         False
     )
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")] = False
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, max=4096, metavar="N", help="Use at most N processor threads.")
     ] = None
-    verbose: Annotated[bool, typer.Option("--verbose", help="More notes, and the traceback of a fault.")] = False
+    verbose: Annotated[bool, typer.Option("--verbose", help="More notes, and the traceback of an error.")] = False
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are already there.")] = False
 
     @cached_property
     def track(self) -> Track:
-        """How long work is shown: bars on a terminal, lines in a log, nothing where it would disturb."""
+        """How progress is shown: bars on a terminal, lines in a log, nothing with --quiet or with --json in a log."""
         from gliomap.cli._progress_bars import Bars, Lines
 
         if self.quiet:
@@ -78,18 +78,19 @@ class Ui:
         return _console(sys.stderr)
 
     def say(self, text: str) -> None:
-        """Tell the person something in passing, on stderr; nothing with --quiet."""
+        """Print a note on stderr, unless --quiet is given."""
         if not self.quiet:
             self.errors.print(text, soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """Tell the person of a fault that does not end the work, on stderr, also with --quiet."""
+        """Print a warning on stderr, even with --quiet, about a problem that does not end the work."""
         self.errors.print(f"warning: {text}", soft_wrap=True)
 
     def result(self, content: Mapping[str, Any] | Sequence[Any], *, event: bool = False) -> None:
         """Print JSON on stdout; the caller does so only with --json.
 
-        A verb ends with one document. One that goes on and on prints each `event` on a line of its own, so that they can be told apart.
+        A verb prints one document at its end. A verb that keeps running prints each `event` on its own line, so that a reader
+        can separate them.
         """
         indent = None if event else 2
         text = json.dumps(content, indent=indent, allow_nan=False, ensure_ascii=False)
@@ -100,7 +101,7 @@ class Ui:
         _write_line(text)
 
     def text(self, *lines: str) -> None:
-        """Print lines on stdout as they are; paths are never broken."""
+        """Print lines on stdout unchanged; paths are never broken."""
         for line in lines:
             self.out.print(line, soft_wrap=True)
 
@@ -113,10 +114,10 @@ class Ui:
         numbers: str = "",
         spare: Sequence[str] = (),
     ) -> None:
-        """Print a table on stdout; `numbers` holds one letter per column, 'r' where it is set flush right.
+        """Print a table on stdout; `numbers` holds one letter per column, 'r' for a right-aligned one.
 
-        A number that is broken over two lines reads as another one. Where the terminal is too narrow, columns that can be
-        spared are left out, in this order, and the first column stays whole; else lines are longer than the terminal.
+        Numbers are never broken over two lines, where they would read as another number. If the terminal is too narrow, the
+        `spare` columns are left out, in their order, and the first column stays whole; otherwise lines exceed its width.
         """
         from rich import box
         from rich.table import Table
@@ -147,9 +148,9 @@ class Ui:
         self.out.print(table, crop=False)
 
     def facts(self, rows: Sequence[tuple[str, object]]) -> None:
-        """Print names and values on stdout, one pair a line; rows without a value are left out.
+        """Print names and values on stdout, one pair per line; rows without a value are left out.
 
-        Long values go on below themselves; a path or a hash stays in one piece.
+        Long values are wrapped and indented; a path or a hash is never broken.
         """
         told = {name: str(value) for name, value in rows if value not in (None, "")}
         indent = max(map(len, told), default=0) + 2
@@ -160,9 +161,9 @@ class Ui:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Logging and thread limits for the time of one verb."""
+        """Logging and thread limits for the duration of one verb."""
         if self.threads is not None:
-            # Read by the libraries when they are first imported, which is after this: verbs import late.
+            # The libraries read these when they are first imported, which happens later: verbs import late.
             os.environ.update({variable: str(self.threads) for variable in _THREAD_VARIABLES})
         handler = _Notes(self)
         handler.setLevel(logging.DEBUG if self.verbose else logging.WARNING if self.quiet else logging.INFO)
@@ -185,7 +186,7 @@ class Ui:
 
 
 def _kept(columns: Sequence[str], cells: Sequence[Sequence[str]], spare: Sequence[str], width: int) -> list[int]:
-    """Which columns a table keeps so that it is not wider than the terminal."""
+    """The columns that a table keeps so that it is not wider than the terminal."""
     widths = [max(map(len, (column, *(row[index] for row in cells)))) for index, column in enumerate(columns)]
     kept = list(range(len(columns)))
     for name in spare:
@@ -212,10 +213,10 @@ def _console(stream: IO[str]) -> Console:
     from rich.console import Console
 
     class Patient(Console):
-        """A console whose reader may go away without the work being lost."""
+        """A console whose reader may go away without ending the work."""
 
         def on_broken_pipe(self) -> None:
-            """Write the rest to nowhere."""
+            """Discard the rest of the output."""
             to_nowhere(stream)
 
     return Patient(file=stream, highlight=False, markup=False, emoji=False)

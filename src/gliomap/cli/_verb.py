@@ -1,4 +1,4 @@
-"""How a function becomes a verb: options from its parameters, and the one handler of faults."""
+"""How a function becomes a verb: options from its parameters, and the one error handler."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["EXAMPLES", "group", "new_app", "verb"]
 F = TypeVar("F", bound=Callable[..., None])
 
 EXAMPLES: dict[str, tuple[str, ...]] = {}
-"""Every example that some `--help` shows, by verb; the tests parse each."""
+"""Every example that a `--help` shows, by verb; the tests parse each of them."""
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
 def new_app(help_text: str, *, completion: bool = False, cls: type[TyperGroup] | None = None) -> typer.Typer:
-    """Make a typer application in the house's manner: plain help, our own faults; `cls` may order its verbs."""
+    """Make a typer application with GlioMap's conventions: plain help, our own error handling; `cls` may order its verbs."""
     return typer.Typer(
         cls=cls,
         help=help_text,
@@ -39,7 +39,7 @@ def new_app(help_text: str, *, completion: bool = False, cls: type[TyperGroup] |
 
 
 def group(app: typer.Typer, name: str, help_text: str) -> typer.Typer:
-    """Add a noun with verbs of its own (`gliomap sensor …`); alone it prints its help."""
+    """Add a noun with its own verbs (`gliomap sensor …`); without a verb it prints its help."""
     inner = new_app(help_text)
 
     def nothing(context: typer.Context) -> None:
@@ -64,21 +64,21 @@ def verb(
     Parameters
     ----------
     app
-        The application or group it belongs to.
+        The application or group to add it to.
     name
-        The word that is typed.
+        The word that the user types.
     examples
         Command lines shown at the end of its help.
     writes
-        Whether it writes something, and so has `--overwrite`.
+        Whether the verb writes something, and therefore has `--overwrite`.
     within
         Name of the group, if any.
 
     Returns
     -------
     decorator
-        Its function takes a `Ui` first. A parameter whose type is a dataclass, as `Ui` is, stands for the options that are
-        its fields.
+        The decorated function takes a `Ui` first. A parameter whose type is a dataclass, such as `Ui`, represents one option
+        for each field.
     """
     full_name = f"{within} {name}".strip()
     EXAMPLES[full_name] = tuple(examples)
@@ -102,7 +102,7 @@ def verb(
         parameters = [option for name, one in own.items() for option in groups.get(name, {"": one}).values()]
         for parameter in parameters:
             for option in getattr(parameter.annotation, "__metadata__", ()):
-                # A file without permission is the machine's fault (3); the parser would call it bad usage (2).
+                # An unreadable file is an environment error (3); the parser would call it bad usage (2).
                 option.readable = False
         typed.__name__ = function.__name__
         typed.__doc__ = function.__doc__
@@ -118,7 +118,7 @@ def verb(
 
 
 def _guarded(function: Callable[..., None], ui: Ui, arguments: dict[str, Any]) -> None:
-    """Run a verb; what went wrong is said once, here, and becomes the exit code."""
+    """Run a verb; an error is reported once, here, and becomes the exit code."""
     try:
         with Interruption(), ui.session():
             function(ui, **arguments)
