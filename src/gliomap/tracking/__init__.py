@@ -1,7 +1,7 @@
-"""Tracking: the run folder is the truth; MLflow mirrors it, while a run is trained or later.
+"""Tracking: the run folder is the source of truth; MLflow mirrors it, during training or later.
 
-Each part but the names of files is imported when it is first used: a list of runs loads no model, and nothing loads MLflow
-before it is needed.
+Everything except the file names is imported on first use: listing runs loads no model, and nothing loads MLflow before it
+is needed.
 """
 
 from __future__ import annotations

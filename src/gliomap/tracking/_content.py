@@ -1,6 +1,6 @@
-"""What a run folder tells, in MLflow's terms: parameters, tags, metrics by epoch, metrics, files.
+"""The content of a run folder in MLflow's terms: parameters, tags, metrics by epoch, metrics, files.
 
-What reads evaluations and bundles is imported where there is one: while a run is trained there is none.
+The readers of evaluations and bundles are imported only if the run has one, which it has not during training.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["RUN_TAG", "RunContent", "read_content", "settled"]
 
 RUN_TAG = "gliomap.run"
-"""Tag that holds the run's identity."""
+"""The tag that holds the run's identity."""
 
 _LONGEST = 5000
-"""Characters of a tag that every store takes."""
+"""Characters that every store accepts in a tag."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,21 +39,21 @@ class RunContent:
     Attributes
     ----------
     record
-        Its run.json.
+        The content of run.json.
     params, tags
         Names and values.
     epochs
-        In order, with the times at which they ended.
+        Epochs in order, with the times at which they ended.
     refit
-        Of the second training, on all patients; in order.
+        Epochs of the second training, on all patients, in order.
     metrics
-        Name → value and when it was measured, in milliseconds since 1970; of the run as a whole.
+        Name → value and time of measurement, in milliseconds since 1970; for the run as a whole.
     files
         Path in the store → file.
     bundle
-        The run's own bundle, where there is one that is whole.
+        The run's own bundle, if there is one and it is intact.
     folds
-        Folders of the folds that have begun.
+        Folders of the folds that have started.
     """
 
     record: RunRecord
@@ -72,7 +72,7 @@ class RunContent:
         return self.record.status == "done"
 
     def stamps(self) -> dict[str, str]:
-        """Path in the store → what tells a changed file."""
+        """Path in the store → size and modification time, which reveal a changed file."""
         known = {}
         for name, path in self.files.items():
             status = path.stat()
@@ -80,7 +80,7 @@ class RunContent:
         return known
 
     def digest(self) -> str:
-        """Changes with anything that is mirrored."""
+        """A hash that changes with anything that is mirrored."""
         told: list[object] = [
             self.record.status,
             self.params,
@@ -100,7 +100,7 @@ def read_content(folder: Path) -> RunContent:
     Raises
     ------
     RunError
-        It is none, or damaged.
+        The folder is not a run, or is damaged.
     """
     record = read_record(folder)
     return RunContent(
@@ -117,13 +117,13 @@ def read_content(folder: Path) -> RunContent:
 
 
 def settled(folder: Path) -> bool:
-    """Whether a run folder, or the one that it is a fold of, has its final name."""
+    """Whether a run folder, or the run that it is a fold of, has its final name."""
     whole = folder.parent.parent if folder.parent.name == FOLDS else folder
     return not (folder.name.startswith(RUNNING) or whole.name.startswith(RUNNING))
 
 
 def _params(record: RunRecord) -> Iterator[tuple[str, str]]:
-    """What was decided before training began; MLflow never changes a parameter."""
+    """What was decided before training started; MLflow never changes a parameter."""
     yield from {
         "model": record.model.name,
         "protocol": record.protocol,
@@ -160,7 +160,7 @@ def _tags(record: RunRecord) -> Iterator[tuple[str, str]]:
 
 
 def _epochs(folder: Path, record: RunRecord) -> tuple[Epoch, ...]:
-    """From the journal; of a run of before there was one, from its history."""
+    """Epochs from the journal or, for a run older than the journal, from its history."""
     epochs = read_journal(folder)
     if epochs or record.status != "done" or not (folder / HISTORY).is_file():
         return epochs
@@ -189,7 +189,7 @@ def _training_times(record: RunRecord) -> dict[str, tuple[float, int]]:
 
 
 def _measured(folder: Path) -> dict[str, tuple[float, int]]:
-    """What the evaluation found; nothing before there is one."""
+    """What the evaluation found; empty without an evaluation."""
     path = folder / EVALUATION / METRICS
     if not path.is_file():
         return {}
@@ -200,7 +200,7 @@ def _measured(folder: Path) -> dict[str, tuple[float, int]]:
 
 
 def _metrics(evaluation: EvaluationRecord) -> Iterator[tuple[str, float]]:
-    """Every figure with its interval, of all pixels together, by class and by patient."""
+    """Every figure with its interval: over all pixels, by class and by patient."""
     from gliomap.evaluation import summarise
 
     yield from _figures("", evaluation.pooled)
@@ -244,13 +244,13 @@ def _interval(name: str, interval: Interval | None) -> Iterator[tuple[str, float
 
 
 def _defined(name: str, value: float | None) -> Iterator[tuple[str, float]]:
-    """What is not defined is not there; it is never 0."""
+    """An undefined value is left out, never sent as 0."""
     if value is not None:
         yield name, float(value)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Records, pictures, report. Pixels stay: predictions and maps as arrays are large and are patients' data."""
+    """Records, pictures, report. Pixels are not sent: predictions and maps as arrays are large and are patient data."""
     if not settled(folder):
         # Files may change or move at any moment.
         return
@@ -271,10 +271,10 @@ def _bundle(folder: Path) -> Bundle | None:
     try:
         return open_bundle(path)
     except GlioMapError:
-        # Said by whoever uses it; a damaged one is not mirrored.
+        # A damaged bundle is not mirrored; whoever uses it reports the damage.
         return None
 
 
 def _slug(name: str) -> str:
-    """A name as MLflow takes it."""
+    """A name in the form that MLflow accepts."""
     return re.sub(r"[^\w.-]+", "_", name.replace("'", "")).strip("_")

@@ -1,4 +1,4 @@
-"""The SQLite database of a store: made whole or not at all, and where its file is."""
+"""The SQLite database of a store: where its file is, and how it is created completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ _PREFIX = "sqlite:///"
 
 
 def database_uri(path: Path) -> str:
-    """The URI of a database file; what would end a path in a URI is escaped."""
+    """The URI of a database file; characters that would end a path in a URI are escaped."""
     return _PREFIX + str(path.absolute()).replace("%", "%25").replace("?", "%3F")
 
 
 def database_path(uri: str) -> Path | None:
-    """The file that a URI names; None where it is not of SQLite, or names no file."""
+    """The file that a URI names; None if it is not an SQLite URI or names no file."""
     path = unquote(uri.removeprefix(_PREFIX))
     return Path(path) if uri.startswith(_PREFIX) and path not in ("", ":memory:") else None
 
 
 def make_database(path: Path, build: Callable[[str], object]) -> None:
-    """Let a database be built elsewhere and moved to `path`, unless one is there.
+    """Build a database elsewhere and move it to `path`, unless one is there.
 
-    MLflow builds it in some fifty steps that take seconds. A process that is killed meanwhile, or two that do it at
-    once, would leave a database that nothing opens any more.
+    MLflow builds it in some fifty steps that take seconds. A process killed in between, or two processes at once, would
+    leave a database that nothing can open.
 
     Parameters
     ----------
     path
-        Where it belongs.
+        Where the database belongs.
     build
         Called with the URI of the database to build.
     """
@@ -48,5 +48,5 @@ def make_database(path: Path, build: Callable[[str], object]) -> None:
 
 
 def is_database(path: Path) -> bool:
-    """Whether something is there that may be a database; SQLite itself takes an empty file for one without tables."""
+    """Whether `path` may be a database; to SQLite itself an empty file is a database without tables."""
     return path.exists() and path.stat().st_size > 0

@@ -1,4 +1,4 @@
-"""A run folder while it is trained: held by one process, and given its final name at the end; and what is none."""
+"""A run folder during training: held by one process, and renamed at the end; and folders that are not runs."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-UNFINISHED = "Give the command that began it again, with --resume, or wait until it ends."
-"""What to do about a run that is not finished."""
+UNFINISHED = "Repeat the training command with --resume, or wait until the training ends."
+"""The remedy for a run that is not finished."""
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold a running folder for this process; the system lets go of it when the process ends, however it ends.
+    """Hold a running folder for this process; the system releases it when the process ends, however it ends.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def _take(descriptor: int) -> None:
-    """Lock a file for this process alone, or raise `BlockingIOError` where another one has done so."""
+    """Lock a file for this process alone, or raise `BlockingIOError` if another process holds it."""
     import fcntl
 
     while True:
@@ -61,12 +61,12 @@ def _take(descriptor: int) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            # Refused beside a training; not beside somebody who asks `is_held`, and lets go in a moment.
+            # This raises if a training holds the lock, but not if `is_held` does, which releases it in a moment.
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process trains in a running folder; where that cannot be found out, it is taken for granted."""
+    """Whether a process trains in a running folder; True if that cannot be determined."""
     if sys.platform == "win32":
         return True
     import fcntl
@@ -78,7 +78,7 @@ def is_held(folder: Path) -> bool:
     except PermissionError:
         return True
     try:
-        # Shared: that needs no right to write, and two who ask at once do not take each other for a training.
+        # Shared: this needs no write permission, and two processes asking at once do not mistake each other for a training.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True
@@ -93,15 +93,15 @@ def is_trained_now(folder: Path) -> bool:
 
 
 def unfinished_folder(folder: Path) -> Path | None:
-    """Where a run lies that will be called `folder` when it is finished; None where there is none."""
+    """The folder of an unfinished run that will be called `folder` when it is finished; None if there is none."""
     if folder.name in ("", ".."):
         return None
     running = folder.with_name(RUNNING + folder.name)
     return running if (running / RECORD).is_file() else None
 
 
-def no_run(folder: Path, remedy: str = "Give a run folder as `gliomap train` makes it.") -> RunError:
-    """What is wrong with a folder that should be a run and holds no run.json."""
+def no_run(folder: Path, remedy: str = "Give a run folder made by `gliomap train`.") -> RunError:
+    """The error for a folder that should be a run but has no run.json."""
     running = unfinished_folder(folder)
     if folder.is_dir():
         return RunError(folder, f"holds no {RECORD}", remedy)
@@ -109,12 +109,12 @@ def no_run(folder: Path, remedy: str = "Give a run folder as `gliomap train` mak
         around = folder.parent
         return RunError(folder, "is a file", f"Give its folder: {around}." if (around / RECORD).is_file() else remedy)
     if running is not None:
-        return RunError(folder, f"is not finished, and is called {running.name} until then", UNFINISHED)
+        return RunError(folder, f"is not finished; until then it is called {running.name}", UNFINISHED)
     return RunError(folder, "is not there", remedy)
 
 
 def refuse_run(out: Path, *, overwrite: bool, resume: bool) -> None:
-    """Raise when a training may not become the run `out`.
+    """Raise if a training may not become the run `out`.
 
     Parameters
     ----------
@@ -123,14 +123,14 @@ def refuse_run(out: Path, *, overwrite: bool, resume: bool) -> None:
     overwrite
         Replace an earlier run.
     resume
-        Whether the training is one that goes on.
+        Whether the training continues an interrupted one.
 
     Raises
     ------
     OutputExistsError
-        It is there, and `overwrite` is False.
+        `out` exists, and `overwrite` is False.
     UsageError
-        It is something else than a run.
+        `out` is something other than a run.
     """
     if resume and not overwrite and (out / RECORD).is_file() and unfinished_folder(out) is None:
         raise OutputExistsError(
@@ -143,9 +143,9 @@ def refuse_run(out: Path, *, overwrite: bool, resume: bool) -> None:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process is in here with this folder; the system lets go of it when the process ends.
+    """Wait until no other process holds this folder; the system releases it when the process ends.
 
-    Where folders cannot be locked, as on some network drives, nobody is waited for.
+    If folders cannot be locked, as on some network drives, this does not wait.
     """
     with ExitStack() as left:
         if sys.platform != "win32":
@@ -161,26 +161,26 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def finish_folder(running: Path, final: Path, *, overwrite: bool) -> None:
-    """Give a running folder its final name; what only training needed goes.
+    """Give a running folder its final name, and delete what only training needed.
 
     Parameters
     ----------
     running, final
-        Its name now, and the one that it gets.
+        Its present and its final path.
     overwrite
         Replace an earlier run.
 
     Raises
     ------
     OutputExistsError
-        `final` is there.
+        `final` exists.
     UsageError
-        `final` is no run.
+        `final` is not a run.
     """
     if final.exists() and not overwrite:
         raise OutputExistsError(final, f"appeared during training; the result is in {running}", "Rename it by hand.")
     refuse_existing(final, overwrite=overwrite, mark=RECORD)
     put_in_place(running, final)
-    # Not before: a folder without its lock would be taken by a --resume, and cleared away if that is stopped.
+    # Not earlier: --resume would take a folder without its lock, and would delete it if it is stopped.
     for name in (CHECKPOINT, REFIT_CHECKPOINT, LOCK):
         (final / name).unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""The mirror's process: `python -m gliomap.tracking._follow RUN`, the store in MLFLOW_TRACKING_URI.
+"""The mirror's process: `python -m gliomap.tracking._follow RUN`, with the store in MLFLOW_TRACKING_URI.
 
-It reads one line from stdin, the folder's final name, or the end of it, which means that the training was stopped. On
-stdout it writes a line of JSON with each sign of life.
+It reads one line from stdin: the folder's final name. End of file instead means that the training was stopped. On stdout
+it writes a line of JSON with each sign of life.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ from gliomap.tracking._store import Store, find_store
 from gliomap.tracking._sync import Sender
 
 PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Seconds between two looks at the folder, and at most between two attempts to reach a store that is down."""
+"""Seconds between two readings of the folder, and at most between two attempts to reach a store that is down."""
 
 
 def main() -> None:
     """Follow the folder of the first argument until its training ends."""
     if hasattr(os, "nice"):
         os.nice(10)
-    # Standard output is for our lines alone, whatever a library prints.
+    # Standard output is reserved for our lines, whatever a library prints.
     listener = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     store = find_store(None)
     if store is not None:
         follower = _Follower(store, listener)
         leave_out_extras(store)
-        # Some 300,000 objects come with MLflow, and stay: looking for garbage among them again and again would be a
-        # fifth of the work.
+        # MLflow brings some 300,000 objects, which stay. Scanning them for garbage again and again would take a fifth of
+        # the time.
         gc.disable()
         follower.connect()
         gc.freeze()
         gc.enable()
         follower.follow(Path(sys.argv[1]))
-    # All is sent and closed. Python would now take MLflow apart, object by object, while the training waits.
+    # Everything is sent and closed. Python would now destroy MLflow's objects one by one while the training waits.
     os._exit(0)
 
 
 class _Follower:
-    """Sends again and again, with longer pauses while nobody answers."""
+    """Sends repeatedly, with longer pauses while the store does not answer."""
 
     def __init__(self, store: Store, listener: TextIO) -> None:
         self._listener = listener
@@ -59,14 +59,14 @@ class _Follower:
         self._down = False
 
     def connect(self) -> None:
-        """Load all that sending needs, and open the store."""
+        """Load everything that sending needs, and open the store."""
         self._attempt(self._sender.connect)
 
     def follow(self, folder: Path) -> None:
-        """Until the end of stdin."""
+        """Send until the end of stdin."""
         last: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=lambda: last.put(sys.stdin.readline().strip()), daemon=True).start()
-        # Of one that is being evaluated or the like nothing is to be sent before that is done.
+        # A settled folder is being evaluated, for example; nothing is sent before that is done.
         self._end(folder, last.get() if settled(folder) else self._while_it_trains(folder, last))
 
     def _while_it_trains(self, running: Path, last: queue.SimpleQueue[str]) -> str:
@@ -74,7 +74,7 @@ class _Follower:
             try:
                 self._attempt(lambda: self._sender.send(running))
             except (RunError, FileNotFoundError):
-                # The folder has just got its final name, which comes next; what is wrong with it is found out then.
+                # The folder has just got its final name, which arrives next; a fault in it is found then.
                 self._pause = PAUSE
             try:
                 return last.get(timeout=self._pause)
@@ -105,7 +105,7 @@ class _Follower:
             self._listener.write(json.dumps(what) + "\n")
             self._listener.flush()
         except BrokenPipeError:
-            # Whoever started this was killed; what it left is sent all the same.
+            # The parent process was killed; what it left behind is sent all the same.
             self._listener = io.StringIO()
 
 

@@ -1,6 +1,6 @@
-"""How a training goes: epochs.jsonl, each epoch as it ends, for whoever looks while it goes on; history.json, the whole.
+"""The course of a training: epochs.jsonl records each epoch as it ends, for readers during training; history.json all.
 
-`history.json` is written when a training has ended; the journal grows line by line and says when each epoch was done.
+`history.json` is written when a training has ended; the journal grows line by line and records when each epoch ended.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ JOURNAL = "epochs.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """An epoch and when it ended, in milliseconds since 1970."""
+    """An epoch and the time at which it ended, in milliseconds since 1970."""
 
     record: EpochRecord
     time_ms: int
@@ -36,9 +36,9 @@ class Epoch:
 
 @contextmanager
 def journal(folder: Path, then: Observer = no_observer) -> Iterator[Observer]:
-    """An observer of a training that writes each epoch into the run folder, and tells another."""
+    """A training observer that writes each epoch to the run folder and passes it on to another observer."""
     with (folder / JOURNAL).open("ab+") as stream:
-        # A line that an earlier process left half-written is ended.
+        # End a line that an earlier process left half-written.
         if stream.tell():
             stream.seek(-1, 2)
             if stream.read(1) != b"\n":
@@ -54,10 +54,10 @@ def journal(folder: Path, then: Observer = no_observer) -> Iterator[Observer]:
 
 
 def read_journal(folder: Path) -> tuple[Epoch, ...]:
-    """Every epoch that is written, in order; none where there is no journal.
+    """Every recorded epoch, in order; empty without a journal.
 
-    A resumed training repeats the epochs after its checkpoint, with the same result: the first time counts. A line that
-    is not whole belongs to a process that was killed, or is writing just now.
+    A resumed training repeats the epochs after its checkpoint with the same result, so the first record counts. An
+    incomplete line belongs to a process that was killed or is writing right now.
     """
     try:
         lines = (folder / JOURNAL).read_bytes().splitlines()
@@ -81,7 +81,7 @@ def read_history(folder: Path) -> History:
     Raises
     ------
     RunError
-        Missing or damaged.
+        The file is missing or damaged.
     """
     path = folder / HISTORY
     try:
@@ -98,5 +98,5 @@ def write_history(folder: Path, history: History) -> None:
 
 
 def milliseconds(moment: datetime) -> int:
-    """Since 1970."""
+    """Milliseconds since 1970."""
     return int(moment.timestamp() * 1000)

@@ -1,7 +1,7 @@
-"""While a run is trained or tested, a process of its own keeps MLflow in step with its folder.
+"""While a run is trained or tested, a separate process keeps MLflow in step with its folder.
 
-The work never waits for a server: it writes the run folder and nothing else, and the mirror reads that. Only at the end
-is the mirror given some seconds to finish; what it has not sent by then, `gliomap runs sync` sends later.
+The work never waits for a server: it writes only the run folder, which the mirror reads. Only at the end does it give the
+mirror some seconds to finish. `gliomap runs sync` later sends what is then still missing.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ __all__ = ["Mirror", "mirrored"]
 logger = logging.getLogger(__name__)
 
 PATIENCE = 30.0
-"""Seconds without a sign of life after which the mirror is given up."""
+"""Seconds without a sign of life after which the mirror is killed."""
 
 
 class Mirror:
-    """What work tells the mirror; this one has none."""
+    """The interface between the work and its mirror; this class mirrors nothing."""
 
     def finish(self, folder: Path) -> None:
         """The run folder is complete, under its final name."""
 
 
 class _Process(Mirror):
-    """A mirror at work."""
+    """A mirror in a process."""
 
     def __init__(self, folder: Path, store: Store) -> None:
         self._store = store
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 — closed by `end`
         environment = {**os.environ, "MLFLOW_TRACKING_URI": store.uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-        # In a session of its own: Ctrl-C is for the training, which then tells the mirror how it ended.
+        # In its own session: Ctrl-C goes to the training only, which then tells the mirror how it ended.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "gliomap.tracking._follow", str(folder.absolute())],
             stdin=subprocess.PIPE,
@@ -65,22 +65,22 @@ class _Process(Mirror):
                 self._process.stdin.write(f"{folder.absolute()}\n".encode())
                 self._process.stdin.flush()
         except BrokenPipeError:
-            logger.debug("the mirror has ended before")
+            logger.debug("the mirror has already ended")
 
     def end(self) -> None:
-        """No more will come; wait while it goes on sending."""
+        """Close the mirror's input, and wait while it keeps sending."""
         self._heard = time.monotonic()
         if self._process.stdin is not None:
             try:
                 self._process.stdin.close()
             except BrokenPipeError:
-                logger.debug("the mirror has ended before")
-        # The listener ends with the process, whose end closes its output.
+                logger.debug("the mirror has already ended")
+        # The listener ends with the process, because that closes its output.
         while self._listener.is_alive():
             self._listener.join(max(0.0, self._heard + PATIENCE - time.monotonic()))
             if self._listener.is_alive() and time.monotonic() - self._heard >= PATIENCE:
                 self._process.kill()
-                self._complain(f"tracking store {self._store.name} takes too long; {LATER}")
+                self._complain(f"tracking store {self._store.name} takes too long to answer; {LATER}")
                 self._listener.join()
         code = self._process.wait()
         if self._process.stdout is not None:
@@ -92,7 +92,7 @@ class _Process(Mirror):
         self._errors.close()
 
     def _listen(self) -> None:
-        """Its lines: signs of life, and what a person should know, said once."""
+        """Read the mirror's lines: signs of life, and problems, which are reported once."""
         for line in self._process.stdout or ():
             self._heard = time.monotonic()
             said = json.loads(line)
@@ -109,9 +109,9 @@ class _Process(Mirror):
 
 @contextmanager
 def mirrored(folder: Path, store: Store | None) -> Iterator[Mirror]:
-    """Mirror a run folder for the time of a block; without a store nothing is mirrored.
+    """Mirror a run folder during a block; without a store nothing is mirrored.
 
-    The block says `finish(final)` when the folder is complete. One that ends without has been stopped.
+    The block calls `finish(final)` when the folder is complete. If it ends without that call, it was stopped.
     """
     if store is None:
         yield Mirror()

@@ -1,4 +1,4 @@
-"""MLflow, imported when it is first needed: quiet, without reports to its maker, its faults in our words."""
+"""MLflow, imported when first needed: quiet, without telemetry, and with its errors translated into ours."""
 
 from __future__ import annotations
 
@@ -32,72 +32,72 @@ _SETTINGS = {
     "MLFLOW_CONFIGURE_LOGGING": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # A server that is down is found out in seconds; MLflow's own patience is minutes.
+    # These detect a server that is down within seconds; MLflow's own defaults take minutes.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
-_ELSEWHERE = "Give it another folder or its permissions, or name another store with --tracking URI"
+_ELSEWHERE = "Choose another folder, correct its permissions, or name another store with --tracking URI"
 
 _OF_DATABASES = (
-    ("readonly database", "may not be written", _ELSEWHERE),
-    ("file is not a database", "is no database", "Move that file away, and a new one is made"),
+    ("readonly database", "is not writable", _ELSEWHERE),
+    ("file is not a database", "is not a database", "Move that file away; a new one is created"),
     (
         "out-of-date database schema",
         "was made by another version of MLflow",
         "Install that version, or update an older one's database: mlflow db upgrade URI",
     ),
 )
-"""What a database says → fault and remedy."""
+"""Message of a database → fault and remedy."""
 
 _EXTRAS = ("pandas", "polars", "azureml")
-"""Packages that MLflow loads wherever they are installed: for tables of data, and its plugin for Azure."""
+"""Packages that MLflow loads if they are installed: for data tables, and its Azure plugin."""
 
 
 class _Absent(MetaPathFinder):
-    """Lets packages look as if they were not installed."""
+    """Makes packages appear not to be installed."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: object = None) -> None:
-        """None to let others look, as of Python's protocol."""
+        """Return None to let other finders look, as Python's protocol requires."""
         del path, target
         if fullname in self._names:
             raise ModuleNotFoundError(f"{fullname} is left out", name=fullname)
 
 
 def leave_out_extras(store: Store) -> None:
-    """Let MLflow load faster, in a process of our own that only sends runs to this store: without what that never uses."""
+    """Make MLflow load faster in our process that only sends runs to this store, by hiding packages it never uses there."""
     names = [name for name in _EXTRAS if not store.uri.startswith(name)]
     sys.meta_path.insert(0, _Absent(names))
 
 
 @lru_cache(maxsize=1)
 def load_mlflow() -> Any:
-    """The module.
+    """Import the module.
 
     Raises
     ------
     MissingExtraError
-        It is not installed.
+        MLflow is not installed.
     MachineError
         This user has no home folder.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic"):
-        # What goes wrong reaches the user once, in our words; MLflow would log it with its traceback before.
+        # Errors reach the user once, translated; MLflow would first log them with a traceback.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of MLflow and its parts, about one another
+            warnings.simplefilter("ignore")  # warnings of MLflow and its dependencies about each other
             import mlflow
     except ImportError as error:
         raise MissingExtraError("Tracking with MLflow", "track") from error
-    except RuntimeError as error:  # of Python, where there is none
-        raise MachineError("MLflow", "needs a home folder, and this user has none", "Set HOME to a folder.") from error
+    except RuntimeError as error:  # raised by Python if there is none
+        raise MachineError("MLflow", "needs a home folder, but this user has none", "Set HOME to a folder.") from error
     return mlflow
 
 
@@ -116,36 +116,36 @@ def _open(uri: str) -> MlflowClient:
 
 
 def client_of(store: Store) -> MlflowClient:
-    """A client of its tracking and of its registry; to be used within `in_our_words`."""
+    """A client for the store's tracking and its registry; to be used within `in_our_words`."""
     try:
         return _client(store.uri)
     except OSError as error:
         raise TrackingError(
-            f"tracking store {store.name}", f"cannot be made ({error.strerror})", f"{_ELSEWHERE}; {LATER}."
+            f"tracking store {store.name}", f"cannot be created ({error.strerror})", f"{_ELSEWHERE}; {LATER}."
         ) from error
 
 
 def reader_of(store: Store) -> MlflowClient:
-    """As `client_of`, for what only reads: a database that is not there is not made.
+    """As `client_of`, but only for reading: a missing database is not created.
 
     Raises
     ------
     TrackingError
-        It is not there.
+        The database is missing.
     """
     path = database_path(store.uri)
     if path is not None and not is_database(path):
         raise TrackingError(
             f"tracking store {store.name}",
             "is empty" if path.exists() else "is not there",
-            "Name another with --tracking URI; `gliomap models register` and `gliomap runs sync` make one.",
+            "Name another with --tracking URI; `gliomap models register` and `gliomap runs sync` create one.",
         )
     return client_of(store)
 
 
 @contextmanager
 def in_our_words(store: Store) -> Iterator[None]:
-    """Faults of MLflow, its database and its connections become `TrackingError`."""
+    """Turn errors of MLflow, its database and its connections into `TrackingError`."""
     load_mlflow()
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
@@ -170,15 +170,17 @@ def _translated(store: Store, status: int, told: str) -> TrackingError:
     if status in (401, 403):
         return TrackingError(
             thing,
-            "refuses this identity" if status == 403 else "asks for a valid identity, or the token has expired",
+            "refuses these credentials" if status == 403 else "needs valid credentials, or the token has expired",
             "Sign in again, or set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
         )
     if answered and (status == 429 or status >= 500):
-        return TrackingError(thing, f"cannot serve this now (HTTP {status})", f"Look at its log; {LATER}.")
+        return TrackingError(thing, f"cannot answer now (HTTP {status})", f"See its log; {LATER}.")
     if re.search("failed with exception|Max retries|Connection", told):
-        return TrackingError(thing, "does not answer", f"Check address and network; {LATER}.")
+        return TrackingError(thing, "does not answer", f"Check the address and the network; {LATER}.")
     for sign, fault, remedy in _OF_DATABASES:
         if sign in told:
             return TrackingError(thing, fault, f"{remedy}; {LATER}.")
     short = told if len(told) <= 300 else told[:300] + " …"
-    return TrackingError(thing, f"refuses ({short.rstrip('.')})", "Check the store; repeating the command is safe.")
+    return TrackingError(
+        thing, f"refused the request ({short.rstrip('.')})", "Check the store; repeating the command is safe."
+    )

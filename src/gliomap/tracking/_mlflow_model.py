@@ -1,6 +1,6 @@
-"""A bundle as a model of MLflow: the bundle as it is, and beside it the few files by which MLflow knows it.
+"""A bundle as an MLflow model: the unchanged bundle, and beside it the few files by which MLflow recognises a model.
 
-The model is code of GlioMap and data of the bundle; nothing of it is a pickle.
+The model consists of GlioMap's code and the bundle's data; no part of it is a pickle.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ __all__ = ["BUNDLE_FOLDER", "LOADER", "model_path", "write_mlflow_model"]
 
 BUNDLE_FOLDER = "bundle"
 LOADER = "gliomap.tracking.pyfunc"
-"""Module by which MLflow's pyfunc loads it."""
+"""The module with which MLflow's pyfunc loads the model."""
 
 
 def model_path(bundle: Bundle) -> str:
-    """Where it lies among the files of a run: never the same place for another content."""
+    """The bundle's path among the files of a run; different content never has the same path."""
     return f"model-{bundle.identity[:12]}"
 
 
 def write_mlflow_model(bundle: Bundle, folder: Path) -> None:
-    """Fill an empty folder: MLmodel, requirements.txt, python_env.yaml and the bundle."""
+    """Fill an empty folder with MLmodel, requirements.txt, python_env.yaml and the bundle."""
     load_mlflow()
     from mlflow.models import Model
 

@@ -1,4 +1,4 @@
-"""A store whose folder was moved or copied finds its files again."""
+"""Lets a store whose folder was moved or copied find its files again."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _ADDRESSES = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-"""Tables and columns of MLflow that name files."""
+"""MLflow's tables and columns that contain the addresses of files."""
 
 
 def follow_move(database: Path) -> None:
-    """Write into a store where its files are now, if they lie beside it and it names another place.
+    """Update the addresses in a store, if its files lie beside it but it names another place.
 
-    MLflow keeps absolute addresses. After a move it would not find the files, and it would write new ones where the study
-    lay before; after a copy, it would write them into the original.
+    MLflow stores absolute addresses. After a move it would not find the files, and it would write new ones to the study's
+    old place. After a copy it would write them into the original.
 
     Parameters
     ----------
     database
-        Of SQLite, as MLflow makes it.
+        An SQLite database created by MLflow.
     """
     here = database.absolute().parent / ARTIFACTS
     if not here.is_dir():
         return
-    # What nobody can read or write here, MLflow meets next, and that is told in our words.
+    # If the database cannot be read or written here, MLflow fails next, and that error is translated.
     with suppress(sqlite3.Error), closing(sqlite3.connect(database)) as connection, connection:
         known = connection.execute("SELECT artifact_location FROM experiments").fetchall()
         for before in {str(location).rpartition("/")[0] for (location,) in known}:

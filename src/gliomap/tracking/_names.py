@@ -1,4 +1,4 @@
-"""Names of files and folders of a run."""
+"""Names of the files and folders of a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 RUNNING = "running_"
-"""Prefix of a folder in which a training is not finished."""
+"""Prefix of the folder of an unfinished training."""
 
 CHECKPOINT = "checkpoint.safetensors"
 REFIT_CHECKPOINT = "checkpoint-refit.safetensors"

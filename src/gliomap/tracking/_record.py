@@ -40,7 +40,7 @@ PACKAGES = ("gliomap", "numpy", "torch", "scikit-learn", "scipy", "safetensors")
 
 
 class StudyRecord(Fields):
-    """The study: its name, where it was, a SHA-256 over the hashes of the files that were used, and if it is a phantom's."""
+    """The study: its name, its path, a SHA-256 over the hashes of the files used, and whether it is a phantom."""
 
     name: str
     path: str
@@ -49,7 +49,7 @@ class StudyRecord(Fields):
 
 
 class SensorRecord(Fields):
-    """The camera, where one is known; `given` is what the command called it, without a file's folder, where it did."""
+    """The camera, if known; `given` is its name in the command, if one was given, without a file's folder."""
 
     name: str
     fingerprint: str
@@ -57,7 +57,7 @@ class SensorRecord(Fields):
 
 
 class ModelRecord(Fields):
-    """The model; `title` is its name in files and figures of the thesis."""
+    """The model; `title` is its name in the thesis's files and figures."""
 
     name: str
     title: str
@@ -67,10 +67,10 @@ class ModelRecord(Fields):
 
 
 class TrainingTimes(Fields):
-    """Seconds that the stages of a training took, as the thesis measured them; over all folds together.
+    """Seconds of each stage of a training, as the thesis measured them; over all folds together.
 
-    `loading_arguments` is working out what to train on whom: options, study, labels, split. `preparing_train_data`
-    reads cubes, `training` fits and saves the model. What is worked out for all folds at once is None in each of them.
+    `loading_arguments` determines what to train on which patients: options, study, labels, split. `preparing_train_data`
+    reads cubes. `training` fits and saves the model. A stage done once for all folds is None in each of them.
     """
 
     loading_arguments: float | None
@@ -79,7 +79,7 @@ class TrainingTimes(Fields):
 
 
 class Environment(Fields):
-    """Where it was trained: versions of packages, commit of GlioMap's source where that is a checkout."""
+    """Where it was trained: package versions, and the commit of GlioMap's source if that is a checkout."""
 
     python: str
     platform: str
@@ -93,25 +93,25 @@ class RunRecord(Fields):
     Attributes
     ----------
     format
-        Version of this format.
+        Version of the format.
     status
         'running', or 'done' once the folder has its final name.
     name, version
-        Of the run; `version` counts the runs of one study that share model, protocol and test.
+        Name of the run; `version` counts the runs of one study with the same model, protocol and test.
     protocol
-        How captures were assigned; who is where stands in split.json.
+        How captures were assigned to roles; split.json records the assignment.
     started_at, finished_at
-        With time zone.
+        Times with time zone.
     study, sensor, preprocessing, wavelengths_nm
-        What the spectra are; wavelengths (nm) and sensor are None where unknown.
+        Origin of the spectra; wavelengths (nm) and sensor are None if unknown.
     model, classes, training
-        What was trained, to tell what apart, and how.
+        What was trained, for which classes, and how.
     hints
-        Choices that GlioMap made by itself, for people: who was held out or validates.
+        Choices that GlioMap made itself, as text: who was held out or validates.
     split_fingerprint
         As in split.json.
     labelled
-        Role → class name → labelled pixels that were used (in 'test', that the maps have, or that were dealt to the test).
+        Role → class name → labelled pixels used (for 'test', those of the maps, or those assigned to the test).
     masked
         Role → labelled pixels left out because their spectrum is invalid.
     ignored_codes
@@ -121,17 +121,17 @@ class RunRecord(Fields):
     epochs, best_epoch, stopped
         Epochs done with validation, the best of them, and why training ended.
     seconds
-        Wall time, reading included; of a training that was resumed at least that of all its epochs and folds.
+        Wall time, including reading; for a resumed training at least that of all its epochs and folds.
     times
-        Its stages; null in runs of before they were measured.
+        Its stages; null in runs made before they were measured.
     folds
-        Of a protocol of several folds: their names, each a run folder of its own in `folds/`; else empty.
+        Names of the folds, each a run folder in `folds/`; empty for a protocol with a single fold.
     chosen
-        Of those, the folds whose models are tested: all, or in double-cv the best inner one of each outer fold.
+        The folds whose models are tested: all, or in double-cv the best inner one of each outer fold.
     kept
-        The fold whose model the run stands for.
+        The fold whose model represents the run.
     tracked
-        False where training was told 'none': no later command mirrors the run, unless that names a store.
+        False if the run was trained with 'none': later commands mirror it only if they name a store.
     environment
         See `Environment`.
     """
@@ -169,12 +169,12 @@ class RunRecord(Fields):
 
     @property
     def chose_epoch(self) -> bool:
-        """Whether validation chose the best epoch; else the last is kept, good or not."""
+        """Whether validation chose the best epoch; otherwise the last one is kept, good or not."""
         return self.training.patience is not None and "validation" in self.labelled
 
     @property
     def identity(self) -> str:
-        """What tells this run from all others, whatever its folder is called; 32 hexadecimal digits."""
+        """A unique id of this run, whatever its folder is called: 32 hexadecimal digits."""
         parts = (self.name, self.started_at.isoformat(), self.study.fingerprint, self.split_fingerprint)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
@@ -185,7 +185,7 @@ def read_record(folder: Path) -> RunRecord:
     Raises
     ------
     RunError
-        Missing or damaged.
+        The file is missing or damaged.
     """
     path = folder / RECORD
     try:
@@ -204,7 +204,7 @@ def write_record(folder: Path, record: RunRecord) -> None:
 
 
 def environment() -> Environment:
-    """Versions of this process, and the commit of GlioMap's source where git knows it."""
+    """Package versions of this process, and the commit of GlioMap's source if git knows it."""
     packages = {}
     for name in PACKAGES:
         try:
@@ -217,7 +217,7 @@ def environment() -> Environment:
 
 
 def _commit(source: Path) -> str | None:
-    """What git knows; on a cluster the machine that sent the code has told it."""
+    """The commit from git; on a cluster, the one passed by the machine that sent the code."""
     told_before = os.environ.get(COMMIT_VARIABLE)
     if told_before:
         return told_before

@@ -1,4 +1,4 @@
-"""The model registry: bundles under a name and a version, and aliases that say which one is in use."""
+"""The model registry: bundles under a name and a version, and aliases that mark the version in use."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ __all__ = [
 ]
 
 PREVIOUS_TAG = "gliomap.before."
-"""Prefix of a tag of a model: the version that had an alias before."""
+"""Prefix of the model tag that records which version had an alias before."""
 
 _ANEW = "Send its run again: gliomap runs sync RUN --again. A bundle without a run: register it under another name."
 
 _EXPERIMENT = "gliomap-bundles"
-"""Of bundles that come without a run."""
+"""The experiment of bundles without a run."""
 
 
 def model_name(run: Run) -> str:
-    """As the thesis named its models: Conv2DNet_ID0018C09_noCV."""
+    """The model's name, as the thesis named its models: Conv2DNet_ID0018C09_noCV."""
     record, folds = run.record, run.folds()
     tested = sorted({capture for split in folds.splits.values() for capture in split.test})
     patients = len({folds.patients[capture] for capture in tested})
@@ -59,30 +59,30 @@ def model_name(run: Run) -> str:
 def register_run(run: Run, store: Store, name: str | None = None) -> RegisteredVersion:
     """Register a run's own bundle; the run is mirrored first.
 
-    A bundle that is a version of this model already stays that version.
+    A bundle that is already a version of this model keeps its version.
 
     Parameters
     ----------
     run
-        Finished, with a bundle.
+        A finished run with a bundle.
     store
-        Where to.
+        The store to register in.
     name
-        Of the model; `model_name` by default.
+        Name of the model; `model_name` by default.
 
     Raises
     ------
     RunError
         The run has no bundle.
     BundleError
-        It is damaged.
+        The bundle is damaged.
     TrackingError
-        The store does not answer or refuses, or the name is that of a model of something else.
+        The store does not answer or refuses, or a model of this name holds something other than bundles.
     """
     path = run.path / BUNDLE
     if not path.is_dir():
         raise RunError(
-            run.path, "has no bundle to register", f"Make it first: {command_line('bundle', 'create', run.path)}"
+            run.path, "has no bundle to register", f"Create one first: {command_line('bundle', 'create', run.path)}"
         )
     bundle = open_bundle(path)
     sent = Sender(store).send(run.path)
@@ -91,7 +91,7 @@ def register_run(run: Run, store: Store, name: str | None = None) -> RegisteredV
 
 
 def register_bundle(path: Path, store: Store, name: str) -> RegisteredVersion:
-    """Register a bundle that comes without a run; parameters and errors as of `register_run`."""
+    """Register a bundle without a run; parameters and errors as of `register_run`."""
     bundle = open_bundle(path)
     with in_our_words(store):
         client = client_of(store)
@@ -108,12 +108,12 @@ def register_bundle(path: Path, store: Store, name: str) -> RegisteredVersion:
 
 
 def list_models(store: Store) -> list[RegisteredVersion]:
-    """Every version of every model, by name, the newest first.
+    """All versions of all models, by name, newest first.
 
     Raises
     ------
     TrackingError
-        The store is not there, does not answer or refuses.
+        The store is missing, does not answer or refuses.
     """
     with in_our_words(store):
         client = reader_of(store)
@@ -122,7 +122,7 @@ def list_models(store: Store) -> list[RegisteredVersion]:
 
 
 def show_version(store: Store, reference: ModelReference) -> RegisteredVersion:
-    """What the registry knows of one version.
+    """What the registry knows about one version.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def show_version(store: Store, reference: ModelReference) -> RegisteredVersion:
             raise TrackingError(
                 f"model {reference.name!r}",
                 f"is not in {store.name}",
-                f"Known there: {known}. See: gliomap models list",
+                f"Models there: {known}. See: gliomap models list",
             )
     if reference.version is None and reference.alias is None:
         return max(versions, key=lambda one: one.version)
@@ -149,7 +149,7 @@ def show_version(store: Store, reference: ModelReference) -> RegisteredVersion:
         for one in sorted(versions, key=lambda each: each.version)
     )
     wanted = f"version {reference.version}" if reference.version else f"alias @{reference.alias}"
-    raise TrackingError(f"model {reference.name!r}", f"has no {wanted}", f"There are versions {there}.")
+    raise TrackingError(f"model {reference.name!r}", f"has no {wanted}", f"It has versions {there}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +159,11 @@ class Promotion:
     Attributes
     ----------
     version, alias
-        What was given to which.
+        The version and the alias it was given.
     before
-        The version that had the alias; None if none did.
+        The version that had the alias before; None if none did.
     caution
-        Why the figures of the version's card overstate; empty where they do not.
+        Why the figures on the version's card are too high; empty if they are not.
     """
 
     version: RegisteredVersion
@@ -180,38 +180,40 @@ def promote(
     unevaluated: bool = False,
     dry_run: bool = False,
 ) -> Promotion:
-    """Give an alias to a version, having looked at its bundle; the version that had it is recorded.
+    """Give an alias to a version after verifying its bundle; the version that had the alias before is recorded.
 
     Parameters
     ----------
     store, reference
-        Which one.
+        The store and the version in it.
     alias
-        A word; whoever uses `models:/NAME@ALIAS` gets this version from now on.
+        A word; from now on `models:/NAME@ALIAS` means this version.
     unevaluated
-        Also a bundle whose training was never evaluated.
+        Allow a bundle whose training was never evaluated.
     dry_run
-        Look, change nothing.
+        Check, but change nothing.
 
     Raises
     ------
     UsageError
-        A word that MLflow takes for something else.
+        MLflow takes the word for something else.
     BundleError
         The bundle is damaged, is not the one that was registered, or was never evaluated.
     TrackingError
         There is no such version; the store does not answer or refuses.
     """
     if not re.fullmatch(r"[A-Za-z][\w-]*", alias) or re.fullmatch(r"v\d+|latest", alias, re.I):
-        raise UsageError(f"alias {alias!r}", "is no alias", "Take a word such as champion; not latest, not v1.")
+        raise UsageError(
+            f"alias {alias!r}", "is not a valid alias", "Use a word such as champion, but not latest or v1."
+        )
     version = show_version(store, reference)
     with _fetched(store, version) as bundle:
         evaluated, caution = bool(bundle.manifest.metrics), _caution(bundle)
     if not evaluated and not unevaluated:
         raise BundleError(
             version.uri,
-            "was never evaluated: nobody knows how good it is",
-            "Evaluate its run, bundle and register it again; or add --unevaluated.",
+            "was never evaluated, so its accuracy is unknown",
+            "Evaluate its run, then bundle and register it again; or add --unevaluated.",
         )
     with in_our_words(store):
         client = client_of(store)
@@ -227,20 +229,20 @@ def _caution(bundle: Bundle) -> str:
     if training is None or not training.same_patient or not bundle.manifest.metrics:
         return ""
     return (
-        f"the figures of its card overstate: {counted(len(training.same_patient), 'patient')} who tested also trained"
+        f"the figures on its card are too high: {counted(len(training.same_patient), 'test patient')} also trained"
         f" (protocol {training.protocol})"
     )
 
 
 def fetch_bundle(store: Store, reference: ModelReference) -> Path:
-    """The folder of a registered bundle on this machine, checked against what was registered.
+    """The local folder of a registered bundle, verified against what was registered.
 
     It is kept in the user's cache (XDG_CACHE_HOME, else ~/.cache) under its identity, and fetched once.
 
     Parameters
     ----------
     store
-        With the registry.
+        The store with the registry.
     reference
         Name with version or alias.
 
@@ -249,11 +251,11 @@ def fetch_bundle(store: Store, reference: ModelReference) -> Path:
     TrackingError
         There is no such version; the store does not answer or refuses.
     BundleError
-        It is damaged, or is not the one that was registered.
+        The bundle is damaged, or is not the one that was registered.
     """
     version = show_version(store, reference)
     if version.identity is None:
-        raise BundleError(version.uri, "is no bundle of GlioMap", "Name a model that `gliomap models register` made.")
+        raise BundleError(version.uri, "is not a GlioMap bundle", "Name a model that `gliomap models register` made.")
     cache = user_folder("XDG_CACHE_HOME", ".cache") / "models" / version.identity
     if cache.is_dir() and _is(cache, version.identity):
         return cache
@@ -273,29 +275,33 @@ def _register(client: MlflowClient, store: Store, bundle: Bundle, name: str, run
         try:
             client.create_registered_model(name)
         except MlflowException:
-            # Another process may have made it in between, or it is there without versions.
+            # Another process may have created it in between, or it exists without versions.
             client.get_registered_model(name)
     made = client.create_model_version(name, source, run_id, tags={IDENTITY_TAG: bundle.identity})
     return replace(registered(made, ()), new=True)
 
 
 def _version_of(client: MlflowClient, store: Store, name: str, bundle: Bundle) -> RegisteredVersion | None:
-    """The version of this model that holds this very bundle.
+    """The version of this model that holds exactly this bundle.
 
     Raises
     ------
     UsageError
-        A name that MLflow does not take.
+        MLflow does not accept the name.
     TrackingError
-        The model is of something else.
+        The model holds something other than bundles.
     """
     if not re.fullmatch(r"[\w. -]+", name):
-        raise UsageError(f"model name {name!r}", "holds / or :, or is empty", "Use letters, digits, '_', '-' and '.'.")
+        raise UsageError(
+            f"model name {name!r}",
+            "contains a character that is not allowed, or is empty",
+            "Use letters, digits, '_', '-' and '.'.",
+        )
     versions = versions_of(client, name)
     if any(one.identity is None for one in versions):
         raise TrackingError(
             f"model {name!r} in {store.name}",
-            "was registered by something else than GlioMap",
+            "was not registered by GlioMap",
             "Choose another name with --name.",
         )
     return next((one for one in versions if one.identity == bundle.identity), None)
@@ -303,12 +309,12 @@ def _version_of(client: MlflowClient, store: Store, name: str, bundle: Bundle) -
 
 @contextmanager
 def _fetched(store: Store, version: RegisteredVersion) -> Iterator[Bundle]:
-    """The bundle of a version in a temporary folder, checked.
+    """The bundle of a version in a temporary folder, verified.
 
     Raises
     ------
     BundleError
-        It is damaged, or not the one that was registered.
+        The bundle is damaged, or is not the one that was registered.
     """
     with tempfile.TemporaryDirectory() as temporary:
         with in_our_words(store):
@@ -324,7 +330,7 @@ def _fetched(store: Store, version: RegisteredVersion) -> Iterator[Bundle]:
         if bundle.identity != version.identity:
             raise BundleError(
                 version.uri,
-                f"holds bundle {bundle.identity[:12]}, and {str(version.identity)[:12]} was registered: it was altered",
+                f"holds bundle {bundle.identity[:12]}, but {str(version.identity)[:12]} was registered: it was altered",
                 "Do not use it. Register the right bundle again, and find out who changed the files.",
             )
         yield bundle
@@ -339,11 +345,11 @@ def _download(store: Store, version: RegisteredVersion, folder: Path) -> Path:
     except (OSError, MlflowException) as error:
         if isinstance(error, MlflowException) and not re.search("No such artifact|404|does not exist", str(error)):
             raise
-        raise BundleError(version.uri, f"its files are not at {version.source} any more", _ANEW) from error
+        raise BundleError(version.uri, f"its files are no longer at {version.source}", _ANEW) from error
 
 
 def _is(path: Path, identity: str) -> bool:
-    """Whether a folder holds this bundle, whole."""
+    """Whether a folder holds this bundle, intact."""
     try:
         return open_bundle(path).identity == identity
     except BundleError:

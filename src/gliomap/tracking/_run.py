@@ -1,11 +1,10 @@
-"""The run folder: what a training leaves behind, and the way back in.
+"""The run folder: what a training leaves behind, and how to open it.
 
-`RUN/run.json` says what was done, `split.json` on whom, `history.json` how it went; `model.safetensors`
-holds the weights. While training goes on the folder is called `running_NAME` and also holds
-`checkpoint.safetensors` and, from the second training on all patients, `checkpoint-refit.safetensors`.
+`RUN/run.json` records what was done, `split.json` on which patients, `history.json` how it went; `model.safetensors`
+holds the weights. During training the folder is called `running_NAME` and also holds `checkpoint.safetensors` and, from
+the second training on all patients, `checkpoint-refit.safetensors`.
 
-A protocol of several folds has `splits.json` instead of `split.json`, and a run folder of this kind for each fold in
-`folds/`.
+A protocol with several folds has `splits.json` instead of `split.json`, and such a run folder for each fold in `folds/`.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Run:
     path
         Its folder.
     record
-        The content of its run.json.
+        The content of run.json.
     """
 
     path: Path
@@ -45,12 +44,12 @@ class Run:
         Raises
         ------
         RunError
-            It is not there or not finished.
+            The fold is missing or not finished.
         """
         return open_run(self.path / FOLDS / name)
 
     def tested(self) -> dict[str, Run]:
-        """Fold → the run whose model its test captures are tested with; one without a name where there are no folds."""
+        """Fold → the run whose model tests its captures; a run without folds is the only entry, under ''."""
         return {name: self.fold(name) for name in self.record.chosen} if self.record.folds else {"": self}
 
     @property
@@ -60,7 +59,7 @@ class Run:
         Raises
         ------
         RunError
-            Trained without a final model.
+            The run was trained without a final model.
         """
         if not self.record.folds:
             return self
@@ -78,13 +77,13 @@ class Run:
         Raises
         ------
         RunError
-            They are not those that run.json names.
+            They are not the folds that run.json names.
         StudyError
             The file is missing or damaged.
         """
         folds = Folds.load(self.path / (SPLITS if self.record.folds else SPLIT))
         if self.record.folds and folds.fingerprint != self.record.split_fingerprint:
-            raise RunError(self.path / SPLITS, "holds not the folds that run.json names", "Train again.")
+            raise RunError(self.path / SPLITS, "does not hold the folds that run.json names", "Train again.")
         return folds
 
     def split(self) -> Split:
@@ -93,7 +92,7 @@ class Run:
         Raises
         ------
         RunError
-            It is not the one that run.json names.
+            It is not the split that run.json names.
         StudyError
             The file is missing or damaged.
         """
@@ -107,12 +106,12 @@ class Run:
         return read_history(self.path)
 
     def learned(self) -> tuple[str, ...]:
-        """Patients that the weights were learned from: those who validated too, where it was trained afresh on all."""
+        """Patients that the weights were learned from, including those who validated if the model was retrained on all."""
         split, roles = self.split(), ("train", "validation") if self.history().refit else ("train",)
         return tuple(sorted({patient for role in roles for patient in split.patients_of(role)}))
 
     def kept_aside(self) -> tuple[str, ...]:
-        """Patients who decided when to stop, or calibrated, and whose pixels the weights were not learned from."""
+        """Patients who decided when to stop or who calibrated, but whose pixels the weights were not learned from."""
         return tuple(sorted(set(self.split().patients_of("validation")) - set(self.learned())))
 
     def model(self) -> TissueModel:
@@ -120,40 +119,40 @@ class Run:
         return load_model(self.path / MODEL, self.record.model.name)
 
     def study(self, path: str | Path | None = None) -> Study:
-        """The study it was trained on: `path`, else the folder around `runs/`, else where it was then.
+        """The study of the run: `path`, else the folder around `runs/`, else the study's path at training time.
 
         Raises
         ------
         RunError
-            Nowhere to be found.
+            The study cannot be found.
         """
         if path is not None:
             return open_study(path)
         found = study_folder(self.path, self.record)
         if found is None:
-            raise RunError(self.path, f"its study is not at {self.record.study.path} any more", "Name it with --study.")
+            raise RunError(self.path, f"its study is no longer at {self.record.study.path}", "Name it with --study.")
         return open_study(found)
 
 
 def whole_run(folder: Path) -> Path:
-    """The run that a folder belongs to: itself, or the one that it is a fold of."""
+    """The run that a folder belongs to: itself, or the run that it is a fold of."""
     around = folder.parent.parent
     return around if folder.parent.name == FOLDS and (around / RECORD).is_file() else folder
 
 
 def is_tracked(folder: Path) -> bool:
-    """Whether commands mirror a run folder that say nothing of it; of a fold, what holds for its run.
+    """Whether commands mirror a run folder without naming a store; for a fold, what holds for its run.
 
     Raises
     ------
     RunError
-        The folder is no run, or damaged.
+        The folder is not a run, or is damaged.
     """
     return read_record(whole_run(folder.resolve())).tracked
 
 
 def study_folder(folder: Path, record: RunRecord) -> Path | None:
-    """The study of a run folder: the one around `runs/`, else where it was then; None where neither is there."""
+    """The study of a run folder: the one around `runs/`, else its path at training time; None if neither exists."""
     run = whole_run(folder.resolve())
     around = [run.parent.parent] if run.parent.name == RUNS else []
     return next((place for place in (*around, Path(record.study.path)) if is_study(place)), None)
@@ -165,7 +164,7 @@ def open_run(path: str | Path) -> Run:
     Raises
     ------
     RunError
-        No such folder, no run.json in it, a damaged one, or a run that is not finished.
+        The folder or its run.json is missing or damaged, or the run is not finished.
     """
     folder = Path(path)
     record = read_record(folder)

@@ -1,4 +1,4 @@
-"""Which tracking store is meant: the one that was named, else the study's own."""
+"""Which tracking store to use: the one that was named, else the study's own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
-"""Beside a study: its own store and where that keeps files."""
+"""In the study folder: its own store, and the folder for that store's files."""
 
 _SCHEMES = ("sqlite", "http", "https", "azureml")
 
@@ -37,9 +37,9 @@ class Store:
     Attributes
     ----------
     uri
-        As MLflow takes it; may hold a password.
+        The URI for MLflow; it may contain a password.
     artifacts
-        Where new experiments keep files, a URI; None leaves that to the server.
+        URI of the folder for the files of new experiments; None leaves that to the server.
     """
 
     uri: str = field(repr=False)
@@ -47,21 +47,21 @@ class Store:
 
     @property
     def name(self) -> str:
-        """The URI without anything secret, for messages and files."""
+        """The URI without secrets, for messages and files."""
         return without_secrets(self.uri)
 
 
 @dataclass(frozen=True, slots=True)
 class Tracking:
-    """What a training is told of tracking.
+    """The tracking settings of a training.
 
     Attributes
     ----------
     store
-        Where it is mirrored while it goes on; None is nowhere.
+        Where the training is mirrored; None for nowhere.
     named
-        Whether that was said for this training. Only then does the run remember it: one that was told 'none' is left out by
-        later commands, too.
+        Whether the store was named for this training. Only then does the run remember it: later commands also leave out a
+        run that was trained with 'none'.
     """
 
     store: Store | None = None
@@ -73,31 +73,31 @@ class Tracking:
         return cls(find_store(asked, study), bool(asked))
 
     def remembered(self, before: bool) -> bool:
-        """What the run's record holds as `tracked` from now on."""
+        """The new value of `tracked` in the run's record."""
         return self.store is not None if self.named else before
 
 
 SAID_NOTHING, SAID_NONE = Tracking(), Tracking(named=True)
-"""Without `--tracking` where there is no store, and with `--tracking none`."""
+"""The settings without `--tracking` if there is no store, and with `--tracking none`."""
 
 
 def find_store(asked: str | None, study: Path | None = None, environ: Mapping[str, str] = os.environ) -> Store | None:
-    """The store that is meant; None where nothing is mirrored.
+    """The store to use; None if nothing is mirrored.
 
     Parameters
     ----------
     asked
-        A URI, or 'none'; by default what MLFLOW_TRACKING_URI says, else the SQLite store beside `study`, if MLflow is
+        A URI, or 'none'; by default the value of MLFLOW_TRACKING_URI, else the SQLite store of `study`, if MLflow is
         installed.
     study
-        Its folder.
+        The study folder.
 
     Raises
     ------
     UsageError
-        A URI that MLflow would take for a folder, or a bare database.
+        MLflow would take the URI for a folder, or it names no database file.
     MissingExtraError
-        A store is asked for, and MLflow is not installed.
+        A store is requested, but MLflow is not installed.
     """
     uri = asked or environ.get("MLFLOW_TRACKING_URI") or None
     if uri == "none":
@@ -111,7 +111,7 @@ def find_store(asked: str | None, study: Path | None = None, environ: Mapping[st
     if scheme not in _SCHEMES:
         raise UsageError(
             f"tracking store {without_secrets(uri)}",
-            "is none that GlioMap uses",
+            "is not of a kind that GlioMap supports",
             "Give sqlite:///FILE.db, the http(s) address of an MLflow server, an azureml:// address, or 'none'.",
         )
     if scheme != "sqlite":
@@ -123,21 +123,21 @@ def find_store(asked: str | None, study: Path | None = None, environ: Mapping[st
 
 
 def store_of_run(folder: Path, asked: str | None, study: Path | None = None) -> Store | None:
-    """The store that a run is mirrored in: as `find_store` with `study`, else with where the run finds its own.
+    """The store that a run is mirrored in: as `find_store` with `study` or, by default, the run's own study.
 
-    A run that was trained with 'none' has none, unless one is asked for.
+    A run that was trained with 'none' has no store, unless `asked` names one.
 
     Parameters
     ----------
     folder
-        The run's.
+        The run folder.
     asked, study
         As of `find_store`.
 
     Raises
     ------
     RunError
-        The folder is no run.
+        The folder is not a run.
     GlioMapError
         As `find_store`.
     """
@@ -151,7 +151,7 @@ def store_of_run(folder: Path, asked: str | None, study: Path | None = None) -> 
 
 
 def store_of_study(study: Path) -> Store:
-    """The SQLite store beside a study."""
+    """The SQLite store of a study."""
     return _store_in(study / DATABASE)
 
 
@@ -160,7 +160,7 @@ def _store_in(path: Path) -> Store:
 
 
 def nearest_store(asked: str | None, study: Path | None = None, environ: Mapping[str, str] = os.environ) -> Store:
-    """A store to read models from: as `find_store`, else that of the study around or in this folder.
+    """A store to read models from: as `find_store`, else that of a study around or in the working folder.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def nearest_store(asked: str | None, study: Path | None = None, environ: Mapping
     Raises
     ------
     TrackingError
-        None is found, or several are.
+        No store is found, or several are.
     MissingExtraError
         MLflow is not installed.
     """
@@ -185,6 +185,8 @@ def nearest_store(asked: str | None, study: Path | None = None, environ: Mapping
     if len(found) == 1:
         return store_of_study(found[0])
     told = (
-        "there are several: " + ", ".join(str(path) for path in found) if found else "none is named, and none is here"
+        "there are several: " + ", ".join(str(path) for path in found)
+        if found
+        else "none is named, and there is none here"
     )
-    raise TrackingError("model registry", told, "Say which with --tracking URI or MLFLOW_TRACKING_URI.")
+    raise TrackingError("model registry", told, "Name one with --tracking URI or MLFLOW_TRACKING_URI.")

@@ -1,6 +1,6 @@
-"""A run folder is sent to MLflow, or what has changed in it since; doing it again changes nothing.
+"""Sends a run folder to MLflow, or what has changed in it since; repeating this changes nothing.
 
-`RUN/tracking.json` remembers what each store holds, so that a run which is in step costs no question to the server.
+`RUN/tracking.json` records what each store holds, so a run that is in step costs no request to the server.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STATE = "tracking.json"
 T = TypeVar("T")
 
 _SMALL, _LARGE = 100, 900
-"""What MLflow takes at once: of parameters or tags, and of metrics."""
+"""How many parameters or tags, and how many metrics, MLflow accepts at once."""
 
 _CURVES = (
     "train_loss",
@@ -59,7 +59,7 @@ class _Held(BaseModel):
 
 
 class _State(BaseModel):
-    """Content of tracking.json: store → what it holds."""
+    """The content of tracking.json: store → what it holds."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -68,19 +68,19 @@ class _State(BaseModel):
 
 
 _Told = dict[tuple[str, str], str]
-"""Parameter, tag or status → value: what a store has taken from this process and need not be told again."""
+"""Parameter, tag or status → value: what this process has sent to a store and need not send again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of one run.
+    """The outcome of sending one run.
 
     Attributes
     ----------
     run_id
-        In MLflow.
+        The run's id in MLflow.
     changed
-        Whether anything had to be sent, of the run or of one of its folds.
+        Whether anything had to be sent for the run or one of its folds.
     """
 
     run_id: str
@@ -93,9 +93,9 @@ class Sender:
     Parameters
     ----------
     store
-        Where to.
+        The store to send to.
     alive
-        Called before each piece of work, so that a listener sees that it goes on.
+        Called before each step, as a sign of life for a listener.
     """
 
     def __init__(self, store: Store, alive: Callable[[], None] = lambda: None) -> None:
@@ -110,42 +110,42 @@ class Sender:
         Parameters
         ----------
         folder
-            Of a whole run, finished or not.
+            The folder of a whole run, finished or not.
         again
-            Ask the store even where it is known to be in step, and send all files anew.
+            Query the store even if it is known to be in step, and send all files again.
         stopped
-            No process trains it any more, though it is not finished.
+            The run is not finished, but no process is training it any more.
 
         Raises
         ------
         TrackingError
             The store does not answer, or refuses.
         RunError
-            The folder is no run, or damaged.
+            The folder is not a run, or is damaged.
         """
         with in_our_words(self._store):
             return self._send(folder, None, again=again, stopped=stopped)
 
     def connect(self) -> None:
-        """Get everything ready for sending.
+        """Prepare everything for sending.
 
         Raises
         ------
         TrackingError
-            The store cannot be opened; whether a server answers is found out by sending.
+            The store cannot be opened; only sending shows whether a server answers.
         """
         with in_our_words(self._store):
             client_of(self._store)
 
     def abandon(self) -> None:
-        """What was sent of runs that are not finished is all there will be."""
+        """Mark the unfinished runs as killed: nothing more will be sent for them."""
         with in_our_words(self._store):
             for held in self._known.values():
                 client_of(self._store).update_run(held.run_id, status="KILLED")
 
     def _send(self, folder: Path, parent: str | None, *, again: bool, stopped: bool) -> Sent:
         self._alive()
-        # Two that send the same run at once would each make one in the store: the second waits, and finds it there.
+        # Two processes that send the same run at once would each create it in the store: the second waits, and finds it.
         with alone_in(folder):
             content = read_content(folder)
             held = self._held(folder, content)
@@ -154,10 +154,10 @@ class Sender:
             if again or held is None or held.digest != digest:
                 changed = True
                 client = client_of(self._store)
-                # Only after a success is it taken for granted that the run is still there.
+                # Only after a success is the run assumed to be still there.
                 told = self._told.pop(content.record.identity, None)
                 if held is None or told is None or again:
-                    # Forced, nothing is taken for granted: files may have been lost or altered there.
+                    # With `again` nothing is assumed: files may have been lost or altered in the store.
                     held, told = self._run_of(client, content, None if again else held, parent), {}
                 try:
                     self._send_changes(client, content, held, told, stopped=stopped)
@@ -212,7 +212,7 @@ class Sender:
             held.bundle = bundle.identity
 
     def _run_of(self, client: MlflowClient, content: RunContent, held: _Held | None, parent: str | None) -> _Held:
-        """The run in MLflow: the one that is known and still there, or has the tag, else a new one."""
+        """The run in MLflow: the known one if it is still there, else the one with our tag, else a new one."""
         record, experiment = content.record, self._experiment(client, content.record.study.name)
         found = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{record.identity}'", max_results=1)
         if found:
@@ -239,7 +239,7 @@ class Sender:
     def _remember(self, folder: Path, content: RunContent, held: _Held) -> None:
         self._known[content.record.identity] = held
         if not settled(folder) or not folder.is_dir():
-            # It may get its final name at any moment; writing under the old one would make a second folder.
+            # The folder may get its final name at any moment; writing under the old one would create a second folder.
             return
         state = _read_state(folder)
         state.stores[self._store.name] = held
@@ -247,7 +247,7 @@ class Sender:
 
 
 def experiment_of(client: MlflowClient, store: Store, name: str) -> str:
-    """The id of the experiment with this name, made where there is none."""
+    """The id of the experiment with this name, which is created if necessary."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
@@ -255,7 +255,7 @@ def experiment_of(client: MlflowClient, store: Store, name: str) -> str:
         try:
             return client.create_experiment(name, artifact_location=_artifacts(store, name))
         except MlflowException:
-            # Another process may have made it in between; if not, the fault was real.
+            # Another process may have created it in between; if not, the error was real.
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
@@ -273,7 +273,7 @@ def _artifacts(store: Store, name: str) -> str | None:
 
 
 def _given_run(client: MlflowClient) -> str | None:
-    """The run that whoever started this process has opened for it, as Azure Machine Learning does for a job."""
+    """The run that was opened for this process by its starter, as Azure Machine Learning does for a job."""
     given = os.environ.get("MLFLOW_RUN_ID")
     if not given:
         return None
@@ -281,7 +281,7 @@ def _given_run(client: MlflowClient) -> str | None:
 
 
 def _points(epoch: Epoch) -> Iterator[tuple[str, float, int, int]]:
-    """Name, value, time and step of what an epoch told."""
+    """Name, value, time and step of each metric of an epoch."""
     record = asdict(epoch.record)
     for name in _CURVES:
         if record[name] is not None:
@@ -289,7 +289,7 @@ def _points(epoch: Epoch) -> Iterator[tuple[str, float, int, int]]:
 
 
 def _refit(content: RunContent) -> Iterator[tuple[str, float, int, int]]:
-    """The same of the second training, whose epochs have no time of their own."""
+    """The same for the second training, whose epochs have no times of their own."""
     finished = content.record.finished_at
     if finished is not None:
         for record in content.refit:
@@ -298,7 +298,7 @@ def _refit(content: RunContent) -> Iterator[tuple[str, float, int, int]]:
 
 
 def _news(told: _Told, kind: str, values: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Those of some values that were not told yet; from now on they were, or what they are told in has failed."""
+    """The values not sent yet. They count as sent from now on; if sending fails, the caller drops `told`."""
     news = [(name, value) for name, value in values.items() if told.get((kind, name)) != value]
     told.update({(kind, name): value for name, value in news})
     return news
@@ -310,7 +310,7 @@ def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def _read_state(folder: Path) -> _State:
-    """What is remembered; nothing where the file is missing or of another version: then the store is asked."""
+    """The recorded state; empty if the file is missing or of another version, and then the store is queried."""
     try:
         return _State.model_validate_json((folder / STATE).read_bytes())
     except (FileNotFoundError, ValidationError):

@@ -1,7 +1,7 @@
-"""Runs as rows: what a list shows, and the table that the thesis made of its experiments.
+"""Runs as rows: what a list shows, and the thesis's table of experiments.
 
-Five hundred runs are listed in a moment: run.json and summary.json are read as plain JSON, of which a row takes a few
-values, and nothing is imported for it but the standard library.
+Listing five hundred runs is fast: a row takes a few values from run.json and summary.json, which are read as plain JSON,
+and nothing but the standard library is imported.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ THESIS_COLUMNS = (
     "Time predicting (s)",
     "Time generating maps (s)",
 )
-"""Of the thesis's table of experiments, in its order."""
+"""The columns of the thesis's table of experiments, in its order."""
 
 _TEXT_COLUMNS = 2
 
@@ -47,14 +47,14 @@ TEST_TIMES = ("preparing_test_data", "predicting", "generating_maps")
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What an evaluation found, as far as tables show it; None where not defined.
+    """The figures of an evaluation that tables show; None if undefined.
 
     Attributes
     ----------
     tested
-        Patients.
+        The test patients.
     overall_accuracy
-        Over all tested pixels together, as all that follow.
+        Over all tested pixels together, as are all that follow.
     tumour_accuracy, tumour_sensitivity, tumour_specificity
         Tumour against everything else.
     """
@@ -73,17 +73,17 @@ class RunRow:
     Attributes
     ----------
     path
-        Its folder.
+        The run folder.
     name, model, protocol, study, fingerprint, status, started_at, folds
-        As in run.json; of model and study the names, and of the study's files the fingerprint.
+        As in run.json; `model` and `study` are names, and `fingerprint` is that of the study's files.
     figures
-        What its evaluation found; None before it is evaluated.
+        The figures of its evaluation; None before it is evaluated.
     times
-        Stage → seconds, of those that are known.
+        Stage → seconds, for the known stages.
     bundle
-        Whether it has a bundle of its own.
+        Whether it has its own bundle.
     held
-        Whether a process trained it when it was read.
+        Whether a process was training it when it was read.
     """
 
     path: Path
@@ -102,7 +102,7 @@ class RunRow:
 
     @property
     def unfinished(self) -> bool:
-        """Whether its training has not come to its end, be it that it goes on or that it was interrupted."""
+        """Whether its training has not finished: it is still going on, or was interrupted."""
         return self.status == "running" or self.path.name.startswith(RUNNING)
 
     @property
@@ -116,12 +116,12 @@ class RunRow:
 
 
 def find_runs(place: Path) -> list[Path]:
-    """Run folders in a study or in a folder of runs, or the one run that `place` is; sorted by name.
+    """Run folders in a study or in a folder of runs, or `place` itself if it is a run; sorted by name.
 
     Raises
     ------
     RunError
-        There is no such folder, or it is a file.
+        `place` does not exist, or is a file.
     """
     if not place.is_dir():
         raise no_run(place, "Name a study, a folder of runs, or run folders.")
@@ -137,11 +137,11 @@ def read_row(folder: Path) -> RunRow:
     Raises
     ------
     RunError
-        The folder is no run, or damaged.
+        The folder is not a run, or is damaged.
     """
     if not folder.is_dir():
         raise no_run(folder)
-    held = is_trained_now(folder)  # asked before: a training that ends meanwhile was not interrupted
+    held = is_trained_now(folder)  # checked first: a training that ends in between was not interrupted
     record = _read(folder / RECORD, "Train again.")
     summary = _summary(folder)
     try:
@@ -167,20 +167,20 @@ def read_row(folder: Path) -> RunRow:
 
 
 def thesis_csv(rows: Iterable[RunRow], *, by_fold: bool = False) -> str:
-    """The thesis's table: a row per run, or per fold, and then mean, standard deviation and standard error.
+    """The thesis's table: one row per run or per fold, then mean, standard deviation and standard error.
 
     Parameters
     ----------
     rows
         Runs; those that were not evaluated have no figures.
     by_fold
-        A row for each fold of a run that has several.
+        Write one row for each fold of a run that has several.
 
     Returns
     -------
     str
-        CSV. The standard deviation is that of a sample (n − 1), the standard error that by √n; both are empty for fewer
-        than two values.
+        CSV. The standard deviation is that of a sample (n − 1), and the standard error is that divided by √n; both are
+        empty for fewer than two values.
     """
     lines = [line for row in rows for line in (_fold_lines(row) if by_fold else [_line(row)])]
     buffer = io.StringIO()
@@ -203,7 +203,7 @@ def _line(row: RunRow) -> list[Cell]:
 
 
 def _fold_lines(row: RunRow) -> Iterator[list[Cell]]:
-    """One per fold that was tested; the run itself where it has one fold only or was not evaluated."""
+    """One line per tested fold; one for the run itself if it has a single fold or was not evaluated."""
     if not row.folds or row.figures is None:
         yield _line(row)
         return
@@ -259,21 +259,21 @@ def _figures(summary: Mapping[str, Any]) -> Figures:
 
 
 def _number(value: object) -> float | None:
-    """None stays None; TypeError for what is no number."""
+    """The value as a float, or None; TypeError if it is not a number."""
     if value is None or isinstance(value, int | float):
         return None if value is None else float(value)
-    raise TypeError(f"{value!r} is no number")
+    raise TypeError(f"{value!r} is not a number")
 
 
 def _times(*parts: Mapping[str, object] | None) -> dict[str, float]:
-    """Stages in the order of the thesis, those that are known."""
+    """The known stages, in the thesis's order."""
     told = {stage: _number(value) for part in parts for stage, value in (part or {}).items()}
     order = [stage for stage in (*TRAINING_TIMES, *TEST_TIMES) if stage in told]
     return {stage: value for stage in order if (value := told[stage]) is not None}
 
 
 def _summary(folder: Path) -> Mapping[str, Any] | None:
-    """Of summary.json; of an evaluation of before there was one, made of all its metrics."""
+    """The content of summary.json; for an older evaluation without it, computed from all its metrics."""
     path = folder / EVALUATION / SUMMARY
     if path.is_file():
         return _read(path, "Evaluate the run again.")
@@ -288,9 +288,7 @@ def _read(path: Path, remedy: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise RunError(
-            path.parent, f"holds no {path.name}", "Give a run folder as `gliomap train` makes it."
-        ) from error
+        raise RunError(path.parent, f"holds no {path.name}", "Give a run folder made by `gliomap train`.") from error
     except OSError as error:
         raise RunError(path, f"cannot be read: {error.strerror}", "Check the path and its permissions.") from error
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Versions of models as a registry has them, and how they are named."""
+"""Model versions in a registry, and how they are named."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["IDENTITY_TAG", "ModelReference", "RegisteredVersion", "names", "registered", "versions_of"]
 
 IDENTITY_TAG = "gliomap.bundle"
-"""Tag of a version: the identity of its bundle."""
+"""The tag of a version with the identity of its bundle."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelReference:
-    """`models:/NAME/VERSION` or `models:/NAME@ALIAS`; without either the newest version is meant."""
+    """`models:/NAME/VERSION` or `models:/NAME@ALIAS`; without version and alias, the newest version."""
 
     name: str
     version: int | None = None
@@ -30,12 +30,12 @@ class ModelReference:
 
     @classmethod
     def parse(cls, text: str) -> ModelReference | None:
-        """Read one; None for anything that does not begin with `models:`.
+        """Parse a reference; None for a text that does not begin with `models:`.
 
         Raises
         ------
         UsageError
-            Neither a version nor an alias.
+            The text has neither a version nor an alias.
         """
         if not text.startswith("models:"):
             return None
@@ -54,17 +54,17 @@ class RegisteredVersion:
     name, version
         `models:/NAME/VERSION`.
     aliases
-        Sorted.
+        Its aliases, sorted.
     identity
-        Of its bundle; None where something else was registered under this name.
+        Identity of its bundle; None if something else was registered under this name.
     run_id
-        In MLflow; None for a bundle that came without a run.
+        Its run in MLflow; None for a bundle without a run.
     created_at
         When it was registered.
     source
-        Where the files lie.
+        Where its files are.
     new
-        Whether it was registered just now, and not before.
+        Whether it was registered just now, not earlier.
     """
 
     name: str
@@ -83,7 +83,7 @@ class RegisteredVersion:
 
 
 def names(client: MlflowClient) -> Iterator[str]:
-    """Of all models."""
+    """The names of all models."""
     token = None
     while True:
         page = client.search_registered_models(page_token=token)
@@ -94,7 +94,7 @@ def names(client: MlflowClient) -> Iterator[str]:
 
 
 def versions_of(client: MlflowClient, name: str) -> list[RegisteredVersion]:
-    """All versions of a model; none where there is no such model."""
+    """All versions of a model; empty if there is no such model."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -116,7 +116,7 @@ def versions_of(client: MlflowClient, name: str) -> list[RegisteredVersion]:
 
 
 def registered(version: ModelVersion, aliases: tuple[str, ...]) -> RegisteredVersion:
-    """A version as MLflow tells it."""
+    """A version built from MLflow's description."""
     return RegisteredVersion(
         name=version.name,
         version=int(version.version),

@@ -1,7 +1,7 @@
-"""How MLflow loads a registered bundle (`mlflow.pyfunc.load_model`): our engine, nothing unpickled.
+"""How MLflow loads a registered bundle (`mlflow.pyfunc.load_model`): with our engine, unpickling nothing.
 
-`predict` takes a cube (float32 H×W×B, as preprocessed for training), or frames as a dictionary with `raw`, `white` and
-`dark` (uint16, the whole sensor). It gives `labels` (uint8 H×W, 0 = not classified), `confidence` (float32 H×W) and
+`predict` takes a cube (float32 H×W×B, preprocessed as for training), or frames as a dictionary with `raw`, `white` and
+`dark` (uint16, the whole sensor). It returns `labels` (uint8 H×W, 0 = not classified), `confidence` (float32 H×W) and
 `probabilities` (float32 H×W×C).
 """
 
@@ -37,9 +37,9 @@ class BundleModel:
         Raises
         ------
         CubeError
-            An input of another shape, or with values that are not finite.
+            The input has another shape, or values that are not finite.
         CaptureError, ReferenceFrameError
-            Frames that cannot be used, or that do not belong together.
+            The frames cannot be used, or do not belong together.
         """
         del params
         tissue = self._classify(model_input)
@@ -51,7 +51,7 @@ class BundleModel:
             if missing:
                 raise CubeError("input", f"lacks {', '.join(missing)}", "Give raw, white and dark frames, or a cube.")
             raw, white, dark = (np.asarray(given[name]) for name in FRAMES)
-            # An answer without labels has no place for why.
+            # Checked here because an answer without labels could not say why.
             check_references(white, dark, self._engine.sensor)
             check_raw(raw, white, dark, self._engine.sensor)
             return self._engine.classify_frame(raw, self._engine.prepare(white, dark))
@@ -61,12 +61,12 @@ class BundleModel:
         bands = self._engine.manifest.model.n_bands
         if data.ndim != 3 or data.shape[2] != bands:
             raise CubeError("cube", f"has shape {data.shape}", f"Give height × width × {bands} bands.")
-        # A spectrum of nothing but zeros is how a cube marks what is invalid.
+        # A cube marks an invalid pixel with an all-zero spectrum.
         mask = np.any(data != 0, axis=2)
         units = self._engine.manifest.preprocessing.units
         return HyperCube(data, None, units, mask, np.where(mask, 0, Reason.ZERO_BRIGHTNESS).astype(np.uint8))
 
 
 def _load_pyfunc(path: str) -> BundleModel:
-    """What MLflow calls."""
+    """The function that MLflow calls."""
     return BundleModel(path)
