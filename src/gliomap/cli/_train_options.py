@@ -58,7 +58,7 @@ class Training:
             "--protocol",
             metavar="P",
             autocompletion=protocol_names,
-            help="holdout, lopo, kfold-patient; double-cv and pooled mix patients and overestimate.",
+            help="holdout, lopo, kfold-patient; double-cv and pooled mix patients, so figures are too high.",
         ),
     ] = "holdout"
     folds: FoldCount = 5

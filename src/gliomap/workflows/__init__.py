@@ -1,6 +1,6 @@
-"""Workflows: what composes the rooms.
+"""Workflows: functions that combine the other packages.
 
-Each is imported when it is first used, so that classifying a frame loads nothing that only training needs.
+Each is imported on first use, so classifying a frame loads nothing that only training needs.
 """
 
 from __future__ import annotations

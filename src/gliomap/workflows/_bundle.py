@@ -1,4 +1,4 @@
-"""Bundle: a run, or weights that came without one, become a bundle."""
+"""Bundle: turns a run, or weights without a run, into a bundle."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make_bundle(
     track: Track = silent,
     store: Store | None = None,
 ) -> Bundle:
-    """Make a bundle of a finished run; its evaluation, where there is one, goes into the manifest.
+    """Make a bundle from a finished run; the manifest includes its evaluation, if there is one.
 
     Parameters
     ----------
@@ -44,27 +44,27 @@ def make_bundle(
     out
         Folder, or archive if it ends in .zip; by default RUN/bundle.
     sensor
-        The camera, for a run whose study named none, or where its description has gone. A run that was
-        trained for one takes no other.
+        The camera, for a run whose study named none or whose camera description is lost. A run that was
+        trained for one camera accepts no other.
     reduced_precision
-        Also measure OpenVINO in reduced precision and record how far it agrees.
+        Also measure OpenVINO in reduced precision and record how well it agrees.
     threads
-        For the checks.
+        Threads for the checks.
     overwrite
         Replace an earlier bundle.
     track
-        Told how the work advances.
+        Receives the progress of the work.
     store
-        Where the run is mirrored with its own bundle; nowhere by default.
+        Where the run and its bundle are mirrored; nowhere by default.
 
     Raises
     ------
     OutputExistsError
-        `out` is there.
+        `out` exists.
     RunError, ModelError
-        A run that is unfinished or damaged.
+        The run is unfinished or damaged.
     SensorError
-        The run's camera cannot be found, or `sensor` is another.
+        The run's camera cannot be found, or `sensor` is another camera.
     ExportMismatchError
         A graph does not compute what the model computes.
     """
@@ -100,29 +100,29 @@ def bundle_from_weights(
     overwrite: bool = False,
     track: Track = silent,
 ) -> Bundle:
-    """Make a bundle of weights alone, such as those of the thesis.
+    """Make a bundle from weights alone, such as those of the thesis.
 
     Parameters
     ----------
     architecture
         'conv2d' or 'fourlayer'.
     weights
-        safetensors with the thesis's names and shapes.
+        safetensors file with the thesis's names and shapes.
     out
         Folder, or archive if it ends in .zip.
     sensor
-        The camera; without one the bundle takes preprocessed cubes only.
+        The camera; without one the bundle takes only preprocessed cubes.
     preprocessing
-        The chain of its training cubes; the thesis's by default.
+        The preprocessing of the training cubes; the thesis's by default.
     classes
-        What the outputs mean; the thesis's five by default.
+        The classes of the outputs; the thesis's five by default.
     name
-        Of the bundle; by default after the file.
+        Name of the bundle; derived from the file by default.
 
     Raises
     ------
     ModelError
-        Weights that do not fit the architecture, or give another number of classes.
+        The weights do not fit the architecture, or have another number of classes.
     OutputExistsError, SensorError, ExportMismatchError
         As `make_bundle`.
     """
@@ -131,7 +131,7 @@ def bundle_from_weights(
     if model.n_classes != len(classes):
         raise ModelError(
             weights,
-            f"tells {model.n_classes} classes apart, class set {classes.name!r} has {len(classes)}",
+            f"has {model.n_classes} classes, but class set {classes.name!r} has {len(classes)}",
             "Use weights that were trained on these classes.",
         )
     info = BundleInfo(
@@ -139,7 +139,7 @@ def bundle_from_weights(
         classes=classes,
         preprocessing=preprocessing or PreprocessingConfig(),
         sensor=_described(sensor),
-        notes=("Made from weights alone: nothing is known about their training, and nothing was measured.",),
+        notes=("Made from weights alone: their training is unknown, and nothing was measured.",),
     )
     return export_bundle(
         model, out, info, reduced_precision=reduced_precision, threads=threads, overwrite=overwrite, track=track
@@ -147,7 +147,7 @@ def bundle_from_weights(
 
 
 def _info(run: Run, sensor: SensorLike | None) -> BundleInfo:
-    """What the manifest says of a run; of several folds, of the one whose model is kept."""
+    """The manifest's information about a run; with several folds, about the one whose model is kept."""
     source = run.model_run
     record, evaluation = source.record, _evaluation(run)
     return BundleInfo(
@@ -168,7 +168,7 @@ def _described(sensor: SensorLike | None) -> MosaicSensor | None:
 
 
 def _sensor_of(run: Run, asked: SensorLike | None) -> MosaicSensor | None:
-    """The camera that the run was trained for, wherever its description is found; else the one asked for."""
+    """The camera that the run was trained for, wherever its description is found; else the requested one."""
     trained, given = run.record.sensor, _described(asked)
     if trained is None:
         return given
@@ -177,13 +177,13 @@ def _sensor_of(run: Run, asked: SensorLike | None) -> MosaicSensor | None:
         raise SensorError(
             f"sensor {trained.name!r}",
             f"of run {run.path} is neither in its study nor in the registry",
-            "Name its description with --sensor FILE.",
+            "Give its description with --sensor FILE.",
         )
     if found.fingerprint() != trained.fingerprint:
         raise SensorError(
             f"sensor {found.name!r}",
             f"is not the {trained.name!r} that run {run.path} was trained for: its calibration differs",
-            "Name that one's description with --sensor FILE.",
+            "Give that camera's description with --sensor FILE.",
         )
     return found
 
@@ -204,39 +204,37 @@ def _from_registry(name: str) -> MosaicSensor | None:
 
 
 def _notes(run: Run, evaluation: EvaluationRecord | None) -> tuple[str, ...]:
-    """What who reads the card must know about where the figures come from."""
-    told = ["The patients are synthetic: its figures say nothing about people."] if run.record.study.synthetic else []
+    """What a reader of the card must know about the origin of the figures."""
+    told = ["The patients are synthetic: the figures say nothing about people."] if run.record.study.synthetic else []
     if evaluation is None:
         return (*told, "It was never evaluated.")
     if run.record.kept == FINAL:
         told.append(
-            f"Trained on all patients{told_aside(run.model_run.kept_aside())}. Its figures are those of"
-            f" {len(evaluation.folds)} models trained on fewer, without the patients they were tested on; nobody is left to"
-            " test this one on."
+            f"Trained on all patients{told_aside(run.model_run.kept_aside())}. The figures are those of"
+            f" {len(evaluation.folds)} models trained on fewer patients, without those they were tested on; no patient is"
+            " left to test this model on."
         )
     elif len(evaluation.folds) > 1:
-        told.append(
-            f"Its figures are those of {len(evaluation.folds)} models together, each on the pixels of its own test."
-        )
+        told.append(f"The figures are those of {len(evaluation.folds)} models together, each on its own test pixels.")
         told += run.record.notes
     if evaluation.warning is not None:
         told.append(evaluation.warning)
-    told += [f"{one}, in training and test: the figures overstate." for one in evaluation.duplicates]
+    told += [f"{one}, in training and test: the figures are too high." for one in evaluation.duplicates]
     return tuple(told)
 
 
 def _claimed(source: Run, sensor: SensorLike | None) -> tuple[str, ...]:
-    """That nothing in the run speaks for its camera, where only who made the bundle has named it."""
+    """A note that the run does not confirm its camera, if the camera was named only when the bundle was made."""
     if sensor is None or source.record.sensor is not None:
         return ()
     return (
-        "Its camera was named when the bundle was made. The training cubes say nothing about theirs: if it was another, or"
-        " they were prepared otherwise, maps of frames are wrong, and no figure here shows it.",
+        "The camera was named only when the bundle was made; the training cubes do not record theirs. If theirs was"
+        " another, or they were prepared differently, maps of frames are wrong, and no figure here shows it.",
     )
 
 
 def _training(run: Run, source: Run) -> Training:
-    """Where the weights of `source`, the run itself or the fold that it keeps, come from."""
+    """The origin of the weights of `source`, which is the run itself or the fold that it keeps."""
     record, split = source.record, source.split()
     known = {*split.patients_of("train"), *split.patients_of("validation")}
     return Training(
@@ -267,7 +265,7 @@ def _evaluation(run: Run) -> EvaluationRecord | None:
 
 
 def _metrics(evaluation: EvaluationRecord) -> dict[str, Measured]:
-    """The figures that matter most; over patients where there are any, else over all labelled pixels."""
+    """The most important figures, over patients if there are any, else over all labelled pixels."""
     pooled = evaluation.pooled
     plain: dict[str, float | None] = {
         "overall accuracy": pooled.overall_accuracy,
@@ -285,7 +283,7 @@ def _metrics(evaluation: EvaluationRecord) -> dict[str, Measured]:
 
 
 def _by_group(evaluation: EvaluationRecord) -> dict[str, Measured]:
-    """The same for patients with labelled tumour and for those without, where there are both."""
+    """The same for patients with and without labelled tumour, if there are both."""
     tumour = tumour_indices(evaluation.classes)
     groups: dict[str, list[Metrics]] = {"patients with labelled tumour": [], "patients without": []}
     for one in evaluation.patients.values():
@@ -311,10 +309,10 @@ def _measured_on(evaluation: EvaluationRecord, run: Run) -> str:
     if run.record.kept == FINAL:
         return f"{told}; each by a model that was not trained on its patient"
     if evaluation.same_patient:
-        return f"{told}; {', '.join(evaluation.same_patient)} also trained, so these figures overstate"
+        return f"{told}; {', '.join(evaluation.same_patient)} also trained, so these figures are too high"
     return f"{told}, of {'a patient' if len(evaluation.patients) == 1 else 'patients'} who did not train"
 
 
 def _refuse(out: Path, *, overwrite: bool) -> None:
-    """Refuse an output that is there, and with `overwrite` a folder that is no bundle."""
+    """Refuse an existing output, and with `overwrite` a folder that is not a bundle."""
     refuse_existing(out, overwrite=overwrite, mark=MANIFEST if out.is_dir() else None)

@@ -1,4 +1,4 @@
-"""What is known of the captures of a training before any of their spectra is read."""
+"""What is known about a training's captures before any of their spectra are read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAMED = 5
 
 
 def made_anew(study: Study, captures: Iterable[str], sensor: MosaicSensor | None) -> frozenset[str]:
-    """Captures whose prepared cube was made otherwise than is asked for, so that their frames are prepared again."""
+    """Captures whose prepared cube was made with other settings than the present ones, so their frames are prepared again."""
     return frozenset(
         capture
         for capture in captures
@@ -23,25 +23,25 @@ def made_anew(study: Study, captures: Iterable[str], sensor: MosaicSensor | None
 
 
 def require_usable(study: Study, captures: Iterable[str], sensor: MosaicSensor | None) -> None:
-    """Refuse captures that training or test would refuse for their size; only headers are read.
+    """Refuse captures whose size training or test would refuse; only headers are read.
 
     Raises
     ------
     StudyError
-        The first of them, as of `require_aligned`.
+        For the first such capture, as of `require_aligned`.
     """
     for capture in sorted(captures):
         require_aligned(study, capture, sensor)
 
 
 def told_anew(captures: Collection[str]) -> list[str]:
-    """The same in words; nothing where there are none."""
+    """A hint about these captures; empty if there are none."""
     if not captures:
         return []
     few = ", ".join(sorted(captures)[:_NAMED])
     more = f" and {len(captures) - _NAMED} more" if len(captures) > _NAMED else ""
     were = "was" if len(captures) == 1 else "were"
     return [
-        f"{counted(len(captures), 'prepared cube')} {were} made with another sensor, preprocessing, crop or exposures"
-        f" than are asked for: made anew from tif/ ({few}{more})"
+        f"{counted(len(captures), 'prepared cube')} {were} made with other sensor, preprocessing, crop or exposure"
+        f" settings than the present ones: made again from tif/ ({few}{more})"
     ]

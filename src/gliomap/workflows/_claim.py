@@ -1,4 +1,4 @@
-"""The folder of a training that is not finished: taken, or found again."""
+"""The folder of an unfinished training: created, or found again."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ logger = logging.getLogger(__name__)
 def taken(
     runs: Path, base: str, out: Path | None, record: RunRecord, tracking: Tracking, *, resume: bool = False
 ) -> Path:
-    """The running folder of a training that begins, or goes on: beside `out`, or in `runs`.
+    """The running folder of a training that starts or resumes: beside `out`, or in `runs`.
 
     Raises
     ------
     OutputExistsError
-        An unfinished training stands in the way of `out`.
+        An unfinished training for `out` exists.
     RunError
-        There is none to resume; with what those that there are differ in.
+        There is no training to resume; the message says how the unfinished ones differ.
     """
     if resume:
         return _unfinished(runs, base, out, record)
@@ -32,9 +32,9 @@ def taken(
 
 
 def agreed_store(folder: Path, tracking: Tracking) -> Store | None:
-    """Where the training in a running folder is mirrored; what was said of that now goes before what was said then.
+    """Where the training in a running folder is mirrored; the present setting overrides the recorded one.
 
-    To be called by the process that holds the folder.
+    Only the process that holds the folder may call this.
     """
     record = read_record(folder)
     tracked = tracking.remembered(record.tracked)
@@ -44,7 +44,7 @@ def agreed_store(folder: Path, tracking: Tracking) -> Store | None:
 
 
 def _claimed(runs: Path, base: str, out: Path | None, record: RunRecord) -> Path:
-    """A new one with its record; in `runs` with the next free number."""
+    """A new running folder with its record; in `runs` it gets the next free number."""
     if out is not None:
         folder = out.with_name(RUNNING + out.name)
         try:
@@ -53,7 +53,7 @@ def _claimed(runs: Path, base: str, out: Path | None, record: RunRecord) -> Path
             raise OutputExistsError(
                 folder,
                 "is an unfinished training",
-                "Add --resume to go on with it, or delete it, or choose another -o.",
+                "Add --resume to continue it, delete it, or choose another -o.",
             ) from error
         _begin(folder, record.model_copy(update={"name": out.name}))
         return folder
@@ -65,18 +65,18 @@ def _claimed(runs: Path, base: str, out: Path | None, record: RunRecord) -> Path
             try:
                 folder.mkdir(parents=True)
             except FileExistsError:
-                logger.info("%s is an unfinished training; --resume goes on with it", folder)
+                logger.info("%s is an unfinished training; --resume continues it", folder)
             else:
                 if not (runs / name).exists():
                     break
-                folder.rmdir()  # another training of that name has ended just now
+                folder.rmdir()  # another training with that name has just ended
         number += 1
     _begin(folder, record.model_copy(update={"name": name, "version": number}))
     return folder
 
 
 def _begin(folder: Path, record: RunRecord) -> None:
-    """Write the first record; a folder without one could neither be resumed nor used, so it goes."""
+    """Write the first record; on failure delete the folder, which could be neither resumed nor used without one."""
     try:
         write_record(folder, record)
     except BaseException:
@@ -85,7 +85,7 @@ def _begin(folder: Path, record: RunRecord) -> None:
 
 
 def _unfinished(runs: Path, base: str, out: Path | None, record: RunRecord) -> Path:
-    """The one of exactly this training."""
+    """The running folder of exactly this training."""
     found = [out.with_name(RUNNING + out.name)] if out is not None else sorted(runs.glob(f"{RUNNING}{base}_*"))
     others = []
     for folder in found:
@@ -97,13 +97,13 @@ def _unfinished(runs: Path, base: str, out: Path | None, record: RunRecord) -> P
         others.append(f"{folder.name} differs in {', '.join(differing)}")
     raise RunError(
         runs if out is None else out,
-        f"there is no unfinished training of these options to resume ({'; '.join(others) or 'none is unfinished'})",
-        "Leave out --resume to train from the start.",
+        f"has no unfinished training with these options to resume ({'; '.join(others) or 'none is unfinished'})",
+        "Omit --resume to train from the start.",
     )
 
 
 def differences(old: RunRecord, new: RunRecord) -> list[str]:
-    """What makes two records those of different trainings."""
+    """The aspects in which two records describe different trainings."""
     pairs = {
         "study": (old.study.fingerprint, new.study.fingerprint),
         "split": (old.split_fingerprint, new.split_fingerprint),
@@ -118,5 +118,5 @@ def differences(old: RunRecord, new: RunRecord) -> list[str]:
 
 
 def _camera(record: RunRecord) -> tuple[str, str] | None:
-    """Whoever named it: the study or the command."""
+    """Name and fingerprint of the camera, whether the study or the command named it."""
     return None if record.sensor is None else (record.sensor.name, record.sensor.fingerprint)

@@ -1,4 +1,4 @@
-"""Classify: a bundle on one frame, cube or capture → map, pictures and result.json."""
+"""Classify: applies a bundle to one frame, cube or capture → map, pictures and result.json."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ["DEFAULT_REFERENCE_AGE", "Classification", "ClassifyOptions", "classi
 logger = logging.getLogger(__name__)
 
 DEFAULT_REFERENCE_AGE = timedelta(minutes=60)
-"""Lamps drift and cameras warm up; nobody has measured how fast here, so this is a cautious guess."""
+"""A cautious guess: lamps drift and cameras warm up, and how fast they do has not been measured here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,10 @@ class ClassifyOptions:
     palette
         'classic' or 'safe'.
     sensor
-        The camera in use: a bundle of another is refused.
+        The camera in use; a bundle for another camera is refused.
     max_reference_age
-        References that are further from the frame than this blank the map, and so do references whose
-        age is unknown. None keeps to `DEFAULT_REFERENCE_AGE`, and an unknown age is only a warning.
+        References taken further from the frame than this blank the map, and so do references of unknown
+        age. With None the limit is `DEFAULT_REFERENCE_AGE`, and an unknown age is only a warning.
     """
 
     backend: BackendName = "onnxruntime"
@@ -67,7 +67,7 @@ class ClassifyOptions:
 
 @dataclass(frozen=True, eq=False)
 class Classification:
-    """A map with what is drawn of it and written about it.
+    """A map, its picture and its record.
 
     Attributes
     ----------
@@ -76,11 +76,11 @@ class Classification:
     rgb
         (H, W, 3) synthetic false-colour picture of the same pixels.
     truth
-        (H, W) classes of the ground truth where the source has one.
+        (H, W) classes of the ground truth, if the source has one.
     result
         The content of result.json.
     folder
-        Where it was written, or None.
+        The folder written, or None.
     """
 
     tissue: TissueMap
@@ -108,7 +108,7 @@ def classify(
         `FrameFiles`, `CubeFile` or `StudyCapture`.
     out
         Folder to write: labels.npy (uint8 H×W, 0 = not classified), probabilities.npy (float32 H×W×C),
-        map.png, overlay.png, result.json. It appears when all of it is there.
+        map.png, overlay.png, result.json. It appears once it is complete.
     options
         See `ClassifyOptions`.
     overwrite
@@ -117,11 +117,11 @@ def classify(
     Raises
     ------
     OutputExistsError
-        `out` is there.
+        `out` exists.
     BundleError
-        A bundle that is damaged, too new, of another sensor, or takes cubes only and got frames.
+        The bundle is damaged, too new, or for another sensor, or it takes only cubes and got frames.
     CaptureError, ReferenceFrameError, CubeError, StudyError
-        An input that cannot be used.
+        The input cannot be used.
     """
     asked = options or ClassifyOptions()
     if out is not None:
@@ -135,7 +135,7 @@ def classify(
         max_reference_age=DEFAULT_REFERENCE_AGE if asked.max_reference_age is None else asked.max_reference_age,
     )
     loaded = load_input(source, engine)
-    engine.load()  # before the clock of the first frame runs
+    engine.load()  # before the timing of the first frame starts
     tissue, rgb, warnings = _classified(engine, loaded, asked)
     if asked.precision == "reduced":
         warnings.append(_how_reduced(engine))
@@ -154,13 +154,13 @@ def classify(
 
 
 def _classified(engine: Engine, loaded: Loaded, asked: ClassifyOptions) -> tuple[TissueMap, Picture, list[str]]:
-    """The map, its picture, and what must be said about both."""
+    """The map, its picture, and the warnings about both."""
     if isinstance(loaded.content, HyperCube):
         if asked.max_reference_age is not None:
             raise UsageError(
                 loaded.record.capture or loaded.record.files.get("cube", "cube"),
                 "is preprocessed, so the age of its references is unknown",
-                "Classify its frames, or set no limit to the age of references.",
+                "Classify its frames, or set no limit on the age of references.",
             )
         return engine.classify_cube(loaded.content), synthetic_rgb(loaded.content), []
     capture, warnings = loaded.content, []
@@ -174,18 +174,18 @@ def _classified(engine: Engine, loaded: Loaded, asked: ClassifyOptions) -> tuple
     if loaded.record.reference_age_minutes is None and asked.max_reference_age is None:
         engine.max_reference_age = None
         warnings.append(
-            "the age of the references is unknown: raw, white or dark have no DateTime. Old references make wrong maps"
+            "the age of the references is unknown: raw, white or dark has no DateTime. Old references make maps wrong"
         )
     tissue = engine.classify_frame(capture.raw, references, taken_at=capture.taken_at)
     return tissue, synthetic_rgb(reflectance(capture.raw, references)), warnings
 
 
 def _how_reduced(engine: Engine) -> str:
-    """How far reduced precision can be believed with this bundle."""
+    """How reliable reduced precision is with this bundle."""
     measured = [one for one in engine.manifest.backends.values() if one.precision == "reduced"]
     if measured:
         return (
-            f"reduced precision: on the artificial scene of the export {measured[0].agreement:.1%} of labels were the"
+            f"reduced precision: on the artificial scene of the export, {measured[0].agreement:.1%} of labels equalled the"
             " model's own; on tissue it can be fewer"
         )
     return (

@@ -1,4 +1,4 @@
-"""Demo: the whole job on a phantom study, from nothing to a tissue map."""
+"""Demo: the whole workflow on a phantom study, from nothing to a tissue map."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ STEPS = 5
 
 @dataclass(frozen=True, eq=False)
 class Demo:
-    """What a demo made.
+    """The output of a demo.
 
     Attributes
     ----------
     folder, study, sheet, run, bundle, result
-        Where it lies: everything, the phantom study and its contact sheet, the run with its evaluation,
+        Paths: of everything, the phantom study and its contact sheet, the run with its evaluation,
         the bundle, the classified frame.
     capture, patient
-        What was held out and classified.
+        The capture and patient that were held out and classified.
     evaluation
-        Figures on the held-out patient.
+        Figures for the held-out patient.
     pictures
         Pictures of the evaluation by file name.
     classification
@@ -81,29 +81,29 @@ def demo(
 ) -> Demo:
     """Make a phantom study, train on all patients but the last, evaluate, bundle, classify a raw frame.
 
-    What a failed or interrupted demo made is removed.
+    If the demo fails or is interrupted, its output is removed.
 
     Parameters
     ----------
     out
-        Folder for all of it.
+        Folder for all output.
     patients, seed, difficulty, sensor
-        Of the phantom; see `gliomap.phantom.make_phantom`.
+        Parameters of the phantom; see `gliomap.phantom.make_phantom`.
     settings
-        Over the training's default settings; see `gliomap.learning.TrainingConfig`.
+        Settings that override the training's defaults; see `gliomap.learning.TrainingConfig`.
     threads
-        For training and engine.
+        Threads for training and engine.
     overwrite
         Replace an earlier demo.
     track
-        Told how the work advances; steps are logged.
+        Receives the progress of the work; steps are logged.
 
     Raises
     ------
     OutputExistsError
-        `out` is there.
+        `out` exists.
     UsageError
-        `out` is there and no demo made it, so that overwriting would delete something else.
+        `out` exists but is not a demo, so overwriting would delete something else.
     """
     folder = Path(out)
     _make_room(folder, overwrite=overwrite)
@@ -150,7 +150,7 @@ def _make(
         )
     with _step(3, f"evaluating it on {patient}", "evaluate", seconds):
         evaluated = evaluate(run, threads=threads, track=track)
-    with _step(4, "writing a bundle, its graphs checked against the network", "bundle", seconds):
+    with _step(4, "writing a bundle and checking its graphs against the network", "bundle", seconds):
         bundle = make_bundle(run, folder / BUNDLE, threads=threads, track=track)
     with _step(5, f"classifying the raw frame of {patient}", "classify", seconds):
         source, options = StudyCapture(study, capture), ClassifyOptions(threads=threads)
@@ -182,7 +182,7 @@ def _step(number: int, what: str, name: str, seconds: dict[str, float]) -> Itera
 
 
 def _make_room(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that is there; with `overwrite` remove it, if a demo made it."""
+    """Refuse an existing folder, or with `overwrite` remove it if a demo made it."""
     refuse_existing(folder, overwrite=overwrite, mark=RECORD)
     if folder.exists():
         shutil.rmtree(folder)

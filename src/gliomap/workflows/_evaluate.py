@@ -1,4 +1,4 @@
-"""Evaluate: a run is tested on the captures that it held out."""
+"""Evaluate: tests a run on the captures that it held out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Evaluated:
-    """What an evaluation left behind.
+    """The output of an evaluation.
 
     Attributes
     ----------
@@ -37,11 +37,11 @@ class Evaluated:
         RUN/evaluation. It holds metrics.json (see `EvaluationRecord`) and summary.json, its few figures for tables of
         runs; predictions/CAPTURE.npz with `rows`, `columns`, `true`, `predicted` (classes; 0 = not classified) and
         `probabilities` (N×C) of the labelled pixels in column-major order; maps/CAPTURE.npz with `labels`,
-        `confidence`, `truth` and `rgb` of the whole frame; and pictures, named as the thesis named them: per capture
-        the map beside ground truth and synthetic RGB, and the overlay; the confusion matrix; learning curves where
-        training had epochs.
+        `confidence`, `truth` and `rgb` of the whole frame; and pictures, named as in the thesis: per capture the map
+        beside ground truth and synthetic RGB, and the overlay; the confusion matrix; learning curves if training had
+        epochs.
     record
-        The content of its metrics.json; `record_tables` makes tables of it.
+        The content of metrics.json; `record_tables` turns it into tables.
     """
 
     folder: Path
@@ -61,37 +61,37 @@ def evaluate(
 ) -> Evaluated:
     """Test a run on its test captures, fold by fold, and write RUN/evaluation.
 
-    Each fold tests what it held out, so that over all folds of 'lopo', 'kfold-patient' and 'double-cv' each labelled
-    pixel is tested once, by a model that was not trained on it. The graph that is tested is the one that a bundle of
-    this run ships. Before anything is tested, the study is compared with the split's fingerprint.
+    Each fold tests what it held out. Over all folds of 'lopo', 'kfold-patient' and 'double-cv', each labelled pixel is
+    therefore tested once, by a model that was not trained on it. The tested graph is the one that a bundle of this run
+    ships. Before anything is tested, the study is compared with the split's fingerprint.
 
     Parameters
     ----------
     run_folder
         A finished run.
     study
-        Where the study is now; by default where the run found it.
+        The study's folder, if it was moved; by default where the run found it.
     sensor
-        For a run of a sensor that neither study.toml names nor the registry has under its name.
+        The run's sensor, if study.toml does not name it and the registry does not have it under its name.
     palette
         'classic' or 'safe'.
     threads
-        For the engine.
+        Threads for the engine.
     overwrite
-        Replace an earlier evaluation. Its pictures stay; the new ones take the next version number.
+        Replace an earlier evaluation. Its pictures are kept; the new ones take the next version number.
     track
-        Told how the work advances.
+        Receives the progress of the work.
     store
-        Where the run is mirrored, with what was found; nowhere by default.
+        Where the run and its evaluation are mirrored; nowhere by default.
 
     Raises
     ------
     OutputExistsError
-        The run was evaluated already.
+        The run was already evaluated.
     RunError
-        The run is not finished, damaged, or holds nothing out.
+        The run is unfinished or damaged, or holds nothing out.
     StudyError, LeakageError
-        The study is not what the run was trained on; a patient stands on both sides.
+        The study is not the one that the run was trained on; a patient is in both training and test.
     ExportMismatchError
         The exported graph does not compute what the model computes.
     """
@@ -100,7 +100,7 @@ def evaluate(
     refuse_existing(folder, overwrite=overwrite)
     folds = run.folds()
     if not folds.first.test:
-        raise RunError(run.path, "holds no capture out", "Train with --test-patient or --test-capture.")
+        raise RunError(run.path, "holds out no capture", "Train with --test-patient or --test-capture.")
     where = folds.verify(run.study(study), track)
     tests = _Tests(run, folds, where, sensor, threads, track)
     with mirrored(whole_run(run.path), store) as mirror:
@@ -111,13 +111,13 @@ def evaluate(
             summarise(record).save(fresh / SUMMARY)
         mirror.finish(whole_run(run.path))
     if kept:
-        logger.info("%d pictures of earlier evaluations stay in %s", kept, folder)
+        logger.info("%d pictures of earlier evaluations were kept in %s", kept, folder)
     return Evaluated(folder, record)
 
 
 @dataclass(frozen=True, eq=False)
 class _Tests:
-    """All folds of a run that are tested."""
+    """The folds of a run that are tested."""
 
     run: Run
     folds: Folds
@@ -128,11 +128,11 @@ class _Tests:
 
     @property
     def captures(self) -> tuple[str, ...]:
-        """Everything that any fold tests, sorted."""
+        """All captures that any fold tests, sorted."""
         return tuple(sorted({capture for split in self.folds.splits.values() for capture in split.test}))
 
     def __iter__(self) -> Iterator[FoldTest]:
-        """One after another: a network's engine takes some memory."""
+        """Yield one fold at a time, because a network's engine takes some memory."""
         camera = trained_sensor(self.run, self.study, self.sensor)
         cubes: dict[str, LabelledCube] = {}
         if self.folds.first.pixels is not None:
@@ -169,7 +169,7 @@ def _test_all(tests: _Tests, folder: Path, palette: str) -> EvaluationRecord:
             tested = fold.test(capture)
             mine.append(tested.judged)
             findings[capture] = findings.get(capture, CaptureFinding()).with_test(tested)
-            # Where several folds test a capture, the kept model's map is drawn.
+            # If several folds test a capture, the kept model's map is drawn.
             if not findings[capture].pictures or fold.name == run.record.kept:
                 with fold.watch("drawing"):
                     pictures = draw_capture(fold, tested, folder, palette=palette, version=version)
@@ -185,7 +185,7 @@ def _test_all(tests: _Tests, folder: Path, palette: str) -> EvaluationRecord:
 
 
 def _carry_pictures(old: Path, fresh: Path) -> int:
-    """Copy the pictures of earlier evaluations into the new folder; how many."""
+    """Copy the pictures of earlier evaluations into the new folder; return their number."""
     pictures = sorted(old.glob("*_version_*.png")) if old.is_dir() else []
     for picture in pictures:
         shutil.copyfile(picture, fresh / picture.name)

@@ -1,4 +1,4 @@
-"""metrics.json of a run, put together from its folds."""
+"""metrics.json of a run, assembled from its folds."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ __all__ = ["CaptureFinding", "evaluation_record", "fold_record", "merged", "pati
 
 @dataclass(frozen=True, eq=False)
 class CaptureFinding:
-    """What was found about one capture, by every fold that tests some of it.
+    """The findings about one capture, from every fold that tests part of it.
 
     Attributes
     ----------
     judged, distances, reference_distances
-        One entry per fold; distances from pixels that were trained on, and from those that the labels grew from.
+        One entry per fold; distances from the pixels trained on, and from the pixels that the labels grew from.
     pictures
         Files beside metrics.json.
     """
@@ -55,7 +55,7 @@ class CaptureFinding:
     pictures: tuple[str, ...] = ()
 
     def with_test(self, tested: TestedCapture) -> CaptureFinding:
-        """With one more fold's test."""
+        """A copy with the test of one more fold."""
         judged = tested.judged
         right, counted = (np.zeros(tested.truth.shape, np.bool_) for _ in range(2))
         counted[judged.rows, judged.columns] = judged.predicted > 0
@@ -72,7 +72,7 @@ class CaptureFinding:
 
 
 def merged(parts: Sequence[Judged], classes: ClassSet) -> Judged:
-    """What several folds found on different pixels of one capture, as one; in column-major order again."""
+    """The findings of several folds on different pixels of one capture, merged in column-major order."""
     if len(parts) == 1:
         return parts[0]
     rows, columns = (np.concatenate([getattr(one, axis) for one in parts]) for axis in ("rows", "columns"))
@@ -90,7 +90,7 @@ def merged(parts: Sequence[Judged], classes: ClassSet) -> Judged:
 
 
 def _false_tumour(parts: Sequence[FalseTumour]) -> FalseTumour | None:
-    """Of one capture: labelled pixels of all folds, each tested once; the frame, which each fold sees whole, of the first."""
+    """False tumour in one capture: labelled pixels from all folds, each tested once; the whole frame from the first fold."""
     if not parts:
         return None
     labelled, marked = sum(one.labelled for one in parts), sum(one.labelled_marked for one in parts)
@@ -100,7 +100,7 @@ def _false_tumour(parts: Sequence[FalseTumour]) -> FalseTumour | None:
 
 
 def fold_record(fold: FoldTest, judged: Sequence[Judged]) -> FoldRecord:
-    """What one fold found."""
+    """The record of one fold."""
     record, split = fold.run.record, fold.split
     return FoldRecord(
         name=fold.name,
@@ -127,7 +127,7 @@ def evaluation_record(
     findings: Mapping[str, CaptureFinding],
     version: int,
 ) -> EvaluationRecord:
-    """Everything together; pictures of the whole run are added by who draws them."""
+    """The record of the whole run; the caller that draws the run's pictures adds them."""
     classes = run.record.classes
     by_patient: dict[str, list[Judged]] = {}
     for one in captures.values():
@@ -168,7 +168,7 @@ def evaluation_record(
 
 
 def patient_intervals(patients: Sequence[Metrics], classes: ClassSet) -> dict[str, Interval | None]:
-    """Metric → mean and interval over patients, for the figures that matter most."""
+    """Metric → mean and interval over patients, for the most important figures."""
     values = {
         "overall accuracy": [found.overall_accuracy for found in patients],
         "balanced accuracy": [found.balanced_accuracy for found in patients],

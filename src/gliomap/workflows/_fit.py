@@ -1,4 +1,4 @@
-"""A model learns from the pixels of a plan."""
+"""Fits a model to the pixels of a plan."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def fit_plan(
     observer: Observer = no_observer,
     track: Track = silent,
 ) -> tuple[TissueModel, History]:
-    """Train; where validation patients chose the number of epochs, train afresh for that many on all patients.
+    """Train; if validation patients chose the number of epochs, train again from scratch for that many on all patients.
 
     Parameters
     ----------
     folder
-        For checkpoints; none are written without.
+        Folder for checkpoints; without it none are written.
 
     Raises
     ------
     ModelError
-        Pixels that nothing can be learned from.
+        Nothing can be learned from the pixels.
     """
     model = untrained(plan, data)
     history = model.fit(
@@ -51,10 +51,8 @@ def fit_plan(
     if not plan.kind.iterative or not config.refit or config.patience is None or data.validation is None:
         return model, history
     patients = {*plan.split.patients_of("train"), *plan.split.patients_of("validation")}
-    stopped = (
-        f"{history.stopped}; trained afresh on all {len(patients)} patients for {counted(history.best_epoch, 'epoch')}"
-    )
-    logger.info("now afresh on all %d patients for %s", len(patients), counted(history.best_epoch, "epoch"))
+    stopped = f"{history.stopped}; retrained on all {len(patients)} patients for {counted(history.best_epoch, 'epoch')}"
+    logger.info("retraining on all %d patients for %s", len(patients), counted(history.best_epoch, "epoch"))
     model = untrained(plan, data)
     again = model.fit(
         data.everything(),

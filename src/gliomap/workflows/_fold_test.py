@@ -1,4 +1,4 @@
-"""One fold of a run, tested: its model as the graph that bundles ship, on the captures or pixels it held out."""
+"""The test of one fold: its model, as the graph that bundles ship, on the captures or pixels that it held out."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ __all__ = ["FoldTest", "TestedCapture", "graph_engine"]
 
 @dataclass(frozen=True, eq=False)
 class TestedCapture:
-    """A capture under the model of one fold.
+    """A capture as classified by the model of one fold.
 
     Attributes
     ----------
     judged
-        Its labelled pixels that this fold tests.
+        The labelled pixels that this fold tests.
     tissue
-        Its map.
+        The map.
     truth
-        (H, W) classes of all labelled pixels, whoever tests them.
+        (H, W) classes of all labelled pixels, whichever fold tests them.
     trained_pixels
-        (H, W) bool, pixels of this very capture that the fold was trained on; all False where patients are kept apart.
+        (H, W) bool, pixels of this capture that the fold was trained on; all False if patients are kept apart.
     reference_pixels
-        (H, W) bool, pixels that its labels grew from; all False where the study does not tell.
+        (H, W) bool, pixels that its labels grew from; all False if the study does not record them.
     """
 
     judged: Judged
@@ -54,11 +54,11 @@ class FoldTest:
     Attributes
     ----------
     name
-        Of the fold; empty for a run that has one only.
+        Name of the fold; empty for a run with a single fold.
     run, split, study, sensor, engine
         What is tested, and on what.
     cubes
-        All captures, where the split divides pixels; else empty.
+        All captures if the split divides pixels; otherwise empty.
     watch
         Times of 'preparing', 'predicting' and 'drawing'.
     """
@@ -74,11 +74,11 @@ class FoldTest:
 
     @property
     def graph(self) -> str:
-        """SHA-256 of the cube.onnx that is tested."""
+        """SHA-256 of the tested cube.onnx."""
         return hashlib.sha256(self.engine.bundle.cube_graph).hexdigest()
 
     def test(self, capture: str) -> TestedCapture:
-        """Classify one capture and compare."""
+        """Classify one capture and compare it with its labels."""
         with self.watch("preparing"):
             cube = self.study.cube(capture, self.sensor, self.run.record.preprocessing)
             truth = self.study.class_map(capture, self.run.record.classes).labels
@@ -96,7 +96,7 @@ class FoldTest:
 def graph_engine(run: Run, threads: int | None, track: Track) -> Engine:
     """The run's model as the graph that its bundles ship, checked against the model itself.
 
-    Cubes are tested, so the frame graph, which alone needs the sensor, is left out.
+    The test uses cubes, so the frame graph is left out; only that graph needs the sensor.
     """
     from gliomap.learning.export import BundleInfo, checked_bundle
 

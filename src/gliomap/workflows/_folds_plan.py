@@ -1,4 +1,4 @@
-"""What a training in several folds will do, worked out before anything is trained or written."""
+"""The plan of a training in several folds, determined before anything is trained or written."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ __all__ = ["FINAL", "FoldsPlan", "draw_folds", "plan_folds", "plan_protocol"]
 logger = logging.getLogger(__name__)
 
 FINAL = "final"
-"""Name of the model that is trained on all patients once the folds have shown how good its like are."""
+"""Name of the model trained on all patients, after the folds have measured models like it."""
 
 _VALIDATION_APART = ("kfold-patient", "double-cv")
-"""Protocols with a validation part of their own, which is never trained on: it makes the 60/20/20 of the one, and chooses
-among the inner models of the other."""
+"""Protocols with their own validation part, which is never trained on: in 'kfold-patient' it makes the 60/20/20 split, in
+'double-cv' it chooses among the inner models."""
 
 _HOLDING_OUT = ("test_patients", "test_captures", "train_captures", "allow_same_patient")
 
 
 @dataclass(frozen=True, eq=False)
 class FoldsPlan:
-    """A training in several folds that could begin.
+    """A training in several folds that is ready to start.
 
     Attributes
     ----------
     folds
-        Who trains, validates and tests in each.
+        Who trains, validates and tests in each fold.
     plans
         Fold → its training.
     final
-        The training on all patients for use; None where none is asked for or the protocol keeps one of its folds.
+        The training on all patients, for use; None if it was not requested or the protocol keeps one of its folds.
     hints
-        Choices that were made by default, and what is odd about the study, for people.
+        Choices that were made by default, and oddities of the study, as text.
     seconds
-        That working it out took.
+        Seconds that planning took.
     """
 
     folds: Folds
@@ -55,22 +55,22 @@ class FoldsPlan:
 
     @property
     def trainings(self) -> Mapping[str, TrainingPlan]:
-        """All of them by name, that on all patients last."""
+        """All trainings by name; the one on all patients is last."""
         return self.plans if self.final is None else {**self.plans, FINAL: self.final}
 
     @property
     def any(self) -> TrainingPlan:
-        """Any one of them, for what all have in common."""
+        """Any one of the plans, for what all have in common."""
         return next(iter(self.plans.values()))
 
     @property
     def study(self) -> Study:
-        """The study that is divided."""
+        """The study that is divided into folds."""
         return self.any.study
 
     @property
     def warning(self) -> str | None:
-        """Why figures of this protocol overstate; None where no patient stands on both sides."""
+        """Why figures of this protocol are too high; None if no patient both trains and tests."""
         return PROTOCOLS[self.folds.protocol].warning
 
     def only(self, fold: str) -> TrainingPlan:
@@ -79,7 +79,7 @@ class FoldsPlan:
         Raises
         ------
         UsageError
-            There is none.
+            There is no such fold.
         """
         names = list(self.plans)
         if fold.isdecimal() and 1 <= int(fold) <= len(names):
@@ -88,24 +88,24 @@ class FoldsPlan:
             last = "" if self.final is None else f", or {FINAL}"
             raise UsageError(
                 f"fold {fold!r}",
-                "is none of this training",
+                "is not part of this training",
                 f"Choose 1 to {len(names)}, {', '.join(names)[:300]}{last}.",
             )
         return self.trainings[fold]
 
     def study_fingerprint(self) -> str:
-        """SHA-256 over names and hashes of the files that are used."""
+        """SHA-256 over the names and hashes of the files used."""
         return files_fingerprint(self.folds.files)
 
     def base_name(self) -> str:
-        """Name of a run without its number."""
+        """The run's name without its number."""
         return f"{self.any.kind.name}_{self.folds.protocol}"
 
 
 def plan_protocol(
     study_path: str | Path, options: TrainingOptions | None = None, track: Track = silent
 ) -> TrainingPlan | FoldsPlan:
-    """Work out a training of any protocol; one of a single fold is a `TrainingPlan`.
+    """Plan a training of any protocol; with a single fold the result is a `TrainingPlan`.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def plan_protocol(
     options
         See `TrainingOptions`.
     track
-        Told how the work advances.
+        Receives the progress of the work.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def plan_protocol(
 
 
 def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = silent) -> TrainingPlan | FoldsPlan:
-    """Work out the folds of a protocol, or take them from a file.
+    """Plan the folds of a protocol, or take them from a file.
 
     Parameters
     ----------
@@ -140,14 +140,14 @@ def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
     options
         See `TrainingOptions`.
     track
-        Told how the work advances.
+        Receives the progress of the work.
 
     Raises
     ------
     UsageError
-        An unknown protocol; options that this protocol does not have; too few patients.
+        The protocol is unknown or does not have these options, or there are too few patients.
     StudyError
-        A file of folds that were made on another study.
+        The file of folds was made for another study.
     ModelError, SensorError, TaxonomyError
         As `plan_training`.
     """
@@ -156,15 +156,15 @@ def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
         raise UsageError(f"protocol {protocol!r}", "is not known", f"Choose one of: {', '.join(PROTOCOLS)}.")
     held = [name for name in _HOLDING_OUT if options.get(name)]
     validating = options.get("validation_patients")
-    # A number of them is drawn in every fold of lopo; who is named would be tested by one of them.
+    # Every fold of lopo can draw a number of them; a named patient would be tested by one of the folds.
     if validating and not (isinstance(validating, int) and (given is not None or protocol == "lopo")):
         held.append("validation_patients")
     if held:
         what = "a file of folds" if given is not None else f"protocol {protocol}"
         raise UsageError(
             what,
-            f"says itself who trains and tests; {', '.join(name.replace('_', ' ') for name in held)} cannot be named",
-            "Leave these out, or use --protocol holdout.",
+            f"determines who trains and tests; {', '.join(name.replace('_', ' ') for name in held)} cannot be given",
+            "Omit these, or use --protocol holdout.",
         )
     ground = lay_ground(study_path, options, track)
     if given is None:
@@ -173,7 +173,7 @@ def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
         loaded = Folds.load(Path(given))
         if protocol not in ("holdout", loaded.protocol):
             raise UsageError(
-                f"protocol {protocol}", f"is not that of {given}, {loaded.protocol}", "Leave out one of the two."
+                f"protocol {protocol}", f"is not that of {given}, {loaded.protocol}", "Omit one of the two."
             )
         ground = replace(ground, study=loaded.verify(ground.study, track))
         folds = Folds(loaded.protocol, {name: _completed(ground, split) for name, split in loaded.splits.items()})
@@ -207,7 +207,7 @@ def _drawn(ground: Ground, protocol: str, track: Track) -> Folds:
 
 
 def _completed(ground: Ground, split: Split) -> Split:
-    """Patients who validate, where the model needs them and the split names none."""
+    """The split with patients who validate, if the model needs them and the split names none."""
     if split.validation or split.pixels is not None:
         return split
     return ground.with_validation(split)[0]
@@ -216,7 +216,7 @@ def _completed(ground: Ground, split: Split) -> Split:
 def draw_folds(study_path: str | Path, options: TrainingOptions, track: Track = silent) -> Folds:
     """Divide a study by `protocol`, `folds` and `seed`, for a file that several models share.
 
-    Nobody validates who is not named by the protocol: each model draws those it needs from its training patients.
+    Only patients named by the protocol validate: each model draws the others that it needs from its training patients.
 
     Parameters
     ----------
@@ -225,19 +225,19 @@ def draw_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
     options
         See `TrainingOptions`.
     track
-        Told how the work advances.
+        Receives the progress of the work.
 
     Raises
     ------
     UsageError, StudyError, SensorError
         As `plan_folds`.
     """
-    # A model that needs nobody to validate.
+    # This model needs no validation patients.
     return _drawn(lay_ground(study_path, {**options, "model": "lda"}, track), options.get("protocol", "lopo"), track)
 
 
 def _final(ground: Ground, folds: Folds) -> TrainingPlan | None:
-    """The training on all patients; protocols that mix patients keep one of their own models, as the thesis did."""
+    """The training on all patients; protocols that mix patients instead keep one of their models, as the thesis did."""
     if not ground.asked.get("final", True) or PROTOCOLS[folds.protocol].warning is not None:
         return None
     first = folds.first

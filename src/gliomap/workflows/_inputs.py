@@ -1,4 +1,4 @@
-"""What can be classified: frames, a cube file, a capture of a study; read for one bundle."""
+"""The inputs that can be classified, read for one bundle: frames, a cube file, a capture of a study."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class FrameFiles:
     Attributes
     ----------
     raw, white, dark, white_dark
-        Paths; `white_dark` is a second dark of the white's exposure.
+        Paths; `white_dark` is a second dark frame with the white's exposure.
     exposures
-        Exposure times, where they differ.
+        Exposure times, if they differ.
     msb_aligned
         See `gliomap.captures.read_frame`.
     """
@@ -42,7 +42,7 @@ class FrameFiles:
     msb_aligned: bool | None = None
 
     def read(self, sensor: MosaicSensor) -> Capture:
-        """Read and check them; parameters and errors as of `gliomap.captures.read_capture`."""
+        """Read and check the files; parameters and errors as of `gliomap.captures.read_capture`."""
         return read_capture(
             self.raw,
             self.white,
@@ -56,14 +56,14 @@ class FrameFiles:
 
 @dataclass(frozen=True, slots=True)
 class CubeFile:
-    """A preprocessed cube: .mat of the thesis's layout, or .npz of `gliomap preprocess`."""
+    """A preprocessed cube: a .mat file in the thesis's layout, or a .npz file of `gliomap preprocess`."""
 
     path: Path | str
 
 
 @dataclass(frozen=True, slots=True)
 class StudyCapture:
-    """One capture of a study: its frames where bundle and study have what that needs, else its cube."""
+    """One capture of a study: its frames if bundle and study allow that, else its cube."""
 
     study: Path | str
     capture: str
@@ -72,7 +72,7 @@ class StudyCapture:
 logger = logging.getLogger(__name__)
 
 _SAME_BAND_NM = 0.5
-"""Bands further apart than this are of another camera, or of another calibration of it."""
+"""Bands further apart than this belong to another camera, or to another calibration of it."""
 
 _OF_CUBES = (".mat", ".npz")
 
@@ -81,20 +81,20 @@ Source = FrameFiles | CubeFile | StudyCapture
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """An input, read.
+    """An input after reading.
 
     Attributes
     ----------
     record
-        What it was.
+        What was read.
     content
         A capture, or a preprocessed cube.
     truth
         (H, W) classes 0…C of the ground truth, in the size of the map, or None.
     warnings
-        For result.json; already logged.
+        Warnings for result.json; already logged.
     synthetic
-        It shows a phantom's patient, as far as is known: frames and cubes by themselves do not tell.
+        Whether it is known to show a phantom's patient; frames and cubes by themselves do not record that.
     """
 
     record: InputRecord
@@ -110,12 +110,12 @@ def load_input(source: Source, engine: Engine) -> Loaded:
     Raises
     ------
     CaptureError, StudyError, SensorError
-        Files that cannot be used.
+        The files cannot be used.
     BundleError
-        The bundle takes cubes only and got frames, or is of another sensor.
+        The bundle takes only cubes and got frames, or is for another sensor.
     CubeError
-        A cube that cannot be used; one of another camera, where it or the study.toml above it tells; or one whose
-        bands are not the bundle's: their number, or their wavelengths where both know them.
+        The cube cannot be used; or it is from another camera, according to itself or the study.toml above it; or its
+        bands are not the bundle's, in number or, if both record them, in wavelength.
     """
     if isinstance(source, FrameFiles):
         return _load_frames(source, engine)
@@ -134,7 +134,7 @@ def _load_frames(source: FrameFiles, engine: Engine) -> Loaded:
     paths = {"raw": source.raw, "white": source.white, "dark": source.dark, "white_dark": source.white_dark}
     for path in paths.values():
         if path is not None and Path(path).suffix.lower() in _OF_CUBES:
-            raise CaptureError(path, "is a file of a cube, not a frame", "Give a cube as --cube, and nothing with it.")
+            raise CaptureError(path, "is a cube file, not a frame", "Give a cube with --cube, without other inputs.")
     files = {role: str(path) for role, path in paths.items() if path is not None}
     return _with_capture(source.read(engine.sensor), InputRecord(kind="frame", files=files))
 
@@ -149,7 +149,7 @@ def _load_from_study(source: StudyCapture, engine: Engine) -> Loaded:
         if named.fingerprint() != bundle.sensor.fingerprint():
             raise BundleError(
                 bundle.path,
-                f"is for sensor {bundle.sensor.name!r}; the calibration of {named.name!r} in {study.root} differs",
+                f"is for sensor {bundle.sensor.name!r}, but the calibration of {named.name!r} in {study.root} differs",
                 "Use a bundle that was trained for this camera.",
             )
     files = {"study": str(source.study)}
@@ -172,7 +172,9 @@ def _load_from_study(source: StudyCapture, engine: Engine) -> Loaded:
         whole[crop.row : crop.row + crop.height, crop.column : crop.column + crop.width] = codes
         codes = whole
     if codes.shape != shape:
-        return _warned(loaded, f"the ground-truth map is {codes.shape}, the map {shape}: it is not shown beside it")
+        return _warned(
+            loaded, f"the ground truth has shape {codes.shape}, but the map {shape}: the ground truth is not shown"
+        )
     try:
         return replace(loaded, truth=engine.classes.from_codes(codes))
     except TaxonomyError as error:
@@ -192,18 +194,18 @@ def _with_cube(cube: HyperCube, path: Path, record: InputRecord, engine: Engine)
     if cube.n_bands != wanted:
         raise CubeError(
             path,
-            f"has {cube.n_bands} bands, the bundle takes {wanted}",
-            "Use a cube of the camera and preprocessing that the bundle was trained for.",
+            f"has {cube.n_bands} bands, but the bundle takes {wanted}",
+            "Use a cube with the camera and preprocessing that the bundle was trained for.",
         )
     _check_wavelengths(cube, path, engine)
     loaded = Loaded(record, cube)
     if cube.units != config.units:
-        return _warned(loaded, f"the cube holds {cube.units}, the bundle was trained on {config.units}")
+        return _warned(loaded, f"the cube holds {cube.units}, but the bundle was trained on {config.units}")
     return loaded
 
 
 def _check_wavelengths(cube: HyperCube, path: Path, engine: Engine) -> None:
-    """Refuse a cube whose bands lie elsewhere than the bundle's: as many bands do not make it the same camera."""
+    """Refuse a cube whose bands differ from the bundle's: an equal number of bands does not mean the same camera."""
     wanted = engine.manifest.wavelengths_nm
     if cube.wavelengths_nm is None or wanted is None:
         return
@@ -214,8 +216,8 @@ def _check_wavelengths(cube: HyperCube, path: Path, engine: Engine) -> None:
     whose = "the bundle's" if sensor is None else f"that of the bundle's sensor {sensor.name!r}"
     raise CubeError(
         path,
-        f"is of another camera: its band {first + 1} lies at {cube.wavelengths_nm[first]:.1f} nm, {whose} at"
-        f" {wanted[first]:.1f} nm, and bands are up to {apart.max():.1f} nm apart",
+        f"is from another camera: its band {first + 1} is at {cube.wavelengths_nm[first]:.1f} nm, {whose} at"
+        f" {wanted[first]:.1f} nm; bands differ by up to {apart.max():.1f} nm",
         "Use a bundle that was trained for this camera.",
     )
 
@@ -229,7 +231,7 @@ def _with_capture(capture: Capture, record: InputRecord) -> Loaded:
             "reference_age_minutes": None if age is None else age.total_seconds() / 60,
         }
     )
-    # Names without folders: warnings stand on pictures, which travel further than the paths of a machine should.
+    # Names without folders: warnings are drawn on pictures, which travel further than a machine's paths should.
     warnings = tuple(f"{Path(finding.thing).name}: {finding.message}" for finding in capture.findings)
     return Loaded(dated, capture, warnings=warnings)
 

@@ -1,4 +1,4 @@
-"""What can be asked of a training."""
+"""The options of a training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["TrainingOptions", "require_known"]
 
 
 class TrainingOptions(TypedDict, total=False):
-    """What can be asked of a training; everything has a default.
+    """The options of a training; all have defaults.
 
     Attributes
     ----------
@@ -23,32 +23,32 @@ class TrainingOptions(TypedDict, total=False):
     preset
         'default' or 'thesis'; see `gliomap.learning.PRESETS`.
     protocol
-        A name of `gliomap.studies.PROTOCOLS`; 'holdout' by default, the thesis's 'no CV'.
+        A name from `gliomap.studies.PROTOCOLS`; 'holdout' by default, the thesis's 'no CV'.
     folds
-        Of the protocols that have a number of them; 5 by default.
+        Number of folds, for protocols with a choice; 5 by default.
     split
-        A file of `Folds` or `Split` that says who trains and tests, instead of a protocol.
+        A file of `Folds` or `Split` that determines who trains and tests, instead of a protocol.
     final
-        Whether `lopo` and 'kfold-patient' also train a model on all patients, for use; True by default.
+        Whether 'lopo' and 'kfold-patient' also train a model on all patients, for use; True by default.
     test_patients, test_captures
-        What is held out. Where neither is named, the last patient of the study, and a hint says so.
+        What is held out. If neither is given, the last patient of the study, with a hint about it.
     train_captures
-        What trains; by default all that is not held out.
+        What trains; by default everything that is not held out.
     validation_patients
-        Training patients that decide when to stop, of `holdout`, or their number, of `holdout` and `lopo`; by default a
-        fifth, at least one, where there are two or more training patients and the settings stop early.
+        For 'holdout' the training patients who decide when to stop; for 'holdout' and 'lopo' also their number. By
+        default a fifth, at least one, if there are two or more training patients and the settings stop early.
     allow_same_patient
-        Let a patient stand on both sides; recorded.
+        Allow a patient to both train and test; the run records it.
     seed
-        Of the choice of validation patients, of the first weights and of the order of batches.
+        Seed of the choice of validation patients, the initial weights and the order of batches.
     sensor
-        Instead of the one that study.toml names.
+        The sensor, instead of the one that study.toml names.
     hidden
-        First hidden width of 'fourlayer'.
+        Width of the first hidden layer of 'fourlayer'.
     overrides
-        Settings of `TrainingConfig` by name, over the preset.
+        Settings of `TrainingConfig` by name, which override the preset.
     classes
-        Which codes make which class; the thesis's five by default.
+        The codes of each class; the thesis's five classes by default.
     """
 
     model: str
@@ -70,12 +70,12 @@ class TrainingOptions(TypedDict, total=False):
 
 
 def require_known(asked: TrainingOptions) -> None:
-    """Refuse an option that there is not: a slip in its name must not train and test on others than were meant.
+    """Refuse an unknown option: a typo in its name must not lead to training and testing on the wrong patients.
 
     Raises
     ------
     UsageError
-        With the known ones.
+        There is an unknown option; the message lists the known ones.
     """
     known = TrainingOptions.__annotations__
     unknown = sorted(set(asked) - set(known))

@@ -1,4 +1,4 @@
-"""The pixels that a planned training learns from."""
+"""The pixels from which a planned training learns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class CachedCube:
-    """A capture as training sees it, its wavelengths (nm) where they are known, and what its values are."""
+    """A capture as training sees it, with its wavelengths (nm), if known, and the units of its values."""
 
     cube: LabelledCube
     wavelengths_nm: tuple[float, ...] | None
@@ -40,17 +40,17 @@ class TrainingPixels:
     Attributes
     ----------
     training, validation
-        `validation` is None where no patient validates.
+        `validation` is None if no patient validates.
     used
-        Role → class name → pixels; of the test only where the split divides pixels.
+        Role → class name → pixels; for the test only if the split divides pixels.
     masked
         Role → labelled pixels whose spectrum is invalid.
     wavelengths_nm
-        Of the bands; None where unknown.
+        Wavelengths of the bands; None if unknown.
     cubes, pixels, class_names
-        What they are made of; `pixels` are bool (H, W), those that train or validate.
+        The cubes, the pixels that train or validate as bool (H, W) per cube, and the names of the classes.
     doubts
-        What a reader of the result should know of them.
+        What a reader of the result should know about these pixels.
     """
 
     training: PatchSource
@@ -71,19 +71,19 @@ class TrainingPixels:
 def read_pixels(
     plan: TrainingPlan, track: Track = silent, cache: MutableMapping[str, CachedCube] | None = None
 ) -> TrainingPixels:
-    """Read the cubes of all training and validation captures; those of the test stay closed.
+    """Read the cubes of all training and validation captures; those of the test are not opened.
 
     Parameters
     ----------
     cache
-        Cubes that were read for other folds of the same study; what is read is put there.
+        Cubes that were read for other folds of the same study; newly read ones are added.
 
     Raises
     ------
     ModelError
-        Labels that nothing can be learned from.
+        Nothing can be learned from the labels.
     StudyError, CubeError, CaptureError, SensorError
-        Captures that cannot be used, or validation patients without a valid labelled pixel.
+        The captures cannot be used, or the validation patients have no valid labelled pixel.
     """
     names, split = plan.classes.names, plan.split
     roles = [role for role in ("train", "validation") if split.captures_of(role)]
@@ -95,7 +95,7 @@ def read_pixels(
     cubes = {capture: known[capture].cube for capture in captures}
     strange = [capture for capture in captures if known[capture].units != plan.study.preprocessing.units]
     doubts = (_doubt(strange, plan.study),) if strange else ()
-    if not set(strange).isdisjoint(missing):  # told once, not in every fold
+    if not set(strange).isdisjoint(missing):  # logged once, not in every fold
         logger.warning(*doubts)
     wavelengths = next((known[one].wavelengths_nm for one in captures if known[one].wavelengths_nm is not None), None)
     check_bands(list(cubes.values()))
@@ -113,7 +113,7 @@ def read_pixels(
     if "validation" in sources and len(sources["validation"]) == 0:
         raise StudyError(
             f"validation captures {', '.join(plan.split.validation)}",
-            "hold no valid labelled pixel",
+            "contain no valid labelled pixel",
             "Name other validation patients (--validation-patient).",
         )
     used = {role: _counted(cubes, wanted[role], names) for role in roles}
@@ -124,7 +124,7 @@ def read_pixels(
         if split.pixels is None
         else {}
     )
-    # Sorted: the same patients give the same training, whoever of them validated first.
+    # Sorted: the same patients give the same training, whichever of them validated first.
     together = tuple(cubes[capture] for capture in captures)
     either = tuple(np.any([chosen[one] for chosen in wanted.values() if one in chosen], axis=0) for one in captures)
     return TrainingPixels(
@@ -144,8 +144,8 @@ def _counted(
 def _doubt(captures: Sequence[str], study: Study) -> str:
     few = ", ".join(captures[:3]) + (f" and {len(captures) - 3} more" if len(captures) > 3 else "")
     return (
-        f"the spectra of {few} are not normalised by {study.preprocessing.normalisation!r}, as study.toml or its default"
-        " says: a bundle would prepare frames in another way than these cubes; see `gliomap study check`"
+        f"the spectra of {few} are not normalised by {study.preprocessing.normalisation!r}, the setting of study.toml or its"
+        " default: a bundle would prepare frames differently from these cubes; see `gliomap study check`"
     )
 
 
@@ -167,8 +167,8 @@ def read_cube(
 def role_pixels(split: Split, cubes: Mapping[str, LabelledCube], role: str) -> dict[str, npt.NDArray[np.bool_]]:
     """Capture → bool (H, W), the labelled pixels that train, validate or test.
 
-    All of a capture, unless the split divides pixels: then `cubes` must hold all its captures, since pixels are dealt
-    out over all of them together.
+    These are all labelled pixels of a capture, unless the split divides pixels. Then `cubes` must hold all captures of the
+    split, because pixels are divided over all of them together.
     """
     captures = split.captures_of(role)
     if split.pixels is None:

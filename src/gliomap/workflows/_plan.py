@@ -1,4 +1,4 @@
-"""What a training will do, worked out and checked before anything is trained or written."""
+"""The plan of a training, determined and checked before anything is trained or written."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ __all__ = ["Ground", "TrainingPlan", "files_fingerprint", "lay_ground", "plan_tr
 logger = logging.getLogger(__name__)
 
 _OF_EPOCHS = {"epochs", "batch_size", "learning_rate"}
-"""Settings that only models trained over epochs heed."""
+"""Settings that only affect models trained over epochs."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingPlan:
-    """A training that could begin.
+    """A training that is ready to start.
 
     Attributes
     ----------
     study, sensor, split, kind, hidden, config, classes
-        What, how and on whom. `sensor` is None where the study has none and needs none.
+        What is trained, how and on which patients. `sensor` is None if the study has none and needs none.
     sensor_given
-        What the options call the sensor, without a file's folder; None where study.toml names it, or nobody.
+        The sensor's name in the options, without a file's folder; None if study.toml names it, or nothing does.
     labelled
         Capture → (C,) labelled pixels of each class in its map.
     ignored
         Capture → code outside the classes → pixels.
     hints
-        Choices that were made by default, for people.
+        Choices that were made by default, as text.
     seconds
-        That working it out took; None for one of several folds, which are worked out together.
+        Seconds that planning took; None for one of several folds, which are planned together.
     """
 
     study: Study
@@ -80,11 +80,11 @@ class TrainingPlan:
         return total
 
     def study_fingerprint(self) -> str:
-        """SHA-256 over names and hashes of the files that are used."""
+        """SHA-256 over the names and hashes of the files used."""
         return files_fingerprint(self.split.files)
 
     def base_name(self) -> str:
-        """Name of a run without its number: model, protocol, and whom it tests."""
+        """The run's name without its number: model, protocol, and tested patients or captures."""
         tested = self.split.test
         if not tested or self.split.pixels is not None:
             return f"{self.kind.name}_{self.split.protocol}"
@@ -102,7 +102,7 @@ class Ground:
     Attributes
     ----------
     made_anew
-        Captures whose prepared cube does not fit, so that they are prepared again.
+        Captures whose prepared cube does not fit, so they are prepared again.
     asked
         The options.
     """
@@ -119,11 +119,11 @@ class Ground:
 
     @property
     def seed(self) -> int:
-        """Of everything that is drawn."""
+        """The seed of every random choice."""
         return self.config.seed
 
     def with_validation(self, split: Split) -> tuple[Split, list[str]]:
-        """Validation patients taken out of the training patients, as asked for or as the model needs them."""
+        """The split with validation patients moved out of training, as requested or as the model needs, and why."""
         named = self.asked.get("validation_patients")
         if named is not None and not isinstance(named, int):
             return split, []
@@ -147,28 +147,28 @@ class Ground:
         )
 
     def warnings(self, split: Split) -> list[str]:
-        """Of the hints, those that may make figures wrong."""
+        """The hints about things that may make figures wrong."""
         return [*_doubled(split), *told_anew(self.made_anew & set(split.patients))]
 
     def _unheeded(self) -> list[str]:
-        """Settings of epochs that were asked for, of a model that has none."""
+        """A hint about epoch settings that were given for a model without epochs."""
         named = sorted(set(self.asked.get("overrides", {})) & _OF_EPOCHS)
         if self.kind.iterative or not named:
             return []
-        return [f"model {self.kind.name} is fitted in one step: {', '.join(named).replace('_', ' ')} change nothing"]
+        return [f"model {self.kind.name} is fitted in one step and ignores {', '.join(named).replace('_', ' ')}"]
 
 
 def lay_ground(study_path: str | Path, asked: TrainingOptions, track: Track = silent) -> Ground:
-    """Open the study, read its labels and settle the settings.
+    """Open the study, read its labels and determine the settings.
 
     Raises
     ------
     UsageError
-        An unknown option, preset or setting.
+        An option, preset or setting is unknown.
     ModelError
-        An unknown model.
+        The model is unknown.
     StudyError, SensorError, TaxonomyError
-        A study that cannot be used.
+        The study cannot be used.
     """
     require_known(asked)
     kind = model_kind(asked.get("model", "conv2d"))
@@ -192,7 +192,7 @@ def lay_ground(study_path: str | Path, asked: TrainingOptions, track: Track = si
 def plan_training(
     study_path: str | Path, options: TrainingOptions | None = None, track: Track = silent
 ) -> TrainingPlan:
-    """Work out a training with captures or patients held out, and check everything that can be checked without training.
+    """Plan a training with captures or patients held out, and check everything that can be checked without training.
 
     For the other protocols see `plan_folds`.
 
@@ -203,18 +203,19 @@ def plan_training(
     options
         See `TrainingOptions`.
     track
-        Told how the work advances.
+        Receives the progress of the work.
 
     Raises
     ------
     UsageError
-        Another protocol; an unknown preset or setting; nothing to train on; a capture on both sides.
+        The protocol is another; a preset or setting is unknown; nothing is left to train on; a capture would both train
+        and test.
     ModelError
-        An unknown model.
+        The model is unknown.
     StudyError, SensorError, TaxonomyError
-        A study that cannot be used.
+        The study cannot be used.
     LeakageError
-        A patient on both sides without `allow_same_patient`.
+        A patient would both train and test without `allow_same_patient`.
     """
     asked: TrainingOptions = options or {}
     if asked.get("protocol", "holdout") != "holdout":
@@ -249,11 +250,11 @@ def _tested(study: Study, asked: TrainingOptions) -> tuple[Sequence[str], Sequen
     if patients or captures or not study.labelled:
         return patients, captures, []
     last = sorted({study.patient_of(capture) for capture in study.labelled})[-1]
-    return [last], [], [f"nothing was held out by name: the last patient, {last}, is tested"]
+    return [last], [], [f"no test patient or capture was named: the last patient, {last}, is held out"]
 
 
 def _single_class(split: Split, labelled: Mapping[str, npt.NDArray[np.int64]], classes: ClassSet) -> list[str]:
-    """Patients whose labels are all of one class, or who have none."""
+    """Hints about patients whose labels are all of one class, or who have none."""
     hints = []
     for role in ROLES:
         for patient in split.patients_of(role):
@@ -271,11 +272,11 @@ def _doubled(split: Split) -> list[str]:
 
 
 def tell_hints(hints: Sequence[str], warnings: Collection[str]) -> None:
-    """Log what was chosen by default, and as a warning what makes figures wrong."""
+    """Log the choices made by default, and as warnings what makes figures wrong."""
     for hint in hints:
         logger.log(logging.WARNING if hint in warnings else logging.INFO, hint)
 
 
 def files_fingerprint(files: Mapping[str, str]) -> str:
-    """SHA-256 over names and hashes of files."""
+    """SHA-256 over the names and hashes of files."""
     return hashlib.sha256(json.dumps(sorted(files.items())).encode()).hexdigest()

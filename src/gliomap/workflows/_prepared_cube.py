@@ -1,4 +1,4 @@
-"""A prepared cube of a `.mat` file, held against the camera of the bundle that is to classify it."""
+"""A prepared cube from a `.mat` file, checked against the camera of the bundle that will classify it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ _OTHER_BUNDLE = "Use a bundle that was trained for this camera."
 
 
 def read_prepared_cube(path: Path, bundle: Bundle) -> tuple[HyperCube, tuple[str, ...]]:
-    """Read the cube, and what must be said of it.
+    """Read the cube, and return it with the warnings about it.
 
-    Our own files carry a digest of what made them; crop and exposures, which it covers too, stand in the study.toml
-    above. Files that others made tell nothing, and are held against the sensor of that study.toml only.
+    Files that GlioMap wrote contain a digest of the settings that made them. It also covers crop and exposures, which are
+    in the study.toml above the file. Other files record nothing; they are checked only against the sensor in that
+    study.toml.
 
     Raises
     ------
     CubeError
-        The cube is of another camera than the bundle; or it is ours, and not known to be of the bundle's.
+        The cube is from another camera than the bundle's; or GlioMap wrote it, but not verifiably for the bundle's camera.
     StudyError
-        A file that cannot be read, or a study.toml above it that cannot.
+        The file, or a study.toml above it, cannot be read.
     """
     config, wanted = bundle.manifest.preprocessing, bundle.sensor
     within = study_of_file(path)
@@ -44,15 +45,15 @@ def read_prepared_cube(path: Path, bundle: Bundle) -> tuple[HyperCube, tuple[str
     if read_chain(path) is not None:
         raise _unknown(path, wanted, study)
     if study is not None and named is not None:
-        _require_same(path, f"lies in {study.root}, whose study.toml names sensor {named.name!r}", named, wanted)
+        _require_same(path, f"is in {study.root}, whose study.toml names sensor {named.name!r}", named, wanted)
         return read_prepared(path, None, config), ()
     return read_prepared(path, None, config), (
-        f"the cube does not tell its camera: if it is another than {wanted.name}, the map is wrong",
+        f"the cube does not record its camera: if that is not {wanted.name}, the map is wrong",
     )
 
 
 def _sensor_of(study: Study) -> MosaicSensor | None:
-    """The sensor that study.toml names; None where it names none, or one that is not here."""
+    """The sensor that study.toml names; None if it names none, or one that cannot be found."""
     with suppress(GlioMapError):
         return study.sensor()
     return None
@@ -64,21 +65,21 @@ def _require_same(path: Path, told: str, camera: MosaicSensor, wanted: MosaicSen
     whose = f"the bundle is for {wanted.name!r}"
     if camera.name == wanted.name:
         whose += " in another calibration"
-    raise CubeError(path, f"{told}, and {whose}", _OTHER_BUNDLE)
+    raise CubeError(path, f"{told}, but {whose}", _OTHER_BUNDLE)
 
 
 def _unknown(path: Path, wanted: MosaicSensor, study: Study | None) -> CubeError:
-    """Ours, but made with none of the cameras that are known, or with a crop or exposures that are not."""
+    """The error for a cube that GlioMap wrote, but with a camera, crop or exposures that are not known here."""
     if study is None:
         return CubeError(
             path,
-            f"is not known to be of the bundle's sensor {wanted.name!r}: it was made with another, or with a crop or"
-            " exposures, and there is no study.toml above it to tell them",
-            f"Classify it in its study (--study STUDY --capture ID). {_OTHER_BUNDLE}",
+            f"cannot be traced to the bundle's sensor {wanted.name!r}: it was made with another sensor, or with a crop or"
+            " exposures, and there is no study.toml above it that records them",
+            f"Classify it within its study (--study STUDY --capture ID). {_OTHER_BUNDLE}",
         )
     return CubeError(
         path,
-        f"was not made with the bundle's sensor {wanted.name!r} and with the preprocessing, crop and exposures that"
+        f"was not made with the bundle's sensor {wanted.name!r} and the preprocessing, crop and exposures that"
         f" {study.root / 'study.toml'} has now",
         f"Make it again with `gliomap preprocess {study.root} --overwrite`. {_OTHER_BUNDLE}",
     )

@@ -1,4 +1,4 @@
-"""Report: evaluated runs become one HTML page, and the same as PDF."""
+"""Report: turns evaluated runs into one HTML page, optionally also as PDF."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _DAMAGED = (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotI
 
 @dataclass(frozen=True, eq=False)
 class Reported:
-    """What was written.
+    """The written report.
 
     Attributes
     ----------
     html, pdf
-        The page, and the same as PDF; None for what was not asked for.
+        The page, and the same as PDF; None if not requested.
     runs
-        What it shows.
+        The runs that it shows.
     """
 
     html: Path | None
@@ -69,10 +69,10 @@ def report(
     run_folders
         Runs that `evaluate` has tested.
     out
-        The page, FILE.html, or FILE.pdf for the PDF alone; by default report.html in the folder of the run, if it is
-        one.
+        The page, FILE.html, or FILE.pdf for the PDF alone; by default report.html in the run folder, for a single
+        run.
     compare
-        Set the first run against each of the others, patient by patient.
+        Compare the first run with each of the others, patient by patient.
     pdf
         Also write FILE.pdf beside the page.
     palette
@@ -80,20 +80,20 @@ def report(
     overwrite
         Replace an earlier report.
     track
-        Told how the work advances.
+        Receives the progress of the work.
     store
-        Where a run is mirrored with its own report; nowhere by default.
+        Where the run and its report are mirrored; nowhere by default.
 
     Raises
     ------
     UsageError
-        No run, several without `out`, one to compare, or runs without a common patient.
+        No run is given, several without `out`, or only one to compare; or the runs have no common patient.
     OutputExistsError
-        `out` is there.
+        `out` exists.
     RunError
-        A run that is not finished, not evaluated, or damaged.
+        A run is not finished, not evaluated, or damaged.
     MissingExtraError, MachineError
-        What pages or PDF need is not installed.
+        Something that pages or PDF need is not installed.
     """
     page, printed = _targets(run_folders, out, pdf=pdf)
     for path in (page, printed):
@@ -117,11 +117,11 @@ def report(
 def _targets(
     run_folders: Sequence[str | Path], out: Path | None, *, pdf: bool
 ) -> tuple[Path, Path | None] | tuple[None, Path]:
-    """Where the page and the PDF go."""
+    """The paths of the page and the PDF."""
     if not run_folders:
         raise UsageError("report", "there is no run to report", "Name at least one.")
     if out is None and len(run_folders) > 1:
-        raise UsageError("report", "of several runs has no folder of its own", "Say where it goes with -o FILE.html.")
+        raise UsageError("report", "on several runs has no default folder", "Name a file with -o FILE.html.")
     target = Path(run_folders[0]) / REPORT if out is None else out
     require_suffix(target, "a page or a PDF", ".html", ".htm", ".pdf")
     if target.suffix.lower() == ".pdf":
@@ -130,7 +130,7 @@ def _targets(
 
 
 def reported_run(run_folder: str | Path) -> ReportedRun:
-    """Gather what the report shows of a run, from its folder alone: neither study nor bundle is needed.
+    """Collect what the report shows of a run, from its folder alone: neither study nor bundle is needed.
 
     Raises
     ------
@@ -174,29 +174,29 @@ def _maps(run: Run, evaluation: EvaluationRecord) -> dict[str, MapPicture]:
 
 
 def _map(path: Path, n_classes: int) -> MapPicture:
-    """Read a map of `evaluate`.
+    """Read a map that `evaluate` wrote.
 
     Raises
     ------
     RunError
-        A damaged file, or arrays that do not fit each other.
+        The file is damaged, or its arrays do not fit each other.
     """
     remedy = "Evaluate the run again."
     if path.stat().st_size > _MAX_BYTES:
         raise RunError(path, f"is larger than {_MAX_BYTES >> 20} MiB", remedy)
-    # Parsed in memory: an OSError then is the disk's, never a broken archive's.
+    # Parsed in memory, so that an OSError always comes from the disk, never from a broken archive.
     content = io.BytesIO(path.read_bytes())
     try:
         with np.load(content, allow_pickle=False) as arrays:
             rgb, truth, labels = (arrays[name] for name in ("rgb", "truth", "labels"))
             confidence = arrays["confidence"].astype(np.float32)
     except _DAMAGED as error:
-        raise RunError(path, f"is no map ({error})", remedy) from error
+        raise RunError(path, f"is not a map ({error})", remedy) from error
     whole = labels.ndim == 2 and labels.size > 0
     if not whole or rgb.shape != (*labels.shape, 3) or {truth.shape, confidence.shape} != {labels.shape}:
         raise RunError(path, f"holds arrays that do not fit: {labels.shape}, {rgb.shape}, {truth.shape}", remedy)
     if {rgb.dtype, truth.dtype, labels.dtype} != {np.dtype(np.uint8)} or max(labels.max(), truth.max()) > n_classes:
-        raise RunError(path, f"holds labels of another kind than the {n_classes} classes of the run", remedy)
+        raise RunError(path, f"holds labels that are not of the run's {n_classes} classes", remedy)
     if not np.isfinite(confidence).all():
-        raise RunError(path, "holds a confidence that is no number", remedy)
+        raise RunError(path, "holds a confidence that is not a finite number", remedy)
     return MapPicture(rgb, truth, labels, confidence)

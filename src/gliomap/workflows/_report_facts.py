@@ -1,4 +1,4 @@
-"""What the report tells about a run: study, model, times, versions, and the commands that make it again."""
+"""The report's facts about a run: study, model, times, versions, and the commands that reproduce it."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ __all__ = [
 ]
 
 _LINE = 80
-"""Characters of a command that stand on one line of the report, where a word allows it."""
+"""Longest line of a command in the report, in characters, unless a single word is longer."""
 
 _FLAGS = {"epochs": "--epochs", "batch_size": "--batch-size", "learning_rate": "--learning-rate"}
-"""Settings that the command line offers over a preset."""
+"""Settings of a preset that the command line can override."""
 
 
 def model_description(run: Run) -> str:
-    """The model in a few plain words, to begin a sentence with."""
+    """The model in a few plain words, for the start of a sentence."""
     model = run.record.model
     kind = MODELS.get(model.name)
     return model.title if kind is None else f"{model.title} ({kind.description})"
 
 
 def study_facts(run: Run) -> tuple[Fact, ...]:
-    """Which study, how large, from which camera, in which split."""
+    """The study, its size, its camera and its split."""
     record, folds = run.record, run.folds()
     captures = sorted({name for split in folds.splits.values() for role in ROLES for name in split.captures_of(role)})
     patients = Counter(folds.patients[capture] for capture in captures)
@@ -69,7 +69,7 @@ def study_facts(run: Run) -> tuple[Fact, ...]:
 
 
 def model_facts(run: Run, evaluation: EvaluationRecord) -> tuple[Fact, ...]:
-    """What was trained, on what, with which settings."""
+    """The model, its input and its training settings."""
     record = run.record
     chain, model = record.preprocessing, record.model
     waves = record.wavelengths_nm
@@ -84,7 +84,7 @@ def model_facts(run: Run, evaluation: EvaluationRecord) -> tuple[Fact, ...]:
             f"{'with' if chain.spectral_correction else 'without'} spectral correction, normalisation"
             f" '{chain.normalisation}'",
         ),
-        ("Weight of classes", record.training.class_weights),
+        ("Class weights", record.training.class_weights),
         ("Seed", str(record.training.seed)),
     ]
     if not fitted:
@@ -105,9 +105,9 @@ def model_facts(run: Run, evaluation: EvaluationRecord) -> tuple[Fact, ...]:
 
 
 def time_facts(run: Run) -> tuple[Fact, ...]:
-    """How long it took; the time per frame where the run has a bundle."""
+    """How long training took, and the time per frame if the run has a bundle."""
     record = run.record
-    # Of all that were trained: double-cv tests but the best of each outer fold.
+    # Of all trained folds: double-cv tests only the best of each outer fold.
     seconds = {name: run.fold(name).record.seconds for name in record.folds} or {"": record.seconds}
     facts = [("Training, all folds" if record.folds else "Training", f"{sum(seconds.values()):.1f} s")]
     if len(seconds) > 1:
@@ -119,7 +119,7 @@ def time_facts(run: Run) -> tuple[Fact, ...]:
 
 
 def environment_facts(run: Run, evaluation: EvaluationRecord) -> tuple[Fact, ...]:
-    """Versions that trained, evaluated and wrote the report."""
+    """The versions with which the run was trained, evaluated and reported."""
     where = run.record.environment
     return (
         ("Trained with", ", ".join(f"{name} {number}" for name, number in where.packages.items())),
@@ -131,9 +131,9 @@ def environment_facts(run: Run, evaluation: EvaluationRecord) -> tuple[Fact, ...
 
 
 def commands(run: Run) -> tuple[str, ...]:
-    """What is typed to train, evaluate and report it again, beside the study's folder."""
+    """The commands to train, evaluate and report the run again, typed beside the study's folder."""
     record, folds = run.record, run.folds()
-    # The folder's name alone: where it lies on somebody's disk is nobody else's business.
+    # Only the folder's name: its place on somebody's disk is private.
     words = ["gliomap", "train", Path(record.study.path).name, "--model", record.model.name]
     if record.training.preset != "default":
         words += ["--preset", record.training.preset]
@@ -155,7 +155,7 @@ def commands(run: Run) -> tuple[str, ...]:
 
 
 def _lines(words: Sequence[str]) -> list[str]:
-    """A command on lines that go on, so that no page has to break it within an option."""
+    """A command with continued lines, so that no page has to break it within an option."""
     lines = [""]
     for word in map(shlex.quote, words):
         if len(lines[-1]) + len(word) > _LINE:
@@ -165,7 +165,7 @@ def _lines(words: Sequence[str]) -> list[str]:
 
 
 def _division(run: Run, folds: Folds) -> list[str]:
-    """Options that divide the study in the same way."""
+    """Options that divide the study in the same way as the run did."""
     protocol, split = run.record.protocol, folds.first
     words = ["--protocol", protocol]
     if protocol == "holdout":
@@ -175,7 +175,7 @@ def _division(run: Run, folds: Folds) -> list[str]:
             words += ["--validation-patient", ",".join(split.patients_of("validation"))]
         return [*words, "--allow-same-patient"] if split.allow_same_patient else words
     if split.seed != run.record.training.seed or _given_validation(run, split):
-        # Drawn with another seed than the model's first weights, or for another model: only the file tells it.
+        # Drawn with another seed than the model's initial weights, or for another model: only the file records it.
         words = ["--split", SPLITS]
     elif protocol == "kfold-patient":
         words += ["--folds", str(len(folds.splits))]
@@ -187,7 +187,7 @@ def _division(run: Run, folds: Folds) -> list[str]:
 
 
 def _given_validation(run: Run, split: Split) -> bool:
-    """Whether more or fewer validate than this model asks for by itself: then the folds came from a file."""
+    """Whether more or fewer patients validate than is usual for this model, so that the folds came from a file."""
     kind, validating = MODELS.get(run.record.model.name), len(split.patients_of("validation"))
     if kind is None or run.record.protocol != "lopo":
         return False
@@ -195,12 +195,10 @@ def _given_validation(run: Run, split: Split) -> bool:
 
 
 def _frame_times(run: Run) -> tuple[Fact, ...]:
-    """Measured when the run's own bundle was exported; nothing where there is none or it is damaged."""
+    """Times measured when the run's own bundle was exported, or why there are none."""
     path = run.path / BUNDLE
     if not path.is_dir():
-        how = (
-            "no model is kept for use" if run.record.folds and run.record.kept is None else "gliomap bundle create RUN"
-        )
+        how = "no model kept for use" if run.record.folds and run.record.kept is None else "gliomap bundle create RUN"
         return (("Time per frame", f"not measured: the run has no bundle ({how})"),)
     try:
         backends = open_bundle(path).manifest.backends
@@ -216,7 +214,7 @@ def _frame_times(run: Run) -> tuple[Fact, ...]:
 
 
 def _stopping(config: TrainingConfig) -> str:
-    again = ", then afresh on all its patients" if config.refit else ""
+    again = ", then retrained on all its patients" if config.refit else ""
     return f"stopped after {counted(config.patience or 0, 'epoch')} without gain on the validation patients{again}"
 
 
@@ -229,16 +227,16 @@ def _kept(run: Run) -> str:
     if record.kept != FINAL:
         return f"fold {record.kept}"
     aside = run.model_run.kept_aside()
-    return f"a model of all patients{told_aside(aside)}; nobody is left to test it"
+    return f"a model trained on all patients{told_aside(aside)}; no patient is left to test it"
 
 
 def told_aside(patients: Sequence[str]) -> str:
-    """Who is not among 'all patients' that a model learned from."""
-    return f" but {', '.join(patients)}, who calibrated it or decided when it stopped" if patients else ""
+    """Names the patients that a model trained on 'all patients' did not learn from."""
+    return f" except {', '.join(patients)}, who calibrated it or decided when it stopped" if patients else ""
 
 
 def _outside_classes(run: Run, folds: Folds) -> Counter[int]:
-    """Code → pixels, over all captures; any one fold holds each in one role, or in every role where it divides pixels."""
+    """Code → pixels, over all captures; a fold has each capture in one role, or in every role if it divides pixels."""
     record = run.fold(run.record.folds[0]).record if run.record.folds else run.record
     total = Counter[int]()
     for role in ROLES if folds.first.pixels is None else ("train",):

@@ -1,4 +1,4 @@
-"""result.json: what a classification found and with what, for scripts and for the record."""
+"""result.json: the result of a classification and how it was made, for scripts and for the record."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class InputRecord(Fields):
 class ClassificationResult(Fields):
     """Content of result.json.
 
-    Pixels that are not classified are no statement about tissue: a map never says 'no tumour'.
+    Pixels that are not classified say nothing about tissue: a map never says 'no tumour'.
     """
 
     format: Literal[1] = 1

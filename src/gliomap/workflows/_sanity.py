@@ -1,4 +1,4 @@
-"""Sanity instruments of a run: shuffled labels, the oracle, the learning curve over patients."""
+"""The sanity instruments of a run: shuffled labels, the oracle, the learning curve over patients."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ __all__ = ["SANITY", "measure_sanity"]
 logger = logging.getLogger(__name__)
 
 SANITY = "sanity"
-"""Folder of a run that holds what its instruments found."""
+"""The folder of a run with the results of its instruments."""
 
 OWN_PARTS = 5
-"""Of a patient's own pixels one part in five tests the oracle."""
+"""A patient's own pixels are divided into this many parts, one of which tests the oracle."""
 
 SIZES = (1, 2, 3, 5, 8, 12, 18, 27, 40, 60)
-"""Numbers of training patients of the learning curve, as far as there are so many."""
+"""Numbers of training patients of the learning curve, as far as the study has that many."""
 
 
 def measure_sanity(
@@ -71,16 +71,16 @@ def measure_sanity(
     overwrite
         Replace an earlier measurement.
     track
-        Told how the work advances.
+        Receives the progress of the work.
 
     Raises
     ------
     OutputExistsError
-        It was measured already.
+        The measurement already exists.
     RunError
-        The run is not finished, holds nothing out, or mixes patients, which leaves no learning curve over them.
+        The run is not finished, holds nothing out, or mixes patients, so a learning curve over them is impossible.
     StudyError
-        The study is not what the run was trained on.
+        The study is not the one that the run was trained on.
     """
     started = time.monotonic()
     run = open_run(run_folder)
@@ -111,7 +111,7 @@ def measure_sanity(
 
 @dataclass(frozen=True, eq=False)
 class _Bench:
-    """What the instruments share."""
+    """The data that the instruments share."""
 
     run: Run
     folds: Folds
@@ -126,7 +126,7 @@ class _Bench:
         return {name: self.folds.splits[name] for name in names}
 
     def cubes(self, captures: tuple[str, ...]) -> dict[str, LabelledCube]:
-        """Captures with their classes, read once."""
+        """Captures with their classes; each is read once."""
         ground = self.ground
         for capture in captures:
             if capture not in self.cache:
@@ -151,7 +151,7 @@ def _points(instrument: Instrument, bench: _Bench) -> tuple[SanityPoint, ...]:
 def _bench(run: Run, study: str | Path | None, sensor: SensorLike | None, track: Track) -> _Bench:
     folds = run.folds()
     if not folds.first.test:
-        raise RunError(run.path, "holds no capture out", "Train with --test-patient or --test-capture.")
+        raise RunError(run.path, "holds out no capture", "Train with --test-patient or --test-capture.")
     where = folds.verify(run.study(study), track)
     record = run.record
     camera = trained_sensor(run, where, sensor)
@@ -160,14 +160,14 @@ def _bench(run: Run, study: str | Path | None, sensor: SensorLike | None, track:
         {"model": record.model.name, "hidden": record.model.hidden, "classes": record.classes, "sensor": camera},
         track,
     )
-    # Prepared as the run's cubes were, whatever study.toml says by now.
+    # Prepared as the run's cubes were, whatever study.toml says now.
     settings = where.settings.model_copy(update={"preprocessing": record.preprocessing})
     ground = replace(ground, study=replace(where, settings=settings), config=record.training)
     return _Bench(run, folds, ground, track)
 
 
 def _shuffled(bench: _Bench) -> SanityPoint:
-    """Every fold trained on shuffled labels."""
+    """Train every fold on shuffled labels."""
     found: dict[str, list[_Tested]] = {}
     constant: dict[str, list[_Tested]] = {}
     folds, trained = bench.tested(), 0
@@ -179,7 +179,7 @@ def _shuffled(bench: _Bench) -> SanityPoint:
             training=_with_shuffled_labels(data.training, generator),
             validation=None if data.validation is None else _with_shuffled_labels(data.validation, generator),
         )
-        # Without the second training on all patients: it would read the true labels again.
+        # Without the second training on all patients, which would read the true labels again.
         plan = bench.ground.plan(split)
         plan = replace(plan, config=plan.config.with_overrides({"refit": False}))
         model, _ = fit_plan(plan, shuffled)
@@ -191,14 +191,14 @@ def _shuffled(bench: _Bench) -> SanityPoint:
         reached = _point(constant, trained, bench).balanced_accuracy
         if reached is not None:
             bench.notes.append(
-                "classes are not weighted, so a model that learned nothing says the commonest class everywhere: that alone"
-                f" gives a balanced accuracy of {reached.mean:.3f} on these patients, who do not all have every class"
+                "classes are not weighted, so a model that learned nothing predicts the most frequent class everywhere: that"
+                f" alone gives a balanced accuracy of {reached.mean:.3f} on these patients, not all of whom have every class"
             )
     return _point(found, trained, bench)
 
 
 def _oracle(bench: _Bench) -> SanityPoint:
-    """Every test patient by a model of that patient's own pixels."""
+    """Test every test patient with a model trained on that patient's own pixels."""
     found: dict[str, list[_Tested]] = {}
     first = bench.folds.first
     patients = sorted({patient for split in bench.tested().values() for patient in split.patients_of("test")})
@@ -224,11 +224,11 @@ def _oracle(bench: _Bench) -> SanityPoint:
 
 
 def _learning_curve(bench: _Bench) -> Iterator[SanityPoint]:
-    """Every fold with fewer and fewer of its training patients."""
+    """Train every fold with fewer and fewer of its training patients."""
     if bench.folds.first.pixels is not None:
         raise RunError(
             bench.run.path,
-            f"was trained by {bench.folds.protocol}, which mixes patients",
+            f"was trained with {bench.folds.protocol}, which mixes patients",
             "A learning curve over patients needs holdout, lopo or kfold-patient.",
         )
     tested = bench.tested()
@@ -251,14 +251,14 @@ def _learning_curve(bench: _Bench) -> Iterator[SanityPoint]:
                 bench.notes.append(f"{size} training patients, {', '.join(sorted(drawn))}: {error.thing} {error.fault}")
                 continue
             if plan.split.validation and not (plan.kind.iterative and plan.config.refit):
-                bench.notes.append("among the training patients are those who calibrated or decided when to stop")
+                bench.notes.append("the training patients include those who calibrated or decided when to stop")
             _add(found, _test(bench, model, split))
         yield _point(found, size, bench)
 
 
 @dataclass(frozen=True, eq=False)
 class _Tested:
-    """Test pixels of one patient."""
+    """The test pixels of one patient."""
 
     patient: str
     true: npt.NDArray[np.uint8]
@@ -277,7 +277,7 @@ def _test(bench: _Bench, model: TissueModel, split: Split) -> list[_Tested]:
 
 
 def _always(label: int, tested: list[_Tested]) -> list[_Tested]:
-    """The same pixels, all called one class."""
+    """The same pixels, all predicted as one class."""
     return [
         replace(one, probabilities=np.eye(one.probabilities.shape[1], dtype=np.float32)[[label - 1] * one.true.size])
         for one in tested
@@ -315,7 +315,7 @@ def _score(found: Metrics, classes: ClassSet) -> SanityScore:
 
 
 def _learners(split: Split) -> list[str]:
-    """Patients that may be learned from."""
+    """The patients that may be learned from."""
     return sorted({*split.patients_of("train"), *split.patients_of("validation")})
 
 

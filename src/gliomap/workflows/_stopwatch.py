@@ -1,4 +1,4 @@
-"""How long the stages of a work take."""
+"""Times the stages of a piece of work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Stopwatch"]
 
 
 class Stopwatch:
-    """Seconds by stage; a stage that comes again is added to."""
+    """Seconds by stage; a repeated stage adds to its time."""
 
     def __init__(self) -> None:
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -26,5 +26,5 @@ class Stopwatch:
             self._seconds[stage] += time.perf_counter() - begun
 
     def __getitem__(self, stage: str) -> float:
-        """Seconds so far, rounded to milliseconds; 0 for a stage that never came."""
+        """Seconds so far, rounded to milliseconds; 0 for a stage that never ran."""
         return round(self._seconds.get(stage, 0.0), 3)

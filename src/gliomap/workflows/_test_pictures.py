@@ -1,4 +1,4 @@
-"""What an evaluation draws and writes for each capture and for each fold."""
+"""The pictures and arrays that an evaluation writes for each capture and each fold."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PREDICTIONS, MAPS = "predictions", "maps"
 
 
 def save_predictions(folder: Path, judged: Judged) -> None:
-    """predictions/CAPTURE.npz."""
+    """Write predictions/CAPTURE.npz."""
     with atomic_file(folder / PREDICTIONS / f"{judged.capture}.npz") as temporary:
         np.savez_compressed(
             temporary,
@@ -43,10 +43,10 @@ def save_predictions(folder: Path, judged: Judged) -> None:
 
 
 def draw_capture(fold: FoldTest, tested: TestedCapture, folder: Path, *, palette: str, version: int) -> tuple[str, ...]:
-    """The map beside ground truth and synthetic RGB, the overlay, and both as numbers in maps/CAPTURE.npz.
+    """Draw the map beside ground truth and synthetic RGB, and the overlay; write their arrays to maps/CAPTURE.npz.
 
-    Figures on a picture are those of the fold that is drawn, on the pixels that it tests; other labelled pixels, which may
-    have trained it, are not drawn.
+    The figures on a picture are those of the drawn fold on the pixels that it tests. Other labelled pixels may have trained
+    it and are not drawn.
     """
     capture, record = tested.judged.capture, fold.run.record
     rgb, truth = picture_of(fold.study, capture, fold.sensor), _tested_labels(tested)
@@ -76,7 +76,7 @@ def draw_capture(fold: FoldTest, tested: TestedCapture, folder: Path, *, palette
 
 
 def draw_confusion(run: Run, captures: Sequence[str], pooled: Metrics, folder: Path, version: int) -> str:
-    """Confusion matrix of all test captures together; the file's name."""
+    """Draw the confusion matrix of all test captures together; return the file's name."""
     everything, model = together(captures), run.record.model.title
     name = picture_name(picture_stem(model, everything, run.record.protocol), version, "confusion")
     whose = f"{everything.replace('-', ' ')}{_synthetic(run, len(captures))}"
@@ -85,7 +85,7 @@ def draw_confusion(run: Run, captures: Sequence[str], pooled: Metrics, folder: P
 
 
 def draw_curves(fold: FoldTest, tested: str, folder: Path, version: int) -> tuple[str, ...]:
-    """Learning curves, where training had epochs; names of the files."""
+    """Draw the learning curves, if training had epochs; return the names of the files."""
     history = fold.run.history()
     if len(history.epochs) < 2:
         return ()
@@ -118,19 +118,19 @@ def _tested_labels(tested: TestedCapture) -> npt.NDArray[np.uint8]:
 
 
 def _of_all(fold: FoldTest, tested: TestedCapture) -> str:
-    """How many labelled pixels there are, behind the number of those that are tested, where these are fewer."""
+    """The number of all labelled pixels, if fewer are tested; it follows the number of the tested ones."""
     if fold.split.pixels is None:
         return ""
-    return f" tested of {np.count_nonzero(tested.truth):,}, and only these drawn"
+    return f" tested of {np.count_nonzero(tested.truth):,}; only these are drawn"
 
 
 def _synthetic(run: Run, patients: int) -> str:
-    """What a title says of a phantom's patients."""
+    """The note in a title about a phantom's patients."""
     return f" (synthetic patient{'s' * (patients != 1)})" if run.record.study.synthetic else ""
 
 
 def _trained_on(fold: FoldTest, patient: str) -> str:
     told = f"trained on {counted(len(fold.run.learned()), 'patient')}"
     if patient in fold.split.shared_patients:
-        return f"{told}, {patient} among them: these figures overstate"
+        return f"{told}, including {patient}: these figures are too high"
     return f"{told}, without {patient}"

@@ -1,4 +1,4 @@
-"""Train: a study folder becomes a run folder."""
+"""Train: turns a study folder into a run folder."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ def train(
     tracking: Tracking = SAID_NOTHING,
     **options: Unpack[TrainingOptions],
 ) -> Path:
-    """Train a model on a study, by any protocol, and return the run folder.
+    """Train a model on a study, with any protocol, and return the run folder.
 
     Parameters
     ----------
     study_path
         The study folder.
     out
-        The run folder to make; by default STUDY/runs/MODEL_PROTOCOL_TESTED_N with the next free N.
+        The run folder to create; by default STUDY/runs/MODEL_PROTOCOL_TESTED_N with the next free N.
     resume
-        Go on with an unfinished training of exactly these options instead of starting anew.
+        Continue an unfinished training with exactly these options instead of starting again.
     overwrite
-        Replace a finished run at `out`, once this one has ended well.
+        Replace a finished run at `out` once this one has succeeded.
     observer
-        Called after each epoch of every first training, not of a second one on all patients.
+        Called after each epoch of every first training, but not of a second one on all patients.
     track
-        Told how the work advances.
+        Receives the progress of the work.
     tracking
-        Where the run is mirrored while it goes on, and whether it remembers that; nowhere by default.
+        Where the run is mirrored during training, and whether it remembers that; nowhere by default.
     **options
         See `TrainingOptions`.
 
@@ -79,7 +79,7 @@ def run_plan(
     GlioMapError
         As `run_training` and `run_folds`.
     UsageError
-        `trained` for a training of one fold.
+        `trained` was given for a training with a single fold.
     """
     if isinstance(plan, FoldsPlan):
         return run_folds(
@@ -93,7 +93,7 @@ def run_plan(
             tracking=tracking,
         )
     if trained is not None:
-        raise UsageError("--folds-from", "belongs to a training of several folds", "Leave it out.")
+        raise UsageError("--folds-from", "needs a training with several folds", "Omit it.")
     return run_training(
         plan, out=out, resume=resume, overwrite=overwrite, observer=observer, track=track, tracking=tracking
     )

@@ -1,4 +1,4 @@
-"""A training in several folds: each is a run folder inside the run's own; what is finished is never trained again."""
+"""A training in several folds: each is a run folder inside the whole run's; a finished fold is never trained again."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ __all__ = ["run_folds"]
 logger = logging.getLogger(__name__)
 
 _OF_EACH_FOLD = ("study", "split", "package versions")
-"""Its split, which its fingerprint has found, covers the study's files; and it may come from another machine."""
+"""Differences that a fold trained elsewhere may have: its split was matched by fingerprint and covers the study's files, and
+it may come from another machine."""
 
 
 def run_folds(
@@ -62,17 +63,17 @@ def run_folds(
     track: Track = silent,
     tracking: Tracking = SAID_NOTHING,
 ) -> Path:
-    """Train every fold of a plan, and the model on all patients where there is to be one.
+    """Train every fold of a plan and, if the plan has one, the model on all patients.
 
-    While it trains, the folder is called `running_…`; `resume` goes on with the first fold that is not
-    finished, and inside it at its checkpoint. Below `trained` lie run folders of single folds that were trained elsewhere,
-    each known by its split; they are copied and not trained again. If one of them was told not to be tracked, the whole is not,
-    unless `tracking` says so.
+    During training the folder is called `running_…`. `resume` continues with the first unfinished fold, from that fold's
+    checkpoint. `trained` contains run folders of single folds that were trained elsewhere, identified by their splits; they
+    are copied and not trained again. If one of them was not to be tracked, the whole run is not tracked either, unless
+    `tracking` names a store.
 
     Parameters
     ----------
     plan
-        From `plan_folds`.
+        A plan made by `plan_folds`.
     out, resume, overwrite, observer, track, tracking
         As of `train`.
     trained
@@ -81,12 +82,12 @@ def run_folds(
     Raises
     ------
     OutputExistsError
-        `out` is there.
+        `out` exists.
     RunError
-        Nothing to resume, the folder is being trained by another process, or what lies in `trained` is no fold of
+        There is nothing to resume, another process is training in the folder, or a run in `trained` is not a fold of
         this training.
     ModelError, StudyError, CubeError, CaptureError
-        Captures that nothing can be learned from.
+        Nothing can be learned from the captures.
     """
     started, begun = time.monotonic(), datetime.now(UTC)
     if out is not None:
@@ -123,7 +124,7 @@ def run_folds(
 
 
 def _outcome(plan: FoldsPlan, runs: dict[str, Run], cache: MutableMapping[str, CachedCube]) -> dict[str, object]:
-    """What the record of the whole says of its folds."""
+    """What the whole run's record says about its folds."""
     chosen, kept, notes = _choose(plan, runs, cache)
     return {
         "status": "done",
@@ -154,7 +155,7 @@ def _record(plan: FoldsPlan, begun: datetime, track: Track, cache: MutableMappin
 
 
 def _times(loading: float, preparing: float, folds: Iterable[TrainingTimes | None]) -> TrainingTimes:
-    """Of all folds together, those that an earlier process finished included."""
+    """Times over all folds, including those that an earlier process finished."""
     known = [one for one in folds if one is not None]
     return TrainingTimes(
         loading_arguments=round(loading, 3),
@@ -164,7 +165,7 @@ def _times(loading: float, preparing: float, folds: Iterable[TrainingTimes | Non
 
 
 def _given(plan: FoldsPlan, trained: Path, record: RunRecord) -> dict[str, Run]:
-    """Folds that were trained elsewhere; `record` is that of the whole."""
+    """Folds that were trained elsewhere; `record` is that of the whole run."""
     found: dict[str, Run] = {}
     names = {one.split.fingerprint: name for name, one in plan.trainings.items()}
     for path in sorted(trained.rglob(RECORD)):
@@ -172,7 +173,7 @@ def _given(plan: FoldsPlan, trained: Path, record: RunRecord) -> dict[str, Run]:
         name = names.get(run.record.split_fingerprint)
         if name is None:
             raise RunError(
-                run.path, "is no fold of this training", "Give the options with which the folds were trained."
+                run.path, "is not a fold of this training", "Use the options with which the folds were trained."
             )
         wanted = record.model_copy(update={"training": plan.trainings[name].config})
         differing = [what for what in differences(run.record, wanted) if what not in _OF_EACH_FOLD]
@@ -180,7 +181,7 @@ def _given(plan: FoldsPlan, trained: Path, record: RunRecord) -> dict[str, Run]:
             raise RunError(
                 run.path,
                 f"differs from this training in {', '.join(differing)}",
-                "Give the options with which the folds were trained.",
+                "Use the options with which the folds were trained.",
             )
         found.setdefault(name, run)
     return found
@@ -212,7 +213,7 @@ def _train_all(
             continue
         running = place.with_name(RUNNING + name)
         if running.exists() and not (running / RECORD).exists():
-            # The process ended between making the folder and its first record.
+            # The process ended after creating the folder but before writing its first record.
             shutil.rmtree(running)
         run_training(
             plans[name],
@@ -230,14 +231,14 @@ def _train_all(
 def _finished(place: Path, plan: TrainingPlan) -> Run:
     run = open_run(place)
     if run.record.split_fingerprint != plan.split.fingerprint:
-        raise RunError(place, "is another split than this training's", "Delete it, or train without --resume.")
+        raise RunError(place, "has another split than this training", "Delete it, or train without --resume.")
     return run
 
 
 def _choose(
     plan: FoldsPlan, trained: dict[str, Run], cache: MutableMapping[str, CachedCube]
 ) -> tuple[tuple[str, ...], str | None, tuple[str, ...]]:
-    """Which folds are tested, which model is kept, and what is to be said of that."""
+    """The folds that are tested, the model that is kept, and notes about them."""
     protocol = plan.folds.protocol
     if protocol == "double-cv":
         return _choose_double(plan, trained, cache)
@@ -249,9 +250,9 @@ def _choose(
 def _choose_double(
     plan: FoldsPlan, trained: dict[str, Run], cache: MutableMapping[str, CachedCube]
 ) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
-    """The thesis's choice: of each outer fold the inner model that validated best; of those, the best on its test.
+    """The thesis's choice: from each outer fold the inner model that validated best; of those, the best on its test.
 
-    It mixes patients twice over: the pixels that choose and those that test lie beside the pixels that train.
+    It mixes patients twice: both the pixels that choose and the pixels that test lie beside pixels that train.
     """
     outers = sorted({name.split("-inner-")[0] for name in plan.plans})
     best = {
@@ -263,21 +264,21 @@ def _choose_double(
     scores = {name: _tested(plan.plans[name], trained[name], cache) for name in best.values()}
     kept = max(scores, key=lambda name: scores[name])
     note = (
-        f"{kept} is kept because it was right on {scores[kept]:.1%} of its own test pixels, the most of"
-        f" {len(scores)} outer folds: chosen by its test, and by pixels of patients it was trained on"
+        f"{kept} is kept because it was right on {scores[kept]:.1%} of its own test pixels, the highest share of"
+        f" {len(scores)} outer folds: it was chosen by its test, and by pixels of patients it was trained on"
     )
     return tuple(best.values()), kept, (note,)
 
 
 def _validated(run: Run) -> float:
-    """Accuracy on the pixels that validated, at the epoch whose weights were kept."""
+    """Accuracy on the validation pixels, at the epoch whose weights were kept."""
     history = run.history()
     found = next(epoch for epoch in history.epochs if epoch.epoch == history.best_epoch)
     return -1.0 if found.validation_accuracy is None else found.validation_accuracy
 
 
 def _tested(plan: TrainingPlan, run: Run, cache: MutableMapping[str, CachedCube]) -> float:
-    """Accuracy on the pixels that test the fold."""
+    """Accuracy on the fold's test pixels."""
     cubes = {capture: cache[capture].cube for capture in plan.split.test}
     chosen = role_pixels(plan.split, cubes, "test")
     source = PatchSource(
@@ -290,9 +291,9 @@ def _tested(plan: TrainingPlan, run: Run, cache: MutableMapping[str, CachedCube]
 
 
 def _leave(folder: Path) -> None:
-    """Keep what can go on; remove a folder in which nothing was trained yet."""
+    """Keep what can be resumed; remove a folder in which nothing has been trained yet."""
     if any((folder / FOLDS).glob("*")):
-        logger.warning("stopped; finished folds are kept in %s: give the same command with --resume", folder)
+        logger.warning("stopped; finished folds are kept in %s: repeat the command with --resume", folder)
     else:
         logger.warning("stopped before anything was trained; nothing was kept")
         shutil.rmtree(folder, ignore_errors=True)

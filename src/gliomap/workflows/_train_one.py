@@ -1,4 +1,4 @@
-"""One training: a plan becomes a run folder."""
+"""One training: turns a plan into a run folder."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ def run_training(
 ) -> Path:
     """Carry out the plan of a single fold; parameters as of `train`, `cache` as of `read_pixels`.
 
-    While it trains, the folder is called `running_…`. When the process is interrupted or killed, that
-    folder stays if it holds a checkpoint, and `resume` goes on from there to the same result.
+    During training the folder is called `running_…`. If the process is interrupted or killed, that folder is kept if it
+    holds a checkpoint, and `resume` continues from there to the same result.
 
     Raises
     ------
     OutputExistsError
-        `out` is there.
+        `out` exists.
     RunError
-        Nothing to resume, or the folder is being trained by another process.
+        There is nothing to resume, or another process is training in the folder.
     ModelError, StudyError, CubeError, CaptureError
-        Captures that nothing can be learned from.
+        Nothing can be learned from the captures.
     """
     started, begun = time.monotonic(), datetime.now(UTC)
     if out is not None:
@@ -76,7 +76,7 @@ def run_training(
     watch = Stopwatch()
     with watch("preparing"):
         data = read_pixels(plan, track, cache)
-    # What cannot be built is refused before a folder is made.
+    # A model that cannot be built is refused before a folder is created.
     untrained(plan, data)
     record = first_record(plan, data, begun)
     name, runs = plan.base_name(), plan.study.root / RUNS
@@ -88,7 +88,7 @@ def run_training(
             with watch("training"), journal(folder, observer) as writing:
                 model, history = fit_plan(plan, data, folder=folder, observer=writing, track=track)
                 save_model(model, folder / MODEL)
-            # Of a training that was resumed, earlier processes have trained some of the epochs.
+            # In a resumed training, earlier processes trained some of the epochs.
             epochs = sum(one.seconds for one in (*history.epochs, *history.refit))
             times = TrainingTimes(
                 loading_arguments=None if plan.seconds is None else round(plan.seconds, 3),
@@ -110,7 +110,7 @@ def run_training(
 
 
 def first_record(plan: TrainingPlan, data: TrainingPixels, begun: datetime) -> RunRecord:
-    """What is known when training begins; without a name."""
+    """The record at the start of training, still without a name."""
     sensor = plan.sensor
     return RunRecord(
         name="",
@@ -164,9 +164,9 @@ def _write_result(folder: Path, history: History, record: RunRecord, seconds: fl
 
 
 def _leave(folder: Path) -> None:
-    """Keep an interrupted training that can go on; remove one that has nothing to go on from."""
+    """Keep an interrupted training that can be resumed; remove one without a checkpoint."""
     if (folder / CHECKPOINT).exists():
-        logger.warning("stopped; what was trained so far is in %s: give the same command with --resume", folder)
+        logger.warning("stopped; the training so far is kept in %s: repeat the command with --resume", folder)
     else:
         logger.warning("stopped before the first checkpoint; nothing was kept")
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The sensor that a run was trained for, found again."""
+"""Finds the sensor that a run was trained for."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["in_registry", "trained_sensor"]
 
 
 def trained_sensor(run: Run, study: Study, asked: SensorLike | None) -> MosaicSensor | None:
-    """The sensor that the run was trained for; None where it had none.
+    """The sensor that the run was trained for; None if it had none.
 
-    The one that is asked for, else the one of the registry that the training was told to take, whatever study.toml
-    says; else the study's, or the registry's where study.toml names none.
+    It is looked up in this order: the requested sensor; the registry's sensor that was named for the training, whatever
+    study.toml says; the study's sensor; or the registry's, if study.toml names none.
 
     Raises
     ------
     SensorError
-        The one that is found is another.
+        The sensor that was found is another.
     """
     trained = run.record.sensor
     if trained is None:
@@ -34,13 +34,13 @@ def trained_sensor(run: Run, study: Study, asked: SensorLike | None) -> MosaicSe
         raise SensorError(
             f"sensor {found.name!r}",
             f"is not the {trained.name!r} that the run was trained for: its calibration differs",
-            "Name that one's description with --sensor.",
+            "Give that sensor's description with --sensor.",
         )
     return found
 
 
 def in_registry(trained: SensorRecord) -> MosaicSensor | None:
-    """The registry's sensor that a training was told to take; None where none was named, or it is another by now."""
+    """The registry's sensor that was named for a training; None if none was named, or it has changed since."""
     known = () if trained.given is None else list_sensors()
     for name in (trained.given, trained.name):
         if name in known:

@@ -1,4 +1,4 @@
-"""Which training patients are kept aside to stop training by, or to learn probabilities by."""
+"""Chooses the training patients who are set aside for early stopping or for calibrating probabilities."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from gliomap.studies import Split
 __all__ = ["choose_validation", "usual_number", "with_validation"]
 
 VALIDATION_SHARE = 0.2
-"""Of the training patients, at least one, where there are two or more."""
+"""The share of training patients who validate; at least one patient, if there are two or more."""
 
 
 def choose_validation(
     counts: Mapping[str, npt.NDArray[np.int64]], number: int, generator: np.random.Generator
 ) -> tuple[str, ...]:
-    """Draw validation patients so that training keeps all classes and validation sees many.
+    """Draw validation patients so that training keeps all classes and validation has many.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def choose_validation(
     Returns
     -------
     tuple of str
-        Sorted.
+        The chosen patients, sorted.
     """
     patients = sorted(counts)
     rank = dict(zip(patients, generator.permutation(len(patients)).tolist(), strict=True))
@@ -54,7 +54,7 @@ def choose_validation(
 
 
 def usual_number(patients: int, config: TrainingConfig, kind: ModelKind) -> int:
-    """How many of so many training patients validate where nobody says it."""
+    """How many of `patients` training patients validate by default."""
     needed = kind.calibrates or (kind.iterative and config.patience is not None)
     return max(1, round(VALIDATION_SHARE * patients)) if needed and patients > 1 else 0
 
@@ -66,21 +66,21 @@ def with_validation(
     labelled: Mapping[str, npt.NDArray[np.int64]],
     kind: ModelKind,
 ) -> tuple[Split, list[str]]:
-    """The split with validation patients taken out of its training patients, and why these or none.
+    """The split with validation patients moved out of training, and a hint about who validates or why nobody does.
 
     Parameters
     ----------
     split
-        Without validation patients.
+        A split without validation patients.
     wanted
-        How many; None for a fifth, at least one, where the model stops early or learns its probabilities by them.
+        Their number; None for a fifth, at least one, if the model stops early or calibrates its probabilities with them.
     labelled
         Capture → (C,) labelled pixels per class.
 
     Raises
     ------
     UsageError
-        More than there are, or none left to train on.
+        There are fewer training patients than that, or none would be left to train on.
     """
     training = split.patients_of("train")
     stops = kind.iterative and config.patience is not None
@@ -89,7 +89,7 @@ def with_validation(
     if not 0 <= wanted < len(training):
         raise UsageError(
             "validation",
-            f"{wanted} of {len(training)} training patients cannot be kept for it",
+            f"{wanted} of {len(training)} training patients cannot be set aside for it",
             "Leave at least one to train on.",
         )
     if not wanted:
