@@ -69,7 +69,7 @@ class TestCreate:
         manifest = json.loads((out / "manifest.json").read_text())
         assert manifest["training"]["patients"]["test"] == ["ID0003"]
         assert manifest["notes"] == [
-            "The patients are synthetic: its figures say nothing about people.",
+            "The patients are synthetic: the figures say nothing about people.",
             "It was never evaluated.",
         ]
 
@@ -107,7 +107,7 @@ class TestCreate:
             ([], "--architecture, --weights, -o not given"),
             (["--architecture", "conv2d"], "--weights, -o not given"),
             (["--architecture", "resnet"], "conv2d"),
-            (["run", "--weights", "w.safetensors"], "cannot stand beside a run"),
+            (["run", "--weights", "w.safetensors"], "cannot be combined with a run"),
             (["nowhere"], "nowhere"),
             (["--architecture", "conv2d", "--weights", "none.safetensors", "-o", "x"], "none.safetensors"),
         ],
@@ -183,7 +183,7 @@ class TestShowAndVerify:
     def test_a_whole_bundle(self, gliomap: Run, made: Path, small_study: Path) -> None:
         verified = gliomap("bundle", "verify", made, "--sensor", small_study / "sensor.toml")
         assert verified.code == 0
-        assert "whole" in verified.out
+        assert "intact" in verified.out
         shown = gliomap("bundle", "show", made)
         assert "not a medical device" in shown.out
         assert json.loads(gliomap("bundle", "show", made, "--json").out)["identity"] in verified.out
@@ -375,10 +375,10 @@ class TestBadInput:
             ([], "nothing to classify"),
             (["--raw", "r.tif"], "--white, --dark not given"),
             (["--cube", "c.mat", "--study", "s"], "more than one input"),
-            (["--study", "STUDY"], "no capture is named"),
-            (["--cube", "c.npz", "--exposures", "1,1,1"], "--exposures belongs to --raw"),
-            (["--cube", "c.npz", "--msb-aligned"], "--msb-aligned belongs to --raw"),
-            (["--cube", "c.npz", "--capture", "ID0003C01"], "--capture belongs to --study"),
+            (["--study", "STUDY"], "no capture given"),
+            (["--cube", "c.npz", "--exposures", "1,1,1"], "--exposures can only be used with --raw"),
+            (["--cube", "c.npz", "--msb-aligned"], "--msb-aligned can only be used with --raw"),
+            (["--cube", "c.npz", "--capture", "ID0003C01"], "--capture can only be used with --study"),
             (["--cube", "gone.mat"], "gone.mat"),
             (["--cube", "gone.npz"], "gone.npz"),
             (["--study", "STUDY", "--capture", "ID0009C01"], "ID0009C01"),
@@ -421,7 +421,7 @@ class TestBadInput:
         assert gliomap("preprocess", *frame_flags(study), "--sensor", camera, "-o", cube).code == 0
         result = gliomap("classify", made, "--cube", cube, "-o", tmp_path / "out")
         assert result.code == 2
-        assert result.err.startswith(f"error: {cube}: is of another camera: its band 2 lies at ")
+        assert result.err.startswith(f"error: {cube}: is from another camera: its band 2 is at ")
         assert " nm, that of the bundle's sensor 'generic-nir-5x5' at " in result.err
         assert not (tmp_path / "out").exists()
 

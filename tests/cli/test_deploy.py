@@ -305,7 +305,7 @@ def test_manifests_that_are_refused(gliomap: Run, bundle: Path, tmp_path: Path, 
 def test_an_image_that_can_change_under_its_name_is_warned_of(gliomap: Run, bundle: Path, tmp_path: Path) -> None:
     told = gliomap("deploy", "kubernetes", bundle, "--image", "lab/gliomap", "-o", tmp_path / "manifests")
     assert told.code == 0
-    assert "can mean another image tomorrow" in told.err
+    assert "can refer to another image later" in told.err
 
 
 def test_without_yaml(gliomap: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

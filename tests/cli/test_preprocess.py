@@ -195,7 +195,7 @@ class TestUsage:
     def test_a_study_and_frames_at_once(self, gliomap: Run, files: Files) -> None:
         result = gliomap("preprocess", files.folder, *files.flags)
         assert result.code == 2
-        assert "cannot stand beside a study" in result.err
+        assert "cannot be combined with a study" in result.err
 
     def test_a_folder_that_is_no_study(self, gliomap: Run, files: Files) -> None:
         result = gliomap("preprocess", files.folder)

@@ -61,7 +61,7 @@ def test_a_training_that_ended_before_its_time_is_interrupted(gliomap: Run, stop
         shown = gliomap("runs", "show", given)
         assert (shown.code, shown.err) == (0, "")
         assert "interrupted" in shown.out
-        assert "Next: the command that began it, with --resume." in shown.out
+        assert "Next: repeat the training command with --resume." in shown.out
         assert json.loads(gliomap("runs", "show", given, "--json").out)["state"] == "interrupted"
     with lock_folder(stopped):
         assert "interrupted" not in gliomap("runs", "list", stopped.parent).out
@@ -81,7 +81,7 @@ def test_so_is_a_fold_of_it_unless_its_run_goes_on(gliomap: Run, stopped: Path) 
 def test_the_final_name_of_an_unfinished_run(gliomap: Run, stopped: Path, words: tuple[str, ...]) -> None:
     done = gliomap(*words, stopped.with_name("new"))
     assert done.code == 2
-    assert "new: is not finished, and is called running_new until then. Give the command" in done.err
+    assert "new: is not finished; until then it is called running_new. Repeat the training command" in done.err
 
 
 @pytest.mark.parametrize("file", ["run.json", "model.safetensors"])
@@ -115,7 +115,7 @@ def test_equal_names_in_different_studies_are_warned_of(gliomap: Run, evaluated:
     assert warning not in gliomap(*words).out
     study = json.loads((other / "run.json").read_text())["study"]
     _alter(other, study=study | {"fingerprint": "0" * 64})
-    assert f"Mind: {warning}\n" in gliomap(*words).out
+    assert f"Caution: {warning}\n" in gliomap(*words).out
     assert json.loads(gliomap(*words, "--json").out)["warnings"] == [warning]
 
 

@@ -49,7 +49,7 @@ def test_a_network_is_trained_and_tested(installed: Run, study: Path) -> None:
 def test_the_dry_run_shows_who_trains_and_trains_nothing(gliomap: Run, study: Path) -> None:
     result = gliomap("train", study, "--dry-run")
     assert result.code == 0
-    assert "last patient, ID0003, is tested" in result.err
+    assert "last patient, ID0003, is held out" in result.err
     assert "Would train conv2d" in result.out
     told = json.loads(gliomap("train", study, "--dry-run", "--model", "lda", "--threads", 2, "--json").out)
     assert told["settings"]["threads"] == 2
@@ -60,7 +60,7 @@ def test_the_dry_run_shows_who_trains_and_trains_nothing(gliomap: Run, study: Pa
 def test_pixels_that_are_dealt_out_are_not_counted_twice(gliomap: Run, study: Path) -> None:
     words = ("train", study, "--model", "lda", "--protocol", "pooled", "--fold", 1)
     dry = gliomap(*words, "--dry-run").out
-    assert "to be dealt out" in dry
+    assert "to be divided" in dry
     assert "1 of 5" in dry
     told = json.loads(gliomap(*words, "--json").out)["split"]
     train, test = (sum(told[role]["labelled"].values()) for role in ("train", "test"))
@@ -80,7 +80,7 @@ def test_a_list_says_which_figures_overstate(gliomap: Run, study: Path) -> None:
     assert gliomap("train", study, "--model", "lda", "--protocol", "pooled", "-o", run).code == 0
     assert "overstate" not in gliomap("runs", "list", study).out
     assert gliomap("evaluate", run).code == 0
-    assert "Figures of double-cv and pooled overstate" in gliomap("runs", "list", study).out
+    assert "Figures of double-cv and pooled are too high" in gliomap("runs", "list", study).out
 
 
 def test_chosen_captures_train(gliomap: Run, study: Path) -> None:
@@ -109,8 +109,8 @@ def test_a_patient_on_both_sides_is_refused_and_recorded_if_allowed(gliomap: Run
     assert gliomap(*flags, "--allow-same-patient").code == 0
     assert open_run(study / "run").split().allow_same_patient
     caution = "In both training and test: ID0002. Their figures overstate."
-    assert f"Mind: {caution}" in gliomap("evaluate", study / "run").out
-    assert f"Mind: run: {caution}" in gliomap("runs", "compare", study / "run", "-o", study / "runs.png").out
+    assert f"Caution: {caution}" in gliomap("evaluate", study / "run").out
+    assert f"Caution: run: {caution}" in gliomap("runs", "compare", study / "run", "-o", study / "runs.png").out
 
 
 def test_a_finished_run_is_kept_unless_overwriting(gliomap: Run, study: Path, small_run: Path) -> None:
@@ -128,7 +128,7 @@ def test_one_epoch_is_told_as_one(gliomap: Run, study: Path, tmp_path: Path) -> 
     words = ["train", study, "--model", "fourlayer", "--epochs", "1"]
     assert ": at most 1 epoch, batches of" in gliomap(*words, "--dry-run").out
     trained = gliomap(*words, "-o", tmp_path / "run").out
-    assert " 1 epoch, epoch 1 the best (the only epoch done; trained afresh on all 2 patients for 1 epoch)," in trained
+    assert " 1 epoch, best epoch 1 (the only epoch done; retrained on all 2 patients for 1 epoch)," in trained
 
 
 @pytest.mark.parametrize(

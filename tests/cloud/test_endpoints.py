@@ -90,7 +90,7 @@ def test_wrong_use_is_refused_before_anything_is_sent(azure: Azure, room: Room, 
         (["deploy", bundle, "--compute", "cpu"], "belongs to --to kubernetes"),
         (["deploy", bundle, "--endpoint", "1"], "not a name that Azure accepts"),
         (["deploy", "no such/model"], "neither a local bundle nor"),
-        (["score", "brain", "--raw", tmp_path / "raw.tif"], "has no references"),
+        (["score", "brain", "--raw", tmp_path / "raw.tif"], "no references given"),
     ]
     for words, told in cases:
         assert told in azure(*words, code=2)["fault"], words

@@ -110,11 +110,11 @@ class TestScore:
     @pytest.mark.parametrize(
         ("words", "code", "fault"),
         [
-            (["127.0.0.1:8931"], 2, "is no address of a service. Write it as http://127.0.0.1:8931."),
+            (["127.0.0.1:8931"], 2, "is not the address of a service. Write it as http://127.0.0.1:8931."),
             (["http://127.0.0.1:1"], 3, "cannot be reached"),
             (["http://127.0.0.1:1", "--tls-cert", "x.pem"], 2, "belong together"),
             (["http://127.0.0.1:1", "--tls-ca", "nothing.pem"], 2, "cannot be used"),
-            (["http://127.0.0.1:1", "--key", "nothing"], 2, "no file with a key"),
+            (["http://127.0.0.1:1", "--key", "nothing"], 2, "not a file with a key"),
             (["http://127.0.0.1:1", "--watch", "."], 2, "needs one of"),
             (["http://127.0.0.1:1", "--references", "kept"], 2, "gives others"),
         ],
@@ -201,7 +201,7 @@ class TestWatch:
                 watching.send_signal(signal.SIGINT)
                 told = watching.communicate(timeout=30)[1]
         assert watching.returncode == 130, "that the service is gone again does not hide that it was interrupted"
-        assert "had forgotten the references and got them again" in told
+        assert "had lost the references, so they were sent again" in told
         assert printed.read_text().count("waits") == 1
         np.testing.assert_array_equal(np.load(folder / "frame2_labels.npy"), expected)
 
@@ -252,7 +252,7 @@ class TestArchive:
         content[len(content) // 2] ^= 1
         case.write_bytes(content)
         spoilt = run("archive", "verify", folder, code=2)
-        assert "Whole: 1 of 2 cases" in spoilt.stdout
+        assert "Intact: 1 of 2 cases" in spoilt.stdout
         run("archive", "show", folder, "../../etc/passwd", code=2)
         run("archive", "list", tmp_path, code=2)
 

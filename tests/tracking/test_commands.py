@@ -151,10 +151,10 @@ def test_a_registered_model_is_used_by_its_name(study: Path, store: Store, tmp_p
     assert gliomap("models", "promote", f"{NAME}/1", *where).out.startswith(f"Made models:/{NAME}/1 the champion")
     # Both once more: nothing is new, and it is said.
     again = gliomap("models", "register", run)
-    assert again.out.startswith(f"Registered already, nothing new: models:/{NAME}/1, @champion\n")
+    assert again.out.startswith(f"Already registered, nothing new: models:/{NAME}/1, @champion\n")
     assert "Next" not in again.out
     again = gliomap("models", "promote", f"{NAME}/1", *where)
-    assert again.out == f"models:/{NAME}/1 is the champion of {NAME} already; nothing changed.\n"
+    assert again.out == f"models:/{NAME}/1 is already the champion of {NAME}; nothing changed.\n"
     model = f"models:/{NAME}@champion"
     done = gliomap("classify", model, "--study", study, "--capture", "ID0003C01", "-o", tmp_path / "map", "-q")
     assert (done.code, done.err) == (0, "")
@@ -169,7 +169,7 @@ def test_a_registered_model_is_used_by_its_name(study: Path, store: Store, tmp_p
     assert gliomap("bundle", "verify", model, *where).code == 0
     missing = gliomap("classify", f"models:/{NAME}/7", "--study", study, "--capture", "ID0003C01")
     assert missing.code == 2
-    assert "There are versions 1 (@champion)." in missing.err
+    assert "It has versions 1 (@champion)." in missing.err
 
 
 class TestWithoutAServer:

@@ -19,7 +19,7 @@ def test_a_mirror_that_gives_no_sign_of_life_is_given_up(
     with mirrored(run, Store("http://127.0.0.1:9")) as mirror:
         mirror.finish(run)
     assert [one.levelname for one in caplog.records] == ["WARNING"]
-    assert "tracking store http://127.0.0.1:9 takes too long; nothing is lost" in caplog.text
+    assert "tracking store http://127.0.0.1:9 takes too long to answer; nothing is lost" in caplog.text
 
 
 def test_what_a_mirror_says_last_is_told_without_a_password(

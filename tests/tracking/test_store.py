@@ -81,7 +81,7 @@ def test_a_registry_is_found_where_one_works(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path / "other" / "..")
     (study / "mlflow.db").unlink()
     (tmp_path / "other" / "mlflow.db").unlink()
-    with pytest.raises(TrackingError, match="none is named, and none is here"):
+    with pytest.raises(TrackingError, match="none is named, and there is none here"):
         nearest_store(None)
 
 

@@ -262,13 +262,13 @@ def test_an_experiment_that_was_deleted_is_named_with_its_remedy(net: Path, stor
 
 def test_a_store_that_cannot_be_opened_is_named(net: Path, tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("no database")
-    with pytest.raises(TrackingError, match=r"tracking store sqlite:////.*mlflow\.db: is no database"):
+    with pytest.raises(TrackingError, match=r"tracking store sqlite:////.*mlflow\.db: is not a database"):
         Sender(store_of_study(tmp_path)).send(net)
 
 
 def test_a_store_that_cannot_be_made_is_named(net: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(TrackingError, match=r"mlflow\.db: cannot be made \(.*--tracking URI"):
+    with pytest.raises(TrackingError, match=r"mlflow\.db: cannot be created \(.*--tracking URI"):
         Sender(store_of_study(tmp_path / "file")).send(net)
 
 
@@ -305,9 +305,9 @@ def answering(status: int) -> Iterator[str]:
     ("status", "fault"),
     [
         (401, "the token has expired"),
-        (403, "refuses this identity"),
-        (429, r"cannot serve this now \(HTTP 429\)"),
-        (500, r"cannot serve this now \(HTTP 500\)"),
+        (403, "refuses these credentials"),
+        (429, r"cannot answer now \(HTTP 429\)"),
+        (500, r"cannot answer now \(HTTP 500\)"),
     ],
 )
 def test_a_server_that_refuses_is_told_in_plain_words(

@@ -115,7 +115,7 @@ def test_a_damaged_summary_is_named(study: Path) -> None:
 def test_a_figure_that_is_no_number_is_named(study: Path, figure: object) -> None:
     path = study / "runs" / "net" / "evaluation" / "summary.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"overall_accuracy": figure}))
-    with pytest.raises(RunError, match="is no number"):
+    with pytest.raises(RunError, match="is not a number"):
         read_row(study / "runs" / "net")
 
 

@@ -208,7 +208,7 @@ def test_a_mat_file_of_ours_tells_whether_it_was_corrected(bundle: Path, copy: P
     write_study_toml(copy, open_study(copy).settings.model_copy(update={"preprocessing": chain}))
     fill_preprocessed(open_study(copy), overwrite=True)
     done = classify(bundle, CubeFile(capture_files(copy, CAPTURE).cube))
-    told = [one for one in done.result.warnings if "not spectrally corrected, the bundle was trained on" in one]
+    told = [one for one in done.result.warnings if "not spectrally corrected, but the bundle was trained on" in one]
     assert len(told) == (0 if corrected else 1)
 
 
@@ -235,7 +235,7 @@ def test_a_mat_file_of_another_camera_is_refused(
         classify(bundle, CubeFile(path))
     monkeypatch.setenv("GLIOMAP_SENSORS", str(tmp_path / "sensors"))
     import_sensor(OTHER)
-    with pytest.raises(CubeError, match="was made with sensor 'other', and the bundle is for 'generic-nir-5x5'"):
+    with pytest.raises(CubeError, match="was made with sensor 'other', but the bundle is for 'generic-nir-5x5'"):
         classify(bundle, CubeFile(path))
 
 
@@ -245,7 +245,7 @@ def test_a_mat_file_of_others_goes_by_the_study_above_it(bundle: Path, copy: Pat
     write_mat(path, cube)
     assert classify(bundle, CubeFile(path)).result.warnings == (open_bundle(bundle).caution,)
     write_mat(tmp_path / "cube.mat", cube)
-    assert "does not tell its camera" in classify(bundle, CubeFile(tmp_path / "cube.mat")).result.warnings[0]
+    assert "does not record its camera" in classify(bundle, CubeFile(tmp_path / "cube.mat")).result.warnings[0]
     write_study_toml(copy, open_study(copy).settings.model_copy(update={"sensor": "nemesis"}))
     with pytest.raises(CubeError, match=r"whose study\.toml names sensor 'nemesis'"):
         classify(bundle, CubeFile(path))
@@ -275,7 +275,7 @@ def test_reduced_precision_says_how_far_it_can_be_believed(
     (told,) = [one for one in classify(made.path, frames(study), options=reduced).result.warnings if "reduced" in one]
     if measured:
         agreement = made.manifest.backends["openvino-reduced"].agreement
-        assert f"{agreement:.1%} of labels were the model's own" in told
+        assert f"{agreement:.1%} of labels equalled the model's own" in told
     else:
         assert "was not measured for this bundle" in told
     assert not any("reduced" in one for one in classify(made.path, frames(study)).result.warnings)
@@ -288,9 +288,9 @@ def test_a_frame_is_no_cube(bundle: Path, study: Path) -> None:
 
 def test_a_cube_is_no_frame_and_a_ground_truth_is_no_cube(bundle: Path, study: Path) -> None:
     files = capture_files(study, CAPTURE)
-    with pytest.raises(CaptureError, match="is a file of a cube") as raised:
+    with pytest.raises(CaptureError, match="is a cube file") as raised:
         classify(bundle, FrameFiles(files.cube, files.white, files.dark))
-    assert raised.value.remedy.startswith("Give a cube as --cube")
+    assert raised.value.remedy.startswith("Give a cube with --cube")
     for path, what in ((files.map, "a ground-truth map"), (files.dataset, "a file of labelled spectra")):
         with pytest.raises(StudyError, match=f"is {what}, not a cube"):
             classify(bundle, CubeFile(path))
@@ -365,7 +365,7 @@ class TestMakeBundle:
         shutil.rmtree(copy / "tif")
         (copy / "study.toml").unlink()
         run = train(copy, out=tmp_path / "run", model="lda")
-        claim = "Its camera was named when the bundle was made."
+        claim = "The camera was named only when the bundle was made;"
         assert claim in make_bundle(run, tmp_path / "claimed", sensor=CAMERA).card
         assert claim not in make_bundle(run, tmp_path / "cubes").card
 
@@ -387,7 +387,7 @@ class TestFromWeights:
         made = bundle_from_weights("fourlayer", weights, tmp_path / "bundle")
         assert made.frame_graph is None
         assert made.manifest.training is None
-        assert "nothing is known" in made.manifest.notes[0]
+        assert "their training is unknown" in made.manifest.notes[0]
 
     def test_frames_with_one(self, weights: Path, tmp_path: Path) -> None:
         made = bundle_from_weights("fourlayer", weights, tmp_path / "bundle.zip", sensor=CAMERA, name="mine")

@@ -183,7 +183,7 @@ class TestRefusals:
         camera = replace(open_study(study).sensor(), name="mine", saturation=1000)
         import_sensor(camera)
         run = train(study, model="lda", test_patients=[TESTED[:6]], sensor="mine", out=tmp_path / "run")
-        assert any("3 prepared cubes were made with another sensor" in hint for hint in open_run(run).record.hints)
+        assert any("3 prepared cubes were made with other sensor" in hint for hint in open_run(run).record.hints)
         assert open_run(run).record.sensor.given == "mine"
         assert evaluate(run).record.pooled.n
         assert make_bundle(run).sensor.fingerprint() == camera.fingerprint()
@@ -198,13 +198,15 @@ class TestRefusals:
     ) -> None:
         study = made[0]
         camera = replace(open_study(study).sensor(), name="mine", saturation=1000)
-        assert not any("anew" in hint for hint in plan_protocol(study, {"protocol": protocol}).hints)
+        assert not any("made again" in hint for hint in plan_protocol(study, {"protocol": protocol}).hints)
         caplog.set_level("WARNING")
         plan = plan_protocol(study, {"protocol": protocol, "sensor": camera})
-        (told,) = [hint for hint in plan.hints if "anew" in hint]
-        assert told.startswith("3 prepared cubes were made with another sensor, preprocessing, crop or exposures than")
-        assert told.endswith("made anew from tif/ (ID0001C01, ID0002C01, ID0003C01)")
-        assert [one for one in caplog.messages if "anew" in one] == [told]
+        (told,) = [hint for hint in plan.hints if "made again" in hint]
+        assert told.startswith(
+            "3 prepared cubes were made with other sensor, preprocessing, crop or exposure settings than"
+        )
+        assert told.endswith("made again from tif/ (ID0001C01, ID0002C01, ID0003C01)")
+        assert [one for one in caplog.messages if "made again" in one] == [told]
 
     @pytest.mark.parametrize("protocol", ["holdout", "lopo"])
     @pytest.mark.parametrize("image", ["cube", "frames"])

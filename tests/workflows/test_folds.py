@@ -105,7 +105,7 @@ class TestLeaveOnePatientOut:
         assert manifest.training.patients["train"] == ALL
         assert manifest.training.protocol == "lopo"
         assert "not trained on its patient" in manifest.measured_on
-        assert any("nobody is left to test this one on" in note for note in manifest.notes)
+        assert any("no patient is left to test this model on" in note for note in manifest.notes)
         assert "overall accuracy" in manifest.metrics
 
     def test_its_bundle_names_who_calibrated_the_model_on_all_patients(self, study: Path, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ class TestLeaveOnePatientOut:
         manifest = make_bundle(run, tmp_path / "bundle").manifest
         (aside,) = manifest.training.patients["validation"]
         assert any(
-            note.startswith(f"Trained on all patients but {aside}, who calibrated it") for note in manifest.notes
+            note.startswith(f"Trained on all patients except {aside}, who calibrated it") for note in manifest.notes
         )
 
     def test_its_bundle_tells_that_a_network_learned_from_who_validated_too(self, study: Path, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ class TestLeaveOnePatientOut:
         evaluate(run)
         manifest = make_bundle(run, tmp_path / "bundle").manifest
         assert any(note.startswith("Trained on all patients. ") for note in manifest.notes)
-        assert any("trained afresh on all 4 patients" in note for note in manifest.training.notes)
+        assert any("retrained on all 4 patients" in note for note in manifest.training.notes)
 
     def test_without_a_final_model_there_is_no_bundle(self, study: Path, tmp_path: Path) -> None:
         run = train(study, model="lda", protocol="lopo", final=False)
@@ -234,7 +234,7 @@ class TestMixing:
         run = train(study, model="lda", protocol=protocol, **({"folds": 2} if protocol == "double-cv" else {}))
         record = evaluate(run).record
         for labelled, subtitle in drawn:
-            told = re.search(r" ([\d,]+) labelled pixels( tested of ([\d,]+), and only these drawn)?", subtitle)
+            told = re.search(r" ([\d,]+) labelled pixels( tested of ([\d,]+); only these are drawn)?", subtitle)
             masked = labelled - int(told[1].replace(",", ""))
             assert (told[2] is None) == (protocol == "lopo")
             assert masked == 0 if told[3] else masked >= 0
@@ -256,7 +256,7 @@ class TestMixing:
         run = train(study, model="lda", protocol="double-cv", folds=2)
         evaluate(run)
         notes = make_bundle(run, tmp_path / "bundle").manifest.notes
-        assert "Its figures are those of 2 models together, each on the pixels of its own test." in notes
+        assert "The figures are those of 2 models together, each on its own test pixels." in notes
         assert open_run(run).record.notes[0] in notes
 
 
@@ -288,12 +288,12 @@ class TestSharedSplits:
         [{"test_patients": ["ID0001"]}, {"allow_same_patient": True}, {"validation_patients": ["ID0002"]}],
     )
     def test_who_tests_cannot_be_named_beside_a_protocol(self, study: Path, named: dict[str, object]) -> None:
-        with pytest.raises(UsageError, match="says itself who trains and tests"):
+        with pytest.raises(UsageError, match="determines who trains and tests"):
             plan_protocol(study, {"protocol": "lopo", **named})
 
     @pytest.mark.parametrize("protocol", ["kfold-patient", "pooled", "double-cv"])
     def test_how_many_validate_is_asked_of_lopo_only(self, study: Path, protocol: str) -> None:
-        with pytest.raises(UsageError, match="validation patients cannot be named"):
+        with pytest.raises(UsageError, match="validation patients cannot be given"):
             plan_protocol(study, {"protocol": protocol, "folds": 3, "validation_patients": 2})
         assert plan_protocol(study, {"protocol": "lopo", "validation_patients": 2}).any.split.patients_of("validation")
 
@@ -340,7 +340,7 @@ class TestGathered:
 
     def test_folds_of_another_division_are_refused(self, parts: Path, tmp_path: Path) -> None:
         plan = plan_protocol(parts.parent / "study", {**APART, "seed": 1})
-        with pytest.raises(RunError, match="no fold of this training"):
+        with pytest.raises(RunError, match="not a fold of this training"):
             run_plan(plan, out=tmp_path / "run", trained=parts)
 
 
@@ -377,7 +377,7 @@ class TestInterrupted:
         train_two_folds(study)
         folds = study / "runs" / "running_lda_lopo_1" / "folds"
         (folds / "ID0001").rename(folds / "ID0003")
-        with pytest.raises(RunError, match="ID0003: is another split than this training's"):
+        with pytest.raises(RunError, match="ID0003: has another split than this training"):
             train(study, model="lda", protocol="lopo", resume=True)
 
     def test_an_interrupted_network_goes_on_inside_its_fold(self, study: Path) -> None:

@@ -103,7 +103,9 @@ def test_what_all_folds_have_in_common_is_told(study: Path, protocol: str, folds
     assert dict(alone.times)["Training"] == f"{run.fold(run.record.chosen[0]).record.seconds:.1f} s"
 
 
-@pytest.mark.parametrize(("model", "told"), [("lda", "all patients; nobody"), ("svm-linear", "all patients but ID000")])
+@pytest.mark.parametrize(
+    ("model", "told"), [("lda", "all patients; no patient"), ("svm-linear", "all patients except ID000")]
+)
 def test_a_model_that_keeps_patients_aside_is_not_one_of_all(study: Path, model: str, told: str) -> None:
     shown = reported_run_of(train(study, model=model, protocol="lopo"))
     assert told in dict(shown.model)["Kept for use"]
@@ -165,10 +167,10 @@ def test_a_damaged_map_is_named_and_never_drawn(tmp_path: Path) -> None:
             reported_run(run)
         return caught.value.fault
 
-    assert "is no map" in refused(truth=None)
+    assert "is not a map" in refused(truth=None)
     assert "do not fit" in refused(rgb=whole["rgb"][1:])
-    assert "another kind than the 5 classes" in refused(labels=np.full_like(whole["labels"], 6))
+    assert "not of the run's 5 classes" in refused(labels=np.full_like(whole["labels"], 6))
     assert "no number" in refused(confidence=np.full_like(whole["confidence"], np.nan))
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(RunError, match="is no map"):
+    with pytest.raises(RunError, match="is not a map"):
         reported_run(run)

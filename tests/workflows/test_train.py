@@ -98,8 +98,8 @@ def test_spectra_of_the_test_are_not_read_before_it(study, monkeypatch):
 def test_where_nothing_is_held_out_the_last_patient_is_and_it_is_said(study, caplog):
     caplog.set_level(logging.INFO)
     record = open_run(train(study, model="lda")).record
-    assert any("the last patient, ID0004, is tested" in hint for hint in record.hints)
-    assert "ID0004, is tested" in caplog.text
+    assert any("the last patient, ID0004, is held out" in hint for hint in record.hints)
+    assert "ID0004, is held out" in caplog.text
 
 
 @pytest.mark.parametrize("protocol", ["holdout", "lopo"])
@@ -118,7 +118,7 @@ def test_cubes_that_are_not_normalised_as_said_are_told_once_and_recorded(study,
 
 def test_settings_that_a_model_does_not_heed_are_said(study):
     asked = {"overrides": {"epochs": 3, "learning_rate": 0.1}, "test_patients": ["ID0003"]}
-    told = "model lda is fitted in one step: epochs, learning rate change nothing"
+    told = "model lda is fitted in one step and ignores epochs, learning rate"
     assert told in plan_training(study, {"model": "lda", **asked}).hints
     assert not any("one step" in hint for hint in plan_training(study, {"model": "conv2d", **asked}).hints)
     assert not any(
@@ -142,7 +142,7 @@ def test_once_validation_has_chosen_the_epochs_all_patients_train_for_as_many(st
     history = run.history()
     assert len(history.refit) == history.best_epoch
     assert all(record.validation_loss is None for record in history.refit)
-    assert "trained afresh on all 3 patients" in run.record.stopped
+    assert "retrained on all 3 patients" in run.record.stopped
 
     # The same as training on all of them for that many epochs from the start.
     fixed = {"epochs": history.best_epoch, "batch_size": 64, "patience": None}

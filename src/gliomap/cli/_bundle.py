@@ -142,7 +142,7 @@ def show(ui: Ui, bundle: BundlePath, tracking: TrackingUri = None) -> None:
     examples=("gliomap bundle verify bundle", "gliomap bundle verify bundle --sensor nemesis"),
 )
 def verify(ui: Ui, bundle: BundlePath, sensor: SensorName = None, tracking: TrackingUri = None) -> None:
-    """Check a bundle's hashes, format and shapes, and that it fits a sensor."""
+    """Check hashes, format and shapes, and that it is for a sensor."""
     from gliomap.bundles import open_bundle
     from gliomap.sensors import get_sensor
 

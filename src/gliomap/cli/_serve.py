@@ -39,7 +39,7 @@ def serve(
     By default it listens on this machine only; on other addresses it requires
     keys or client certificates. The page /docs shows the interface. On SIGTERM
     it answers the requests under way and ends. On SIGHUP it reloads bundle, keys
-    and certificate, and looks a models:/NAME@ALIAS up in the registry again.
+    and certificate, and looks up a models:/NAME@ALIAS in the registry again.
 
     Research software, not a medical device.
     """

@@ -158,7 +158,7 @@ def tell_folds_run(ui: Ui, plan: FoldsPlan, run: Run) -> None:
 
 
 def describe_folds(folds: Folds) -> dict[str, Any]:
-    """Who trains, validates and tests in each fold, and what is wrong with the protocol."""
+    """Who trains, validates and tests in each fold, and the protocol's warning."""
     from gliomap.studies import PROTOCOLS
 
     return {

@@ -69,7 +69,7 @@ class Tracking:
 
     @classmethod
     def of(cls, asked: str | None, study: Path) -> Tracking:
-        """What `--tracking` says, else what `find_store` finds; parameters and errors as of that."""
+        """The settings given by `--tracking`, else by what `find_store` finds; parameters and errors as of `find_store`."""
         return cls(find_store(asked, study), bool(asked))
 
     def remembered(self, before: bool) -> bool:

@@ -32,7 +32,7 @@ class BundleModel:
     def predict(
         self, model_input: npt.ArrayLike | Mapping[str, npt.ArrayLike], params: Mapping[str, Any] | None = None
     ) -> dict[str, npt.NDArray[Any]]:
-        """Classify a cube or frames; there are no `params`.
+        """Classify a cube or frames; `params` is ignored.
 
         Raises
         ------

@@ -121,7 +121,7 @@ def _targets(
     if not run_folders:
         raise UsageError("report", "there is no run to report", "Name at least one.")
     if out is None and len(run_folders) > 1:
-        raise UsageError("report", "on several runs has no default folder", "Name a file with -o FILE.html.")
+        raise UsageError("report", "there is no default folder for several runs", "Name a file with -o FILE.html.")
     target = Path(run_folders[0]) / REPORT if out is None else out
     require_suffix(target, "a page or a PDF", ".html", ".htm", ".pdf")
     if target.suffix.lower() == ".pdf":

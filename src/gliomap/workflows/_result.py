@@ -29,9 +29,9 @@ class InputRecord(Fields):
     files: dict[str, str] = Field(description="Role (raw, white, dark, cube, study) → path as it was given.")
     capture: str | None = Field(default=None, description="Capture of the study.")
     taken_at: datetime | None = Field(default=None, description="TIFF DateTime of the raw frame: camera's local time.")
-    references_taken_at: datetime | None = Field(default=None, description="Of the older of white and dark.")
+    references_taken_at: datetime | None = Field(default=None, description="Time of the older of white and dark.")
     reference_age_minutes: float | None = Field(
-        default=None, description="How much older the references are than the raw frame; null where unknown."
+        default=None, description="How much older the references are than the raw frame; null if unknown."
     )
 
 
@@ -43,20 +43,20 @@ class ClassificationResult(Fields):
 
     format: Literal[1] = 1
     notice: str = DISCLAIMER
-    gliomap: str = Field(description="Version that classified.")
+    gliomap: str = Field(description="Version of GlioMap that classified.")
     created_at: datetime = Field(description="UTC.")
     bundle: BundleOrigin
     backend: str
     precision: str
-    sensor: str | None = Field(description="Name of the bundle's sensor; null where it has none.")
+    sensor: str | None = Field(description="Name of the bundle's sensor; null if it has none.")
     input: InputRecord
     shape: tuple[int, int] = Field(description="(H, W) of the map.")
     classes: tuple[ClassShare, ...]
     classified: int = Field(ge=0, description="Pixels with a class.")
-    not_classified: int = Field(ge=0, description="Pixels without one: 0 in labels.npy.")
+    not_classified: int = Field(ge=0, description="Pixels without a class: 0 in labels.npy.")
     invalid: dict[str, int] = Field(description="Reason → pixels; one pixel can have several reasons.")
-    blanked: str | None = Field(description="Why nothing was classified; null where the map stands.")
+    blanked: str | None = Field(description="Why nothing was classified; null if the map is not blank.")
     warnings: tuple[str, ...] = Field(description="What a reader of the map must know.")
     timings_ms: dict[str, float] = Field(description="Stage of the engine → milliseconds.")
     palette: str
-    files: dict[str, str] = Field(description="What → file beside this one; empty where nothing was written.")
+    files: dict[str, str] = Field(description="What → file beside this one; empty if nothing was written.")
