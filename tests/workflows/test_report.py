@@ -170,7 +170,7 @@ def test_a_damaged_map_is_named_and_never_drawn(tmp_path: Path) -> None:
     assert "is not a map" in refused(truth=None)
     assert "do not fit" in refused(rgb=whole["rgb"][1:])
     assert "not of the run's 5 classes" in refused(labels=np.full_like(whole["labels"], 6))
-    assert "no number" in refused(confidence=np.full_like(whole["confidence"], np.nan))
+    assert "not a finite number" in refused(confidence=np.full_like(whole["confidence"], np.nan))
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(RunError, match="is not a map"):
         reported_run(run)
