@@ -115,8 +115,8 @@ class TestScore:
             (["http://127.0.0.1:1", "--tls-cert", "x.pem"], 2, "belong together"),
             (["http://127.0.0.1:1", "--tls-ca", "nothing.pem"], 2, "cannot be used"),
             (["http://127.0.0.1:1", "--key", "nothing"], 2, "not a file with a key"),
-            (["http://127.0.0.1:1", "--watch", "."], 2, "needs one of"),
-            (["http://127.0.0.1:1", "--references", "kept"], 2, "gives others"),
+            (["http://127.0.0.1:1", "--watch", "."], 2, "needs either --raw or --watch"),
+            (["http://127.0.0.1:1", "--references", "kept"], 2, "--references was given together with reference files"),
         ],
     )
     def test_what_cannot_be(self, frames: dict[str, Path], words: list[str], code: int, fault: str) -> None:
@@ -194,7 +194,7 @@ class TestWatch:
             try:
                 (folder / "frame2.tif").write_bytes(scene.files["raw"])
                 (folder / "frame3.tif").write_bytes(scene.files["raw"])
-                wait_for(printed, watching, lambda path: "frame2.tif: waits" in path.read_text())
+                wait_for(printed, watching, lambda path: "frame2.tif: waiting" in path.read_text())
                 with start(bundle, "--port", port):
                     wait_for(folder / "frame3_result.json", watching)
             finally:
@@ -202,7 +202,7 @@ class TestWatch:
                 told = watching.communicate(timeout=30)[1]
         assert watching.returncode == 130, "that the service is gone again does not hide that it was interrupted"
         assert "had lost the references, so they were sent again" in told
-        assert printed.read_text().count("waits") == 1
+        assert printed.read_text().count("waiting") == 1
         np.testing.assert_array_equal(np.load(folder / "frame2_labels.npy"), expected)
 
     def test_references_of_others_are_not_made_up_for(self, server: RunningServer, tmp_path: Path) -> None:
