@@ -325,7 +325,7 @@ class TestBench:
         assert all("maps" in json.loads(line) for line in rest.splitlines())
 
     @pytest.mark.parametrize(
-        ("words", "fault"), [(["--kind", "guess"], "has 'guess'"), (["--clients", "0"], "from 1 to 256")]
+        ("words", "fault"), [(["--kind", "guess"], "'guess' is not a kind"), (["--clients", "0"], "from 1 to 256")]
     )
     def test_what_cannot_be_measured(self, server: RunningServer, words: list[str], fault: str) -> None:
         assert fault in run("bench", "serve", server.url, *words, code=2).stderr
