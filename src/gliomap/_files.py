@@ -53,7 +53,7 @@ def refuse_existing(path: Path, *, overwrite: bool, mark: str | None = None) -> 
     if path.exists() and not overwrite:
         replaceable = path.name not in ("", "..") and (mark is None or _is_like(path, [mark]))
         way = "add --overwrite to replace it" if replaceable else "remove it yourself"
-        raise OutputExistsError(path, "is already there", f"Choose another output, or {way}.")
+        raise OutputExistsError(path, "already exists", f"Choose another output, or {way}.")
     if path.name in ("", ".."):
         raise UsageError(
             path,
@@ -212,7 +212,7 @@ def read_limited(
             # A pipe reports no size. Requesting more than the file holds would allocate memory for it.
             content = b"" if size > most else stream.read((size or most) + 1)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise fault(path, "is a folder" if path.is_dir() else "is not there", missing) from error
+        raise fault(path, "is a folder" if path.is_dir() else "does not exist", missing) from error
     if max(size, len(content)) > most:
         raise fault(path, f"is larger than {most // 2**20} MiB", large)
     return content

@@ -86,7 +86,7 @@ def test_of_a_file_no_more_is_read_than_was_meant(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"is larger than 0 MiB\. Take another"):
             read_limited(path, 4, UsageError, large="Take another.")
     for path in (tmp_path / "none", tmp_path / "small" / "none"):
-        with pytest.raises(UsageError, match=r"is not there\. Check the path"):
+        with pytest.raises(UsageError, match=r"does not exist\. Check the path"):
             read_limited(path, 5, UsageError, large="")
     with pytest.raises(UsageError, match="is a folder"):
         read_limited(tmp_path, 5, UsageError, large="")

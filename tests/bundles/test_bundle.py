@@ -307,7 +307,7 @@ def test_a_file_of_a_bundle_is_told_from_a_broken_archive(bundle: Bundle) -> Non
 
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="is not there"):
+    with pytest.raises(BundleError, match="does not exist"):
         open_bundle(tmp_path / "nothing")
     with pytest.raises(BundleError, match=r"manifest\.json"):
         open_bundle(tmp_path)

@@ -117,7 +117,7 @@ def test_a_time_that_is_none_is_not_a_fault(path: Path) -> None:
 
 class TestRefused:
     def test_what_is_no_file(self, tmp_path: Path) -> None:
-        for path, fault in ((tmp_path / "absent.tif", "is not there"), (tmp_path, "is a folder")):
+        for path, fault in ((tmp_path / "absent.tif", "does not exist"), (tmp_path, "is a folder")):
             with pytest.raises(CaptureError, match=fault):
                 read_frame(path)
 

@@ -90,7 +90,7 @@ def test_what_is_refused_before_a_build(gliomap: Run, podman: Path, bundle: Path
 def test_a_bundle_that_is_not_there_or_damaged(
     gliomap: Run, podman: Path, bundle: Path, tmp_path: Path, verb: str
 ) -> None:
-    assert "is not there" in gliomap("deploy", verb, tmp_path / "nothing").err
+    assert "does not exist" in gliomap("deploy", verb, tmp_path / "nothing").err
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     for path in bundle.iterdir():

@@ -88,7 +88,7 @@ def test_an_existing_cube_is_kept_unless_overwriting(gliomap: Run, files: Files)
     arguments = ["preprocess", *files.flags, "--sensor", files.sensor, "-o", out]
     result = gliomap(*arguments)
     assert result.code == 2
-    assert f"{out}: is already there" in result.err
+    assert f"{out}: already exists" in result.err
     assert "--overwrite" in result.err
     assert out.read_bytes() == b"precious"
     assert gliomap(*arguments, "--overwrite").code == 0

@@ -29,14 +29,14 @@ def test_who_only_reads_makes_no_store(gliomap: Run, tmp_path: Path, words: tupl
     database = tmp_path / "below" / "nowhere.db"
     done = gliomap(*words, "--tracking", f"sqlite:///{database}")
     assert (done.code, done.out) == (2, "")
-    assert f"tracking store sqlite:///{database}: is not there. Name another with --tracking URI" in done.err
+    assert f"tracking store sqlite:///{database}: does not exist. Name another with --tracking URI" in done.err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nor_beside_a_study_that_has_none(gliomap: Run, small_study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     done = gliomap("classify", "models:/glioma-map/1", "--study", small_study, "--capture", "ID0001C01")
-    assert (done.code, "mlflow.db: is not there" in done.err) == (2, True)
+    assert (done.code, "mlflow.db: does not exist" in done.err) == (2, True)
     assert not (small_study / "mlflow.db").exists()
 
 
@@ -98,7 +98,7 @@ def test_what_is_finished_is_not_resumed(gliomap: Run, small_study: Path, small_
     assert f"{small_run}: is finished, so there is nothing to resume. See it with `gliomap runs show" in done.err
     # Beside one that is not, it is in its way.
     done = gliomap(*again, shutil.copytree(small_run, stopped.with_name("new")))
-    assert (done.code, "is already there" in done.err) == (2, True)
+    assert (done.code, "already exists" in done.err) == (2, True)
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ class TestPhantom:
     def test_a_study_is_never_replaced_without_asking(self, gliomap: Run, study: Path) -> None:
         result = gliomap("phantom", study)
         assert result.code == 2
-        assert f"{study}: is already there" in result.err
+        assert f"{study}: already exists" in result.err
         assert "add --overwrite" in result.err
 
     def test_overwriting_is_advised_only_where_it_is_done(self, gliomap: Run, study: Path) -> None:
@@ -63,7 +63,7 @@ class TestPhantom:
         for there in (study, study / "study.toml"):
             result = gliomap("phantom", there)
             assert result.code == 2
-            assert f"{there}: is already there, and is not a phantom. Choose another folder, or remove" in result.err
+            assert f"{there}: already exists, and is not a phantom. Choose another folder, or remove" in result.err
 
     def test_overwriting_replaces_a_phantom(self, gliomap: Run, study: Path, camera: Path) -> None:
         arguments = ["phantom", study, "--patients", "1", "--difficulty", "easy", "--sensor", camera, "--overwrite"]

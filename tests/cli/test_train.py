@@ -118,7 +118,7 @@ def test_a_finished_run_is_kept_unless_overwriting(gliomap: Run, study: Path, sm
     before = (run / "run.json").read_bytes()
     refused = gliomap("train", study, "--model", "lda", "-o", run)
     assert refused.code == 2
-    assert f"{run}: is already there" in refused.err
+    assert f"{run}: already exists" in refused.err
     assert (run / "run.json").read_bytes() == before
     assert gliomap("train", study, "--model", "lda", "-o", run, "--overwrite").code == 0
     assert (run / "run.json").read_bytes() != before

@@ -340,7 +340,7 @@ def test_what_is_no_file_is_refused(tmp_path, capsys, monkeypatch):
         read_legacy(tmp_path)
     monkeypatch.setattr("gliomap.learning.convert_legacy._limit_memory", lambda: None)
     assert main([str(tmp_path / "none.pkl"), str(tmp_path / "o.safetensors")]) == 2
-    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'none.pkl'}: is not there")
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'none.pkl'}: does not exist")
 
 
 def test_the_program_tells_what_it_wrote(legacy, tmp_path, capsys, monkeypatch):

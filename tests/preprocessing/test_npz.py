@@ -61,7 +61,7 @@ def test_unknown_wavelengths_stay_unknown(tmp_path: Path, cube: HyperCube) -> No
 
 
 def test_what_is_no_archive(tmp_path: Path, cube: HyperCube) -> None:
-    with pytest.raises(CubeError, match="is not there"):
+    with pytest.raises(CubeError, match="does not exist"):
         load_npz(tmp_path / "absent.npz")
     with pytest.raises(CubeError, match="is a folder"):
         load_npz(tmp_path)

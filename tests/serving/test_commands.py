@@ -71,7 +71,7 @@ class TestScore:
         np.testing.assert_array_equal(np.load(tmp_path / "map" / "labels.npy"), expected)
         assert told["classified"] == np.count_nonzero(expected)
         again = run("score", server.url, *own(frames), "-o", tmp_path / "map", code=2)
-        assert "is already there" in again.stderr
+        assert "already exists" in again.stderr
         run("score", server.url, *own(frames), "-o", tmp_path / "map", "--overwrite")
 
     def test_without_a_folder_it_tells_the_numbers(self, server: RunningServer, frames: dict[str, Path]) -> None:

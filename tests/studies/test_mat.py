@@ -135,7 +135,7 @@ def test_files_that_are_something_else_are_told_apart(tmp_path: Path, content: b
 
 
 def test_missing_files_and_folders_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="is not there"):
+    with pytest.raises(StudyError, match="does not exist"):
         read_mat(tmp_path / "none.mat", ["values"])
     with pytest.raises(StudyError, match="is a folder"):
         list_mat(tmp_path)

@@ -304,7 +304,7 @@ def test_an_edited_split_is_refused(prepared_study: StudyMaker, tmp_path: Path, 
 
 
 def test_something_else_is_no_split(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="is not there"):
+    with pytest.raises(StudyError, match="does not exist"):
         Split.load(tmp_path / "split.json")
     for content in (b"", b"{", b"[1]", b"\xff\xfe"):
         (tmp_path / "split.json").write_bytes(content)

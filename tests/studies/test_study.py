@@ -222,7 +222,7 @@ def test_what_is_not_there_is_named(prepared_study: StudyMaker, tmp_path: Path) 
         study.cube("ID0009C01")
     with pytest.raises(StudyError, match=r"names no sensor.*--sensor NAME.*study.toml"):
         study.sensor()
-    with pytest.raises(StudyError, match="is not there"):
+    with pytest.raises(StudyError, match="does not exist"):
         open_study(tmp_path / "nowhere")
     with pytest.raises(StudyError, match="is not a folder"):
         open_study(study.files("ID0002C01").map)

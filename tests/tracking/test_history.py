@@ -23,7 +23,7 @@ def test_a_history_comes_back_as_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"epochs": 3}'])
 def test_one_that_is_missing_or_damaged_is_named(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(RunError, match=r"history\.json: is not there"):
+    with pytest.raises(RunError, match=r"history\.json: does not exist"):
         read_history(tmp_path)
     (tmp_path / "history.json").write_bytes(content)
     with pytest.raises(RunError, match=r"history\.json: is damaged"):

@@ -321,5 +321,5 @@ def test_a_server_that_refuses_is_told_in_plain_words(
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path, store: Store) -> None:
-    with pytest.raises(RunError, match="is not there"):
+    with pytest.raises(RunError, match="does not exist"):
         Sender(store).send(tmp_path / "none")

@@ -86,7 +86,7 @@ def test_runs_are_found_in_a_study_in_a_folder_and_alone(study: Path, tmp_path: 
     assert find_runs(study) == find_runs(study / "runs") == runs
     assert find_runs(study / "runs" / "net") == [study / "runs" / "net"]
     assert find_runs(tmp_path) == []
-    with pytest.raises(RunError, match="is not there"):
+    with pytest.raises(RunError, match="does not exist"):
         find_runs(tmp_path / "none")
 
 

@@ -17,13 +17,13 @@ def run(study):
 
 
 def test_what_is_no_run_is_refused(study, tmp_path):
-    with pytest.raises(RunError, match="is not there"):
+    with pytest.raises(RunError, match="does not exist"):
         open_run(tmp_path / "none")
     with pytest.raises(RunError, match=r"holds no run\.json"):
         open_run(study)
     file = tmp_path / "file"
     file.write_text("x")
-    with pytest.raises(RunError, match="is not there"):
+    with pytest.raises(RunError, match="does not exist"):
         open_run(file / "run")
 
 

@@ -34,7 +34,7 @@ def read_files(path: Path) -> dict[str, bytes]:
     if path.is_dir():
         return _read_folder(path)
     if not path.is_file():
-        raise BundleError(path, "is not there", "Check the path; a bundle is a folder or a .zip.")
+        raise BundleError(path, "does not exist", "Check the path; a bundle is a folder or a .zip.")
     if path.suffix.lower() != ".zip" and (path.parent / MANIFEST).is_file():
         raise BundleError(path, "is a file of a bundle, not the bundle", f"Use the folder: {path.parent}.")
     return _read_archive(path)

@@ -16,7 +16,7 @@ __all__ = ["fault_hook", "report", "translate"]
 
 _PATH_FAULTS = {
     errno.ENOENT: ("no such file or folder", "Check the path."),
-    errno.EEXIST: ("is already there", "Choose another path, or add --overwrite to replace it."),
+    errno.EEXIST: ("already exists", "Choose another path, or add --overwrite to replace it."),
     errno.ENOTDIR: ("part of this path is a file, not a folder", "Check the path."),
     errno.EISDIR: ("is a folder, not a file", "Check the path."),
     errno.ENAMETOOLONG: ("the name is too long for this file system", "Choose a shorter one."),

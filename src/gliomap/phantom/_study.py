@@ -115,7 +115,7 @@ def refuse_target(directory: Path, *, overwrite: bool) -> None:
     remedy = "Choose another folder, or remove it yourself."
     if directory.exists() and not _is_phantom(directory):
         if not overwrite:
-            raise OutputExistsError(directory, "is already there, and is not a phantom", remedy)
+            raise OutputExistsError(directory, "already exists, and is not a phantom", remedy)
         refuse_existing(directory, overwrite=True)
         raise UsageError(directory, "is not a phantom, and overwriting would delete it", remedy)
     refuse_existing(directory, overwrite=overwrite)

@@ -162,7 +162,7 @@ def _is_hdf5(path: Path) -> bool:
         with path.open("rb") as stream:
             head = stream.read(512 + len(_HDF5_SIGNATURE))
     except FileNotFoundError as error:
-        raise StudyError(path, "is not there", "Check the name and the folder.") from error
+        raise StudyError(path, "does not exist", "Check the name and the folder.") from error
     except IsADirectoryError as error:
         raise StudyError(path, "is a folder", "Use the .mat file.") from error
     if not head:

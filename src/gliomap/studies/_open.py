@@ -29,7 +29,7 @@ def open_study(path: str | Path) -> Study:
     """
     root = Path(path)
     if not root.is_dir():
-        fault = "is not a folder" if root.exists() else "is not there"
+        fault = "is not a folder" if root.exists() else "does not exist"
         raise StudyError(root, fault, "Give the study folder, or make one with `gliomap phantom DIR`.")
     try:
         str(root.resolve()).encode()

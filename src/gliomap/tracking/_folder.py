@@ -110,7 +110,7 @@ def no_run(folder: Path, remedy: str = "Give a run folder made by `gliomap train
         return RunError(folder, "is a file", f"Give its folder: {around}." if (around / RECORD).is_file() else remedy)
     if running is not None:
         return RunError(folder, f"is not finished; until then it is called {running.name}", UNFINISHED)
-    return RunError(folder, "is not there", remedy)
+    return RunError(folder, "does not exist", remedy)
 
 
 def refuse_run(out: Path, *, overwrite: bool, resume: bool) -> None:

@@ -87,7 +87,7 @@ def read_history(folder: Path) -> History:
     try:
         return TypeAdapter(History).validate_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise RunError(path, "is not there", "Train again.") from error
+        raise RunError(path, "does not exist", "Train again.") from error
     except ValidationError as error:
         raise RunError(path, f"is damaged: {field_faults(error)}", "Train again.") from error
 

@@ -137,7 +137,7 @@ def reader_of(store: Store) -> MlflowClient:
     if path is not None and not is_database(path):
         raise TrackingError(
             f"tracking store {store.name}",
-            "is empty" if path.exists() else "is not there",
+            "is empty" if path.exists() else "does not exist",
             "Name another with --tracking URI; `gliomap models register` and `gliomap runs sync` create one.",
         )
     return client_of(store)
