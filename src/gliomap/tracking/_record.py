@@ -222,14 +222,15 @@ def _commit(source: Path) -> str | None:
     if told_before:
         return told_before
     try:
-        told = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=source,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        commit = _git(source, "describe", "--always", "--abbrev=40", "--exclude=*")
+        # Not `describe --dirty`, which writes the checkout's index: a training killed at that moment left its lock behind.
+        changed = commit and _git(source, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return None
-    return told.stdout.strip() or None
+    return f"{commit}-dirty" if changed else commit or None
+
+
+def _git(source: Path, *arguments: str) -> str:
+    """What git prints about the checkout of `source`, which it leaves as it is."""
+    command = ["git", "--no-optional-locks", *arguments]
+    return subprocess.run(command, cwd=source, capture_output=True, text=True, timeout=10, check=True).stdout.strip()

@@ -186,7 +186,9 @@ def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
     if folds.protocol in _VALIDATION_APART:
         apart = replace(ground, config=ground.config.with_overrides({"refit": False}))
     plans = {name: apart.plan(split) for name, split in folds.splits.items()}
-    hints = tuple(dict.fromkeys(hint for plan in plans.values() for hint in plan.hints if "(validation)" not in hint))
+    # Validation patients differ from fold to fold: that one of them has a single class says little about the training.
+    minor = {hint for split in folds.splits.values() for hint in apart.single_class(split, ("validation",))}
+    hints = tuple(dict.fromkeys(hint for plan in plans.values() for hint in plan.hints if hint not in minor))
     tell_hints(hints, ground.warnings(folds.first))
     if PROTOCOLS[folds.protocol].warning is not None:
         logger.warning(PROTOCOLS[folds.protocol].warning)

@@ -131,7 +131,7 @@ class Ground:
 
     def plan(self, split: Split, hints: Sequence[str] = ()) -> TrainingPlan:
         """The training of one split."""
-        found = (*hints, *self._unheeded(), *_single_class(split, self.labelled, self.classes), *self.warnings(split))
+        found = (*hints, *self._unheeded(), *self.single_class(split), *self.warnings(split))
         return TrainingPlan(
             self.study,
             self.sensor,
@@ -145,6 +145,20 @@ class Ground:
             self.ignored,
             found,
         )
+
+    def single_class(self, split: Split, roles: Sequence[str] = ROLES) -> list[str]:
+        """Hints about patients of `roles` whose labels are all of one class, or who have none."""
+        hints = []
+        for role in roles:
+            for patient in split.patients_of(role):
+                captures = [capture for capture in split.captures_of(role) if split.patients[capture] == patient]
+                counts = sum((self.labelled[capture] for capture in captures), np.zeros(1))
+                present = [self.classes.names[k] for k in np.flatnonzero(counts)]
+                if not present:
+                    hints.append(f"patient {patient} ({role}) has no labels of any class")
+                elif len(present) == 1:
+                    hints.append(f"patient {patient} ({role}) has labels of {present[0]} only")
+        return hints
 
     def warnings(self, split: Split) -> list[str]:
         """The hints about things that may make figures wrong."""
@@ -251,20 +265,6 @@ def _tested(study: Study, asked: TrainingOptions) -> tuple[Sequence[str], Sequen
         return patients, captures, []
     last = sorted({study.patient_of(capture) for capture in study.labelled})[-1]
     return [last], [], [f"no test patient or capture was named: the last patient, {last}, is held out"]
-
-
-def _single_class(split: Split, labelled: Mapping[str, npt.NDArray[np.int64]], classes: ClassSet) -> list[str]:
-    """Hints about patients whose labels are all of one class, or who have none."""
-    hints = []
-    for role in ROLES:
-        for patient in split.patients_of(role):
-            counts = sum((labelled[c] for c in split.captures_of(role) if split.patients[c] == patient), np.zeros(1))
-            present = [classes.names[k] for k in np.flatnonzero(counts)]
-            if not present:
-                hints.append(f"patient {patient} ({role}) has no labels of any class")
-            elif len(present) == 1:
-                hints.append(f"patient {patient} ({role}) has labels of {present[0]} only")
-    return hints
 
 
 def _doubled(split: Split) -> list[str]:
