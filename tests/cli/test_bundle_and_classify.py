@@ -92,7 +92,7 @@ class TestCreate:
         before = (bundle / "manifest.json").read_bytes()
         result = gliomap("bundle", "create", small_run, "-o", bundle)
         assert result.code == 2
-        assert "already there" in result.err
+        assert "already exists" in result.err
         assert (bundle / "manifest.json").read_bytes() == before
 
     def test_overwriting_spares_what_is_no_bundle(self, gliomap: Run, small_run: Path, study: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_vendors_file_is_shown_and_imported(installed: Run, registry: Path) ->
     assert "theatre-2" in installed("sensor", "list").out
     twice = installed("sensor", "import", file, "--name", "theatre-2")
     assert twice.code == 2
-    assert "already there" in twice.err
+    assert "already exists" in twice.err
 
 
 def test_the_plot_is_a_picture(gliomap: Run, tmp_path: Path) -> None:

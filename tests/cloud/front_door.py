@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 from cloud import identity
-from cloud.machine_room import Certificates
+from cloud.machine_room import Certificates, HangUps
 from cloud.workspace import ARM, LOCATION, SERVICES, SUBSCRIPTION, Cloud, Json, Reply, resource
 
 
@@ -131,7 +131,7 @@ def _services(cloud: Cloud, method: str, path: str) -> Reply:
     return Reply(404, {"error": {"code": "NotFound", "message": path}})
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(HangUps, ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 

@@ -15,12 +15,14 @@ import socket
 import socketserver
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -158,7 +160,15 @@ def _pump(source: socket.socket, target: socket.socket, carries: Callable[[int],
         return
 
 
-class _Proxy(socketserver.ThreadingTCPServer):
+class HangUps:
+    """A server to which a client that hangs up is nothing worth a traceback, which would reach the tests' stderr."""
+
+    def handle_error(self, request: Any, address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, address)  # type: ignore[misc]
+
+
+class _Proxy(HangUps, socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 64

@@ -118,7 +118,7 @@ def test_what_cannot_work_is_refused_before_anything_is_submitted(azure: Azure, 
     ):
         assert told in azure("train", *words, "--compute", "cpu", "-o", "run", code=2)["fault"], words
     Path("run").mkdir()
-    assert "already there" in azure("train", "study", "--compute", "cpu", "-o", "run", code=2)["fault"]
+    assert "already exists" in azure("train", "study", "--compute", "cpu", "-o", "run", code=2)["fault"]
     assert not any(line.startswith("PUT") for line in room.cloud.asked[asked:])
 
 

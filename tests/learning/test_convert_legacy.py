@@ -141,7 +141,7 @@ def test_it_runs_as_a_program_of_its_own(legacy, tmp_path):
     assert told.stderr == ""
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 2
-    assert "already there" in again.stderr
+    assert "already exists" in again.stderr
     # A memo index of two thousand million asks the reader for a table of 32 GB; the process has a limit.
     bomb = tmp_path / "bomb.pkl"
     bomb.write_bytes(b"\x80\x02K\x01r\xff\xff\xff\x7f.")

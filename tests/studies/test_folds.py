@@ -178,7 +178,7 @@ def test_what_holds_no_folds_is_refused(tmp_path: Path, content: str) -> None:
 
 
 def test_a_file_that_is_missing_or_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="not there"):
+    with pytest.raises(StudyError, match="does not exist"):
         Folds.load(tmp_path / "none.json")
     with pytest.raises(StudyError, match="folder"):
         Folds.load(tmp_path)

@@ -214,7 +214,7 @@ class TestWithoutAServer:
             assert gliomap("runs", *words, out).code == 0
             before = out.read_bytes()
             again = gliomap("runs", *words, out)
-            assert (again.code, "already there" in again.err) == (2, True)
+            assert (again.code, "already exists" in again.err) == (2, True)
             assert out.read_bytes() == before
             assert gliomap("runs", *words, out, "--overwrite").code == 0
         assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

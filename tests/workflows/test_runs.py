@@ -66,7 +66,7 @@ def test_missing_and_damaged_parts_are_named(run):
     with pytest.raises(RunError, match=r"history\.json.*damaged"):
         opened.history()
     (run / "history.json").unlink()
-    with pytest.raises(RunError, match=r"history\.json.*not there"):
+    with pytest.raises(RunError, match=r"history\.json.*does not exist"):
         opened.history()
     (run / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="does not exist"):

@@ -180,7 +180,7 @@ def patients(record: EvaluationRecord) -> PageTable:
         " Protocols that divide pixels never assign these to a part, so they are not counted." if record.warning else ""
     )
     return PageTable(
-        f"Each test patient. 'Left out' are labelled pixels that were lit too poorly to be classified.{never}",
+        f"Each test patient. 'Left out' are labelled pixels that could not be classified, such as saturated or dark ones.{never}",
         ("Patient", "Captures", "Pixels", "Left out", *named),
         rows,
         wide=True,
