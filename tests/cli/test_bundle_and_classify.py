@@ -201,7 +201,7 @@ class TestShowAndVerify:
         fewer = gliomap("bundle", "verify", made, "--sensor", xml)
         assert fewer.code == 2
         assert "takes 25 bands" in fewer.err
-        assert "gives 24" in fewer.err
+        assert "delivers 24" in fewer.err
 
     def test_a_folder_that_is_no_bundle(self, gliomap: Run, small_study: Path, tmp_path: Path) -> None:
         cube = tmp_path / "cube.npz"
