@@ -203,7 +203,7 @@ class TestWithoutAServer:
         told = json.loads(record.read_text())
         told["training"]["patience"], told["labelled"]["validation"] = 3, told["labelled"]["test"]
         record.write_text(json.dumps(told))
-        assert "epochs, the best" in gliomap("runs", "show", study / "runs" / "net").out
+        assert "epochs, best " in gliomap("runs", "show", study / "runs" / "net").out
         assert "epochs" not in gliomap("runs", "show", study / "runs" / "folds" / "folds" / "ID0001").out
 
     def test_a_picture_and_a_table_are_not_replaced_unasked(self, study: Path, tmp_path: Path) -> None:
