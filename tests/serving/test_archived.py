@@ -188,7 +188,10 @@ def test_an_archive_belongs_to_one_service(serve: Callable[..., RunningServer], 
 
 
 def test_flags_of_the_archive_need_it(bundle: Path) -> None:
-    with pytest.raises(AssertionError, match="needs --archive"), start(bundle, "--archive-frames"):
+    with (
+        pytest.raises(AssertionError, match="--archive-frames can only be used with --archive"),
+        start(bundle, "--archive-frames"),
+    ):
         pass
 
 

@@ -286,7 +286,7 @@ class TestBench:
                 stack.enter_context(connect(url))
             done = run("bench", "serve", server.url, "--kind", "labels,stream", "--seconds", "0.2", "--json", code=2)
         assert [one["kind"] for one in json.loads(done.stdout)["measured"]] == ["labels"]
-        assert "4 are open" in done.stderr
+        assert "the maximum of 4 open at once is reached" in done.stderr
 
     @pytest.mark.parametrize("kind", ["labels", "stream"])
     def test_every_client_gets_an_answer_however_short_the_time(

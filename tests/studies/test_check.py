@@ -285,7 +285,9 @@ def test_strange_files_and_settings_are_warned_of(prepared_study: StudyMaker) ->
         "[captures.ID0009C01]\n[aliases]\nID0008 = 'ID0001'\nID0002 = 'ID0001'\n", encoding="utf-8"
     )
     warnings = found(open_study(study.root), "warning")
-    assert "ignores files whose names do not follow the layout: notes.txt" in only(warnings, "notes.txt")
+    assert "holds files that are ignored, because their names do not follow the layout: notes.txt" in only(
+        warnings, "notes.txt"
+    )
     assert only(warnings, "describes ID0009C01, which has no files here")
     assert only(warnings, "ID0008 = ID0001: no capture belongs to ID0008")
     assert not any("ID0002 =" in line for line in warnings)

@@ -48,7 +48,7 @@ def test_a_check_finds_nothing_else_in_them(study: Study) -> None:
     (study.root / "tif" / "ID0001C01.png").touch()
     strays = set(check_study(open_study(study.root)).findings) - set(before)
     assert [finding.message for finding in strays] == [
-        "ignores files whose names do not follow the layout: ID0001C01.png"
+        "holds files that are ignored, because their names do not follow the layout: ID0001C01.png"
     ]
 
 

@@ -44,7 +44,8 @@ def train(
         str, typer.Option("--experiment", metavar="NAME", help="Experiment in the studio.")
     ] = "gliomap",
     register: Annotated[
-        str | None, typer.Option("--register", metavar="NAME", help="Name of the model; the thesis's name by default.")
+        str | None,
+        typer.Option("--register", metavar="NAME", help="Name of the model; by default formed as in the thesis."),
     ] = None,
     trials: Annotated[int, typer.Option("--trials", metavar="N", min=1, help="Folds trained at the same time.")] = 4,
     patients: Annotated[

@@ -30,7 +30,7 @@ def tell_map(ui: Ui, result: Mapping[str, Any], *, title: str | None = None) -> 
         for one in result["classes"]
     ]
     rows.append(("not classified", f"{result['not_classified']:,}", "", ""))
-    ui.table(["class", "pixels", "share of map", "confidence"], rows, title=title, numbers=" rrr")
+    ui.table(["class", "pixels", "share of classified", "confidence"], rows, title=title, numbers=" rrr")
     if blanked is not None:
         ui.text(f"The map is blank: {blanked}")
     elif result["invalid"]:

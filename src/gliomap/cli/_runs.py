@@ -277,7 +277,9 @@ def sync(
         ui.text(f"Sent {counted(changed, 'run')}; {len(sent) - changed} already up to date.")
         ui.text(*(f"Left out, trained with --tracking none (name it to send it): {run}" for run in left_out))
     if damaged:
-        raise RunError(", ".join(damaged), "could not be sent", "See the warnings; all other runs were sent.")
+        raise RunError(
+            ", ".join(damaged), "could not be sent", "See the warnings; all other runs that may be sent were sent."
+        )
 
 
 def _rows(ui: Ui, places: list[Path] | None) -> list[RunRow]:

@@ -138,5 +138,5 @@ class Serving:
         only_archive = {"--archive-url": url is not None, "--archive-frames": frames, "--archive-keep-ids": keep_ids}
         misplaced = [flag for flag, given in only_archive.items() if given]
         if misplaced:
-            raise UsageError("serve", f"{', '.join(misplaced)} needs --archive", "Add --archive DIR.")
+            raise UsageError("serve", f"{', '.join(misplaced)} can only be used with --archive", "Add --archive DIR.")
         return None

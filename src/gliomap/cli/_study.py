@@ -31,7 +31,7 @@ StudyFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The study fold
 def check(ui: Ui, folder: StudyFolder) -> None:
     """Check a study for missing or inconsistent files.
 
-    Errors must be fixed and give exit code 2. Warnings are worth knowing. Notes need no action.
+    Errors must be fixed and give exit code 2. Warnings are worth knowing. Notes are for information.
     """
     from gliomap.studies import check_study, open_study
 

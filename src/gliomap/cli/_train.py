@@ -61,7 +61,8 @@ def train(
     the protocol mixes patients by design (double-cv, pooled).
 
     A run that is trained with --tracking none stays out of MLflow in all later
-    commands too, unless one names a store with --tracking.
+    commands too, unless one names a store with --tracking, or `gliomap runs
+    sync` names the run itself.
     """
     from gliomap.tracking import Tracking, refuse_run
     from gliomap.workflows import FoldsPlan, open_run, plan_protocol, run_plan

@@ -1,4 +1,4 @@
-"""Run a frame under ONNX Runtime in strips of rows, concurrently, each strip on a single thread.
+"""Run a frame under ONNX Runtime in strips of rows, concurrently, each carried through by one thread.
 
 A thread that takes a strip from the raw frame to the map waits for no other, and reads from its own core's caches.
 Threads that share each operation wait for the slowest some thirty times a frame, and read what other cores have

@@ -1,4 +1,4 @@
-"""The synchronous client of the service; `AsyncClient` has the same methods."""
+"""The synchronous client of the service; `AsyncClient` has its asking methods with `await`."""
 
 from __future__ import annotations
 

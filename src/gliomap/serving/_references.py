@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from gliomap._text import counted
 from gliomap.captures import Exposures, Frame, check_references, shadow_floor
 from gliomap.engine import DatedReferences, Engine
 from gliomap.errors import CaptureError, RequestError
@@ -159,7 +160,7 @@ class ReferenceStore:
             if new and len(self._pairs) >= self._most:
                 raise RequestError(
                     "references",
-                    f"of {self._most} operations are stored, and there is no room for {pair.name!r}",
+                    f"of {counted(self._most, 'operation')} are stored, and there is no room for {pair.name!r}",
                     f"DELETE those of a finished operation ({', '.join(sorted(self._pairs))}).",
                     status=409,
                 )

@@ -186,7 +186,7 @@ def _open(socket: WebSocket, references: str, encoding: str, palette: str, patie
     if service.open_streams >= service.settings.max_streams:
         raise RequestError(
             "streams",
-            f"{service.open_streams} are open, the maximum",
+            f"the maximum of {service.settings.max_streams} open at once is reached",
             "Close one, or try again later.",
             status=503,
             headers={"Retry-After": "5"},

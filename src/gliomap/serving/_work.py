@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from datetime import timedelta
 from typing import TypeVar
 
+from gliomap._text import counted
 from gliomap.errors import RequestError
 
 __all__ = ["GivenUpError", "Workers", "require_awaited"]
@@ -86,7 +87,7 @@ class Workers:
         if self.admitted >= self._room:
             raise RequestError(
                 "service",
-                f"is busy with {self.admitted} requests, the maximum",
+                f"is busy with {counted(self.admitted, 'request')}, the maximum",
                 "Send the request again after the time in Retry-After.",
                 status=503,
                 headers={"Retry-After": "1"},

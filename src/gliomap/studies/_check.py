@@ -108,7 +108,7 @@ def _stray_files(study: Study) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 str(place),
-                f"ignores files whose names do not follow the layout: {', '.join(strays[:5])}{more}",
+                f"holds files that are ignored, because their names do not follow the layout: {', '.join(strays[:5])}{more}",
                 "Rename them like the others, or move them elsewhere.",
             )
 

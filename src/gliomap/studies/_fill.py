@@ -151,9 +151,10 @@ def _settled(
             if study.has_cube(capture_id) and not (overwrite and capture_id in with_frames)
         ]
         if staying:
+            others = f", and so would {len(staying) - 1} more" if len(staying) > 1 else ""
             raise OutputExistsError(
                 study.files(staying[0]).cube,
-                f"and {len(staying) - 1} more cubes exist and would be mixed with cubes made differently",
+                f"would be mixed with cubes made differently{others}",
                 "Add --overwrite if all captures have frames, or keep the preprocessing unchanged.",
             )
     study.sensor(sensor)

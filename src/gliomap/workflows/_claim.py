@@ -32,7 +32,7 @@ def taken(
 
 
 def agreed_store(folder: Path, tracking: Tracking) -> Store | None:
-    """Where the training in a running folder is mirrored; the present setting overrides the recorded one.
+    """Where the training in a running folder is mirrored; a store or 'none' named now overrides the record.
 
     Only the process that holds the folder may call this.
     """

@@ -117,7 +117,7 @@ class Archive:
         told = fault if isinstance(fault, str) else fault.strerror or str(fault)
         return MachineError(
             f"archive {self.folder}",
-            f"cannot store the case ({told})",
+            f"cannot store cases ({told})",
             "Check that its disk is mounted, writable and intact; then send the frame again.",
         )
 

@@ -21,7 +21,7 @@ _MOST_WAITING = 100_000
 
 
 class Indexer:
-    """Adds rows to an index and finally closes it. No row is lost while the database is away."""
+    """Adds rows to an index and finally closes it. A database that is away for a while loses no row."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
