@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import signal
 import socket
 import threading
@@ -17,17 +16,14 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import uvicorn
-from fastapi import FastAPI
 from starlette.requests import Request
 from websockets.asyncio.client import connect as connect_later
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from gliomap.errors import MachineError, RequestError
+from gliomap.errors import RequestError
 from gliomap.serving import Service, ServiceSettings, create_app
 from gliomap.serving._bodies import Limits, swallow
-from gliomap.serving._protocol import ServedSocket
 from gliomap.serving._reply import unpack_reply
 from gliomap.serving._work import Workers
 from serving.servers import RunningServer, Scene, answer_of, count
@@ -189,56 +185,6 @@ def test_what_has_begun_is_finished_and_nothing_new_begun(serve: Callable[..., R
         slow.sendall(body[len(body) // 2 :])
         assert slow.recv(1 << 16).startswith(b"HTTP/1.1 200")
     assert server.process.wait(20) == 0
-
-
-@pytest.mark.parametrize(("sign", "fault"), [(signal.SIGTERM, "is shutting down"), (signal.SIGKILL, "vanished")])
-def test_a_stream_that_ends_early_says_so_in_the_client_s_words(
-    serve: Callable[..., RunningServer], scene: Scene, sign: signal.Signals, fault: str
-) -> None:
-    server = serve()
-    with server.client() as client:
-        client.put_references("or-1", scene.white, scene.dark)
-        stream = client.stream(itertools.repeat(scene.raw), references="or-1")
-        next(stream)
-        server.process.send_signal(sign)
-        with pytest.raises(MachineError, match=fault):
-            for _ in stream:
-                pass
-
-
-def test_a_place_is_not_held_by_who_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is on its way to it never ends, so that closing politely would never come to an end."""
-    monkeypatch.setattr("gliomap.serving._protocol._LINGER_S", 0.0)
-
-    class Clogged(asyncio.Transport):
-        aborted = False
-
-        def get_extra_info(self, _: str, default: object = None) -> object:
-            return default
-
-        def write(self, data: object) -> None:
-            """Nobody takes it."""
-
-        def is_closing(self) -> bool:
-            return False
-
-        def close(self) -> None:
-            """What was written would have to leave first."""
-
-        def abort(self) -> None:
-            self.aborted = True
-
-    async def nobody_answers() -> bool:
-        transport = Clogged()
-        config = uvicorn.Config(FastAPI(), log_config=None)
-        config.load()
-        socket = ServedSocket(config, uvicorn.server.ServerState(), {})
-        socket.connection_made(transport)
-        socket.keepalive_timeout()
-        await asyncio.sleep(0.01)
-        return transport.aborted
-
-    assert asyncio.run(nobody_answers())
 
 
 def test_a_service_that_ends_begins_nothing_and_is_ready_no_more(bundle: Path, scene: Scene) -> None:

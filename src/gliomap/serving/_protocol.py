@@ -11,13 +11,15 @@ from starlette.requests import HTTPConnection
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-__all__ = ["ServedProtocol", "ServedSocket", "certificate_name"]
+__all__ = ["SERVICE_RESTART", "ServedProtocol", "ServedSocket", "certificate_name"]
 
 # Uvicorn logs the whole URL of a stream, and with it the patient; the observer logs the path alone.
 _sockets = logging.getLogger("gliomap.serving.sockets")
 _sockets.setLevel(logging.WARNING)
 
 _LINGER_S = 10.0
+
+SERVICE_RESTART = 1012
 
 
 class ServedProtocol(HttpToolsProtocol):
@@ -82,6 +84,13 @@ class ServedSocket(WebSocketsSansIOProtocol):
         """The client has not answered pings: close, even if it never reads what was sent, which would hold a place forever."""
         super().keepalive_timeout()
         self.loop.call_later(_LINGER_S, self.transport.abort)
+
+    def shutdown(self) -> None:
+        """The service is shutting down: leave the closing to the stream, which first sends the map it has begun."""
+        if self.handshake_complete and not self.close_sent:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": SERVICE_RESTART})
+        else:
+            super().shutdown()
 
     async def send(self, message: Any) -> None:
         """Send; a complete refusal ends the handshake, which uvicorn would otherwise treat as an error."""

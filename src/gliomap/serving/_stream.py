@@ -18,6 +18,7 @@ from gliomap.serving._access import going_down, request_id, short_text, socket_a
 from gliomap.serving._answers import check_palette, labels_png
 from gliomap.serving._bodies import FrameBytes
 from gliomap.serving._problems import problem_of, problem_response
+from gliomap.serving._protocol import SERVICE_RESTART
 from gliomap.serving._reply import pack_reply
 from gliomap.serving._schemas import StreamReply
 from gliomap.serving._service import Ask, Service
@@ -220,10 +221,10 @@ async def _answer(socket: WebSocket, newest: _Newest, opened: _Stream) -> None:
             message = await opened.service.workers.run(work)
         except RequestError as error:
             message = opened.without_map(counts, error)
-        if opened.service.draining:
-            await socket.send_bytes(message)
-            await socket.close(1012, "the service is shutting down")
-            return
         if socket.application_state != WebSocketState.CONNECTED:
             return
         await socket.send_bytes(message)
+        if opened.service.draining:
+            break
+    if opened.service.draining and socket.application_state == WebSocketState.CONNECTED:
+        await socket.close(SERVICE_RESTART, "the service is shutting down")

@@ -1,0 +1,133 @@
+"""The end of streams: what has begun is sent, the client learns the reason, and nobody holds a place forever."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from gliomap.errors import MachineError
+from gliomap.serving import Service, ServiceSettings
+from gliomap.serving._protocol import ServedSocket
+from gliomap.serving._reply import unpack_reply
+from gliomap.serving._server import _config, _listen, _Server
+from serving.servers import RunningServer, Scene
+from support import wait_until
+
+
+@pytest.mark.parametrize(("sign", "fault"), [(signal.SIGTERM, "is shutting down"), (signal.SIGKILL, "vanished")])
+def test_a_stream_that_ends_early_says_so_in_the_client_s_words(
+    serve: Callable[..., RunningServer], scene: Scene, sign: signal.Signals, fault: str
+) -> None:
+    server = serve()
+    with server.client() as client:
+        client.put_references("or-1", scene.white, scene.dark)
+        stream = client.stream(itertools.repeat(scene.raw), references="or-1")
+        next(stream)
+        server.process.send_signal(sign)
+        with pytest.raises(MachineError, match=fault):
+            for _ in stream:
+                pass
+
+
+def test_a_stream_in_which_nothing_is_asked_learns_the_reason_too(
+    serve: Callable[..., RunningServer], scene: Scene
+) -> None:
+    server = serve()
+    with server.client() as client:
+        client.put_references("or-1", scene.white, scene.dark)
+    with connect(f"ws{server.url[4:]}/v1/stream?references=or-1") as stream:
+        stream.send(scene.files["raw"])
+        stream.recv()
+        server.process.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionClosed) as caught:
+            stream.recv(timeout=20)
+    assert caught.value.rcvd is not None
+    assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1012, "the service is shutting down")
+    assert server.process.wait(20) == 0
+
+
+def test_a_map_that_is_being_made_is_sent_before_the_end(
+    bundle: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ServiceSettings(bundle, port=0)
+    service = Service(settings)
+    begun, gate, classify = threading.Event(), threading.Event(), service.classify
+
+    def held(*asked: object) -> object:
+        begun.set()
+        assert gate.wait(60)
+        return classify(*asked)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(service, "classify", held)
+    listening = _listen(settings)
+    server = _Server(_config(settings, service), service)
+    running = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    running.start()
+    try:
+        wait_until(lambda: server.started)
+        host, port = listening.getsockname()
+        with httpx.Client(base_url=f"http://{host}:{port}") as client:
+            files = {role: scene.files[role] for role in ("white", "dark")}
+            assert client.put("/v1/references/or-1", files=files).status_code < 300
+        with connect(f"ws://{host}:{port}/v1/stream?references=or-1") as stream:
+            stream.send(scene.files["raw"])
+            assert begun.wait(60)
+            server.handle_exit(signal.SIGTERM, None)
+            wait_until(lambda: all(not listener.is_serving() for listener in server.servers))
+            gate.set()
+            head, labels = unpack_reply(stream.recv(timeout=60))
+            assert (head.problem, len(labels)) == (None, head.shape[0] * head.shape[1])
+            with pytest.raises(ConnectionClosed, match="shutting down"):
+                stream.recv(timeout=20)
+    finally:
+        gate.set()
+        server.should_exit = True
+        running.join(60)
+        listening.close()
+    assert not running.is_alive()
+
+
+def test_a_place_is_not_held_by_who_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is on its way to it never ends, so that closing politely would never come to an end."""
+    monkeypatch.setattr("gliomap.serving._protocol._LINGER_S", 0.0)
+
+    class Clogged(asyncio.Transport):
+        aborted = False
+
+        def get_extra_info(self, _: str, default: object = None) -> object:
+            return default
+
+        def write(self, data: object) -> None:
+            """Nobody takes it."""
+
+        def is_closing(self) -> bool:
+            return False
+
+        def close(self) -> None:
+            """What was written would have to leave first."""
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    async def nobody_answers() -> bool:
+        transport = Clogged()
+        config = uvicorn.Config(FastAPI(), log_config=None)
+        config.load()
+        socket = ServedSocket(config, uvicorn.server.ServerState(), {})
+        socket.connection_made(transport)
+        socket.keepalive_timeout()
+        await asyncio.sleep(0.01)
+        return transport.aborted
+
+    assert asyncio.run(nobody_answers())
