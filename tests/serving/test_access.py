@@ -21,7 +21,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from gliomap.errors import GlioMapError, MachineError, RequestError, UsageError
-from gliomap.serving import Client, ServiceSettings, TlsSettings, read_keys
+from gliomap.serving import Client, ServiceSettings, TlsSettings, keys_as_variable, read_keys
 from gliomap.serving._keys import find_client
 from serving.servers import ADMIN, COMMAND, KEY, RunningServer, Scene, answer_of
 
@@ -58,6 +58,16 @@ class TestKeys:
             read_keys(tmp_path / "keys", {})
         assert KEY not in str(caught.value)
         assert "short" not in str(caught.value).replace("shorter", "")
+
+    def test_a_file_in_the_form_of_the_variable_admits_the_same_clients(self, keys: Path) -> None:
+        assert read_keys(None, {"GLIOMAP_KEYS": keys_as_variable(keys)}) == read_keys(keys, {})
+
+    @pytest.mark.parametrize("character", [":", ","])
+    def test_a_key_that_the_variable_would_split_is_not_put_into_it(self, tmp_path: Path, character: str) -> None:
+        (tmp_path / "keys").write_text(f"camera {KEY}{character}1")
+        with pytest.raises(UsageError, match="has keys with ':' or ','") as caught:
+            keys_as_variable(tmp_path / "keys")
+        assert KEY not in str(caught.value)
 
     def test_sixteen_characters_are_enough(self) -> None:
         (key,) = read_keys(None, {"GLIOMAP_KEYS": "camera:0123456789abcdef"})

@@ -19,7 +19,7 @@ from gliomap.deploy._image import IDENTITY_LABEL, INSIDE_PORT, ImageRequest, bui
 from gliomap.deploy._names import ImageName, check_container_name
 from gliomap.deploy._tool import ContainerTool
 from gliomap.errors import BundleError, MachineError, UsageError
-from gliomap.serving import KEYS_VARIABLE, read_keys
+from gliomap.serving import KEYS_VARIABLE, keys_as_variable, read_keys
 
 __all__ = ["LocalContainer", "LocalRequest", "plan_local", "run_local", "stop_command", "stop_local"]
 
@@ -149,7 +149,7 @@ def run_local(request: LocalRequest, tool: ContainerTool) -> LocalContainer:
         made_here = Path(folder, "container")
         try:
             tool.output("run", "--cidfile", str(made_here), *command[2:], environment={KEYS_VARIABLE: keys})
-            _wait(request, tool, url)
+            _wait(request, made_here.read_text(encoding="ascii").strip(), tool, url)
             served = served_identity(url, keys.split(":")[1].split(",")[0])
             if served != bundle.identity:
                 raise BundleError(
@@ -237,14 +237,7 @@ def _label(image: str, tool: ContainerTool) -> str:
 def _keys(request: LocalRequest) -> tuple[str, str | None]:
     """Keys in the form of GLIOMAP_KEYS, and the key created if there are none."""
     if request.keys is not None:
-        read_keys(request.keys, {})
-        lines = request.keys.read_text(encoding="utf-8").splitlines()
-        words = [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-        if any(set(":,") & set(word) for one in words for word in one):
-            raise UsageError(
-                request.keys, "has keys with ':' or ','", "In keys for a container, use letters, digits, '_' and '-'."
-            )
-        return ",".join(":".join(one) for one in words), None
+        return keys_as_variable(request.keys), None
     if read_keys(None, os.environ):
         return os.environ[KEYS_VARIABLE], None
     made = secrets.token_urlsafe(32)
@@ -266,14 +259,14 @@ def _port(request: LocalRequest) -> int:
         return port
 
 
-def _wait(request: LocalRequest, tool: ContainerTool, url: str) -> None:
+def _wait(request: LocalRequest, container: str, tool: ContainerTool, url: str) -> None:
     until = time.monotonic() + request.wait_s
     while not answers(f"{url}/health/ready"):
-        state = tool.output("inspect", "--format", "{{.State.Running}} {{.State.ExitCode}}", request.name).split()
+        state = tool.output("inspect", "--format", "{{.State.Running}} {{.State.ExitCode}}", container).split()
         late = time.monotonic() > until
         if state[0] == "true" and not late:
             time.sleep(0.1)
             continue
         fault = f"is not ready after {request.wait_s:g} s" if late else f"ended with exit code {state[1]}"
-        log = tool.output("logs", "--tail", "20", request.name, errors_too=True)
+        log = tool.output("logs", "--tail", "20", container, errors_too=True)
         raise MachineError(f"container {request.name!r}", fault, f"Its last output:\n{log or '  none'}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gliomap.serving._bench import KINDS, Measured, measure
     from gliomap.serving._client import Client
     from gliomap.serving._exchange import FrameLike, References, RemoteMap
-    from gliomap.serving._keys import KEYS_VARIABLE, Key, read_keys
+    from gliomap.serving._keys import KEYS_VARIABLE, Key, keys_as_variable, read_keys
     from gliomap.serving._schemas import ModelAnswer
     from gliomap.serving._server import run
     from gliomap.serving._service import Service
@@ -45,6 +45,7 @@ __all__ = [
     "TlsSettings",
     "create_app",
     "follow",
+    "keys_as_variable",
     "measure",
     "read_keys",
     "run",
@@ -62,7 +63,7 @@ if not TYPE_CHECKING:
             "._bench": ("KINDS", "Measured", "measure"),
             "._client": ("Client",),
             "._exchange": ("FrameLike", "References", "RemoteMap"),
-            "._keys": ("KEYS_VARIABLE", "Key", "read_keys"),
+            "._keys": ("KEYS_VARIABLE", "Key", "keys_as_variable", "read_keys"),
             "._schemas": ("ModelAnswer",),
             "._server": ("run",),
             "._service": ("Service",),

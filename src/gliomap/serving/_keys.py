@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gliomap.errors import RequestError, UsageError
 
-__all__ = ["KEYS_VARIABLE", "Client", "Key", "find_client", "read_keys"]
+__all__ = ["KEYS_VARIABLE", "Client", "Key", "find_client", "keys_as_variable", "read_keys"]
 
 KEYS_VARIABLE = "GLIOMAP_KEYS"
 LEAST_LENGTH = 16
@@ -49,16 +49,36 @@ def read_keys(path: Path | None, environment: Mapping[str, str]) -> tuple[Key, .
         message never contains a key.
     """
     if path is not None:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
-            raise UsageError(path, "is not a readable file of keys", _FORM) from error
-        lines = [line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-        if not lines:
-            raise UsageError(path, "has no key, so anybody would be admitted", _FORM)
-        return _keys(path, lines)
+        return _keys(path, _lines(path))
     listed = environment.get(KEYS_VARIABLE, "")
     return _keys(KEYS_VARIABLE, [entry.strip().split(":") for entry in listed.split(",") if entry.strip()])
+
+
+def keys_as_variable(path: Path) -> str:
+    """Read keys from a file and return them in the form of GLIOMAP_KEYS.
+
+    Raises
+    ------
+    UsageError
+        As in `read_keys`, or a key holds a character that separates keys in the variable.
+    """
+    lines = _lines(path)
+    _keys(path, lines)
+    if any(set(":,") & set(word) for words in lines for word in words):
+        raise UsageError(path, "has keys with ':' or ','", "In keys for a container, use letters, digits, '_' and '-'.")
+    return ",".join(":".join(words) for words in lines)
+
+
+def _lines(path: Path) -> list[list[str]]:
+    """The words of each line that holds a key."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
+        raise UsageError(path, "is not a readable file of keys", _FORM) from error
+    lines = [line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if not lines:
+        raise UsageError(path, "has no key, so anybody would be admitted", _FORM)
+    return lines
 
 
 def _keys(origin: object, lines: Iterable[Sequence[str]]) -> tuple[Key, ...]:
