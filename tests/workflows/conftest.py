@@ -1,4 +1,4 @@
-"""A small study of preprocessed cubes, as other people's studies are."""
+"""A small study of preprocessed cubes, as other people's studies are, and a run on it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from gliomap.preprocessing import HyperCube, PreprocessingConfig, normalise
 from gliomap.studies import write_capture_files
+from gliomap.workflows import evaluate, train
 
 CODES = np.array([0, 101, 200, 301, 302, 320], np.uint16)
 
@@ -54,3 +55,12 @@ def make_study(tmp_path: Path) -> Callable[..., Path]:
 def study(make_study: Callable[..., Path]) -> Path:
     """Four patients, five captures."""
     return make_study()
+
+
+@pytest.fixture(scope="module")
+def lopo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A leave-one-patient-out run, evaluated."""
+    study = write_study(tmp_path_factory.mktemp("lopo") / "study")
+    run = train(study, model="lda", protocol="lopo")
+    evaluate(run)
+    return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,41 +13,24 @@ import numpy as np
 import pytest
 
 from gliomap.bundles import open_bundle
-from gliomap.errors import OutputExistsError, RunError, StudyError, UsageError
-from gliomap.evaluation import metrics, read_evaluation
-from gliomap.learning import FourLayerNet, PatchSource
-from gliomap.phantom import make_phantom
-from gliomap.preprocessing import PreprocessingConfig
-from gliomap.sensors import get_sensor, resized
-from gliomap.studies import Folds, PixelParts, Split, open_study, write_cube, write_map, write_study_toml
-from gliomap.taxonomy import ClassSet, TissueClass
+from gliomap.errors import RunError, StudyError, UsageError
+from gliomap.evaluation import read_evaluation
+from gliomap.studies import Folds, PixelParts, Split, open_study, write_cube, write_map
 from gliomap.tracking import write_record
 from gliomap.workflows import (
     FoldsPlan,
     TrainingPlan,
-    _sanity,
     evaluate,
     make_bundle,
-    measure_sanity,
     open_run,
     plan_protocol,
     report,
-    run_plan,
     train,
 )
 from gliomap.workflows import _test_pictures as test_pictures
 from workflows.conftest import write_study
 
 ALL = ("ID0001", "ID0002", "ID0003", "ID0004")
-
-
-@pytest.fixture(scope="module")
-def lopo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A leave-one-patient-out run, evaluated."""
-    study = write_study(tmp_path_factory.mktemp("lopo") / "study")
-    run = train(study, model="lda", protocol="lopo")
-    evaluate(run)
-    return run
 
 
 def pixels_tested(run: Path) -> dict[str, np.ndarray]:
@@ -298,132 +281,6 @@ class TestSharedSplits:
         assert plan_protocol(study, {"protocol": "lopo", "validation_patients": 2}).any.split.patients_of("validation")
 
 
-APART = {
-    "model": "fourlayer",
-    "protocol": "kfold-patient",
-    "folds": 4,
-    "hidden": 4,
-    "overrides": {"epochs": 2},
-}
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every fold of a study, and the model on all patients, each a run of its own beside the study."""
-    root = tmp_path_factory.mktemp("cluster")
-    plan = plan_protocol(write_study(root / "study"), APART)
-    for name in (*plan.plans, "final"):
-        run_plan(plan.only(name), out=root / "parts" / name)
-    return root / "parts"
-
-
-class TestGathered:
-    """Folds that were trained one by one, as on a cluster, become one run."""
-
-    def test_none_is_trained_again(self, parts: Path, tmp_path: Path) -> None:
-        plan = plan_protocol(parts.parent / "study", APART)
-        run = run_plan(plan, out=tmp_path / "run", trained=parts)
-        for name in (*plan.plans, "final"):
-            assert (run / "folds" / name / "run.json").read_bytes() == (parts / name / "run.json").read_bytes()
-        assert evaluate(run).record.patients.keys() == set(ALL)
-
-    @pytest.mark.parametrize(
-        ("other", "differing"), [({"hidden": 5}, "model"), ({"overrides": {"epochs": 3}}, "settings")]
-    )
-    def test_folds_of_another_model_are_refused(
-        self, parts: Path, tmp_path: Path, other: dict[str, object], differing: str
-    ) -> None:
-        plan = plan_protocol(parts.parent / "study", {**APART, **other})
-        with pytest.raises(RunError, match=f"differs from this training in {differing}"):
-            run_plan(plan, out=tmp_path / "run", trained=parts)
-        assert not list(tmp_path.iterdir())
-
-    def test_folds_of_another_division_are_refused(self, parts: Path, tmp_path: Path) -> None:
-        plan = plan_protocol(parts.parent / "study", {**APART, "seed": 1})
-        with pytest.raises(RunError, match="not a fold of this training"):
-            run_plan(plan, out=tmp_path / "run", trained=parts)
-
-
-def train_two_folds(study: Path) -> None:
-    """Leave one patient out, interrupted before the third fold."""
-
-    def stopping(items: Iterable[object], description: str, *_: object) -> Iterator[object]:
-        for number, item in enumerate(items):
-            if description == "training folds" and number == 2:
-                raise KeyboardInterrupt
-            yield item
-
-    with pytest.raises(KeyboardInterrupt):
-        train(study, model="lda", protocol="lopo", track=stopping)
-
-
-class TestInterrupted:
-    def test_finished_folds_are_not_trained_again(self, study: Path) -> None:
-        train_two_folds(study)
-        running = study / "runs" / "running_lda_lopo_1"
-        assert {path.name for path in (running / "folds").iterdir()} == {"ID0001", "ID0002"}
-        before = {path: path.stat().st_mtime_ns for path in running.rglob("model.safetensors")}
-        # A process that was killed leaves a fold's folder without a record, too.
-        (running / "folds" / "running_ID0003").mkdir()
-        run = train(study, model="lda", protocol="lopo", resume=True)
-        after = {path.relative_to(run): path.stat().st_mtime_ns for path in run.rglob("model.safetensors")}
-        assert len(after) == 5
-        for path, time in before.items():
-            assert after[path.relative_to(running)] == time
-        assert not running.exists()
-
-    def test_a_fold_that_lies_under_the_name_of_another_is_refused(self, study: Path) -> None:
-        """Its model would be tested on patients that it was trained on."""
-        train_two_folds(study)
-        folds = study / "runs" / "running_lda_lopo_1" / "folds"
-        (folds / "ID0001").rename(folds / "ID0003")
-        with pytest.raises(RunError, match="ID0003: has another split than this training"):
-            train(study, model="lda", protocol="lopo", resume=True)
-
-    def test_an_interrupted_network_goes_on_inside_its_fold(self, study: Path) -> None:
-        options = {
-            "model": "fourlayer",
-            "protocol": "lopo",
-            "final": False,
-            "overrides": {"epochs": 3, "checkpoint_every": 1, "patience": None},
-        }
-        straight = train(study, **options)
-        seen = []
-
-        def stop(record: object) -> None:
-            seen.append(record)
-            if len(seen) == 5:
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            train(study, observer=stop, **options)
-        resumed = train(study, resume=True, **options)
-        for patient in ALL:
-            weights = [(run / "folds" / patient / "model.safetensors").read_bytes() for run in (straight, resumed)]
-            assert weights[0] == weights[1]
-        whole, parts = open_run(resumed), [open_run(resumed).fold(patient) for patient in ALL]
-        assert whole.record.seconds >= round(sum(one.record.seconds for one in parts), 3)
-        # Worked out once for all of them: 0 seconds in each would be a wrong figure.
-        assert [one.record.times.loading_arguments for one in (whole, *parts) if one.record.times][1:] == [None] * 4
-        assert whole.record.times is not None
-        assert whole.record.times.loading_arguments is not None
-
-    def test_nothing_trained_leaves_nothing(self, study: Path) -> None:
-        def stopping(items: Iterable[object], description: str, *_: object) -> Iterator[object]:
-            if description == "training folds":
-                raise KeyboardInterrupt
-            yield from items
-
-        with pytest.raises(KeyboardInterrupt):
-            train(study, model="lda", protocol="lopo", track=stopping)
-        assert list((study / "runs").iterdir()) == []
-
-    def test_a_finished_run_is_not_replaced(self, study: Path, tmp_path: Path) -> None:
-        train(study, model="lda", protocol="pooled", out=tmp_path / "run")
-        with pytest.raises(OutputExistsError):
-            train(study, model="lda", protocol="pooled", out=tmp_path / "run")
-
-
 class TestOddStudies:
     def test_the_same_image_under_two_names_is_told(self, study: Path) -> None:
         files = open_study(study)
@@ -460,100 +317,6 @@ class TestOddStudies:
         one = make_study(captures=("ID0001C01", "ID0001C02"))
         with pytest.raises(UsageError, match="needs 2 patients"):
             train(one, model="lda", protocol="lopo")
-
-
-class TestSanity:
-    @pytest.fixture
-    def lopo(self, lopo: Path, tmp_path: Path) -> Path:
-        """A copy: what is measured is kept in the run."""
-        study = shutil.copytree(lopo.parent.parent, tmp_path / "own", copy_function=shutil.copy2)
-        return study / "runs" / lopo.name
-
-    def test_shuffled_labels_fall_to_chance_and_the_oracle_does_not(self, lopo: Path) -> None:
-        shuffled = measure_sanity(lopo, "shuffle-labels")
-        oracle = measure_sanity(lopo, "oracle")
-        assert shuffled.chance == pytest.approx(0.2)
-        assert shuffled.points[0].balanced_accuracy.mean < 0.4
-        assert oracle.points[0].balanced_accuracy.mean > 0.9
-        assert set(oracle.points[0].patients) == set(ALL)
-        assert (lopo / "sanity" / "oracle.json").exists()
-
-    def test_shuffled_labels_are_all_that_a_network_sees(self, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A second training on all patients would read their true labels."""
-        run = train(
-            study, model="fourlayer", test_patients=["ID0003"], overrides={"epochs": 2, "min_epochs": 1, "patience": 1}
-        )
-        seen: list[np.ndarray] = []
-        learn = FourLayerNet.fit
-
-        def watched(self: FourLayerNet, training: PatchSource, *rest: object, **options: object) -> object:
-            seen.append(training.labels)
-            return learn(self, training, *rest, **options)
-
-        monkeypatch.setattr(FourLayerNet, "fit", watched)
-        measure_sanity(run, "shuffle-labels")
-        assert len(seen) == 1
-
-    def test_chance_of_classes_that_are_not_weighted_is_told(self, make_study: Callable[..., Path]) -> None:
-        """Whoever says the commonest class everywhere is right on half of the classes of a patient who has two."""
-        study = make_study()
-        run = train(study, model="lda", protocol="lopo", preset="thesis")
-        (note,) = measure_sanity(run, "shuffle-labels").notes
-        assert "balanced accuracy of 0.200" in note
-
-    def test_a_tumour_that_is_taken_for_another_one_is_found(self) -> None:
-        """As in a run's own figures, where all classes of tumour are one."""
-        kinds = [("healthy", 101), ("glioblastoma", 200), ("low grade", 220)]
-        classes = ClassSet(
-            "two tumours",
-            tuple(
-                TissueClass(index, name, (code,), (0, 0, 0), (0, 0, 0)) for index, (name, code) in enumerate(kinds, 1)
-            ),
-        )
-        found = metrics(np.array([1, 2, 2, 3, 3]), np.array([1, 3, 3, 2, 2]), 3)
-        assert _sanity._score(found, classes).tumour_sensitivity == 1
-
-    def test_the_learning_curve_tells_that_some_calibrated(self, study: Path) -> None:
-        run = train(study, model="svm-linear", protocol="lopo", final=False)
-        assert any("calibrated" in note for note in measure_sanity(run, "learning-curve").notes)
-
-    def test_the_learning_curve_ends_with_all_training_patients(self, lopo: Path) -> None:
-        record = measure_sanity(lopo, "learning-curve")
-        assert [point.training_patients for point in record.points] == [1, 2, 3]
-        told = json.loads((lopo / "evaluation" / "metrics.json").read_text())
-        for patient, score in record.points[-1].patients.items():
-            assert score.overall_accuracy == pytest.approx(told["patients"][patient]["overall_accuracy"], abs=1e-3)
-
-    def test_it_is_not_measured_twice_by_accident(self, lopo: Path) -> None:
-        measure_sanity(lopo, "oracle")
-        with pytest.raises(OutputExistsError):
-            measure_sanity(lopo, "oracle")
-
-    def test_a_protocol_that_mixes_patients_has_no_curve_over_patients(self, study: Path) -> None:
-        run = train(study, model="lda", protocol="pooled")
-        with pytest.raises(RunError, match="mixes patients"):
-            measure_sanity(run, "learning-curve")
-        assert measure_sanity(run, "shuffle-labels").points[0].balanced_accuracy.mean < 0.45
-
-    def test_spectra_are_prepared_as_the_run_s_were_whatever_study_toml_says_by_now(self, tmp_path: Path) -> None:
-        camera = resized(get_sensor("generic-nir-5x5"), 30, 40)
-        root = make_phantom(tmp_path / "study", patients=3, difficulty="easy", sensor=camera, label_fraction=0.4)
-        shutil.rmtree(root / "preProcessedImages")
-        run = train(root, model="lda", protocol="lopo", final=False)
-        before = measure_sanity(run, "learning-curve")
-        settings = open_study(root).settings
-        other = settings.model_copy(update={"preprocessing": PreprocessingConfig(normalisation="area")})
-        write_study_toml(root, other)
-        assert measure_sanity(run, "learning-curve", overwrite=True).points == before.points
-
-    def test_a_patient_of_one_class_has_no_oracle(self, make_study: Callable[..., Path]) -> None:
-        root = make_study()
-        study = open_study(root)
-        codes = study.codes("ID0004C01")
-        write_map(root, "ID0004C01", np.where(codes == 101, codes, 0).astype(np.uint16))
-        record = measure_sanity(train(root, model="lda", protocol="lopo"), "oracle")
-        assert "ID0004" not in record.points[0].patients
-        assert any("ID0004" in note for note in record.notes)
 
 
 def test_test_captures_stay_closed_while_a_fold_trains(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
