@@ -31,15 +31,15 @@ def test_exit_codes(error: BaseException, code: int) -> None:
     assert errors.exit_code(error) == code
 
 
-def test_a_missing_part_names_the_command_that_installs_it() -> None:
+def test_a_missing_extra_names_the_command_that_installs_it() -> None:
     assert 'pip install "gliomap[openvino]"' in str(errors.MissingExtraError("The OpenVINO backend", "openvino"))
 
 
-def test_a_full_disk_is_the_machines_fault() -> None:
+def test_a_full_disk_is_a_machine_error() -> None:
     fault = errors.machine_error(OSError(errno.ENOSPC, "No space left on device", "map.png"))
     assert isinstance(fault, errors.MachineError)
     assert "map.png: the disk is full" in str(fault)
 
 
-def test_a_missing_file_is_not_the_machines_fault() -> None:
+def test_a_missing_file_is_not_a_machine_error() -> None:
     assert errors.machine_error(FileNotFoundError(errno.ENOENT, "No such file", "a.tif")) is None

@@ -31,7 +31,7 @@ class _Tree(Fields):
         ),
     ],
 )
-def test_a_key_that_nobody_knows_is_told_with_the_one_that_was_meant(content: dict[str, object], told: str) -> None:
+def test_faults_fit_one_line_and_suggest_the_key_that_was_meant(content: dict[str, object], told: str) -> None:
     with pytest.raises(ValidationError) as caught:
         _Tree.model_validate(content)
     assert field_faults(caught.value) == told

@@ -1,4 +1,4 @@
-"""Nothing half-finished ever stands under a final name."""
+"""No unfinished file or folder ever appears under its final name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gliomap._files import (
 from gliomap.errors import MachineError, OutputExistsError, UsageError
 
 
-def test_a_file_appears_only_when_the_block_ends_well(tmp_path: Path) -> None:
+def test_a_file_appears_only_when_the_block_succeeds(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "result.txt"
     with atomic_file(target) as temporary:
         temporary.write_text("whole")
@@ -34,8 +34,8 @@ def test_a_file_appears_only_when_the_block_ends_well(tmp_path: Path) -> None:
     assert [path.name for path in target.parent.iterdir()] == ["result.txt"]
 
 
-def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a power cut leaves an empty file where the old one was."""
+def test_a_file_is_flushed_to_disk_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a power cut could leave an empty file in place of the old one."""
     target, flushed = tmp_path / "result.txt", []
     sync = os.fsync
 
@@ -65,10 +65,10 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Pat
 
 
 @pytest.mark.parametrize("folder", [".", ".."])
-def test_the_folder_of_the_command_is_not_replaced_from_inside(
+def test_the_working_directory_and_its_parent_cannot_be_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
-    """It cannot be renamed by that name, and whoever stands in it would stand in nothing."""
+    """'.' and '..' cannot be renamed, and the process would lose its working directory."""
     here = tmp_path / "result" / "deep"
     here.mkdir(parents=True)
     monkeypatch.chdir(here)
@@ -79,7 +79,7 @@ def test_the_folder_of_the_command_is_not_replaced_from_inside(
     assert here.is_dir()
 
 
-def test_of_a_file_no_more_is_read_than_was_meant(tmp_path: Path) -> None:
+def test_read_limited_refuses_large_and_missing_files_and_folders(tmp_path: Path) -> None:
     (tmp_path / "small").write_bytes(b"12345")
     assert read_limited(tmp_path / "small", 5, UsageError, large="") == b"12345"
     for path in (tmp_path / "small", Path("/dev/zero")):
@@ -101,8 +101,8 @@ def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:
     writer.join()
 
 
-def test_an_error_of_the_system_names_what_was_to_be_written(tmp_path: Path) -> None:
-    """A full disk names no file, and a file inside an unfinished folder has a name that nobody knows."""
+def test_operating_system_errors_name_the_output_unless_an_input_failed(tmp_path: Path) -> None:
+    """The error of a full disk names no file, and users do not know the names of temporary files."""
     target = tmp_path / "out"
 
     def fill_the_disk() -> None:
@@ -122,7 +122,7 @@ def test_an_error_of_the_system_names_what_was_to_be_written(tmp_path: Path) -> 
     assert other.value.filename == str(tmp_path / "input")
 
 
-def test_a_written_file_has_the_modes_that_the_user_asked_for(tmp_path: Path) -> None:
+def test_a_written_file_has_the_usual_permissions(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.touch()
     with atomic_file(tmp_path / "atomic") as temporary:
@@ -130,10 +130,8 @@ def test_a_written_file_has_the_modes_that_the_user_asked_for(tmp_path: Path) ->
     assert stat.S_IMODE((tmp_path / "atomic").stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
 
 
-def test_many_threads_that_write_leave_the_mask_of_the_process_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """To ask for the mask is to change it, for every thread: two that ask at once leave files that all may write."""
+def test_writing_never_sets_the_umask_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the umask means setting it, for all threads: two concurrent reads could leave files that anyone may write."""
 
     def changed(mask: int) -> int:
         raise AssertionError(f"the mask of the process was set to {mask:o}")
@@ -148,7 +146,7 @@ def test_many_threads_that_write_leave_the_mask_of_the_process_alone(
     assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
 
 
-def test_a_folder_that_cannot_take_its_place_leaves_the_old_one_there(tmp_path: Path) -> None:
+def test_a_failed_replacement_restores_the_old_folder(tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.mkdir()
     (target / "old.txt").write_text("old")
@@ -158,7 +156,7 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_old_one_there(tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_link_to_a_folder_is_replaced_and_what_it_leads_to_is_not(tmp_path: Path) -> None:
+def test_a_link_to_a_folder_is_replaced_but_not_its_target(tmp_path: Path) -> None:
     elsewhere, target = tmp_path / "large-disk", tmp_path / "out"
     elsewhere.mkdir()
     (elsewhere / "result.txt").write_text("old")
@@ -170,7 +168,7 @@ def test_a_link_to_a_folder_is_replaced_and_what_it_leads_to_is_not(tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["large-disk", "out"]
 
 
-def test_a_folder_is_not_replaced_unless_asked(tmp_path: Path) -> None:
+def test_a_folder_is_replaced_only_with_overwrite(tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.mkdir()
     (target / "result.txt").write_text("old")
@@ -183,7 +181,7 @@ def test_a_folder_is_not_replaced_unless_asked(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_folder_that_another_process_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+def test_a_folder_created_meanwhile_by_another_process_is_not_replaced(tmp_path: Path) -> None:
     target = tmp_path / "out"
 
     def be_overtaken() -> None:
@@ -198,7 +196,7 @@ def test_a_folder_that_another_process_made_meanwhile_is_not_replaced(tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_of_two_that_replace_a_folder_at_once_the_second_leaves_nothing_behind(
+def test_the_loser_of_a_concurrent_replacement_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "out"
@@ -225,7 +223,7 @@ def test_of_two_that_replace_a_folder_at_once_the_second_leaves_nothing_behind(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_user_without_a_home_folder_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_home_folder_names_the_variable_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -235,7 +233,7 @@ def test_a_user_without_a_home_folder_is_told_what_to_set(monkeypatch: pytest.Mo
         user_folder("CACHE", ".cache", {})
 
 
-def test_a_folder_is_replaced_only_by_its_like(tmp_path: Path) -> None:
+def test_a_folder_is_replaced_only_by_a_result_of_the_same_kind(tmp_path: Path) -> None:
     patients = tmp_path / "study"
     (patients / "tif").mkdir(parents=True)
     (patients / "study.toml").touch()
@@ -254,7 +252,7 @@ def test_a_folder_is_replaced_only_by_its_like(tmp_path: Path) -> None:
     assert (tmp_path / "empty" / "run.json").exists()
 
 
-def test_an_interrupted_folder_leaves_the_old_one(tmp_path: Path) -> None:
+def test_an_interrupted_replacement_leaves_the_old_folder(tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.mkdir()
     (target / "old.txt").write_text("old")

@@ -35,7 +35,7 @@ def test_palettes() -> None:
     classic, safe = THESIS_CLASSES.colours(), THESIS_CLASSES.colours("safe")
     assert classic.tolist()[:3] == [[0, 0, 0], [0, 255, 0], [255, 0, 0]]
     assert classic.shape == safe.shape == (6, 3)
-    # Of Okabe and Ito: bluish green, vermilion, blue, sky blue, reddish purple.
+    # Published by Okabe and Ito: bluish green, vermilion, blue, sky blue, reddish purple.
     published = ["009e73", "d55e00", "0072b2", "56b4e9", "cc79a7"]
     assert [bytes(colour).hex() for colour in safe[1:]] == published
     with pytest.raises(TaxonomyError, match="classic, safe"):

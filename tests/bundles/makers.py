@@ -28,7 +28,7 @@ def small_sensor(
     tiles: tuple[int, int] = (9, 11),
     name: str = "small",
 ) -> MosaicSensor:
-    """A 2×2 mosaic of 4 bands; 1 spare row and column behind its active area."""
+    """A 2×2 mosaic of 4 bands, with one spare row and column after its active area."""
     top, left = offset
     height, width = tiles[0] * 2, tiles[1] * 2
     return MosaicSensor(
@@ -55,7 +55,7 @@ def linear_network(n_bands: int = 4, n_classes: int = 5, seed: int = 0) -> Dense
 
 
 def window_network(n_bands: int = 4, n_classes: int = 5, seed: int = 0) -> DenseNetwork:
-    """The thesis's layers on 7×7 windows, thinner."""
+    """The thesis's network on 7×7 windows, with fewer channels."""
     generator = np.random.default_rng(seed)
 
     def conv(outputs: int, inputs: int, size: int, dilation: int = 1) -> Conv:

@@ -1,7 +1,7 @@
-"""Bundles of every format version open for ever, and still give the map that they gave when they were made.
+"""Bundles of every format version keep opening, and still give the map that they gave when they were written.
 
-The files in archives/ are never made again. A new format version adds its own: a network that looks at windows, in a frame
-high enough for strips.
+The files in archives/ are never regenerated. A new format version adds its own: a window network, with a frame high enough
+to be classified in strips.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gliomap.engine import BackendName, Engine
 ARCHIVES = sorted((Path(__file__).parent / "archives").glob("*.zip"))
 
 
-def test_there_are_some_of_each_version() -> None:
+def test_every_format_version_has_an_archive() -> None:
     names = ["format-1-window.zip", "format-1.zip", "format-2.zip", "format-3.zip"]
     assert [path.name for path in ARCHIVES] == names
 
@@ -26,7 +26,7 @@ def test_there_are_some_of_each_version() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("path", ARCHIVES, ids=lambda path: path.stem)
-def test_an_old_bundle_gives_the_map_that_it_gave(path: Path, backend: BackendName, threads: int) -> None:
+def test_an_old_bundle_gives_the_same_map_as_before(path: Path, backend: BackendName, threads: int) -> None:
     expected = json.loads(path.with_suffix(".json").read_text())
     engine = Engine(open_bundle(path), backend=backend, threads=threads)
     assert engine.bundle.identity == expected["identity"]

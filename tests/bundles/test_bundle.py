@@ -37,7 +37,7 @@ def bundle(tmp_path: Path, sensor: MosaicSensor) -> Bundle:
 
 
 def rewrite(bundle: Bundle, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change the manifest and give it a hash that fits."""
+    """Change the manifest and update its hash."""
     manifest = bundle.path / "manifest.json"
     table = json.loads(manifest.read_text())
     change(table)
@@ -63,7 +63,7 @@ def test_a_bundle_opens_as_it_was_written(tmp_path: Path, sensor: MosaicSensor, 
 
 
 @pytest.mark.parametrize("name", ["copy", "copy.zip"])
-def test_a_copy_is_the_bundle_it_was_made_of(tmp_path: Path, bundle: Bundle, name: str) -> None:
+def test_a_copy_equals_its_bundle_and_a_damaged_one_is_not_copied(tmp_path: Path, bundle: Bundle, name: str) -> None:
     copy = copy_bundle(bundle.path, tmp_path / name)
     assert (copy.identity, copy.card) == (bundle.identity, bundle.card)
     assert open_bundle(tmp_path / name).identity == bundle.identity
@@ -75,14 +75,14 @@ def test_a_copy_is_the_bundle_it_was_made_of(tmp_path: Path, bundle: Bundle, nam
     assert not (tmp_path / f"other-{name}").exists()
 
 
-def test_the_identity_is_the_hash_of_the_manifest_and_tools_can_check_it(bundle: Bundle) -> None:
+def test_the_identity_is_the_manifest_hash_and_sha256sum_can_check_it(bundle: Bundle) -> None:
     content = (bundle.path / "manifest.json").read_bytes()
     assert bundle.identity == hashlib.sha256(content).hexdigest()
     checked = subprocess.run(["sha256sum", "-c", "manifest.sha256"], cwd=bundle.path, capture_output=True, check=False)
     assert checked.returncode == 0
 
 
-def test_folder_and_archive_of_one_manifest_are_one_bundle(
+def test_folder_and_archive_share_an_identity_and_archives_are_identical(
     tmp_path: Path, sensor: MosaicSensor, bundle: Bundle
 ) -> None:
     archive = small_bundle(tmp_path / "same.zip", sensor=sensor)
@@ -98,7 +98,7 @@ def test_a_bundle_for_cubes_only_says_why(tmp_path: Path) -> None:
     assert "Preprocessed cubes only" in bundle.card
 
 
-def test_the_card_says_what_it_is_not(bundle: Bundle) -> None:
+def test_the_card_states_the_limits_of_the_model(bundle: Bundle) -> None:
     assert "not a medical device" in bundle.card
     assert "never says 'no tumour'" in bundle.card
     assert "Nothing is known about its training" in bundle.card
@@ -130,7 +130,7 @@ def test_a_truncated_file_is_refused(bundle: Bundle, name: str) -> None:
         open_bundle(bundle.path)
 
 
-def test_a_file_that_no_bundle_has_is_refused(bundle: Bundle) -> None:
+def test_an_unexpected_file_is_refused(bundle: Bundle) -> None:
     (bundle.path / "model.bin").write_bytes(b"x")
     with pytest.raises(BundleError, match=r"model\.bin"):
         open_bundle(bundle.path)
@@ -143,7 +143,7 @@ def test_a_graph_that_the_manifest_does_not_name_is_refused(tmp_path: Path, bund
         open_bundle(cubes.path)
 
 
-def test_a_link_is_refused(tmp_path: Path, bundle: Bundle) -> None:
+def test_a_symbolic_link_is_refused(tmp_path: Path, bundle: Bundle) -> None:
     (tmp_path / "elsewhere").write_bytes((bundle.path / "card.md").read_bytes())
     (bundle.path / "card.md").unlink()
     (bundle.path / "card.md").symlink_to(tmp_path / "elsewhere")
@@ -151,7 +151,7 @@ def test_a_link_is_refused(tmp_path: Path, bundle: Bundle) -> None:
         open_bundle(bundle.path)
 
 
-def test_a_newer_format_is_refused_as_such(bundle: Bundle) -> None:
+def test_a_newer_format_is_refused_with_advice_to_update(bundle: Bundle) -> None:
     rewrite(bundle, lambda table: table.update(format_version=4))
     with pytest.raises(BundleError, match=r"format version 4.*Update GlioMap"):
         open_bundle(bundle.path)
@@ -177,7 +177,7 @@ def test_a_newer_format_is_refused_as_such(bundle: Bundle) -> None:
         (lambda table: table.update(sensor=None), "contradict"),
     ],
 )
-def test_a_manifest_that_contradicts_itself_is_refused(
+def test_an_invalid_or_contradictory_manifest_is_refused(
     bundle: Bundle, change: Callable[[dict[str, Any]], None], fault: str
 ) -> None:
     rewrite(bundle, change)
@@ -185,7 +185,7 @@ def test_a_manifest_that_contradicts_itself_is_refused(
         open_bundle(bundle.path)
 
 
-def test_a_graph_with_other_inputs_than_the_manifest_is_refused_before_it_runs(tmp_path: Path) -> None:
+def test_a_graph_whose_inputs_differ_from_the_manifest_is_not_written(tmp_path: Path) -> None:
     from gliomap.learning.export import build_graphs
     from gliomap.preprocessing import PreprocessingConfig
 
@@ -198,7 +198,7 @@ def test_a_graph_with_other_inputs_than_the_manifest_is_refused_before_it_runs(t
 
 
 def elsewhere(name: str) -> onnx.TensorProto:
-    """A tensor whose numbers lie in a file beside whoever runs the graph."""
+    """A tensor whose values are stored in an external file."""
     tensor = onnx.TensorProto(name=name, data_type=onnx.TensorProto.FLOAT, dims=[5], data_location=1)
     tensor.external_data.add(key="location", value="weights.bin")
     return tensor
@@ -209,7 +209,7 @@ def elsewhere(name: str) -> onnx.TensorProto:
     ["initializer", "initializer without a mark", "constant", "list", "loop", "loops", "loop in a function", "sparse"],
 )
 def test_a_graph_with_weights_in_another_file_is_refused(tmp_path: Path, place: str) -> None:
-    """No hash covers that file; and a backend reads it, where a graph inside a node asks for it."""
+    """No hash covers that file, and a backend would read it even for a graph nested inside a node."""
     whole = small_bundle(tmp_path / "bundle")
     model = onnx.load_from_string(whole.cube_graph)
     if place.startswith("initializer"):
@@ -224,7 +224,7 @@ def test_a_graph_with_weights_in_another_file_is_refused(tmp_path: Path, place: 
         model.graph.node.append(onnx.helper.make_node("Own", [], ["more"], values=[elsewhere("more")]))
     else:
         body = onnx.helper.make_graph([], "body", [], [], [elsewhere("more")])
-        # Numbers before it, as the nodes of a forest have them.
+        # Numeric attributes come before the graph, as in the nodes of a forest.
         node = onnx.helper.make_node("Scan", [], ["more"], a=[1, 300, -2], b=[0.5, 2.0], body=body)
         if place == "loops":
             node = onnx.helper.make_node("Own", [], ["more"], bodies=[body])
@@ -238,7 +238,7 @@ def test_a_graph_with_weights_in_another_file_is_refused(tmp_path: Path, place: 
 
 
 @pytest.mark.parametrize("content", [b"\xff" * 11, b"\x3b", b"\x3a\x05", b"\x38\x05", b"no graph"])
-def test_bytes_that_are_no_graph_are_refused(tmp_path: Path, content: bytes) -> None:
+def test_bytes_that_are_not_a_graph_are_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(BundleError, match="is not an ONNX graph"):
         write_bundle(tmp_path / "other", small_bundle(tmp_path / "bundle").manifest, content)
 
@@ -248,8 +248,8 @@ def test_bytes_that_are_no_graph_are_refused(tmp_path: Path, content: bytes) -> 
     [[("", 17)], [("", 19)], [("", 18), ("com.microsoft", 1)], [("", 18), ("ai.onnx.ml", 3)], [("ai.onnx.ml", 1)], []],
     ids=str,
 )
-def test_a_graph_of_other_operators_is_refused(tmp_path: Path, opsets: list[tuple[str, int]]) -> None:
-    """Of another version than the manifest's, or a maker's own: nobody tried what they compute."""
+def test_a_graph_with_other_operator_sets_is_refused(tmp_path: Path, opsets: list[tuple[str, int]]) -> None:
+    """The results of another version, or of a vendor's own operators, were never tested."""
     whole = small_bundle(tmp_path / "bundle")
     model = onnx.load_from_string(whole.cube_graph)
     del model.opset_import[:]
@@ -259,7 +259,7 @@ def test_a_graph_of_other_operators_is_refused(tmp_path: Path, opsets: list[tupl
     assert not (tmp_path / "other").exists()
 
 
-def test_another_number_of_bands_than_the_sensor_gives_is_refused(bundle: Bundle) -> None:
+def test_a_sensor_with_another_number_of_bands_is_refused(bundle: Bundle) -> None:
     from gliomap.sensors import get_sensor
 
     with pytest.raises(BundleError, match="takes 4 bands, sensor 'nemesis' delivers 25"):
@@ -271,8 +271,8 @@ def test_another_calibration_of_the_sensor_is_refused(bundle: Bundle) -> None:
         open_bundle(bundle.path, small_sensor(offset=(0, 0)))
 
 
-def test_a_bundle_has_the_channels_that_were_trained_whatever_it_carries_of_their_filters() -> None:
-    """Neither their peaks nor their responses, so its own wavelengths are nominal; the manifest has the trained ones."""
+def test_a_bundled_sensor_keeps_its_channels_without_peaks() -> None:
+    """A bundle carries no peaks, so its own uncorrected wavelengths are nominal; the manifest has those of training."""
     trained = replace(small_sensor(), band_of_position=(2, 0, 3, 1), peaks_nm=np.array([852.0, 661.0, 949.0, 748.0]))
     carried = SensorInfo.of(trained).build()
     assert carried.fingerprint() == trained.fingerprint() == replace(trained, peaks_nm=None).fingerprint()
@@ -282,7 +282,7 @@ def test_a_bundle_has_the_channels_that_were_trained_whatever_it_carries_of_thei
     assert (plain.wavelengths_nominal, own.wavelengths_nominal) == (False, True)
 
 
-def test_nothing_is_replaced_unless_asked(bundle: Bundle, sensor: MosaicSensor) -> None:
+def test_a_bundle_is_replaced_only_with_overwrite(bundle: Bundle, sensor: MosaicSensor) -> None:
     before = (bundle.path / "manifest.json").read_bytes()
     with pytest.raises(OutputExistsError):
         small_bundle(bundle.path, sensor=sensor)
@@ -292,21 +292,21 @@ def test_nothing_is_replaced_unless_asked(bundle: Bundle, sensor: MosaicSensor) 
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 nonsense", b"manifest.json"])
-def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_an_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bundle.zip"
     path.write_bytes(content)
     with pytest.raises(BundleError, match=r"is not a readable \.zip"):
         open_bundle(path)
 
 
-def test_a_file_of_a_bundle_is_told_from_a_broken_archive(bundle: Bundle) -> None:
+def test_opening_a_file_inside_a_bundle_points_to_its_folder(bundle: Bundle) -> None:
     for name in ("frame.onnx", "manifest.json"):
         with pytest.raises(BundleError, match="is a file of a bundle") as raised:
             open_bundle(bundle.path / name)
         assert raised.value.remedy == f"Use the folder: {bundle.path}."
 
 
-def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_path_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="does not exist"):
         open_bundle(tmp_path / "nothing")
     with pytest.raises(BundleError, match=r"manifest\.json"):
@@ -332,7 +332,7 @@ def test_an_archive_of_the_folder_itself_opens(tmp_path: Path, sensor: MosaicSen
         open_bundle(packed)
 
 
-def test_an_archive_with_a_file_twice_is_refused(tmp_path: Path, sensor: MosaicSensor) -> None:
+def test_an_archive_with_a_duplicate_file_is_refused(tmp_path: Path, sensor: MosaicSensor) -> None:
     path = small_bundle(tmp_path / "bundle.zip", sensor=sensor).path
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
         archive.writestr("card.md", b"x")
@@ -351,7 +351,7 @@ def test_an_archive_with_a_link_is_refused(tmp_path: Path) -> None:
         open_bundle(path)
 
 
-def test_an_archive_that_would_unpack_to_gigabytes_is_refused(tmp_path: Path) -> None:
+def test_an_archive_that_unpacks_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bundle.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("manifest.json", b"\0" * (9 * 2**20))
@@ -359,7 +359,7 @@ def test_an_archive_that_would_unpack_to_gigabytes_is_refused(tmp_path: Path) ->
         open_bundle(path)
 
 
-def test_the_card_tells_who_trained_and_that_metrics_overstate(bundle: Bundle, tmp_path: Path) -> None:
+def test_the_card_names_the_training_patients_and_warns_of_overlap(bundle: Bundle, tmp_path: Path) -> None:
     training = Training(
         study="pilot",
         study_fingerprint="0" * 64,
@@ -380,10 +380,10 @@ def test_the_card_tells_who_trained_and_that_metrics_overstate(bundle: Bundle, t
     assert "Patients ID0002 are in both training and test: the metrics overstate performance." in card
     assert "tumour has few pixels" in card
     assert open_bundle(tmp_path / "told").manifest.training == training
-    assert not training.synthetic, "people, where nothing is said of a phantom"
+    assert not training.synthetic, "patients are real unless a phantom is recorded"
 
 
-def test_a_broken_disk_is_not_the_bundles_fault(
+def test_a_read_error_of_the_disk_is_not_a_bundle_error(
     tmp_path: Path, sensor: MosaicSensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = small_bundle(tmp_path / "bundle.zip", sensor=sensor).path
@@ -396,7 +396,7 @@ def test_a_broken_disk_is_not_the_bundles_fault(
         open_bundle(path)
 
 
-def test_a_write_that_fails_leaves_nothing(
+def test_a_failed_write_leaves_nothing_behind(
     tmp_path: Path, sensor: MosaicSensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:

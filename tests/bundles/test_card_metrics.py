@@ -1,4 +1,4 @@
-"""The card tells what was measured on whom, and what nobody measured."""
+"""The card says what was measured, on which patients, and what was not measured."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def card(tmp_path: Path, manifest: Manifest, **changes: object) -> str:
     return write_bundle(tmp_path / "told", manifest.model_copy(update=changes), bundle.cube_graph, None).card
 
 
-def test_each_group_of_patients_has_a_table_of_its_own(tmp_path: Path, manifest: Manifest) -> None:
+def test_each_group_of_patients_has_its_own_table(tmp_path: Path, manifest: Manifest) -> None:
     metrics = {
         "overall accuracy": Measured(value=0.8, low=0.7, high=0.9, patients=13),
         "calibration error": Measured(value=0.1),
@@ -45,13 +45,13 @@ def test_each_group_of_patients_has_a_table_of_its_own(tmp_path: Path, manifest:
     assert "| overall accuracy | 0.600 |  | 4 |" in group
 
 
-def test_protocol_and_fingerprints_are_told(tmp_path: Path, manifest: Manifest) -> None:
+def test_the_card_gives_the_protocol_and_the_split_fingerprint(tmp_path: Path, manifest: Manifest) -> None:
     told = card(tmp_path, manifest, metrics={"MCC": Measured(value=0.5, patients=2)}, training=TRAINING)
     assert "Protocol 'lopo'" in told
     assert f"of the split {'1' * 64}" in told
 
 
-def test_what_was_not_measured_is_said(tmp_path: Path, manifest: Manifest) -> None:
+def test_missing_metrics_and_group_comparisons_are_stated(tmp_path: Path, manifest: Manifest) -> None:
     told = card(tmp_path, manifest, metrics={})
     assert "## Metrics\n\nNot measured." in told
     assert "so fairness across groups was not assessed" in told

@@ -45,7 +45,7 @@ cuts = st.one_of(st.just(1.0), st.floats(0, 1))
 
 @given(places, values, cuts)
 @settings(max_examples=50)
-def test_a_garbled_archive(place: float, value: int, cut: float) -> None:
+def test_a_garbled_archive_opens_intact_or_is_refused(place: float, value: int, cut: float) -> None:
     content = garbled(archive_bytes(), place, value, cut)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "bundle.zip"
@@ -54,13 +54,13 @@ def test_a_garbled_archive(place: float, value: int, cut: float) -> None:
             opened = open_bundle(path)
         except BundleError:
             return
-    # Some bytes of an archive mean nothing (times, attributes); then its content is untouched.
+    # Some bytes of an archive (times, attributes) are not content; a change of those leaves the graphs intact.
     assert opened.cube_graph == part("cube.onnx")
 
 
 @given(places, values, cuts)
 @settings(max_examples=50)
-def test_a_garbled_graph(place: float, value: int, cut: float) -> None:
+def test_a_garbled_graph_is_parsed_or_refused(place: float, value: int, cut: float) -> None:
     try:
         header = read_graph_header(garbled(part("frame.onnx"), place, value, cut), "graph")
     except BundleError:
@@ -70,14 +70,14 @@ def test_a_garbled_graph(place: float, value: int, cut: float) -> None:
 
 @given(st.binary(max_size=200))
 @settings(max_examples=50)
-def test_any_bytes_as_a_graph(content: bytes) -> None:
+def test_arbitrary_bytes_never_give_a_graph_with_outputs(content: bytes) -> None:
     with suppress(BundleError):
         assert read_graph_header(content, "graph").outputs == ()
 
 
 @given(places, values, cuts)
 @settings(max_examples=50)
-def test_a_garbled_manifest(place: float, value: int, cut: float) -> None:
+def test_a_garbled_manifest_is_parsed_or_refused(place: float, value: int, cut: float) -> None:
     content = garbled(part("manifest.json"), place, value, cut)
     try:
         manifest = parse_manifest(content, "manifest")
