@@ -60,7 +60,7 @@ def test_a_good_capture_has_no_findings(tmp_path: Path, frames: Frames, caplog: 
     assert not caplog.records
 
 
-def test_the_age_of_the_references(tmp_path: Path, frames: Frames) -> None:
+def test_reference_age_counts_from_the_older_reference(tmp_path: Path, frames: Frames) -> None:
     start = datetime(2021, 5, 4, 9, 0, 0)
     times = {"dark": start, "white": start + timedelta(minutes=5), "raw": start + timedelta(hours=2)}
     capture = read_capture(**stored(tmp_path, frames, times), sensor=SENSOR)
@@ -76,54 +76,54 @@ def test_an_unknown_time_gives_an_unknown_age(tmp_path: Path, frames: Frames, un
 
 
 class TestReferences:
-    def test_swapped_white_and_dark(self, tmp_path: Path, frames: Frames) -> None:
+    def test_swapped_white_and_dark_are_refused(self, tmp_path: Path, frames: Frames) -> None:
         paths = stored(tmp_path, frames)
         paths["white"], paths["dark"] = paths["dark"], paths["white"]
         with pytest.raises(ReferenceFrameError, match=r"look swapped: the white's mean is 2\d, the dark's 6|7\d\d"):
             read_capture(**paths, sensor=SENSOR)
 
-    def test_white_equal_to_dark_everywhere(self, frames: Frames) -> None:
+    def test_a_white_equal_to_the_dark_everywhere_is_refused(self, frames: Frames) -> None:
         with pytest.raises(ReferenceFrameError, match=r"2% of full scale above the dark at 100\.0%"):
             check_references(frames["dark"], frames["dark"], SENSOR)
 
     @pytest.mark.parametrize(("light", "refused"), [(1, True), (20, True), (21, False)])
-    def test_a_white_has_two_per_cent_of_full_scale_above_its_dark(
+    def test_a_white_must_exceed_its_dark_by_two_percent_of_full_scale(
         self, frames: Frames, light: int, refused: bool
     ) -> None:
         white = frames["dark"] + np.uint16(light)  # 2 % of 1023 is 20.46
         with pytest.raises(ReferenceFrameError, match="above the dark at 100") if refused else nullcontext():
             assert check_references(white, frames["dark"], SENSOR) == ()
 
-    def test_a_white_is_held_against_its_own_dark(self, frames: Frames) -> None:
+    def test_a_white_is_compared_with_its_own_dark(self, frames: Frames) -> None:
         with pytest.raises(ReferenceFrameError, match="above the dark at 100"):
             check_references(frames["white"], frames["dark"], SENSOR, white_dark=frames["white"] - np.uint16(5))
 
-    def test_white_equal_to_dark_in_places(self, frames: Frames) -> None:
+    def test_a_white_partly_equal_to_the_dark_warns(self, frames: Frames) -> None:
         frames["white"][:4] = frames["dark"][:4]
         (finding,) = check_references(frames["white"], frames["dark"], SENSOR)
         assert finding.severity == "warning"
         assert "at 10.0% of its pixels" in finding.message
 
-    def test_a_white_with_some_saturated_pixels(self, frames: Frames) -> None:
+    def test_a_white_with_some_saturated_pixels_warns(self, frames: Frames) -> None:
         frames["white"][:2] = 1023
         (finding,) = check_references(frames["white"], frames["dark"], SENSOR)
         assert finding.severity == "warning"
         assert "5.0% of its pixels are saturated" in finding.message
 
-    def test_a_saturated_white(self, frames: Frames) -> None:
+    def test_a_saturated_white_is_refused(self, frames: Frames) -> None:
         frames["white"][:10] = 1023
         with pytest.raises(ReferenceFrameError, match=r"25\.0% of its pixels are saturated \(at 1023"):
             check_references(frames["white"], frames["dark"], SENSOR)
 
-    def test_a_camera_that_clips_below_its_saturation_value(self, frames: Frames) -> None:
+    def test_clipping_below_the_saturation_value_is_reported(self, frames: Frames) -> None:
         (finding,) = check_references(np.minimum(frames["white"], 511), frames["dark"], SENSOR)
         assert "share its highest value 511, below the saturation value 1023" in finding.message
 
-    def test_a_dark_with_light_in_it(self, frames: Frames) -> None:
+    def test_light_in_the_dark_is_reported(self, frames: Frames) -> None:
         (finding,) = check_references(frames["white"], frames["dark"] + np.uint16(300), SENSOR)
         assert "light may have entered" in finding.message
 
-    def test_bands_that_nearly_cancel_under_the_correction(self, frames: Frames) -> None:
+    def test_bands_that_nearly_cancel_in_the_correction_warn(self, frames: Frames) -> None:
         matrix = np.eye(25)
         matrix[3, [3, 8]] = 40, -39  # what is left of band 3 is the difference of two pixels
         before = replace(SENSOR, correction=SpectralCorrection(matrix, after_division=False))
@@ -133,28 +133,28 @@ class TestReferences:
         assert (finding.severity, finding.thing) == ("warning", "white reference")
         assert f"{wavelength:.0f} nm (" in finding.message
         assert finding.message.count(" nm (") == 1
-        # Of a white that is dim itself all bands are, however bright its dark.
+        # In a dim white all bands are dim, however bright the dark, so still only the cancelling band is named.
         faint = check_references(np.full(SHAPE, 322, np.uint16), np.full(SHAPE, 300, np.uint16), before)
         assert any(finding.message.count(" nm (") == 1 for finding in faint)
         after = replace(before, correction=SpectralCorrection(matrix, after_division=True))
         assert check_references(frames["white"], frames["dark"], after) == ()
 
-    def test_another_shape(self, frames: Frames) -> None:
+    def test_a_reference_of_another_shape_is_refused(self, frames: Frames) -> None:
         with pytest.raises(CaptureError, match=r"dark reference: is uint16 of shape 42×53, .* delivers uint16 43×53"):
             check_references(frames["white"], frames["dark"][1:], SENSOR)
 
-    def test_margins_without_filters_do_not_count(self, frames: Frames) -> None:
+    def test_pixels_outside_the_active_area_are_ignored(self, frames: Frames) -> None:
         frames["white"][40:] = 0
         frames["white"][:, 50:] = 1023
         assert check_references(frames["white"], frames["dark"], SENSOR) == ()
 
 
 class TestExposures:
-    def test_no_matching_dark(self, tmp_path: Path, frames: Frames) -> None:
+    def test_exposures_without_a_matching_dark_are_refused(self, tmp_path: Path, frames: Frames) -> None:
         with pytest.raises(ReferenceFrameError, match="Record a dark of 5 ms"):
             read_capture(**stored(tmp_path, frames), sensor=SENSOR, exposures=Exposures(10, 5, 10))
 
-    def test_a_white_of_its_own_exposure_and_dark(self, tmp_path: Path, frames: Frames) -> None:
+    def test_a_white_may_have_its_own_exposure_and_dark(self, tmp_path: Path, frames: Frames) -> None:
         frames["white_dark"] = frames["dark"] + np.uint16(1)
         capture = read_capture(**stored(tmp_path, frames), sensor=SENSOR, exposures=Exposures(10, 5, 10, 5))
         assert capture.white_dark is not None
@@ -162,17 +162,19 @@ class TestExposures:
         assert [finding.thing for finding in capture.findings] == ["exposure"]
         assert "white 5 ms and raw 10 ms differ" in capture.findings[0].message
 
-    def test_a_dark_that_is_scaled_is_told_of(self, frames: Frames) -> None:
+    def test_scaling_the_dark_by_time_is_reported(self, frames: Frames) -> None:
         unbiased = replace(SENSOR, has_bias_offset=False)
         found = check_references(frames["white"], frames["dark"], unbiased, exposures=Exposures(10, 10, 40))
         assert [str(one) for one in found] == ["exposure: the dark of 40 ms is scaled by time."]
 
-    def test_equal_exposures_are_nothing_to_tell(self, frames: Frames) -> None:
+    def test_equal_exposures_give_no_finding(self, frames: Frames) -> None:
         assert check_references(frames["white"], frames["dark"], SENSOR, exposures=Exposures(10, 10, 10)) == ()
 
 
 class TestRaw:
-    def test_saturated_pixels_warn(self, tmp_path: Path, frames: Frames, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_raw_frame_with_some_saturated_pixels_warns(
+        self, tmp_path: Path, frames: Frames, caplog: pytest.LogCaptureFixture
+    ) -> None:
         frames["raw"][:2] = 1023
         with caplog.at_level(logging.WARNING):
             capture = read_capture(**stored(tmp_path, frames), sensor=SENSOR)
@@ -206,9 +208,9 @@ class TestRaw:
             read_capture(**stored(tmp_path, frames), sensor=SENSOR)
 
     @pytest.mark.parametrize("exposures", [None, Exposures(20, 10, 20)])
-    def test_shadows_are_told_of(self, frames: Frames, exposures: Exposures | None) -> None:
+    def test_shadows_are_reported(self, frames: Frames, exposures: Exposures | None) -> None:
         light = frames["white"].astype(int) - frames["dark"]
-        # Of the white's light, in the frame's own exposure.
+        # A share of the white's light, scaled to the exposure of the frame.
         lit = np.rint(frames["dark"] + light * 0.3 * (1 if exposures is None else 2)).astype(np.uint16)
         for share, told in ((0.005, False), (0.025, True)):
             raw = lit.copy()
@@ -221,17 +223,15 @@ class TestRaw:
             assert len(found) == told
 
     @pytest.mark.parametrize(("raw_ms", "white_ms"), [(SHORTEST_MS, LONGEST_MS), (LONGEST_MS, SHORTEST_MS)])
-    def test_the_floor_of_shadows_lies_between_dark_and_white(
-        self, frames: Frames, raw_ms: float, white_ms: float
-    ) -> None:
+    def test_the_shadow_floor_lies_between_dark_and_white(self, frames: Frames, raw_ms: float, white_ms: float) -> None:
         white, dark = frames["white"], frames["dark"]
         floor = shadow_floor(white, dark, SENSOR, Exposures(raw_ms, white_ms, raw_ms))
         assert floor.dtype == np.uint16
         assert (floor >= dark).all()
         assert (floor <= np.maximum(white, dark)).all()
 
-    def test_a_dark_of_another_exposure_is_held_against_frames_as_it_is_subtracted(self, frames: Frames) -> None:
-        """Ten times as long, it is brighter than half of the frame and than a dim white, and yet right."""
+    def test_a_dark_of_another_exposure_is_scaled_before_it_is_compared(self, frames: Frames) -> None:
+        """Exposed ten times as long, it is brighter than half of the frame and a dim white, and still valid."""
         unbiased = replace(SENSOR, has_bias_offset=False)
         longer = (frames["dark"] * 10).astype(np.uint16)
         dim = (frames["dark"] + (frames["white"] - frames["dark"]) // 3).astype(np.uint16)
@@ -241,8 +241,8 @@ class TestRaw:
         alike = replace(capture, exposures=None)
         assert {one.severity for one in inspect_capture(alike)} == {"warning", "error"}
 
-    def test_a_frame_of_the_white_s_exposure_is_held_against_the_second_dark(self, frames: Frames) -> None:
-        """Which is what the chain subtracts: the other is of a longer exposure, and brighter than a dark scene."""
+    def test_a_frame_with_the_white_exposure_is_compared_with_the_white_dark(self, frames: Frames) -> None:
+        """That is the one the chain subtracts; the other has a longer exposure and is brighter than a dark scene."""
         times = Exposures(raw_ms=12, white_ms=12, dark_ms=40, white_dark_ms=12)
         own, longer = frames["dark"], frames["dark"] + np.uint16(50)
         raw = (own + (frames["white"] - own) * 0.04).astype(np.uint16)
@@ -251,12 +251,12 @@ class TestRaw:
         assert check_raw(raw, frames["white"], longer, SENSOR, times, white_dark=own) == ()
         floor = shadow_floor(frames["white"], longer, SENSOR, times, white_dark=own)
         assert np.array_equal(floor, shadow_floor(frames["white"], own, SENSOR))
-        # Against a dark that does not belong to it, it would be refused.
+        # Compared with the other dark, it would be refused.
         with pytest.raises(CaptureError, match="darker than the dark reference"):
             check_raw(raw, frames["white"], longer, SENSOR)
 
     @pytest.mark.parametrize("unbiased", [False, True])
-    def test_the_floor_of_shadows_is_a_share_of_the_light_above_the_white_s_own_dark(
+    def test_the_shadow_floor_is_a_share_of_the_light_above_the_white_dark(
         self, frames: Frames, unbiased: bool
     ) -> None:
         sensor = replace(SENSOR, has_bias_offset=not unbiased)
@@ -266,19 +266,19 @@ class TestRaw:
         light = (frames["white"] - frames["dark"]) * 2.0
         assert np.abs(floor - longer - 0.02 * light).max() <= 1
 
-    def test_the_floor_of_shadows_stays_within_sixteen_bits(self) -> None:
+    def test_the_shadow_floor_stays_within_sixteen_bits(self) -> None:
         deep = replace(SENSOR, bit_depth=16, saturation=65_535)
         bright, black = np.full(SHAPE, 65_000, np.uint16), np.full(SHAPE, 1_000, np.uint16)
         times = Exposures(raw_ms=LONGEST_MS, white_ms=1, dark_ms=LONGEST_MS, white_dark_ms=1)
         assert (shadow_floor(bright, black * np.uint16(2), deep, times, white_dark=black) == 65_535).all()
 
-    def test_a_dark_that_does_not_fit_is_told_of_once(self, frames: Frames) -> None:
-        """Of the frame, whose own dark is there, nothing is said because of the white, whose dark is not."""
+    def test_a_white_without_a_matching_dark_does_not_affect_the_raw_frame(self, frames: Frames) -> None:
+        """The raw frame has a dark of its own exposure, so nothing is reported for it."""
         times = Exposures(raw_ms=5, white_ms=10, dark_ms=20, white_dark_ms=5)
         longer = frames["dark"] + np.uint16(50)
         raw = (frames["dark"] + (frames["white"] - frames["dark"]) * 0.04).astype(np.uint16)
         assert inspect_raw(raw, frames["white"], longer, SENSOR, times, white_dark=frames["dark"]) == ()
-        # Where no dark is the frame's, it is held against the one that was recorded.
+        # Without a dark of its exposure, the frame is compared with the one that was recorded.
         alone = inspect_raw(raw, frames["white"], longer, SENSOR, times)
         assert any("darker than the dark reference" in one.message for one in alone)
 
@@ -301,7 +301,7 @@ class TestRaw:
             check_raw(second["white_dark"], frames["white"], frames["dark"], SENSOR, **second)
 
 
-def test_without_strictness_errors_are_findings(tmp_path: Path, frames: Frames) -> None:
+def test_errors_become_findings_when_not_strict(tmp_path: Path, frames: Frames) -> None:
     frames["white"] = frames["dark"].copy()
     capture = read_capture(**stored(tmp_path, frames), sensor=SENSOR, strict=False)
     assert {finding.severity for finding in capture.findings} == {"error"}
@@ -347,7 +347,7 @@ def test_msb_aligned_captures_are_shifted_together(tmp_path: Path, frames: Frame
         ("white_dark", "dark reference of the white"),
     ],
 )
-def test_frames_in_memory_are_checked_too(frames: Frames, role: str, named: str) -> None:
+def test_frames_in_memory_must_have_the_right_type_and_shape(frames: Frames, role: str, named: str) -> None:
     frames["white_dark"] = frames["dark"]
     for wrong, fault in ((frames[role] * 1.0, "float64"), (frames[role][1:], "uint16 of shape 42×53")):
         with pytest.raises(CaptureError, match=f"^{named}: is {fault}"):

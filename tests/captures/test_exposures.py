@@ -27,7 +27,7 @@ def test_a_second_dark_belongs_to_the_white() -> None:
     assert plan_darks(Exposures(10, 5, 10, 5), BIASED, has_white_dark=True) == (SAME, OWN)
 
 
-def test_whichever_dark_matches_is_taken() -> None:
+def test_the_dark_with_the_matching_exposure_is_used() -> None:
     # Only the second dark has the raw frame's exposure.
     assert plan_darks(Exposures(5, 10, 10, 5), BIASED, has_white_dark=True) == (OWN, SAME)
 
@@ -56,10 +56,10 @@ def test_an_unbiased_camera_scales_its_dark_by_time() -> None:
 
 
 @pytest.mark.parametrize("time", [0, -1, float("nan"), float("inf"), 1e9])
-def test_a_time_must_be_one(time: float) -> None:
+def test_an_invalid_exposure_time_is_refused(time: float) -> None:
     with pytest.raises(CaptureError, match="exposure white_ms"):
         Exposures(10, time, 10)
 
 
-def test_a_microsecond_and_an_hour_are_times() -> None:
+def test_exposures_of_a_microsecond_and_an_hour_are_accepted() -> None:
     assert Exposures(1e-3, 3.6e6, 10).white_over_raw == 3.6e9

@@ -1,4 +1,4 @@
-"""Frames from TIFF files: what is read, and what is refused with which words."""
+"""Frames from TIFF files: what can be read, and how the rest is refused."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_same_frame_gives_the_same_bytes(path: Path, tmp_path: Path) -> None
     assert read_frame(path).taken_at is None
 
 
-def test_only_frames_are_written(path: Path) -> None:
+def test_arrays_that_are_not_frames_are_not_written(path: Path) -> None:
     for wrong in (np.zeros((2, 2), np.float32), np.zeros((2, 2, 3), np.uint16), np.zeros((0, 2), np.uint16)):
         with pytest.raises(CaptureError, match="cannot hold"):
             write_frame(path, wrong)
@@ -72,7 +72,7 @@ def test_only_frames_are_written(path: Path) -> None:
     ],
     ids=str,
 )
-def test_the_usual_kinds_of_tiff(path: Path, options: dict[str, object]) -> None:
+def test_common_kinds_of_tiff_are_read(path: Path, options: dict[str, object]) -> None:
     data = frame()
     tifffile.imwrite(path, data, **options)
     read = read_frame(path, SENSOR)
@@ -81,19 +81,19 @@ def test_the_usual_kinds_of_tiff(path: Path, options: dict[str, object]) -> None
 
 
 def packed(path: Path, data: np.ndarray) -> bytes:
-    """A TIFF with PackBits compression, MATLAB's default; its content."""
+    """Write a TIFF with PackBits compression, MATLAB's default, and return its bytes."""
     Image.fromarray(data).save(path, compression="packbits")
     return path.read_bytes()
 
 
-def test_a_file_as_matlab_packs_it(path: Path) -> None:
+def test_a_packbits_file_is_read(path: Path) -> None:
     data = frame()
     data[:5] = 7
     packed(path, data)
     assert np.array_equal(read_frame(path, SENSOR).data, data)
 
 
-def test_a_packed_file_that_unpacks_to_too_little_or_too_much(path: Path) -> None:
+def test_a_packbits_file_of_the_wrong_length_is_refused(path: Path) -> None:
     content = packed(path, frame())
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
@@ -105,39 +105,39 @@ def test_a_packed_file_that_unpacks_to_too_little_or_too_much(path: Path) -> Non
 
 
 @pytest.mark.parametrize("stamp", ["2021:05:04 13:02:01", "2021-05-04 13:02:01"])
-def test_times_as_cameras_write_them(path: Path, stamp: str) -> None:
+def test_timestamps_with_colons_or_dashes_are_read(path: Path, stamp: str) -> None:
     tifffile.imwrite(path, frame(), metadata=None, extratags=[(306, 2, 20, stamp, True)])
     assert read_frame(path).taken_at == datetime(2021, 5, 4, 13, 2, 1)
 
 
-def test_a_time_that_is_none_is_not_a_fault(path: Path) -> None:
+def test_an_unreadable_timestamp_is_ignored(path: Path) -> None:
     tifffile.imwrite(path, frame(), metadata=None, extratags=[(306, 2, 20, "yesterday, at noon", True)])
     assert read_frame(path).taken_at is None
 
 
 class TestRefused:
-    def test_what_is_no_file(self, tmp_path: Path) -> None:
+    def test_a_missing_file_or_a_folder(self, tmp_path: Path) -> None:
         for path, fault in ((tmp_path / "absent.tif", "does not exist"), (tmp_path, "is a folder")):
             with pytest.raises(CaptureError, match=fault):
                 read_frame(path)
 
-    def test_empty(self, path: Path) -> None:
+    def test_an_empty_file(self, path: Path) -> None:
         path.touch()
         with pytest.raises(CaptureError, match="is empty"):
             read_frame(path)
 
-    def test_not_a_tiff(self, path: Path) -> None:
+    def test_a_file_that_is_not_a_tiff(self, path: Path) -> None:
         path.write_text("This is a letter.", encoding="utf-8")
         with pytest.raises(CaptureError, match="not a readable TIFF"):
             read_frame(path)
 
-    def test_truncated(self, path: Path) -> None:
+    def test_a_truncated_file(self, path: Path) -> None:
         write_frame(path, frame())
         path.write_bytes(path.read_bytes()[:-100])
         with pytest.raises(CaptureError, match=r"is truncated: it needs [\d,]+ bytes and has [\d,]+"):
             read_frame(path, SENSOR)
 
-    def test_truncated_within_the_header(self, path: Path) -> None:
+    def test_a_file_truncated_within_its_header(self, path: Path) -> None:
         write_frame(path, frame())
         path.write_bytes(path.read_bytes()[:30])
         with pytest.raises(CaptureError, match=r"ID0018C09\.tif"):
@@ -155,7 +155,7 @@ class TestRefused:
         with pytest.raises(CaptureError, match="3000000000×4000000000 pixels"):
             read_frame(path, SENSOR if sensor else None)
 
-    def test_a_declared_size_that_the_file_does_not_hold(self, path: Path) -> None:
+    def test_a_declared_size_larger_than_the_file(self, path: Path) -> None:
         write_frame(path, frame())
         content = path.read_bytes()
         old = struct.pack("<HHII", 257, 4, 1, SHAPE[0])
@@ -164,7 +164,7 @@ class TestRefused:
         with pytest.raises(CaptureError, match=r"is truncated: 66,000 bytes of pixels are declared, 1,[\d]+ present"):
             read_frame(path)
 
-    def test_a_file_beyond_the_limit(self, path: Path) -> None:
+    def test_a_file_larger_than_the_limit(self, path: Path) -> None:
         with path.open("wb") as stream:
             stream.truncate(513 * 2**20)
         with pytest.raises(CaptureError, match="larger than 512 MiB"):
@@ -184,7 +184,7 @@ class TestRefused:
             read_frame(path, SENSOR)
 
     @pytest.mark.parametrize("kind", ["int16", "uint32", "float32", "float64", "bool"])
-    def test_another_type(self, path: Path, kind: str) -> None:
+    def test_an_unsupported_pixel_type(self, path: Path, kind: str) -> None:
         tifffile.imwrite(path, frame().astype(kind))
         with pytest.raises(CaptureError, match="not uint8 or uint16"):
             read_frame(path, SENSOR)
@@ -201,7 +201,7 @@ class TestRefused:
         with pytest.raises(CaptureError, match="has 2 pages"):
             read_frame(path, SENSOR)
 
-    def test_another_shape_names_both(self, path: Path) -> None:
+    def test_another_shape_names_both_shapes(self, path: Path) -> None:
         write_frame(path, frame()[:-1])
         with pytest.raises(CaptureError, match=r"is 22×33 pixels, the sensor's frame is 23×33"):
             read_frame(path, SENSOR)
@@ -211,18 +211,20 @@ class TestRefused:
         with pytest.raises(CaptureError, match="inverted"):
             read_frame(path)
 
-    @pytest.mark.parametrize("turned", [3, 6])
-    def test_a_frame_that_says_it_is_turned(self, path: Path, turned: int) -> None:
-        tifffile.imwrite(path, frame(), extratags=[(274, 3, 1, turned, True)])
-        with pytest.raises(CaptureError, match=rf"turned or mirrored \(Orientation {turned}\).*Save it as the camera"):
+    @pytest.mark.parametrize("orientation", [3, 6])
+    def test_a_rotated_frame(self, path: Path, orientation: int) -> None:
+        tifffile.imwrite(path, frame(), extratags=[(274, 3, 1, orientation, True)])
+        with pytest.raises(
+            CaptureError, match=rf"turned or mirrored \(Orientation {orientation}\).*Save it as the camera"
+        ):
             read_frame(path, SENSOR)
 
-    def test_tiles(self, path: Path) -> None:
+    def test_a_tiled_file(self, path: Path) -> None:
         tifffile.imwrite(path, frame(), tile=(16, 16))
         with pytest.raises(CaptureError, match="tiles"):
             read_frame(path)
 
-    def test_values_beyond_the_bits(self, path: Path) -> None:
+    def test_values_beyond_the_bit_depth(self, path: Path) -> None:
         data = frame()
         data[3, 4] = 5001
         write_frame(path, data)
@@ -230,17 +232,17 @@ class TestRefused:
             read_frame(path, SENSOR)
         with pytest.raises(CaptureError, match="10 bits end at 1023"):
             read_frame(path, SENSOR, msb_aligned=False)
-        assert read_frame(path).data[3, 4] == 5001  # without a sensor nothing is known of its bits
+        assert read_frame(path).data[3, 4] == 5001  # without a sensor the bit depth is unknown
 
 
 class TestBits:
-    def test_high_bits_are_found_out(self, path: Path) -> None:
+    def test_msb_aligned_frames_are_detected_and_shifted(self, path: Path) -> None:
         write_frame(path, frame() << 6)
         read = read_frame(path, SENSOR)
         assert read.msb_aligned
         assert np.array_equal(read.data, frame())
 
-    def test_a_dim_dark_follows_its_companions(self, tmp_path: Path) -> None:
+    def test_a_dim_dark_takes_the_alignment_of_the_raw_frame(self, tmp_path: Path) -> None:
         dark = frame(1, 0, 12)
         write_frame(tmp_path / "raw.tif", frame() << 6)
         write_frame(tmp_path / "dark.tif", dark << 6)
@@ -252,7 +254,7 @@ class TestBits:
         told = read_frame(tmp_path / "dark.tif", SENSOR, msb_aligned=True)
         assert np.array_equal(told.data, dark)
 
-    def test_numbers_share_it_with_the_files_that_came_along(self) -> None:
+    def test_arrays_and_files_of_one_capture_share_their_alignment(self) -> None:
         raw, dark = frame(), frame(low=3, high=14)
         sent = parse_frames({"raw": tiff_bytes(raw << 6), "dark": dark << 6}, SENSOR)
         assert np.array_equal(sent["raw"].data, raw)
@@ -270,14 +272,14 @@ class TestBits:
         with pytest.raises(CaptureError, match=fault):
             read_frames([tmp_path / "raw.tif", tmp_path / "white.tif"], SENSOR)
 
-    def test_a_wrong_option_is_refused(self, path: Path) -> None:
+    def test_the_msb_aligned_option_needs_a_sensor_and_must_fit_the_file(self, path: Path) -> None:
         write_frame(path, frame())
         with pytest.raises(CaptureError, match="not MSB-aligned"):
             read_frame(path, SENSOR, msb_aligned=True)
         with pytest.raises(CaptureError, match="without a sensor"):
             read_frame(path, msb_aligned=True)
 
-    def test_eight_bits_are_spread_so_that_saturation_stays(self, path: Path) -> None:
+    def test_eight_bit_frames_are_scaled_so_that_saturation_is_kept(self, path: Path) -> None:
         data = (frame() >> 2).astype(np.uint8)
         data[0, 0], data[0, 1] = 255, 0
         write_frame(path, data)
@@ -287,7 +289,7 @@ class TestBits:
         assert np.abs(read.data / 1023 - data / 255).max() < 1e-3
         assert np.array_equal(read_frame(path).data, data)
 
-    def test_a_camera_of_eight_bits_is_taken_as_it_is(self, path: Path) -> None:
+    def test_frames_of_an_eight_bit_camera_are_not_scaled(self, path: Path) -> None:
         camera = replace(SENSOR, bit_depth=8, saturation=255)
         data = (frame() >> 2).astype(np.uint8)
         for stored in (data, data.astype(np.uint16)):
@@ -296,7 +298,7 @@ class TestBits:
             assert np.array_equal(read.data, data)
             assert not read.eight_bit
 
-    def test_mixed_depths_are_refused(self, tmp_path: Path) -> None:
+    def test_mixed_bit_depths_are_refused(self, tmp_path: Path) -> None:
         write_frame(tmp_path / "raw.tif", frame())
         write_frame(tmp_path / "dark.tif", np.zeros(SHAPE, np.uint8))
         with pytest.raises(CaptureError, match=r"raw.tif: uint16, dark.tif: uint8"):

@@ -1,4 +1,4 @@
-"""Frames and cubes become maps; what is invalid is masked, and says why."""
+"""Frames and cubes become maps; invalid pixels are masked, and each has its reason."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_frame_gives_the_map_of_its_preprocessed_cube(
     assert set(np.unique(cube.reasons)) >= {0, Reason.SATURATED, Reason.DARK, Reason.ZERO_BRIGHTNESS, Reason.DEFECTIVE}
 
 
-def test_a_map_has_all_that_is_needed_to_judge_it(bundle: Bundle, scene: FrameScene) -> None:
+def test_a_map_carries_probabilities_bundle_identity_and_timings(bundle: Bundle, scene: FrameScene) -> None:
     engine = Engine(bundle)
     found = engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark))
     assert (found.height, found.width) == small_sensor().cube_shape
@@ -69,7 +69,7 @@ def test_a_map_has_all_that_is_needed_to_judge_it(bundle: Bundle, scene: FrameSc
     assert set(stages) == {"check", "graph", "finish"}
 
 
-def test_a_saturated_tile_is_zero_to_its_neighbours_too_and_leaves_no_trace(bundle: Bundle, scene: FrameScene) -> None:
+def test_a_saturated_tile_counts_as_zero_and_leaves_no_trace_afterwards(bundle: Bundle, scene: FrameScene) -> None:
     engine = Engine(bundle)
     references = engine.prepare(scene.white, scene.dark)
     clean = scene.raw.copy()
@@ -86,7 +86,7 @@ def test_a_saturated_tile_is_zero_to_its_neighbours_too_and_leaves_no_trace(bund
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_threads_share_an_engine(bundle: Bundle, scene: FrameScene, backend: BackendName) -> None:
+def test_several_threads_can_share_an_engine(bundle: Bundle, scene: FrameScene, backend: BackendName) -> None:
     engine = Engine(bundle, backend=backend, threads=1)
     references = engine.prepare(scene.white, scene.dark)
     frames = []
@@ -113,7 +113,7 @@ def test_arrays_of_a_map_do_not_change_with_the_next_frame(bundle: Bundle, scene
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (23, 2), (8, 8)])
-def test_cubes_of_any_size(bundle: Bundle, shape: tuple[int, int]) -> None:
+def test_cubes_of_any_size_are_classified(bundle: Bundle, shape: tuple[int, int]) -> None:
     network, engine = window_network(), Engine(bundle)
     data = np.random.default_rng(3).normal(0.5, 0.2, (*shape, 4)).astype(np.float32)
     cube = HyperCube(data, None, "reflectance", np.ones(shape, np.bool_), np.zeros(shape, np.uint8))
@@ -144,7 +144,7 @@ def test_a_zero_spectrum_of_a_cube_is_not_classified(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_shadow_that_holds_noise_alone_is_not_classified_under_a_floor(
+def test_a_shadow_of_noise_below_the_brightness_floor_is_not_classified(
     tmp_path: Path, scene: FrameScene, backend: BackendName
 ) -> None:
     raw = scene.raw.copy()
@@ -158,12 +158,12 @@ def test_a_shadow_that_holds_noise_alone_is_not_classified_under_a_floor(
         engine = Engine(bundle, backend=backend, threads=1)
         found[floor] = engine.classify_frame(raw, engine.prepare(scene.white, scene.dark))
     shadow = found[1e-6].mask & ~found[0.02].mask
-    assert np.count_nonzero(shadow[:3]) > 10, "what the thesis's floor lets through"
+    assert np.count_nonzero(shadow[:3]) > 10, "the thesis's floor must let some of the noise through"
     assert not found[0.02].labels[:3].any()
     assert (found[0.02].reasons[shadow] == Reason.ZERO_BRIGHTNESS).all()
 
 
-def test_a_spectrum_beyond_all_reckoning_gives_no_nan(bundle: Bundle) -> None:
+def test_a_spectrum_close_to_overflow_gives_no_nan(bundle: Bundle) -> None:
     data = np.ones((4, 4, 4), np.float32)
     data[2, 1] = 3e38
     cube = HyperCube(data, None, "reflectance", np.ones((4, 4), np.bool_), np.zeros((4, 4), np.uint8))
@@ -185,7 +185,7 @@ def test_invalid_references_blank_the_map(bundle: Bundle, scene: FrameScene) -> 
     assert not found.probabilities.any()
 
 
-def test_references_that_leave_no_pixel_blank_the_map(bundle: Bundle, scene: FrameScene) -> None:
+def test_references_that_leave_no_valid_pixel_blank_the_map(bundle: Bundle, scene: FrameScene) -> None:
     nothing = prepare_references(scene.dark, scene.dark, small_sensor(), bundle.manifest.preprocessing)
     found = Engine(bundle).classify_frame(scene.raw, nothing)
     assert found.blanked == "the references leave no valid pixel"
@@ -221,14 +221,14 @@ def test_stale_references_blank_the_map(
         assert not found.mask.any()
 
 
-def test_times_with_and_without_zone_are_not_compared(bundle: Bundle, scene: FrameScene) -> None:
+def test_times_with_and_without_time_zone_are_not_compared(bundle: Bundle, scene: FrameScene) -> None:
     engine = Engine(bundle, max_reference_age=timedelta(hours=1))
     references = engine.prepare(scene.white, scene.dark, taken_at=NOON.replace(tzinfo=UTC))
     with pytest.raises(UsageError, match="time zone"):
         engine.classify_frame(scene.raw, references, taken_at=NOON)
 
 
-def test_without_a_limit_old_references_serve(bundle: Bundle, scene: FrameScene) -> None:
+def test_without_an_age_limit_old_references_are_accepted(bundle: Bundle, scene: FrameScene) -> None:
     engine = Engine(bundle)
     references = engine.prepare(scene.white, scene.dark, taken_at=NOON - timedelta(days=400))
     assert engine.classify_frame(scene.raw, references, taken_at=NOON).blanked is None
@@ -265,14 +265,14 @@ def test_references_of_another_sensor_or_chain_are_refused(bundle: Bundle, scene
         engine.classify_frame(scene.raw, plain)
 
 
-def test_a_bundle_for_cubes_takes_no_frames(tmp_path: Path, scene: FrameScene) -> None:
+def test_a_bundle_for_cubes_only_refuses_references(tmp_path: Path, scene: FrameScene) -> None:
     engine = Engine.open(small_bundle(tmp_path / "bundle", network=linear_network()).path)
     engine.load()
     with pytest.raises(BundleError, match=r"no frame\.onnx"):
         engine.prepare(scene.white, scene.dark)
 
 
-def test_cubes_with_other_bands_are_refused(bundle: Bundle) -> None:
+def test_cubes_with_another_number_of_bands_are_refused(bundle: Bundle) -> None:
     with pytest.raises(CubeError, match="takes 4 bands"):
         Engine(bundle).classify_cube(cube_scene(5, PreprocessingConfig()))
 
@@ -286,19 +286,19 @@ def test_cubes_with_other_bands_are_refused(bundle: Bundle) -> None:
         ({"threads": 0}, "threads"),
     ],
 )
-def test_options_that_do_not_exist_are_refused(bundle: Bundle, options: dict[str, Any], fault: str) -> None:
+def test_invalid_options_are_refused(bundle: Bundle, options: dict[str, Any], fault: str) -> None:
     with pytest.raises(UsageError, match=fault):
         Engine(bundle, **options).load()
 
 
-def test_openvino_that_is_not_installed_is_named(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_openvino_names_the_extra_to_install(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gliomap.engine._backend.find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r"gliomap\[openvino\]"):
         Engine(bundle, backend="openvino").load()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_graph_that_a_backend_cannot_load_is_the_bundles_fault(bundle: Bundle, backend: BackendName) -> None:
+def test_a_graph_that_a_backend_cannot_load_is_a_bundle_error(bundle: Bundle, backend: BackendName) -> None:
     broken = Bundle(bundle.path, bundle.manifest, bundle.identity, b"\x08\x0a not a graph", None, "")
     with pytest.raises(BundleError, match=r"cube\.onnx: cannot be loaded by " + backend + r" \((?!Exception from)"):
         Engine(broken, backend=backend).classify_cube(cube_scene(4, PreprocessingConfig()))

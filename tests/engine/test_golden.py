@@ -34,7 +34,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("kind", ["frame", "cube"])
-def test_the_golden_map(
+def test_maps_match_those_of_the_original_code(
     bundle: Path, golden: dict[str, npt.NDArray[np.generic]], backend: BackendName, kind: str
 ) -> None:
     raw, white, dark = formula_frames(1088, 2048)

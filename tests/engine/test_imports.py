@@ -1,4 +1,4 @@
-"""A bundle runs where nothing of the training stack is loaded."""
+"""A bundle runs without loading any library for training."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ HEAVY = (
 
 
 def loaded(code: str) -> set[str]:
-    """Those of HEAVY and the backends that are loaded after running `code` in a fresh interpreter."""
+    """The modules among HEAVY and the backends that are loaded after running `code` in a fresh interpreter."""
     names = (*HEAVY, "openvino", "onnxruntime")
     script = f"{code}\nimport json, sys\nprint(json.dumps([name for name in {names!r} if name in sys.modules]))"
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return set(json.loads(told.stdout.splitlines()[-1]))
 
 
-def test_importing_the_engine_loads_no_backend_either() -> None:
+def test_importing_the_engine_loads_no_backend_or_training_library() -> None:
     assert loaded("import gliomap.engine") == set()
 
 
@@ -47,11 +47,11 @@ engine.classify_frame(white // 2, engine.prepare(white, white // 20))
 """
 
 
-def test_classifying_loads_the_backend_and_nothing_of_training(tmp_path: Path) -> None:
+def test_classifying_loads_the_backend_and_no_training_library(tmp_path: Path) -> None:
     assert loaded(classifying(tmp_path)) == {"onnxruntime"}
 
 
-def test_the_backend_keeps_and_reports_nothing_about_its_user(tmp_path: Path) -> None:
+def test_the_backend_writes_nothing_into_the_home_folder(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     known = {key: value for key, value in os.environ.items() if key not in {"ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"}}

@@ -1,4 +1,4 @@
-"""Under ONNX Runtime strips of rows give the map of the whole frame."""
+"""With ONNX Runtime, strips of rows give the same map as the whole frame."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def classified(engine: Engine, scene: FrameScene) -> TissueMap:
     return engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark))
 
 
-def not_in_strips(bundle: Bundle) -> Engine:
-    """An engine that gives its graph the whole frame: what strips are held against."""
+def whole_frame_engine(bundle: Bundle) -> Engine:
+    """An engine that runs the whole frame at once, to compare strips with."""
     engine = Engine(bundle, threads=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FrameRows, "strips", lambda _rows, _threads: ())
@@ -55,13 +55,13 @@ def not_in_strips(bundle: Bundle) -> Engine:
 @pytest.mark.parametrize("after_division", [True, False])
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("offset", [(0, 0), (1, 2), (4, 0)])
-def test_every_chain_and_active_area(
+def test_strips_match_for_every_chain_and_active_area(
     tmp_path: Path, network: str, normalisation: Any, after_division: bool, offset: tuple[int, int]
 ) -> None:
     sensor = small_sensor(tiles=TALL, after_division=after_division, offset=offset)
     bundle = small_bundle(tmp_path / "bundle", network=NETWORKS[network], sensor=sensor, normalisation=normalisation)
     scene = frame_scene(sensor)
-    expected = classified(not_in_strips(bundle), scene)
+    expected = classified(whole_frame_engine(bundle), scene)
     assert not expected.mask.all()
     for threads in (1, 2, 3, 4):
         engine = Engine(bundle, threads=threads)
@@ -70,11 +70,11 @@ def test_every_chain_and_active_area(
 
 
 @pytest.mark.parametrize("height", [42, 43, 67, 96, 97, 101, 144, 149])
-def test_every_row_of_frames_of_any_height(tmp_path: Path, height: int) -> None:
+def test_strips_match_for_frames_of_any_height(tmp_path: Path, height: int) -> None:
     sensor = small_sensor(tiles=(height, 9))
     bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
     scene = frame_scene(sensor)
-    expected = classified(not_in_strips(bundle), scene)
+    expected = classified(whole_frame_engine(bundle), scene)
     for threads in (1, 2, 3, 6):
         assert_same(classified(Engine(bundle, threads=threads), scene), expected)
 
@@ -87,7 +87,7 @@ def test_a_low_frame_is_run_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("offset", [(0, 0), (3, 2)])
 def test_a_graph_gives_the_right_map_of_any_part_of_a_frame(tmp_path: Path, offset: tuple[int, int]) -> None:
-    """What the format promises to whoever runs the graph: a whole frame's map, of a part all that the part tells."""
+    """The bundle format promises it: a whole frame gives its whole map, a part gives all rows that it determines."""
     sensor = small_sensor(tiles=(30, 9), offset=offset)
     bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
     engine, scene, top = Engine(bundle, threads=1), frame_scene(sensor), offset[0]
@@ -103,7 +103,7 @@ def test_a_graph_gives_the_right_map_of_any_part_of_a_frame(tmp_path: Path, offs
         np.testing.assert_allclose(found[2], probabilities[:, first + 3 : last - 3], atol=1e-6)
 
 
-def test_a_window_that_is_not_the_graph_s_is_told_of(tmp_path: Path) -> None:
+def test_a_window_that_differs_from_the_graph_is_refused(tmp_path: Path) -> None:
     sensor = small_sensor(tiles=TALL)
     bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
     for window in (5, 9):
@@ -115,11 +115,11 @@ def test_a_window_that_is_not_the_graph_s_is_told_of(tmp_path: Path) -> None:
             classified(Engine(claimed, threads=2), frame_scene(sensor))
 
 
-def test_nothing_stays_of_the_frame_before(tmp_path: Path) -> None:
-    """Other frames, other references and a camera that fills the same array again."""
+def test_nothing_remains_of_the_previous_frame(tmp_path: Path) -> None:
+    """Frames and references change, and a camera may refill the same array."""
     sensor = small_sensor(tiles=TALL)
     bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
-    plain, engine = not_in_strips(bundle), Engine(bundle, threads=2)
+    plain, engine = whole_frame_engine(bundle), Engine(bundle, threads=2)
     scenes = [frame_scene(sensor, seed) for seed in range(3)]
     references = [engine.prepare(one.white, one.dark) for one in scenes]
     buffer = scenes[0].raw.copy()
@@ -130,10 +130,10 @@ def test_nothing_stays_of_the_frame_before(tmp_path: Path) -> None:
             assert_same(engine.classify_frame(buffer, pair), plain.classify_frame(buffer, pair))
 
 
-def test_several_threads_share_one_engine(tmp_path: Path) -> None:
+def test_several_threads_can_share_an_engine(tmp_path: Path) -> None:
     sensor = small_sensor(tiles=TALL)
     bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
-    plain, engine = not_in_strips(bundle), Engine(bundle, threads=2)
+    plain, engine = whole_frame_engine(bundle), Engine(bundle, threads=2)
     scenes = [frame_scene(sensor, seed) for seed in range(4)]
     pairs = [engine.prepare(one.white, one.dark) for one in scenes[:2]]
     work = [(scene.raw, pair) for scene in scenes for pair in pairs] * 5
@@ -167,8 +167,8 @@ def test_a_fault_in_a_strip_reaches_the_caller(tmp_path: Path, monkeypatch: pyte
     assert_same(classified(engine, scene), expected)
 
 
-def test_threads_beyond_the_strips_help_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session has as many threads as it is told, the caller among them, whoever else runs it."""
+def test_threads_beyond_the_strips_are_given_to_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session uses as many threads as configured, including the caller's, however many callers run it."""
     sensor = small_sensor(tiles=TALL)
     bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
     asked: list[int] = []
@@ -185,7 +185,7 @@ def test_threads_beyond_the_strips_help_them(tmp_path: Path, monkeypatch: pytest
 
 
 def test_an_interrupt_waits_for_the_other_strips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They still read the arrays of the caller, who may fill them anew."""
+    """They still read the caller's arrays, which may be refilled afterwards."""
     sensor = small_sensor(tiles=TALL)
     engine = Engine(small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor), threads=2)
     under_way, go_on, ended = threading.Event(), threading.Event(), threading.Event()
@@ -206,7 +206,7 @@ def test_an_interrupt_waits_for_the_other_strips(tmp_path: Path, monkeypatch: py
     assert ended.is_set()
 
 
-def test_a_helper_that_is_busy_for_somebody_else_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_helper_busy_for_another_caller_is_not_waited_for(tmp_path: Path) -> None:
     sensor = small_sensor(tiles=TALL)
     bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
     engine, scene = Engine(bundle, threads=2), frame_scene(sensor)
@@ -214,13 +214,13 @@ def test_a_helper_that_is_busy_for_somebody_else_is_not_waited_for(tmp_path: Pat
     assert isinstance(runner, strips.InStrips)
     busy = runner._helpers.start(go_on.wait, 60)
     try:
-        assert_same(classified(engine, scene), classified(not_in_strips(bundle), scene))
+        assert_same(classified(engine, scene), classified(whole_frame_engine(bundle), scene))
         assert not busy.done()
     finally:
         go_on.set()
 
 
-def test_scales_of_some_references_are_kept_and_none_of_references_that_are_gone(tmp_path: Path) -> None:
+def test_scales_are_kept_for_few_references_and_freed_with_them(tmp_path: Path) -> None:
     sensor = small_sensor(tiles=TALL)
     engine = Engine(small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor), threads=2)
     scenes = [frame_scene(sensor, seed) for seed in range(6)]
@@ -242,8 +242,8 @@ def test_scales_of_some_references_are_kept_and_none_of_references_that_are_gone
     assert len(runner._scales) == 1
 
 
-def test_a_model_of_single_spectra(tmp_path: Path) -> None:
-    """Its graph goes through rows in a loop, and through trees."""
+def test_strips_match_for_a_model_of_single_spectra(tmp_path: Path) -> None:
+    """The graph of a forest loops over rows and contains trees."""
     sensor = small_sensor(tiles=(70, 9))
     scene, generator = frame_scene(sensor), np.random.default_rng(0)
     labels = generator.integers(1, 6, sensor.cube_shape).astype(np.uint8)
@@ -251,7 +251,7 @@ def test_a_model_of_single_spectra(tmp_path: Path) -> None:
     forest = build_model("forest", 4, 5)
     forest.fit(PatchSource([LabelledCube("ID0001C01", "ID0001", spectra, labels)], 1), None, TrainingConfig())
     bundle = export_bundle(forest, tmp_path / "bundle", BundleInfo("forest", sensor=sensor))
-    expected = classified(not_in_strips(bundle), scene)
+    expected = classified(whole_frame_engine(bundle), scene)
     for threads in (1, 2, 4):
         engine = Engine(bundle, threads=threads)
         assert_same(classified(engine, scene), expected)
@@ -280,7 +280,7 @@ threading.Thread(target=later).start()
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.parametrize("when", AFTERWARDS)
-def test_helpers_that_are_gone_are_not_waited_for(tmp_path: Path, when: str) -> None:
+def test_helper_threads_that_no_longer_exist_are_not_waited_for(tmp_path: Path, when: str) -> None:
     sensor = small_sensor(tiles=TALL)
     small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor)
     scene = frame_scene(sensor)
@@ -297,7 +297,7 @@ def classify():
     print("classified", flush=True)
 {AFTERWARDS[when]}
 """
-    # Python 3.12 and newer warn of forking where there are threads.
+    # Python 3.12 and newer warn about forking a process that has threads.
     words = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "classified\n", "")

@@ -1,4 +1,4 @@
-"""What OpenVINO runs is another graph than the bundle's, and must give the same numbers."""
+"""OpenVINO runs a rewritten graph, which must give the same numbers as the bundle's own."""
 
 from __future__ import annotations
 
@@ -43,18 +43,20 @@ def results(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("normalisation", ["brightness", "area", "snv", "minmax", "none"])
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("after_division", [True, False])
-def test_the_same_numbers(tmp_path: Path, network: str, normalisation: Any, after_division: bool) -> None:
+def test_rewritten_graphs_give_the_same_numbers(
+    tmp_path: Path, network: str, normalisation: Any, after_division: bool
+) -> None:
     sensor = small_sensor(after_division=after_division)
     config = PreprocessingConfig(normalisation=normalisation)
     bundle = small_bundle(tmp_path / "bundle", network=NETWORKS[network], sensor=sensor, normalisation=normalisation)
     scene = frame_scene(sensor)
     ready = prepare_references(scene.white, scene.dark, sensor, config)
     inputs = {"raw": scene.raw, "dark": ready.dark.copy(), "gain": ready.gain.copy(), "scale": ready.scale.copy()}
-    as_it_came, reshaped, multiplied = read(bundle), read(bundle), read(bundle)
+    original, reshaped, multiplied = read(bundle), read(bundle), read(bundle)
     reshape_for_openvino(reshaped)
     reshape_for_openvino(multiplied)
     multiply_sums(multiplied)
-    expected = results(as_it_came, inputs)
+    expected = results(original, inputs)
     for model in (reshaped, multiplied):
         found = results(model, inputs)
         np.testing.assert_array_equal(found["labels"], expected["labels"])
@@ -62,7 +64,7 @@ def test_the_same_numbers(tmp_path: Path, network: str, normalisation: Any, afte
         np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=1e-5)
 
 
-def test_bands_are_not_filled_up_and_tiles_are_read_by_rows(tmp_path: Path) -> None:
+def test_reshaping_removes_padded_bands_and_reads_tiles_by_rows(tmp_path: Path) -> None:
     sensor = small_sensor()
     model = read(small_bundle(tmp_path / "bundle", network=window_network(), sensor=sensor))
     bands, (rows, columns) = sensor.n_bands, sensor.pattern
@@ -78,7 +80,7 @@ def test_bands_are_not_filled_up_and_tiles_are_read_by_rows(tmp_path: Path) -> N
     assert kernels(model, "normalise/") == []
 
 
-def test_a_cube_graph_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_cube_graph_is_left_unchanged(tmp_path: Path) -> None:
     bundle = small_bundle(tmp_path / "bundle", network=window_network(), sensor=small_sensor())
     model = openvino.Core().read_model(bundle.cube_graph)
     before = [node.get_friendly_name() for node in model.get_ordered_ops()]

@@ -1,4 +1,4 @@
-"""Strips of rows give the map of the whole frame: every row, also at the edges and where strips meet."""
+"""With OpenVINO, strips of rows give the same map as the whole frame, also at edges and where strips meet."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def classified(
     outputs=st.integers(1, 20),
     seed=st.integers(0, 99),
 )
-def test_winograd_is_the_direct_convolution(groups: int, columns: int, channels: int, outputs: int, seed: int) -> None:
+def test_winograd_equals_the_direct_convolution(
+    groups: int, columns: int, channels: int, outputs: int, seed: int
+) -> None:
     generator = np.random.default_rng(seed)
     rows = groups * ROWS
     features = generator.random((1, rows + MARGIN, columns + MARGIN, channels), np.float32)
@@ -83,7 +85,7 @@ def test_winograd_is_the_direct_convolution(groups: int, columns: int, channels:
 
 
 @pytest.mark.parametrize("height", [3, 4, 5, 16, 17, 18, 35, 71, 110])
-def test_every_row_of_frames_of_any_height(tmp_path: Path, height: int) -> None:
+def test_strips_match_for_frames_of_any_height(tmp_path: Path, height: int) -> None:
     sensor = small_sensor(tiles=(height, 13))
     scene = frame_scene(sensor)
     expected, _ = classified(tmp_path, "onnxruntime", scene, 2, sensor=sensor)
@@ -98,7 +100,7 @@ def test_every_row_of_frames_of_any_height(tmp_path: Path, height: int) -> None:
 @pytest.mark.parametrize("normalisation", ["brightness", "area", "snv", "minmax", "none"])
 @pytest.mark.parametrize("after_division", [True, False])
 @pytest.mark.parametrize("offset", [(0, 0), (1, 2)])
-def test_every_chain_and_active_area(
+def test_strips_match_for_every_chain_and_active_area(
     tmp_path: Path, normalisation: Any, after_division: bool, offset: tuple[int, int]
 ) -> None:
     sensor = small_sensor(tiles=(50, 13), after_division=after_division, offset=offset)
@@ -111,7 +113,7 @@ def test_every_chain_and_active_area(
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
 
 
-def test_also_on_processors_without_avx512() -> None:
+def test_strips_match_on_processors_without_avx512() -> None:
     done = subprocess.run(
         [
             sys.executable,
@@ -120,7 +122,7 @@ def test_also_on_processors_without_avx512() -> None:
             "-q",
             "-p",
             "no:cacheprovider",
-            f"{__file__}::{test_every_row_of_frames_of_any_height.__name__}[71]",
+            f"{__file__}::{test_strips_match_for_frames_of_any_height.__name__}[71]",
         ],
         env=os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"},
         capture_output=True,
@@ -131,7 +133,7 @@ def test_also_on_processors_without_avx512() -> None:
 
 
 def test_reduced_precision_is_reduced_and_float32_is_not(tmp_path: Path) -> None:
-    """By default OpenVINO takes what the processor has, and labels change."""
+    """By default OpenVINO uses any precision that the processor offers, and labels change."""
     offered = set(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
     if not offered & {"BF16", "FP16"}:
         pytest.skip("this processor computes in float32 alone")
@@ -144,8 +146,8 @@ def test_reduced_precision_is_reduced_and_float32_is_not(tmp_path: Path) -> None
     assert 1e-4 < np.abs(near.probabilities - expected.probabilities).max() < 0.1
 
 
-def test_nothing_stays_of_the_frame_before(tmp_path: Path) -> None:
-    """Other frames, other references and a camera that fills the same array again."""
+def test_nothing_remains_of_the_previous_frame(tmp_path: Path) -> None:
+    """Frames and references change, and a camera may refill the same array."""
     sensor = small_sensor(tiles=(50, 13))
     scenes = [frame_scene(sensor, seed) for seed in range(3)]
     buffer = scenes[0].raw.copy()
@@ -162,7 +164,7 @@ def test_nothing_stays_of_the_frame_before(tmp_path: Path) -> None:
             np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
 
 
-def test_the_window_network_is_known_and_no_other(tmp_path: Path) -> None:
+def test_only_the_frame_graph_of_the_window_network_is_recognised(tmp_path: Path) -> None:
     sensor = small_sensor(tiles=(50, 13))
     bundle = small_bundle(tmp_path / "window", network=window_network(), sensor=sensor)
     window = find_window(read(bundle))
@@ -184,7 +186,9 @@ def test_a_frame_too_low_for_strips_is_run_whole(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.labels, expected.labels)
 
 
-def test_after_an_interrupt_the_next_frame_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_an_interrupt_the_next_frame_is_classified_correctly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sensor = small_sensor(tiles=(50, 13))
     scene = frame_scene(sensor)
     expected, engine = classified(tmp_path, "openvino", scene, 2, sensor=sensor)
@@ -200,10 +204,8 @@ def test_after_an_interrupt_the_next_frame_is_right(tmp_path: Path, monkeypatch:
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
 
 
-def test_an_interrupt_between_two_strips_leaves_no_half_of_another_frame(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Some strips then read one frame and some the other, whose map came out as a map of both."""
+def test_an_interrupt_between_strips_does_not_mix_two_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise some strips read one frame and some the other, and the map is a mixture of both."""
     sensor = small_sensor(tiles=(90, 13))
     one, other = frame_scene(sensor, 1), frame_scene(sensor, 2)
     expected, engine = classified(tmp_path, "openvino", one, 2, sensor=sensor)
@@ -224,8 +226,8 @@ def test_an_interrupt_between_two_strips_leaves_no_half_of_another_frame(
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
 
 
-def test_signals_come_after_an_engine_has_gone_in_another_thread(tmp_path: Path) -> None:
-    """As when a service exchanges its model, and is told to end: it crashed."""
+def test_signals_arrive_after_an_engine_was_freed_in_another_thread(tmp_path: Path) -> None:
+    """A service that had exchanged its model used to crash when it was told to stop."""
     small_bundle(tmp_path / "bundle", network=window_network(), sensor=small_sensor(tiles=(50, 13)))
     script = f"""
 import os, signal, sys, threading

@@ -1,4 +1,4 @@
-"""Strips of a frame's rows: every row of the map is taken once, from where the network saw all that it looks at."""
+"""Strips of a frame: each row of the map is taken once, from a strip where the network saw its whole neighbourhood."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ THREADS = st.integers(1, 64)
 
 
 def rows_given(strip: Strip) -> dict[int, int]:
-    """For each row of a strip that comes from the frame, which one it is there."""
+    """Rows of a strip that come from the frame → their rows in the frame."""
     return {one.in_strip + row: one.in_frame + row for one in strip.given for row in range(one.count)}
 
 
 @given(rows=FRAMES, threads=THREADS)
-def test_every_row_is_taken_once(rows: FrameRows, threads: int) -> None:
+def test_every_row_of_the_map_is_taken_once(rows: FrameRows, threads: int) -> None:
     strips = rows.strips(threads)
     taken = [row for strip in strips for one in strip.taken for row in range(one.in_frame, one.in_frame + one.count)]
     assert sorted(taken) == (list(range(rows.cube)) if strips else [])
 
 
 @given(rows=FRAMES, threads=THREADS)
-def test_a_row_that_is_taken_sees_what_it_sees_in_the_frame(rows: FrameRows, threads: int) -> None:
+def test_a_taken_row_sees_the_same_rows_as_in_the_whole_frame(rows: FrameRows, threads: int) -> None:
     assert rows.reach is not None
     for strip in rows.strips(threads):
         lies = rows_given(strip)
         for one in strip.taken:
             assert one.count > 0
             for row in range(one.count):
-                # Row r of a strip's map is made of its rows r to r + 2 · reach.
+                # Row r of a strip's map is computed from its rows r to r + 2 · reach.
                 seen = [lies.get(one.in_strip + row + number) for number in range(2 * rows.reach + 1)]
                 around = [one.in_frame + row + number for number in range(-rows.reach, rows.reach + 1)]
                 assert seen == [where if 0 <= where < rows.cube else None for where in around]
 
 
 @given(rows=FRAMES, threads=THREADS)
-def test_strips_are_of_one_height_and_make_few_rows_twice(rows: FrameRows, threads: int) -> None:
+def test_strips_have_one_height_and_compute_few_rows_twice(rows: FrameRows, threads: int) -> None:
     strips, reach = rows.strips(threads), rows.reach or 0
     made = sum(strip.height - 2 * reach for strip in strips)
     assert len({strip.height for strip in strips}) <= 1
@@ -54,13 +54,13 @@ def test_strips_are_of_one_height_and_make_few_rows_twice(rows: FrameRows, threa
 
 
 @given(rows=FRAMES.filter(lambda rows: rows.cube >= 32 * max(1, rows.reach)), threads=st.integers(1, 4))
-def test_no_thread_waits_for_another_s_strip(rows: FrameRows, threads: int) -> None:
+def test_the_number_of_strips_is_a_multiple_of_the_threads(rows: FrameRows, threads: int) -> None:
     assert len(rows.strips(threads)) % threads == 0
 
 
 @given(rows=FRAMES, threads=THREADS)
-def test_a_strip_lies_in_the_frame_and_is_lower_than_it(rows: FrameRows, threads: int) -> None:
-    """The graph tells a whole frame by its rows."""
+def test_a_strip_lies_within_the_frame_and_has_fewer_rows(rows: FrameRows, threads: int) -> None:
+    """The graph recognises a whole frame by its number of rows."""
     for strip in rows.strips(threads):
         height = rows.sizes(strip)["frame_rows"]
         assert height < rows.frame
@@ -74,7 +74,7 @@ def test_a_strip_lies_in_the_frame_and_is_lower_than_it(rows: FrameRows, threads
             assert part.stop - part.start == height
 
 
-def test_the_thesis_s_frame() -> None:
+def test_strips_of_the_frame_of_the_thesis() -> None:
     rows = FrameRows(frame=1088, cube=217, top=0, tile=5, reach=3)
     edges, first, *_, last = rows.strips(2)
     assert edges == Strip(34, (Span(3, 0, 14), Span(17, 203, 14)), (Span(0, 0, 11), Span(17, 206, 11)))
@@ -87,5 +87,5 @@ def test_the_thesis_s_frame() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
-def test_a_graph_whose_strips_are_spoilt_at_their_edges_has_none(threads: int) -> None:
+def test_a_graph_with_wrong_rows_at_strip_edges_has_no_strips(threads: int) -> None:
     assert FrameRows(frame=1088, cube=217, top=0, tile=5, reach=None).strips(threads) == ()

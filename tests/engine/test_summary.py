@@ -1,4 +1,4 @@
-"""A map in numbers, on one that can be counted by eye."""
+"""A map in numbers, tested on one small enough to count by eye."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def tissue() -> TissueMap:
     return TissueMap(LABELS, probabilities, CONFIDENCE, LABELS > 0, REASONS, THESIS_CLASSES, {}, None, "0" * 64)
 
 
-def test_every_class_has_its_pixels_its_share_and_its_confidence(tissue: TissueMap) -> None:
+def test_every_class_has_its_pixels_share_and_mean_confidence(tissue: TissueMap) -> None:
     assert (tissue.height, tissue.width) == (2, 4)
     assert tissue.pixel_counts() == {"healthy": 1, "tumour": 3, "venous": 0, "arterial": 0, "dura mater": 1}
     shares = class_shares(tissue)
@@ -40,12 +40,12 @@ def test_the_colours_are_those_of_the_palette(tissue: TissueMap) -> None:
         class_shares(tissue, "sepia")
 
 
-def test_what_is_not_classified_is_counted_under_each_of_its_reasons(tissue: TissueMap) -> None:
+def test_masked_pixels_are_counted_under_each_of_their_reasons(tissue: TissueMap) -> None:
     assert Reason.SATURATED | Reason.DARK == 3
     assert reason_counts(tissue.reasons) == {"saturated": 2, "dark": 1, "zero_brightness": 1}
 
 
-def test_of_nothing_there_is_no_share(tissue: TissueMap) -> None:
+def test_a_map_without_classified_pixels_has_no_shares(tissue: TissueMap) -> None:
     nothing = dataclasses.replace(tissue, labels=np.zeros_like(LABELS), confidence=np.zeros_like(CONFIDENCE))
     for one in class_shares(nothing):
         assert (one.pixels, one.share, one.mean_confidence) == (0, None, None)
