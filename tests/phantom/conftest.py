@@ -1,4 +1,4 @@
-"""Rendering is the slow part: what several tests look at is rendered once."""
+"""Rendering is slow, so what several tests need is rendered once."""
 
 from __future__ import annotations
 

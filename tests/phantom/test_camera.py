@@ -1,4 +1,4 @@
-"""The camera does to light what cameras do, and no more."""
+"""The phantom's camera has the filters, leaks, noise, saturation and vignetting of a real one."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def centroid(weights: np.ndarray) -> np.ndarray:
     return (weights * WAVELENGTHS_NM).sum(axis=1) / weights.sum(axis=1)
 
 
-def test_filters_of_a_perfect_camera_sit_at_their_peaks(small_sensor: MosaicSensor) -> None:
+def test_filters_of_a_perfect_camera_peak_at_their_wavelengths(small_sensor: MosaicSensor) -> None:
     weights = filter_weights(small_sensor, PERFECT)
     peaks = WAVELENGTHS_NM[np.argmax(weights, axis=1)]
     expected = small_sensor.wavelengths_nm[list(small_sensor.band_of_position)]
     assert np.abs(peaks - expected).max() <= 5.0
 
 
-def test_a_shift_moves_every_filter(small_sensor: MosaicSensor) -> None:
+def test_a_peak_shift_moves_every_filter(small_sensor: MosaicSensor) -> None:
     moved = filter_weights(small_sensor, replace(PERFECT, peak_shift_nm=2.0))
     shift = centroid(moved) - centroid(filter_weights(small_sensor, PERFECT))
-    # The pass-band stays: filters at its ends move by less.
+    # The pass-band does not move, so filters at its ends move by less.
     assert shift.min() > 0.5
     assert shift.max() < 2.1
     assert np.median(shift) == pytest.approx(2.0, abs=0.1)
 
 
-def test_a_pedestal_adds_its_share_and_nothing_at_the_peak_moves(small_sensor: MosaicSensor) -> None:
+def test_a_pedestal_adds_its_share_without_moving_peaks(small_sensor: MosaicSensor) -> None:
     clean, flat = filter_weights(small_sensor, PERFECT), filter_weights(small_sensor, replace(PERFECT, pedestal=0.2))
     np.testing.assert_array_equal(np.argmax(flat, axis=1), np.argmax(clean, axis=1))
     added = (flat - clean).sum(axis=1) / flat.sum(axis=1)
@@ -53,7 +53,7 @@ def test_a_pedestal_adds_its_share_and_nothing_at_the_peak_moves(small_sensor: M
     assert added.max() < 0.35
 
 
-def test_a_leak_reaches_long_filters_only(small_sensor: MosaicSensor) -> None:
+def test_a_leak_affects_only_filters_of_long_wavelengths(small_sensor: MosaicSensor) -> None:
     clean, leaking = filter_weights(small_sensor, PERFECT), filter_weights(small_sensor, replace(PERFECT, leak=0.3))
     order = np.argsort(small_sensor.band_of_position)
     share = ((leaking - clean).sum(axis=1) / clean.sum(axis=1))[order]
@@ -63,7 +63,7 @@ def test_a_leak_reaches_long_filters_only(small_sensor: MosaicSensor) -> None:
     assert (leaking - clean)[order[-1], short].sum() > 0.9 * (leaking - clean)[order[-1]].sum()
 
 
-def test_light_that_did_not_change_changes_nothing() -> None:
+def test_unchanged_light_has_no_effect() -> None:
     np.testing.assert_array_equal(light_change(PERFECT), 1.0)
 
 
@@ -82,7 +82,7 @@ def test_mosaic_puts_each_position_in_its_place() -> None:
     np.testing.assert_allclose(result[5:10, 10:15].ravel(), np.arange(25), rtol=1e-6)
 
 
-def test_noise_has_the_variance_of_shots_and_reading(small_sensor: MosaicSensor) -> None:
+def test_noise_has_the_variance_of_shot_and_read_noise(small_sensor: MosaicSensor) -> None:
     spread = get_difficulty("realistic").camera
     rng = np.random.default_rng(1)
     exposer = Exposer.make(small_sensor, spread, rng)
@@ -118,7 +118,7 @@ def test_a_sensor_without_responses_is_refused() -> None:
         check_phantom_sensor(get_sensor("nemesis"))
 
 
-def test_a_sensor_of_another_range_is_refused(small_sensor: MosaicSensor) -> None:
+def test_a_sensor_of_another_spectral_range_is_refused(small_sensor: MosaicSensor) -> None:
     assert small_sensor.responses is not None
     visible = replace(small_sensor.responses, wavelengths_nm=small_sensor.responses.wavelengths_nm - 450)
     with pytest.raises(SensorError, match="1000 nm"):

@@ -28,7 +28,7 @@ def one(**values: float) -> Optics:
 @pytest.mark.parametrize(
     ("saturation", "expected"), [(0.98, (2.33, 2.87, 5.63, 6.38)), (0.65, (8.31, 4.44, 4.98, 5.32))]
 )
-def test_absorption_of_whole_blood_is_prahls(saturation: float, expected: tuple[float, ...]) -> None:
+def test_absorption_of_whole_blood_agrees_with_prahl(saturation: float, expected: tuple[float, ...]) -> None:
     np.testing.assert_allclose(blood_absorption(saturation)[AT], expected, rtol=5e-3)
 
 
@@ -63,13 +63,13 @@ def test_more_blood_darkens_and_more_scattering_brightens() -> None:
     assert (tissue_reflectance(one(amplitude=20.0)) > grey).all()
 
 
-def test_oxygen_moves_light_from_the_long_to_the_short_end() -> None:
+def test_oxygenation_brightens_the_short_end_and_darkens_the_long_end() -> None:
     low, high = tissue_reflectance(one(saturation=0.4))[0], tissue_reflectance(one(saturation=0.9))[0]
     assert high[AT[0]] > low[AT[0]]
     assert high[AT[3]] < low[AT[3]]
 
 
-def test_a_film_of_blood_absorbs_by_beer_and_lambert() -> None:
+def test_a_film_of_blood_absorbs_by_the_beer_lambert_law() -> None:
     bare, under = tissue_reflectance(one()), tissue_reflectance(one(), np.array([1e-3], np.float32))
     np.testing.assert_allclose(under / bare, np.exp(-2e-3 * blood_absorption(0.5))[None], rtol=1e-5)
 
@@ -93,7 +93,7 @@ def test_a_tissue_gives_the_spectrum_of_its_optics() -> None:
     water=st.floats(0, 1),
     film=st.floats(0, 0.01),
 )
-def test_reflectance_is_a_share_for_any_tissue(
+def test_reflectance_lies_between_zero_and_one_for_any_tissue(
     blood: float, saturation: float, amplitude: float, power: float, water: float, film: float
 ) -> None:
     optics = one(blood=blood, saturation=saturation, amplitude=amplitude, power=power, water=water)

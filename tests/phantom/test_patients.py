@@ -1,4 +1,4 @@
-"""Cohorts: repeatable, stratified, within what the difficulty says."""
+"""Cohorts: repeatable, stratified, and within the ranges of their difficulty."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_same_seed_draws_the_same_patients() -> None:
     assert summary(draw_patients(5, seed=4)[0]) != summary(first[0])
 
 
-def test_captures_are_numbered_like_a_study() -> None:
+def test_captures_are_numbered_like_those_of_a_study() -> None:
     assert [patient.capture_id for patient in draw_patients(3)] == ["ID0001C01", "ID0002C01", "ID0003C01"]
 
 
@@ -40,7 +40,7 @@ def test_draws_are_stratified_over_the_cohort(difficulty: str) -> None:
 
 @pytest.mark.parametrize("difficulty", list(DIFFICULTIES))
 @pytest.mark.parametrize("seed", [0, 1])
-def test_a_tumour_differs_from_its_grey_matter_as_much_as_asked(difficulty: str, seed: int) -> None:
+def test_tumour_and_grey_matter_differ_as_much_as_the_difficulty_says(difficulty: str, seed: int) -> None:
     wanted = get_difficulty(difficulty).tumour
     patients = draw_patients(13, seed=seed, difficulty=difficulty)
     differences = [normalised_difference(patient.tumour, patient.grey) for patient in patients]
@@ -52,7 +52,7 @@ def test_a_tumour_differs_from_its_grey_matter_as_much_as_asked(difficulty: str,
         assert brighter == round(13 * wanted.brighter_share)
 
 
-def test_one_tumour_code_per_patient_and_each_code_about_as_often() -> None:
+def test_tumour_codes_are_balanced_over_the_cohort() -> None:
     counts = Counter(patient.tumour_code for patient in draw_patients(13))
     assert set(counts) == set(TUMOUR_CODES)
     assert max(counts.values()) - min(counts.values()) <= 1
@@ -61,12 +61,12 @@ def test_one_tumour_code_per_patient_and_each_code_about_as_often() -> None:
 @pytest.mark.parametrize(
     ("patients", "seed", "difficulty"), [(0, 0, "easy"), (1001, 0, "easy"), (2, -1, "easy"), (2, 0, "hard")]
 )
-def test_what_cannot_be_drawn_is_refused(patients: int, seed: int, difficulty: str) -> None:
+def test_invalid_arguments_are_refused(patients: int, seed: int, difficulty: str) -> None:
     with pytest.raises(UsageError):
         draw_patients(patients, seed=seed, difficulty=difficulty)
 
 
-def test_an_impossible_tumour_is_refused_with_numbers() -> None:
+def test_an_impossible_tumour_difference_is_refused_with_its_range() -> None:
     easy = get_difficulty("easy")
     impossible = replace(easy, tumour=replace(easy.tumour, difference=(0.9, 0.95)))
     with pytest.raises(UsageError, match=r"0\.9–0\.95"):
@@ -78,12 +78,12 @@ def test_a_difficulty_cannot_be_changed_in_place() -> None:
         get_difficulty("easy").name = "hard"
 
 
-def test_one_patient_is_a_cohort() -> None:
+def test_a_cohort_may_have_a_single_patient() -> None:
     (patient,) = draw_patients(1, difficulty="moderate")
     assert patient.number == 1
 
 
-def test_without_scipy_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_scipy_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gliomap.phantom._patient.find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r"gliomap\[train\]"):
         draw_patients(1)

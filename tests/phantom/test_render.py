@@ -24,12 +24,14 @@ def test_rendering_twice_gives_the_same_frames(
     assert again.taken_at == rendered.taken_at
 
 
-def test_another_seed_is_another_picture(rendered: RenderedPatient, small_sensor: MosaicSensor) -> None:
+def test_another_seed_gives_another_frame(rendered: RenderedPatient, small_sensor: MosaicSensor) -> None:
     other = render_patient(draw_patients(4, seed=6)[0], small_sensor)
     assert np.mean(other.raw != rendered.raw) > 0.5
 
 
-def test_frames_are_what_a_camera_delivers(rendered: RenderedPatient, small_sensor: MosaicSensor) -> None:
+def test_frames_have_the_type_shape_and_range_of_the_camera(
+    rendered: RenderedPatient, small_sensor: MosaicSensor
+) -> None:
     for frame in (rendered.raw, rendered.white, rendered.dark):
         assert frame.dtype == np.uint16
         assert frame.shape == small_sensor.frame_shape
@@ -44,13 +46,13 @@ def test_references_pass_the_check_of_a_capture(rendered: RenderedPatient, small
     assert [finding for finding in findings if finding.severity == "error"] == []
 
 
-def test_the_chain_leaves_hardly_any_invalid_pixel(rendered: RenderedPatient, small_sensor: MosaicSensor) -> None:
+def test_hardly_any_pixel_is_masked_and_no_labelled_one(rendered: RenderedPatient, small_sensor: MosaicSensor) -> None:
     cube = preprocess(rendered.raw, prepare_references(rendered.white, rendered.dark, small_sensor))
     assert cube.mask.mean() > 0.97
     assert cube.mask[rendered.codes > 0].all()
 
 
-def test_a_perfect_camera_sees_the_optics_of_the_tissue(small_sensor: MosaicSensor) -> None:
+def test_a_perfect_camera_recovers_the_spectra_of_the_tissue(small_sensor: MosaicSensor) -> None:
     """End to end: patient → scene → frames → chain gives back the spectrum the patient was drawn with."""
     easy = get_difficulty("easy")
     quiet = replace(
@@ -68,7 +70,7 @@ def test_a_perfect_camera_sees_the_optics_of_the_tissue(small_sensor: MosaicSens
         seen = cube.data[picture.codes == code].mean(axis=0)
         truth = np.interp(small_sensor.wavelengths_nm, WAVELENGTHS_NM, tissue.spectrum())
         truth /= np.sqrt(np.mean(truth**2))
-        # Filters are 9–16 nm wide, second lobes are corrected but for a rest; 950 nm is the water band's flank.
+        # Filters are 9–16 nm wide, second lobes are not corrected completely, and 950 nm lies on the flank of the water band.
         assert np.abs(seen - truth).max() < 0.08
         assert np.sqrt(np.mean((seen - truth) ** 2)) < 0.03
 

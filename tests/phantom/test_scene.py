@@ -1,4 +1,4 @@
-"""The scene holds what a craniotomy holds, and labels lie where one is sure."""
+"""The scene contains what a craniotomy shows, and labels lie only where the tissue is certain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gliomap.sensors import MosaicSensor, get_sensor, resized
 CODES = {"healthy": (101,), "tumour": (200, 220, 221), "vein": (301,), "artery": (302,), "dura": (320,)}
 
 
-def test_fields_have_mean_0_and_the_width_asked_for() -> None:
+def test_noise_fields_have_unit_spread_and_are_smoother_at_larger_scales() -> None:
     canvas = Canvas(200, 300)
     fine, coarse = (smooth_noise(np.random.default_rng(0), canvas, scale) for scale in (1.0, 4.0))
     for field in (fine, coarse):
@@ -23,7 +23,7 @@ def test_fields_have_mean_0_and_the_width_asked_for() -> None:
     assert np.abs(np.diff(fine)).mean() > 3 * np.abs(np.diff(coarse)).mean()
 
 
-def test_folds_come_at_their_wavelength() -> None:
+def test_folds_have_the_requested_wavelength() -> None:
     canvas = Canvas(200, 380)
     folds = ridged_noise(np.random.default_rng(0), canvas, 10.0)
     crossings = np.count_nonzero(np.diff(np.sign(folds), axis=1), axis=1).mean()
@@ -43,7 +43,7 @@ def test_vessels_branch_and_thin_out(style: VesselStyle) -> None:
     assert np.percentile(vessels.bulge_mm[covered], 95) > 2 * np.percentile(vessels.bulge_mm[covered], 10)
 
 
-def test_every_part_of_a_scene_is_there(rendered: RenderedPatient) -> None:
+def test_a_scene_contains_every_part(rendered: RenderedPatient) -> None:
     scene = rendered.scene
     exposed = scene.exposed
     assert 0.45 < exposed.mean() < 0.85
@@ -70,7 +70,7 @@ def test_the_tumour_fades_into_the_cortex(rendered: RenderedPatient) -> None:
     assert border > 0.3 * np.mean(tumour >= 0.95)
 
 
-def test_labels_are_sure_of_their_tissue(rendered: RenderedPatient) -> None:
+def test_labels_lie_only_where_the_tissue_is_certain(rendered: RenderedPatient) -> None:
     scene, codes = rendered.scene, rendered.codes
     tumour = np.isin(codes, CODES["tumour"])
     assert scene.tumour[tumour].min() > 0.9
@@ -83,7 +83,7 @@ def test_labels_are_sure_of_their_tissue(rendered: RenderedPatient) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_labels_are_partial_and_shared_out_as_surgeons_do(seed: int) -> None:
+def test_labels_have_the_coverage_and_shares_of_surgeons_labels(seed: int) -> None:
     sensor = resized(get_sensor("generic-nir-5x5"), 144, 272)
     counts = dict.fromkeys(CODES, 0)
     fractions = []

@@ -1,4 +1,4 @@
-"""A phantom study on disk: the thesis's layout, repeatable to the byte, all or nothing."""
+"""A phantom study on disk: the thesis's layout, identical to the byte each time, complete or absent."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_study_has_every_file_of_the_layout(study_folder: Path) -> None:
         assert study.files(capture).dataset.exists()
 
 
-def test_prepared_cubes_are_those_of_the_raw_frames(study_folder: Path) -> None:
+def test_prepared_cubes_match_the_raw_frames(study_folder: Path) -> None:
     study = open_study(study_folder)
     prepared = study.cube("ID0002C01")
     made = study.cube_from_frames("ID0002C01")
@@ -66,13 +66,13 @@ def test_the_same_seed_writes_the_same_bytes(study_folder: Path, tmp_path: Path,
     assert hashes(again) == hashes(study_folder)
 
 
-def test_another_sensor_travels_with_the_study(study_folder: Path, small_sensor: MosaicSensor) -> None:
+def test_a_custom_sensor_is_stored_with_the_study(study_folder: Path, small_sensor: MosaicSensor) -> None:
     assert open_study(study_folder).sensor().fingerprint() == small_sensor.fingerprint()
     assert (study_folder / "sensor.toml").is_file()
 
 
 @pytest.mark.slow
-def test_the_packaged_sensor_is_named(tmp_path: Path) -> None:
+def test_the_packaged_sensor_is_stored_by_name(tmp_path: Path) -> None:
     folder = make_phantom(tmp_path / "study", patients=1, difficulty="easy")
     study = open_study(folder)
     assert study.settings.sensor == "generic-nir-5x5"
@@ -81,7 +81,7 @@ def test_the_packaged_sensor_is_named(tmp_path: Path) -> None:
     assert study.codes("ID0001C01").shape == (217, 409)
 
 
-def test_an_existing_folder_is_kept_unless_told_otherwise(tmp_path: Path, small_sensor: MosaicSensor) -> None:
+def test_an_existing_folder_is_replaced_only_with_overwrite(tmp_path: Path, small_sensor: MosaicSensor) -> None:
     folder = tmp_path / "study"
     make_phantom(folder, patients=2, sensor=small_sensor)
     with pytest.raises(OutputExistsError):
@@ -91,7 +91,7 @@ def test_an_existing_folder_is_kept_unless_told_otherwise(tmp_path: Path, small_
     assert open_study(folder).capture_ids == ("ID0001C01",)
 
 
-def test_overwriting_spares_what_is_no_phantom(tmp_path: Path, small_sensor: MosaicSensor) -> None:
+def test_overwriting_refuses_a_folder_that_is_not_a_phantom(tmp_path: Path, small_sensor: MosaicSensor) -> None:
     folder = tmp_path / "study"
     folder.mkdir()
     (folder / "precious.txt").write_text("keep me")
@@ -100,7 +100,7 @@ def test_overwriting_spares_what_is_no_phantom(tmp_path: Path, small_sensor: Mos
     assert (folder / "precious.txt").read_text() == "keep me"
 
 
-def test_nothing_is_left_of_a_study_that_was_interrupted(tmp_path: Path, small_sensor: MosaicSensor) -> None:
+def test_an_interrupted_study_leaves_nothing_behind(tmp_path: Path, small_sensor: MosaicSensor) -> None:
     def interrupted(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
         for done, item in enumerate(items, start=1):
             yield item
@@ -113,7 +113,7 @@ def test_nothing_is_left_of_a_study_that_was_interrupted(tmp_path: Path, small_s
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bad_wishes_leave_nothing_behind(tmp_path: Path) -> None:
+def test_invalid_arguments_leave_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         make_phantom(tmp_path / "study", difficulty="impossible")
     with pytest.raises(UsageError):
@@ -124,7 +124,7 @@ def test_bad_wishes_leave_nothing_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.shared
-def test_a_real_calibration_file_serves_as_the_camera(tmp_path: Path) -> None:
+def test_a_real_calibration_file_can_serve_as_the_camera(tmp_path: Path) -> None:
     file = shared("data", "sensors", "CMV2K-SSM5x5-600_875-5.5.9.2.xml")
     sensor = resized(get_sensor(file), 40, 70)
     study = open_study(make_phantom(tmp_path / "study", patients=1, sensor=sensor))
@@ -132,6 +132,6 @@ def test_a_real_calibration_file_serves_as_the_camera(tmp_path: Path) -> None:
     cube = study.cube("ID0001C01")
     assert cube.data.shape == (40, 70, 25)
     raw = preprocess_capture(study.capture("ID0001C01", sensor))
-    # Noise alone turns the weakest band of the corrected white negative in a few tiles; there is light in all.
+    # Noise makes the weakest band of the corrected white negative in a few tiles, although all of them are lit.
     assert raw.invalid_counts().get("dark", 0) < 0.05 * 40 * 70
     assert any("608 nm" in finding.message for finding in check_study(study).findings)

@@ -1,6 +1,6 @@
-"""How hard the phantom is: within a patient, over pooled pixels, and for a patient left out.
+"""How hard the phantom is: within a patient, over pooled pixels, and for a held-out patient.
 
-The bounds are those of real data: patients do not transfer well, and pooled pixels hide it. Spectra are as rendered,
+The bounds are those of real data: models transfer badly between patients, and pooling pixels hides it. Spectra are rendered
 through the mosaic and the whole chain, on a frame of fewer tiles.
 """
 
@@ -142,7 +142,7 @@ def test_easy_is_easy() -> None:
 
 
 @pytest.mark.parametrize("difficulty", ["realistic", "moderate", "easy"])
-def test_labels_are_as_many_and_as_shared_as_surgeons_labels(difficulty: str) -> None:
+def test_labels_match_surgeons_labels_in_number_and_shares(difficulty: str) -> None:
     data = [cohort(difficulty, seed) for seed in SEEDS]
     assert 2300 <= np.mean([one.classes.size for one in data]) / PATIENTS <= 3800
     shares = np.mean([np.bincount(one.classes, minlength=6)[1:] / one.classes.size for one in data], axis=0)
@@ -158,7 +158,7 @@ def radial() -> ClassifierMixin:
 
 
 @pytest.mark.parametrize("make", [forest, radial])
-def test_other_methods_fall_for_a_patient_left_out_too(make: Make) -> None:
+def test_other_classifiers_also_lose_accuracy_on_held_out_patients(make: Make) -> None:
     falls = []
     for seed in SEEDS:
         rng, whole = np.random.default_rng(seed), cohort("realistic", seed)
@@ -172,7 +172,7 @@ def class_means(data: Cohort, patient: int) -> npt.NDArray[np.float64]:
     return np.array([mine.spectra[mine.classes == index].mean(axis=0, dtype=np.float64) for index in range(1, 6)])
 
 
-def test_tumour_differs_from_grey_matter_in_another_way_in_each_patient() -> None:
+def test_the_difference_of_tumour_and_grey_matter_varies_by_patient() -> None:
     cosines = []
     for seed in SEEDS:
         means = [class_means(cohort("realistic", seed), patient) for patient in range(PATIENTS)]
@@ -181,8 +181,8 @@ def test_tumour_differs_from_grey_matter_in_another_way_in_each_patient() -> Non
     assert -0.4 < np.mean(cosines) < 0.4, cosines
 
 
-def test_class_means_keep_the_order_of_real_ones() -> None:
-    """Bands in wavelength order; the figures of real patients are given by their ranges."""
+def test_class_means_lie_in_the_ranges_of_real_patients() -> None:
+    """Bands are in wavelength order."""
     means = np.mean(
         [class_means(cohort("realistic", seed), patient) for seed in SEEDS for patient in range(PATIENTS)], axis=0
     )

@@ -74,7 +74,7 @@ def by_hand(raw: UInt16, white: UInt16, dark: UInt16, sensor: MosaicSensor, row:
 
 
 @SENSORS
-def test_every_pixel_is_what_the_definition_says(sensor: MosaicSensor) -> None:
+def test_every_pixel_follows_the_definition(sensor: MosaicSensor) -> None:
     raw, white, dark = scene(sensor)
     cube = preprocess(raw, prepare_references(white, dark, sensor))
     assert cube.data.shape == (3, 4, 25)
@@ -95,7 +95,7 @@ def test_reflectance_is_the_cube_before_normalisation(sensor: MosaicSensor) -> N
     assert np.allclose(spectrum, by_hand(raw, white, dark, sensor, 1, 2), atol=2e-4)
 
 
-def test_the_order_of_the_correction_matters() -> None:
+def test_the_order_of_correction_and_division_matters() -> None:
     raw, white, dark = scene(AFTER)
     correction = AFTER.correction
     assert correction is not None
@@ -105,7 +105,7 @@ def test_the_order_of_the_correction_matters() -> None:
 
 
 @SENSORS
-def test_without_correction_bands_are_sorted_positions(sensor: MosaicSensor) -> None:
+def test_without_correction_positions_are_sorted_into_bands(sensor: MosaicSensor) -> None:
     raw, white, dark = scene(sensor)
     config = PreprocessingConfig(spectral_correction=False, normalisation="none")
     cube = preprocess(raw, prepare_references(white, dark, sensor, config))
@@ -149,7 +149,7 @@ class TestMasks:
         np.testing.assert_array_equal(reasons == Reason.SATURATED, tiles)
 
     @SENSORS
-    def test_no_place_hides_a_saturated_pixel(self, sensor: MosaicSensor) -> None:
+    def test_a_saturated_pixel_is_found_at_every_position(self, sensor: MosaicSensor) -> None:
         raw, white, dark = scene(sensor)
         references = prepare_references(white, dark, sensor)
         area, (rows, columns) = sensor.active_area, sensor.pattern
@@ -160,13 +160,13 @@ class TestMasks:
             assert found.tolist() == [[row // rows, column // columns]]
 
     @SENSORS
-    def test_a_saturated_white_masks_too(self, sensor: MosaicSensor) -> None:
+    def test_a_saturated_white_pixel_masks_its_tile(self, sensor: MosaicSensor) -> None:
         raw, white, dark = scene(sensor)
         white[pixel(sensor, 0, 3, 24)] = 1023
         assert preprocess(raw, prepare_references(white, dark, sensor)).reasons[0, 3] == Reason.SATURATED
 
     @SENSORS
-    def test_white_equal_to_dark_in_a_place(self, sensor: MosaicSensor) -> None:
+    def test_a_white_pixel_equal_to_the_dark_masks_its_tile(self, sensor: MosaicSensor) -> None:
         raw, white, dark = scene(sensor)
         place = pixel(sensor, 2, 0, 7)
         white[place] = dark[place]
@@ -175,22 +175,22 @@ class TestMasks:
         assert cube.invalid_counts() == {"dark": 1}
 
     @pytest.mark.parametrize(("light", "valid"), [(20, False), (21, True)])
-    def test_two_per_cent_of_full_scale_is_the_limit(self, light: int, valid: bool) -> None:
+    def test_a_white_pixel_needs_two_percent_of_full_scale_above_the_dark(self, light: int, valid: bool) -> None:
         raw, white, dark = scene(AFTER)
         place = pixel(AFTER, 2, 0, 7)
         white[place] = dark[place] + light  # 2 % of 1023 is 20.46
         assert preprocess(raw, prepare_references(white, dark, AFTER)).mask[2, 0] == valid
 
     @SENSORS
-    def test_white_equal_to_dark_everywhere(self, sensor: MosaicSensor) -> None:
+    def test_a_white_equal_to_the_dark_everywhere_masks_all_tiles(self, sensor: MosaicSensor) -> None:
         raw, _, dark = scene(sensor)
         cube = preprocess(raw, prepare_references(dark, dark, sensor))
         assert cube.invalid_counts() == {"dark": 12}
         assert not cube.data.any()
 
-    def test_a_corrected_white_that_is_not_safely_positive(self) -> None:
+    def test_a_corrected_white_that_is_not_safely_positive_masks_its_tile(self) -> None:
         raw, white, dark = scene(BEFORE)
-        # The strongest positions of band 0 dim, though none is dark by itself: what leaks elsewhere takes over.
+        # The strongest positions of band 0 become dim, none of them too dark by itself: the negative weights then dominate.
         row = BEFORE.band_matrix()[0]
         for position in np.flatnonzero(row > 0):
             place = pixel(BEFORE, 1, 1, int(position))
@@ -199,7 +199,7 @@ class TestMasks:
         assert cube.invalid_counts() == {"dark": 1}
         assert cube.reasons[1, 1] == Reason.DARK
 
-    def test_a_dim_band_after_correction_is_no_dark_tile(self) -> None:
+    def test_a_band_weakened_by_the_correction_is_not_masked(self) -> None:
         raw, _, dark = scene(BEFORE)
         matrix = BEFORE.band_matrix().copy()
         matrix[3] = 0
@@ -211,7 +211,7 @@ class TestMasks:
         assert cube.data[0, 0, 3] == pytest.approx(matrix[3, :2] @ tile / (matrix[3, :2].sum() * 200), rel=1e-4)
 
     @pytest.mark.parametrize("sign", [1, -1])
-    def test_a_band_that_cancels_out_but_for_rounding_is_not_divided_by(self, sign: int) -> None:
+    def test_a_band_that_cancels_out_up_to_rounding_is_masked(self, sign: int) -> None:
         raw, _, dark = scene(BEFORE)
         matrix = BEFORE.band_matrix().copy()
         matrix[3] = 0
@@ -222,7 +222,7 @@ class TestMasks:
         }
 
     @SENSORS
-    def test_a_raw_frame_as_dark_as_the_dark(self, sensor: MosaicSensor) -> None:
+    def test_a_raw_frame_equal_to_the_dark_has_zero_brightness(self, sensor: MosaicSensor) -> None:
         _, white, dark = scene(sensor)
         raw = dark.copy()
         raw[pixel(sensor, 0, 0, 5)] += 200
@@ -231,7 +231,7 @@ class TestMasks:
         assert cube.mask[0, 0]
 
     @SENSORS
-    def test_a_defective_pixel(self, sensor: MosaicSensor) -> None:
+    def test_a_defective_pixel_masks_its_tile(self, sensor: MosaicSensor) -> None:
         raw, white, dark = scene(sensor)
         inside, (last_row, last_column) = pixel(sensor, 2, 3, 11), np.array(sensor.frame_shape) - 1
         outside = [(last_row, last_column), (last_row, inside[1]), (inside[0], last_column)]
@@ -240,7 +240,7 @@ class TestMasks:
         assert cube.invalid_counts() == {"defective": 1}
         assert cube.reasons[2, 3] == Reason.DEFECTIVE
 
-    def test_reasons_add_up(self) -> None:
+    def test_reasons_are_combined(self) -> None:
         raw, white, dark = scene(AFTER)
         place = pixel(AFTER, 1, 1, 3)
         raw[place], white[place] = 1023, dark[place]
@@ -258,8 +258,8 @@ class TestMasks:
 
 class TestExposures:
     @SENSORS
-    def test_a_shorter_white_scales_reflectance(self, sensor: MosaicSensor) -> None:
-        """What a white of half the exposure shows is what the full one shows, times two."""
+    def test_a_white_of_half_the_exposure_gives_the_same_reflectance(self, sensor: MosaicSensor) -> None:
+        """The shorter white is scaled by the ratio of the exposures."""
         raw, white, dark = scene(sensor)
         white = dark + (white - dark) // 2 * np.uint16(2)
         short = dark + (white - dark) // 2
@@ -270,11 +270,11 @@ class TestExposures:
         )
         assert np.allclose(full.data, halved.data, rtol=1e-4, atol=1e-6)
 
-    def test_the_white_has_its_own_dark(self) -> None:
+    def test_the_white_uses_its_own_dark(self) -> None:
         _, white, dark = scene(AFTER)
         own = dark + np.uint16(20)
         a = prepare_references(white + np.uint16(20), dark, AFTER, exposures=Exposures(10, 10, 10), white_dark=own)
-        # a second dark of the raw frame's exposure is not better than the first: both match, the white takes its own
+        # Both darks have the exposure of the white; it uses its own.
         b = prepare_references(white, dark, AFTER)
         assert np.array_equal(a.gain, b.gain)
         assert np.array_equal(a.dark, b.dark)
@@ -291,7 +291,7 @@ class TestExposures:
         with pytest.raises(ReferenceFrameError, match="bias offset"):
             prepare_references(white, long_dark, AFTER, exposures=Exposures(10, 10, 40))
 
-    def test_a_capture_carries_all_of_it(self) -> None:
+    def test_a_capture_passes_on_its_exposures_and_white_dark(self) -> None:
         raw, white, dark = scene(AFTER)
         capture = Capture(raw, white, dark, AFTER, white_dark=dark, exposures=Exposures(10, 5, 10, 5))
         expected = prepare_references(white, dark, AFTER, PLAIN, exposures=Exposures(10, 5, 10, 5), white_dark=dark)
@@ -299,7 +299,7 @@ class TestExposures:
 
 
 @SENSORS
-def test_references_are_what_the_frame_graph_takes(sensor: MosaicSensor) -> None:
+def test_references_hold_the_inputs_of_the_frame_graph(sensor: MosaicSensor) -> None:
     """A convolution of kernel and stride 5×5 on (raw − dark) · gain, times scale, gives the same reflectance."""
     raw, white, dark = scene(sensor)
     references = prepare_references(white, dark, sensor, PLAIN)
@@ -319,7 +319,7 @@ def test_references_are_what_the_frame_graph_takes(sensor: MosaicSensor) -> None
         assert (references.gain == 1).all()
 
 
-def test_references_cannot_be_changed_by_accident() -> None:
+def test_reasons_are_read_only_and_frames_are_not_modified() -> None:
     raw, white, dark = scene(AFTER)
     references = prepare_references(white, dark, AFTER)
     with pytest.raises(ValueError, match="read-only"):
@@ -372,7 +372,7 @@ def _invariants(cube: HyperCube, raw: UInt16, references: References) -> None:
     st.sampled_from([0.0, 0.02]),
     st.booleans(),
 )
-def test_no_frames_whatever_make_a_nan(
+def test_arbitrary_frames_never_give_nan(
     data: st.DataObject, sensor: MosaicSensor, kind: str, dark_fraction: float, corrected: bool
 ) -> None:
     raw, white, dark = (data.draw(FRAMES[sensor.name]) for _ in range(3))
@@ -385,7 +385,7 @@ def test_no_frames_whatever_make_a_nan(
 
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([AFTER, BEFORE]), st.integers(1, 1023))
-def test_masks_are_honest_on_frames_that_are_partly_good(seed: int, sensor: MosaicSensor, spread: int) -> None:
+def test_masks_are_correct_on_partly_valid_frames(seed: int, sensor: MosaicSensor, spread: int) -> None:
     rng = np.random.default_rng(seed)
     raw, white, dark = (
         np.clip(base + rng.integers(-spread, spread + 1, sensor.frame_shape), 0, 1023).astype(np.uint16)

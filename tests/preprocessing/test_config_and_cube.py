@@ -21,7 +21,7 @@ def small_cube() -> HyperCube:
     return HyperCube(data, np.array([1.0, 2.0, 3.0]), "reflectance", reasons == 0, reasons)
 
 
-def test_a_configuration_survives_as_plain_values() -> None:
+def test_a_configuration_survives_conversion_to_a_dictionary() -> None:
     config = PreprocessingConfig(normalisation="snv", dark_fraction=0.05)
     assert PreprocessingConfig.from_dict(config.as_dict()) == config
     assert PreprocessingConfig.from_dict({}) == PreprocessingConfig()
@@ -58,12 +58,12 @@ def test_units_say_what_the_values_are() -> None:
 
 def test_invalid_pixels_are_counted_by_reason() -> None:
     assert small_cube().invalid_counts() == {"saturated": 1, "dark": 2}
-    # How little light is too little is set in each chain: a number here would be wrong for another.
+    # Each configuration sets its own limits, so the texts of the reasons must not contain numbers.
     assert all(reason.text and not any(map(str.isdigit, reason.text)) for reason in Reason)
 
 
 @given(st.integers(-4, 5), st.integers(-5, 6), st.integers(1, 9), st.integers(1, 9))
-def test_a_crop_is_a_window_on_a_plain_that_is_outside(row: int, column: int, height: int, width: int) -> None:
+def test_a_crop_is_padded_with_pixels_marked_as_outside(row: int, column: int, height: int, width: int) -> None:
     cube = small_cube()
     data = np.pad(cube.data, ((9, 18), (9, 18), (0, 0)))
     reasons = np.pad(cube.reasons, (9, 18), constant_values=int(Reason.OUTSIDE))
@@ -77,7 +77,7 @@ def test_a_crop_is_a_window_on_a_plain_that_is_outside(row: int, column: int, he
 
 
 @pytest.mark.parametrize("window", [(4, 0, 2, 2), (0, 0, 0, 2), (-2, 0, 2, 2), (0, 5, 1, 1)])
-def test_a_crop_beside_the_cube_is_refused(window: tuple[int, int, int, int]) -> None:
+def test_a_crop_that_misses_the_cube_is_refused(window: tuple[int, int, int, int]) -> None:
     with pytest.raises(CubeError, match="misses the cube of 4×5"):
         small_cube().cropped(*window)
 
@@ -95,6 +95,6 @@ def test_a_crop_beside_the_cube_is_refused(window: tuple[int, int, int, int]) ->
         ({"data": np.full((4, 5, 3), np.inf, np.float32)}, "infinite"),
     ],
 )
-def test_what_is_no_cube(changes: dict[str, np.ndarray], fault: str) -> None:
+def test_an_invalid_cube_is_refused(changes: dict[str, np.ndarray], fault: str) -> None:
     with pytest.raises(CubeError, match=fault):
         replace(small_cube(), **changes)

@@ -1,4 +1,4 @@
-"""What the thesis's original code computes on frames made by a formula."""
+"""The chain gives what the thesis's original code computes on frames made by a formula."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def frames() -> tuple[npt.NDArray[np.uint16], ...]:
     return tuple(frame.astype(np.uint16) for frame in (raw, white, dark))
 
 
-def test_the_frames_are_the_right_ones(golden: dict[str, np.ndarray], frames: tuple[np.ndarray, ...]) -> None:
+def test_the_formula_frames_have_the_published_checksums(
+    golden: dict[str, np.ndarray], frames: tuple[np.ndarray, ...]
+) -> None:
     assert [int(frame.sum()) for frame in frames] == golden["checksum"].tolist()
 
 
@@ -55,7 +57,9 @@ def test_the_chain_gives_the_spectra_of_the_thesis(
     assert np.abs(cube.data[golden["rows"], golden["cols"]] - golden["spectra"]).max() < 1e-4
 
 
-def test_the_single_steps_give_them_too(golden: dict[str, np.ndarray], frames: tuple[np.ndarray, ...]) -> None:
+def test_the_single_steps_give_the_spectra_of_the_thesis(
+    golden: dict[str, np.ndarray], frames: tuple[np.ndarray, ...]
+) -> None:
     raw, white, dark = (frame[:1085, :2045] for frame in frames)
     sensor = get_sensor("nemesis")
     spectra = correct_spectra(mosaic_to_cube(calibrate(raw, white, dark), sensor.pattern), sensor.band_matrix())
@@ -63,7 +67,9 @@ def test_the_single_steps_give_them_too(golden: dict[str, np.ndarray], frames: t
     assert np.abs(data[golden["rows"], golden["cols"]] - golden["spectra"]).max() < 1e-4
 
 
-def test_and_so_do_files(golden: dict[str, np.ndarray], frames: tuple[np.ndarray, ...], tmp_path: Path) -> None:
+def test_frames_read_from_files_give_the_spectra_of_the_thesis(
+    golden: dict[str, np.ndarray], frames: tuple[np.ndarray, ...], tmp_path: Path
+) -> None:
     paths = {name: tmp_path / f"{name}.tif" for name in ("raw", "white", "dark")}
     for path, frame in zip(paths.values(), frames, strict=True):
         write_frame(path, frame << 6)

@@ -44,12 +44,12 @@ def test_bands_are_dropped_and_decimated_with_their_wavelengths() -> None:
 @pytest.mark.parametrize(
     "call", [lambda: drop_bands(WAVES[:182]), lambda: decimate(WAVES[:100]), lambda: decimate(WAVES, 0)]
 )
-def test_too_few_bands(call: Callable[[], object]) -> None:
+def test_too_few_bands_are_refused(call: Callable[[], object]) -> None:
     with pytest.raises(CubeError):
         call()
 
 
-def test_the_chain(cube: np.ndarray) -> None:
+def test_the_chain_matches_a_calculation_by_hand(cube: np.ndarray) -> None:
     result = helicoid_chain(cube, WAVES)
     assert result.data.shape == (4, 6, 128)
     assert result.wavelengths_nm is not None
@@ -73,6 +73,6 @@ def test_flat_and_broken_pixels_are_masked(cube: np.ndarray) -> None:
     assert not result.data[~result.mask].any()
 
 
-def test_wavelengths_must_fit(cube: np.ndarray) -> None:
+def test_the_number_of_wavelengths_must_match_the_bands(cube: np.ndarray) -> None:
     with pytest.raises(CubeError, match="825 wavelengths"):
         helicoid_chain(cube, WAVES[1:])

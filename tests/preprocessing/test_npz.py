@@ -1,4 +1,4 @@
-"""Cubes as archives."""
+"""Cubes as .npz archives."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def stored(path: Path, **arrays: np.ndarray) -> Path:
     return path
 
 
-def test_a_cube_survives(tmp_path: Path, cube: HyperCube) -> None:
+def test_a_cube_survives_writing_and_reading(tmp_path: Path, cube: HyperCube) -> None:
     save_npz(cube, tmp_path / "cube.npz")
     again = load_npz(tmp_path / "cube.npz")
     assert np.array_equal(again.data, cube.data)
@@ -39,7 +39,7 @@ def test_a_cube_survives(tmp_path: Path, cube: HyperCube) -> None:
     assert again.units == "reflectance"
 
 
-def test_the_archive_is_the_one_that_is_documented(tmp_path: Path, cube: HyperCube) -> None:
+def test_an_archive_has_the_documented_arrays(tmp_path: Path, cube: HyperCube) -> None:
     save_npz(cube, tmp_path / "cube.npz")
     with np.load(tmp_path / "cube.npz") as archive:
         kinds = {name: (archive[name].dtype.name, archive[name].shape) for name in archive.files}
@@ -60,7 +60,7 @@ def test_unknown_wavelengths_stay_unknown(tmp_path: Path, cube: HyperCube) -> No
     assert load_npz(tmp_path / "cube.npz").wavelengths_nm is None
 
 
-def test_what_is_no_archive(tmp_path: Path, cube: HyperCube) -> None:
+def test_a_path_that_is_not_a_cube_archive_is_refused(tmp_path: Path, cube: HyperCube) -> None:
     with pytest.raises(CubeError, match="does not exist"):
         load_npz(tmp_path / "absent.npz")
     with pytest.raises(CubeError, match="is a folder"):
@@ -72,7 +72,7 @@ def test_what_is_no_archive(tmp_path: Path, cube: HyperCube) -> None:
         load_npz(stored(tmp_path / "some.npz", cube=cube.data))
 
 
-def test_arrays_that_do_not_fit(tmp_path: Path, cube: HyperCube) -> None:
+def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, cube: HyperCube) -> None:
     good = {"cube": cube.data, "mask": cube.mask, "reasons": cube.reasons}
     for changes, fault in (
         ({"cube": cube.data.astype(np.float64)}, "float64"),
@@ -93,7 +93,7 @@ def test_nothing_is_unpickled(tmp_path: Path, cube: HyperCube) -> None:
         load_npz(stored(tmp_path / "cube.npz", cube=odd, mask=cube.mask, reasons=cube.reasons))
 
 
-def test_arrays_that_other_programs_wrote(tmp_path: Path, cube: HyperCube) -> None:
+def test_arrays_written_by_other_programs_are_read(tmp_path: Path, cube: HyperCube) -> None:
     plain = {"cube": cube.data, "mask": cube.mask, "reasons": cube.reasons}
     for changes in (
         {"cube": np.asfortranarray(cube.data), "mask": np.asfortranarray(cube.mask)},
@@ -107,7 +107,7 @@ def test_arrays_that_other_programs_wrote(tmp_path: Path, cube: HyperCube) -> No
         assert load_npz(stored(tmp_path / "cube.npz", **plain, units=units)).units == "unknown"
 
 
-def test_another_format_of_numpy_s_is_refused(tmp_path: Path, cube: HyperCube) -> None:
+def test_another_version_of_the_npy_format_is_refused(tmp_path: Path, cube: HyperCube) -> None:
     save_npz(cube, tmp_path / "cube.npz")
     content = (tmp_path / "cube.npz").read_bytes()
     (tmp_path / "later.npz").write_bytes(content)
@@ -121,7 +121,7 @@ def test_another_format_of_numpy_s_is_refused(tmp_path: Path, cube: HyperCube) -
             load_npz(tmp_path / "later.npz")
 
 
-def test_what_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archives_and_arrays_beyond_the_size_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (tmp_path / "large.npz").open("wb") as stream:
         stream.truncate(2**30 + 1)
     with pytest.raises(CubeError, match="is larger than 1024 MiB"):

@@ -28,7 +28,7 @@ FLOATS = hnp.arrays(
 def test_calibration_is_the_quotient_of_differences() -> None:
     raw, white, dark = (np.array([value], np.uint16) for value in (300, 1000, 100))
     assert calibrate(raw, white, dark) == pytest.approx(200 / 900)
-    # raw under dark is noise round zero, not 65 thousand
+    # raw below dark is negative noise and does not wrap round to 65,000
     assert calibrate(dark, white, raw) == pytest.approx(-200 / 700)
 
 
@@ -57,7 +57,7 @@ def test_each_tile_becomes_one_pixel_in_mosaic_order() -> None:
 
 @settings(max_examples=30)
 @given(st.tuples(*[st.integers(1, 5)] * 4))
-def test_mosaic_and_cube_are_two_views_of_the_same(sizes: tuple[int, int, int, int]) -> None:
+def test_cube_to_mosaic_reverses_mosaic_to_cube(sizes: tuple[int, int, int, int]) -> None:
     rows, columns, height, width = sizes
     mosaic = np.arange(rows * height * columns * width, dtype=np.uint16).reshape(rows * height, columns * width)
     assert np.array_equal(cube_to_mosaic(mosaic_to_cube(mosaic, (rows, columns)), (rows, columns)), mosaic)
@@ -84,7 +84,7 @@ def test_correction_is_a_matrix_product_per_pixel() -> None:
             assert np.allclose(corrected[row, column], matrix @ data[row, column], rtol=1e-5)
 
 
-def test_the_normalisations_on_one_spectrum() -> None:
+def test_each_normalisation_follows_its_definition() -> None:
     x = np.array([[1.0, 2.0, 4.0, -1.0]], np.float32)
     assert np.allclose(normalise(x, "brightness"), x / np.sqrt(22 / 4))
     assert np.allclose(normalise(x, "snv"), (x - 1.5) / np.std(x))
@@ -110,13 +110,13 @@ def test_spectra_without_brightness_become_zero(kind: Normalisation) -> None:
 
 
 @pytest.mark.parametrize("kind", ["snv", "minmax"])
-def test_flat_spectra_have_no_shape_to_normalise(kind: Normalisation) -> None:
+def test_flat_spectra_become_zero(kind: Normalisation) -> None:
     assert not normalise(np.full((1, 4), 0.5, np.float32), kind).any()
 
 
 @settings(max_examples=40)
 @given(FLOATS, st.sampled_from(["brightness", "snv", "minmax", "area", "none"]))
-def test_normalised_spectra_are_finite_and_as_promised(data: np.ndarray, kind: Normalisation) -> None:
+def test_normalised_spectra_are_finite_and_correctly_scaled(data: np.ndarray, kind: Normalisation) -> None:
     result = normalise(data, kind)
     assert result.dtype == np.float32
     assert np.isfinite(result).all()
@@ -134,12 +134,12 @@ def test_normalised_spectra_are_finite_and_as_promised(data: np.ndarray, kind: N
 
 
 @pytest.mark.parametrize("kind", ["brightness", "snv", "minmax", "area"])
-def test_what_was_normalised_is_known_from_what_was_not(kind: Normalisation) -> None:
+def test_normalised_spectra_are_distinguished_from_reflectance(kind: Normalisation) -> None:
     generator = np.random.default_rng(0)
     reflectance = generator.uniform(0.1, 0.9, (400, 25)).astype(np.float32)
     spectra = normalise(reflectance, kind)
     assert is_normalised(spectra, kind)
-    assert is_normalised(spectra.round(4), kind), "as other software may have saved them"
+    assert is_normalised(spectra.round(4), kind), "rounded, as other software may save them"
     assert not is_normalised(reflectance, kind)
     taken_for = {other for other in ("brightness", "snv", "minmax", "area") if is_normalised(spectra, other)}
     assert taken_for == {kind}
@@ -147,8 +147,8 @@ def test_what_was_normalised_is_known_from_what_was_not(kind: Normalisation) -> 
     assert is_normalised(np.full((9, 25), 1e-7, np.float32), "none")
     assert is_normalised(reflectance[:0], kind)
     masked = np.concatenate([spectra, np.zeros_like(spectra)])
-    assert is_normalised(masked, kind), "pixels that were masked are zero and stay so"
-    # A few strange pixels make no other chain.
+    assert is_normalised(masked, kind), "masked pixels are zero and do not count"
+    # A few outliers do not change the result.
     spectra[:4] *= 2
     assert is_normalised(spectra, kind)
     spectra[:8] *= 2

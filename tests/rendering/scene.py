@@ -27,7 +27,7 @@ class SceneMap:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A cube, the tissue that truly lies there, the labelled part of it, and a map that errs a little."""
+    """A cube, its true tissue, the labelled part of that, and a map with a few errors."""
 
     cube: HyperCube
     tissue: npt.NDArray[np.uint8]

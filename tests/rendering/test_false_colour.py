@@ -1,4 +1,4 @@
-"""The synthetic RGB picture: which bands, and what it makes of extremes."""
+"""The synthetic RGB picture: which bands it uses, and how it handles extreme values."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def test_bands_are_chosen_by_wavelength_where_known() -> None:
     assert bands_for_rgb(5, np.array([500.0, 645, 795, 890, 900])) == (1, 2, 3)
 
 
-def test_bands_are_chosen_by_place_where_wavelengths_are_unknown_or_elsewhere() -> None:
+def test_bands_are_chosen_by_position_without_suitable_wavelengths() -> None:
     assert bands_for_rgb(25, None) == (1, 10, 19)
     assert bands_for_rgb(25, np.linspace(400, 600, 25)) == (1, 10, 19)
     assert bands_for_rgb(5, np.array([500.0, 644, 795, 890, 900])) == (0, 2, 3), "26 nm from the red"
-    assert bands_for_rgb(5, np.array([500.0, 600, 670, 770, 790])) == (0, 2, 3), "no third one for the blue"
+    assert bands_for_rgb(5, np.array([500.0, 600, 670, 770, 790])) == (0, 2, 3), "no third band is left for blue"
 
 
 @pytest.mark.parametrize("n_bands", [1, 2, 3, 25, 826])
-def test_any_number_of_bands_has_a_picture(n_bands: int) -> None:
+def test_any_number_of_bands_gives_a_picture(n_bands: int) -> None:
     assert all(0 <= band < n_bands for band in bands_for_rgb(n_bands, None))
     assert synthetic_rgb(cube_of(np.random.default_rng(0).random((4, 5, n_bands)))).shape == (4, 5, 3)
 
@@ -50,7 +50,7 @@ def test_masked_pixels_are_black_and_do_not_stretch_the_others() -> None:
     assert picture[scene.cube.mask].max() == 255
 
 
-def test_one_value_everywhere_is_middle_grey_and_nothing_valid_is_black() -> None:
+def test_a_uniform_cube_is_mid_grey_and_a_masked_one_black() -> None:
     assert (synthetic_rgb(cube_of(np.full((3, 3, 4), 0.7))) == 128).all()
     assert (synthetic_rgb(cube_of(np.zeros((3, 3, 4)), np.zeros((3, 3), bool))) == 0).all()
 

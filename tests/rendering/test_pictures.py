@@ -1,4 +1,4 @@
-"""A map must be read as what it is: these pictures are what a person decides by."""
+"""People make decisions by these pictures, so a map must not be mistaken for more than it is."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def scene() -> Scene:
 
 
 class TestColours:
-    def test_each_label_has_the_colour_people_know(self) -> None:
+    def test_each_label_has_its_classic_colour(self) -> None:
         picture = colour_map(np.arange(6).reshape(2, 3), THESIS_CLASSES)
         assert picture.dtype == np.uint8
         assert picture.reshape(-1, 3).tolist() == [
@@ -58,7 +58,7 @@ class TestColours:
             [255, 0, 255],
         ]
 
-    def test_the_safe_palette_tells_all_classes_apart_in_grey_or_in_hue(self) -> None:
+    def test_the_safe_palette_has_a_distinct_colour_for_each_class(self) -> None:
         colours = THESIS_CLASSES.colours("safe").astype(int)
         assert len({tuple(colour) for colour in colours.tolist()}) == 6
 
@@ -91,7 +91,7 @@ class TestOverlay:
         out = ~scene.map.mask
         assert out.any()
         assert np.array_equal(over[out], hatch(*out.shape)[out])
-        # Nor in the map itself, nor counted in its legend.
+        # They are neither coloured in the map itself nor counted in its legend.
         rightly = dataclasses.replace(wrongly, labels=np.where(scene.map.mask, wrongly.labels, 0).astype(np.uint8))
         rgb = synthetic_rgb(scene.cube)
         assert np.array_equal(map_picture(wrongly, rgb), map_picture(rightly, rgb))
@@ -101,7 +101,7 @@ class TestOverlay:
         over = overlay(rgb, dataclasses.replace(scene.map, labels=np.zeros_like(scene.map.labels)))
         assert np.array_equal(over[scene.map.mask], rgb[scene.map.mask])
 
-    def test_doubt_lets_the_picture_through_but_hides_no_class(self, scene: Scene) -> None:
+    def test_low_confidence_fades_a_class_but_never_hides_it(self, scene: Scene) -> None:
         mask = np.ones_like(scene.map.mask)
         tumour = dataclasses.replace(
             scene.map,
@@ -116,11 +116,11 @@ class TestOverlay:
         assert redness[-1] == pytest.approx(0.6 * 255, abs=1)
         assert redness[0] == pytest.approx(0.35 * redness[-1], abs=1)
 
-    def test_scale_enlarges(self, scene: Scene) -> None:
+    def test_scale_enlarges_the_overlay(self, scene: Scene) -> None:
         assert overlay(synthetic_rgb(scene.cube), scene.map, scale=2).shape == (120, 180, 3)
 
     @pytest.mark.parametrize(("opacity", "scale"), [(1.1, 1), (-0.1, 1), (0.5, 0)])
-    def test_nonsense_is_refused(self, scene: Scene, opacity: float, scale: int) -> None:
+    def test_an_invalid_opacity_or_scale_is_refused(self, scene: Scene, opacity: float, scale: int) -> None:
         with pytest.raises(UsageError):
             overlay(synthetic_rgb(scene.cube), scene.map, opacity=opacity, scale=scale)
 
@@ -134,7 +134,7 @@ class TestBlankedMap:
 
     REASON = "The white reference is 94 minutes old; at most 60 are allowed."
 
-    def test_the_frame_is_grey_and_says_why(self, scene: Scene, drawn: list[str]) -> None:
+    def test_the_overlay_is_grey_and_gives_the_reason(self, scene: Scene, drawn: list[str]) -> None:
         blanked = dataclasses.replace(scene.map, blanked=self.REASON)
         over = overlay(synthetic_rgb(scene.cube), blanked, scale=6)
         assert (over.max(axis=2) == over.min(axis=2)).all()
@@ -158,7 +158,7 @@ class TestBlankedMap:
         map_picture(blanked, synthetic_rgb(scene.cube), truth=scene.truth)
         assert drawn.count("No map") == 2
 
-    def test_the_picture_beside_it_is_still_shown(self, scene: Scene) -> None:
+    def test_the_synthetic_rgb_picture_is_still_shown(self, scene: Scene) -> None:
         nothing = np.zeros_like(scene.map.mask)
         blanked = dataclasses.replace(scene.map, blanked=self.REASON, mask=nothing)
         picture = map_picture(blanked, synthetic_rgb(scene.cube))
@@ -170,7 +170,7 @@ class TestBlankedMap:
         assert panel.shape == (40, 72, 3)
         assert drawn[0] == "No map"
 
-    def test_a_single_pixel_does_not_break_it(self) -> None:
+    def test_a_panel_of_a_single_pixel_is_drawn(self) -> None:
         assert blank_panel(1, 1, self.REASON).shape == (1, 1, 3)
 
 
@@ -192,11 +192,11 @@ class TestLegend:
             legend(kind)
             assert drawn[-1] == DISCLAIMER == "Research software - not a medical device"
 
-    def test_it_says_what_a_forced_choice_means(self, scene: Scene, drawn: list[str]) -> None:
+    def test_the_legend_says_that_every_pixel_gets_one_of_the_classes(self, scene: Scene, drawn: list[str]) -> None:
         legend(scene.map, width=900)
         assert any("even if it shows something else" in line for line in drawn)
 
-    def test_counts_and_shares_are_of_the_map(self, scene: Scene) -> None:
+    def test_counts_and_shares_match_the_map(self, scene: Scene) -> None:
         rows = legend_rows(scene.map)
         counts = np.bincount(scene.map.labels.ravel(), minlength=6)
         assert [row.name for row in rows[:6]] == [*THESIS_CLASSES.names, "not classified"]
@@ -204,13 +204,13 @@ class TestLegend:
         shares = [float(row.cells[1].removesuffix(" %")) for row in rows[:5]]
         assert sum(shares) == pytest.approx(100, abs=0.3)
 
-    def test_reasons_stand_under_not_classified(self, scene: Scene) -> None:
+    def test_reasons_are_listed_under_not_classified(self, scene: Scene) -> None:
         rows = {row.name: row.cells[0] for row in legend_rows(scene.map)[6:]}
         saturated = int(np.count_nonzero(scene.map.reasons & int(Reason.SATURATED)))
         assert rows[Reason.SATURATED.text] == str(saturated)
         assert "no reason recorded" not in rows
 
-    def test_a_pixel_without_class_and_reason_is_counted_too(self, scene: Scene) -> None:
+    def test_pixels_without_class_and_reason_are_counted_too(self, scene: Scene) -> None:
         labels = scene.map.labels.copy()
         labels[30, 30:40] = 0
         rows = {row.name: row.cells[0] for row in legend_rows(dataclasses.replace(scene.map, labels=labels))}
@@ -221,14 +221,14 @@ class TestLegend:
         labels[30, 40] = 2
         assert legend_rows(dataclasses.replace(scene.map, labels=labels))[1].cells == ("1", "< 0.1 %")
 
-    def test_truth_adds_a_column(self, scene: Scene) -> None:
+    def test_ground_truth_adds_a_column(self, scene: Scene) -> None:
         truth = np.where(scene.truth == 4, 0, scene.truth)
         rows = legend_rows(scene.map, truth=truth)
         assert rows[0].cells[0] == f"{int((truth == 1).sum()):,}"
         assert rows[3].cells[0] == "none"
         assert all(len(row.cells) == 3 for row in rows)
 
-    def test_doubt_is_explained_where_it_is_drawn(self, scene: Scene, drawn: list[str]) -> None:
+    def test_confidence_is_explained_only_where_it_is_drawn(self, scene: Scene, drawn: list[str]) -> None:
         overlay_picture(scene.map, synthetic_rgb(scene.cube), by_confidence=True)
         assert "less confident" in " ".join(drawn)
         drawn.clear()
@@ -243,7 +243,7 @@ class TestLegend:
 
 @dataclass(frozen=True)
 class Words:
-    """A text that was drawn, and the pixels that it takes."""
+    """A text that was drawn, and the pixels that it covers."""
 
     text: str
     left: int
@@ -268,29 +268,29 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Words]:
     return words
 
 
-def readable(words: list[Words], picture: np.ndarray) -> None:
-    """All words lie on the picture, and none over others."""
+def check_readable(words: list[Words], picture: np.ndarray) -> None:
+    """Check that all words lie on the picture and do not overlap."""
     height, width = picture.shape[:2]
     for one in words:
         assert 0 <= one.left < one.right <= width, one
         assert 0 <= one.top < one.bottom <= height, one
     for one, other in itertools.combinations(words, 2):
         apart = one.right <= other.left or other.right <= one.left or one.bottom <= other.top or other.bottom <= one.top
-        assert apart, f"{one} lies over {other}"
+        assert apart, f"{one} overlaps {other}"
 
 
-class TestReading:
+class TestReadability:
     @pytest.mark.parametrize(("width", "size"), [(330, 15), (24 * 18, 18)])
     @pytest.mark.parametrize("compared", [False, True])
-    def test_no_words_of_a_legend_are_cut_or_lie_over_others(
+    def test_words_of_a_legend_are_not_cut_and_do_not_overlap(
         self, scene: Scene, written: list[Words], width: int, size: int, compared: bool
     ) -> None:
         picture = legend(scene.map, truth=scene.truth if compared else None, width=width, size=size)
         assert picture.shape[1] == width
-        readable(written, picture)
+        check_readable(written, picture)
         assert written[-1].text == DISCLAIMER
 
-    def test_its_colour_stands_before_the_name_of_each_class(self, scene: Scene, written: list[Words]) -> None:
+    def test_each_class_has_its_colour_before_its_name(self, scene: Scene, written: list[Words]) -> None:
         picture = legend(scene.map)
         places = {one.text: one for one in written}
         for row in legend_rows(scene.map)[:6]:
@@ -299,7 +299,7 @@ class TestReading:
             swatch = {HATCH_DARK, HATCH_LIGHT} if row.swatch == "hatch" else {row.swatch}
             assert swatch <= before <= swatch | {PAPER, SOFT_INK}
 
-    def test_panels_are_shown_whole_with_their_words_beside_them(self, written: list[Words]) -> None:
+    def test_panels_are_shown_whole_between_their_titles_and_captions(self, written: list[Words]) -> None:
         titles = ["short", "a title that is longer than its panel is wide", "third", "fourth"]
         hues = [(200, 10 * n, 0) for n in range(5)]  # the last is the legend's
         panels = [
@@ -311,7 +311,7 @@ class TestReading:
         for n, panel in enumerate(panels):
             height, width = panel.picture.shape[:2]
             rows, columns = np.nonzero((picture == hues[n]).all(axis=2))
-            assert len(rows) == (height - 2) * (width - 2), "whole but for its frame"
+            assert len(rows) == (height - 2) * (width - 2), "complete except for its border"
             assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (height - 2, width - 2)
             (title,) = (one for one in written if one.text.split()[0] == panel.title.split()[0])
             (caption,) = (one for one in written if one.text == f"of panel {n}")
@@ -319,15 +319,15 @@ class TestReading:
             assert abs(title.left - columns.min()) < 5
             assert abs(caption.left - columns.min()) < 5
         assert (picture == hues[4]).all(axis=2).sum() == 70 * 40
-        readable(written, picture)
+        check_readable(written, picture)
         for one in written:
             under = picture[one.top : one.bottom, one.left : one.right]
-            assert (under == under[..., :1]).all(), "grey on white, none on a panel"
+            assert (under == under[..., :1]).all(), "text is grey on white, and never on a panel"
 
     @pytest.mark.parametrize("shape", [(217, 409), (434, 818), (240, 200)])
-    def test_the_reason_for_no_map_stands_in_the_middle(self, written: list[Words], shape: tuple[int, int]) -> None:
+    def test_the_reason_for_a_blank_panel_is_centred(self, written: list[Words], shape: tuple[int, int]) -> None:
         panel = blank_panel(*shape, TestBlankedMap.REASON)
-        readable(written, panel)
+        check_readable(written, panel)
         assert " ".join(one.text for one in written) == f"No map {TestBlankedMap.REASON}"
         assert all(abs(one.left + one.right - shape[1]) < 6 for one in written)
         assert abs(written[0].top + written[-1].bottom - shape[0]) < 20
@@ -338,23 +338,23 @@ class TestReading:
 
 
 class TestPictures:
-    def test_the_overlay_s_picture_holds_the_overlay(self, scene: Scene) -> None:
+    def test_the_overlay_picture_contains_the_overlay(self, scene: Scene) -> None:
         rgb = synthetic_rgb(scene.cube)
         counts = {
             scale: (overlay_picture(scene.map, rgb, opacity=1, scale=scale) == (0, 0, 255)).all(axis=2).sum()
             for scale in (1, 3)
         }
         pixels = int((scene.map.labels == 3).sum())
-        assert counts[3] - counts[1] == pytest.approx((9 - 1) * pixels, abs=4 * 270)  # less the frame round it
+        assert counts[3] - counts[1] == pytest.approx((9 - 1) * pixels, abs=4 * 270)  # less the border around it
 
-    def test_what_lies_under_labels_is_dark_and_grey(self) -> None:
+    def test_the_background_of_labels_is_dark_and_grey(self) -> None:
         grey = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
         under = dimmed(grey)
         assert (under == under[..., :1]).all()
         assert (np.diff(under[0, :, 0].astype(int)) >= 0).all()
         assert 0 < under.min() < under.max() < 128
 
-    def test_four_panels_with_truth_and_two_without(self, scene: Scene, drawn: list[str]) -> None:
+    def test_ground_truth_panels_are_drawn_only_with_ground_truth(self, scene: Scene, drawn: list[str]) -> None:
         rgb = synthetic_rgb(scene.cube)
         map_picture(scene.map, rgb, truth=scene.truth)
         assert {"Ground truth (labelled pixels)", "Map at the labelled pixels"} <= set(drawn)
@@ -363,7 +363,7 @@ class TestPictures:
         assert "Map of the whole frame" in drawn
         assert "Ground truth (labelled pixels)" not in drawn
 
-    def test_the_map_panel_is_the_map(self, scene: Scene) -> None:
+    def test_the_map_panel_shows_the_map(self, scene: Scene) -> None:
         picture = map_picture(scene.map, synthetic_rgb(scene.cube), scale=2)
         blue = (picture == (0, 0, 255)).all(axis=2).sum()
         swatch = 23 * 23  # of the legend
@@ -376,7 +376,7 @@ class TestPictures:
         assert DISCLAIMER in drawn
 
     @pytest.mark.parametrize("draw", [map_picture, overlay_picture])
-    def test_warnings_stand_under_the_title_and_nothing_is_cut(
+    def test_warnings_are_shown_in_full_and_move_the_picture_down(
         self, scene: Scene, drawn: list[str], draw: Callable[..., np.ndarray]
     ) -> None:
         rgb, warnings = synthetic_rgb(scene.cube), ("hardly any light " * 30, "of unknown age")
@@ -389,16 +389,16 @@ class TestPictures:
         bar = np.flatnonzero(_bar(warned).any(axis=1))
         assert warned.shape[0] > calm.shape[0]
         assert warned.shape[1] == calm.shape[1]
-        # The rest is the picture without it, moved down.
+        # Below the bar, the picture is the same, moved down.
         assert np.array_equal(warned[bar[-1] + 1 :][-100:], calm[-100:])
-        assert (warned[bar] < 200).any(), "words on the bar"
+        assert (warned[bar] < 200).any(), "the bar must contain text"
 
     def test_no_class_has_the_colour_of_a_warning(self) -> None:
         for palette in ("classic", "safe"):
             for colour in THESIS_CLASSES.colours(palette)[1:]:
                 assert np.abs(colour.astype(int) - WARNING_PAPER).max() > 60
 
-    def test_sizes_that_differ_are_refused(self, scene: Scene) -> None:
+    def test_pictures_of_different_sizes_are_refused(self, scene: Scene) -> None:
         with pytest.raises(UsageError):
             map_picture(scene.map, np.zeros((10, 10, 3), np.uint8))
         with pytest.raises(UsageError):
@@ -408,7 +408,7 @@ class TestPictures:
         with pytest.raises(UsageError):
             arrange([])
 
-    def test_captions_and_uneven_panels_find_room(self) -> None:
+    def test_uneven_panels_with_captions_are_shown_whole(self) -> None:
         panels = [
             Panel(f"panel {n}", np.full((40 + n, 60, 3), 9, np.uint8), "a caption\nof two lines") for n in range(5)
         ]
@@ -422,12 +422,12 @@ class TestPictures:
 
 
 def _bar(picture: np.ndarray) -> np.ndarray:
-    """Where a picture has the paper of warnings."""
+    """Where a picture has the background colour of warnings."""
     return np.asarray((picture == WARNING_PAPER).all(axis=2))
 
 
 class TestSavingPng:
-    def test_it_comes_back_as_it_was_and_is_deterministic(self, scene: Scene, tmp_path: Path) -> None:
+    def test_a_saved_picture_is_unchanged_and_deterministic(self, scene: Scene, tmp_path: Path) -> None:
         folder = tmp_path
         rgb = synthetic_rgb(scene.cube)
         save_png(rgb, folder / "a.png")
@@ -437,7 +437,7 @@ class TestSavingPng:
             assert np.array_equal(np.asarray(image), rgb)
 
     @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 2), (0, 4, 3)])
-    def test_what_is_no_picture_is_refused_and_leaves_nothing(self, shape: tuple[int, ...], tmp_path: Path) -> None:
+    def test_an_invalid_picture_is_refused_and_leaves_no_file(self, shape: tuple[int, ...], tmp_path: Path) -> None:
         with pytest.raises(UsageError):
             save_png(np.zeros(shape, np.uint8), tmp_path / "a.png")
         with pytest.raises(UsageError, match="float32"):
@@ -446,17 +446,17 @@ class TestSavingPng:
 
 
 class TestText:
-    def test_what_the_font_lacks_is_spelled_plainly(self) -> None:
+    def test_characters_missing_from_the_font_are_replaced(self) -> None:
         assert plain("white − dark · 5×5 → Müller ≥ 3…") == "white - dark · 5x5 to Muller >= 3..."
         assert plain("脑") == "?"
 
-    def test_lines_keep_the_width_and_all_words(self) -> None:
+    def test_wrapped_lines_fit_the_width_and_keep_all_words(self) -> None:
         text = "the quick brown fox jumps over " + "x" * 80
         lines = wrap(text, 120, 14)
         assert all(text_width(line, 14) <= 120 for line in lines)
         assert "".join("".join(lines).split()) == "".join(text.split())
 
-    def test_text_that_does_not_fit_ends_in_dots(self) -> None:
+    def test_text_that_does_not_fit_ends_with_an_ellipsis(self) -> None:
         lines, size = fit("a long reason " * 30, 80, 30, 16)
         assert len(lines) * line_height(size) <= 30 + line_height(size)
         assert lines[-1].endswith("...")

@@ -1,4 +1,4 @@
-"""Vendor calibration files, made up."""
+"""Made-up calibration files of a vendor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The matrix from responses: what it should do to spectra."""
+"""The correction matrix computed from responses, and its effect on spectra."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_correction_brings_spectra_closer_to_the_virtual_bands(for_reflectance: 
     matrix = correction_matrix_from_responses(sensor.responses, sensor.wavelengths_nm, for_reflectance=for_reflectance)
     corrected = matrix @ (signal / white) if for_reflectance else (matrix @ signal) / (matrix @ white)
     uncorrected = (signal / white)[np.argsort(sensor.band_of_position)]
-    # Not at the first band: half of its virtual band lies on the edge of the pass-band.
+    # The first band is left out: half of its virtual band lies on the edge of the pass-band.
     error, before = (np.sqrt(np.mean((spectra - truth)[1:] ** 2)) for spectra in (corrected, uncorrected))
     assert error < 0.5 * before
     assert error < 0.004
@@ -53,7 +53,7 @@ def test_rows_for_reflectance_sum_to_one() -> None:
 
 
 @pytest.mark.parametrize("for_reflectance", [True, False])
-def test_it_is_the_regularised_least_squares_solution(for_reflectance: bool) -> None:
+def test_the_matrix_is_the_regularised_least_squares_solution(for_reflectance: bool) -> None:
     """Least squares over wavelength, on a grid that is finer at one end, with the penalty as further equations."""
     rng = np.random.default_rng(1)
     grid = np.concatenate([np.arange(500.0, 600.0, 0.5), np.arange(600.0, 700.0, 2.0)])
@@ -88,7 +88,7 @@ def test_more_ridge_gives_less_noise() -> None:
     assert (gains[1] > gains[2]).all()
 
 
-def test_the_generic_camera_has_the_figures_it_names() -> None:
+def test_the_generic_camera_has_its_documented_lobe_and_pass_band() -> None:
     sensor = get_sensor("generic-nir-5x5")
     assert sensor.responses is not None
     grid, curves = sensor.responses.wavelengths_nm, sensor.responses.effective()
@@ -105,20 +105,20 @@ def test_impossible_parameters_are_refused(width: float, ridge: float) -> None:
         correction_matrix_from_responses(responses, np.array([1.0]), width, ridge)
 
 
-def test_a_blind_position_is_refused() -> None:
+def test_a_position_without_response_is_refused() -> None:
     responses = Responses(np.arange(500.0, 600.0), np.eye(2, 1) * np.ones(100))
     with pytest.raises(SensorError, match="no response"):
         correction_matrix_from_responses(responses, np.array([550.0]))
 
 
-def test_a_virtual_band_beside_the_grid_is_refused() -> None:
+def test_a_virtual_band_outside_the_grid_is_refused() -> None:
     responses = Responses(np.arange(500.0, 600.0), np.ones((1, 100)))
     with pytest.raises(SensorError, match="no response"):
         correction_matrix_from_responses(responses, np.array([5000.0]))
 
 
-def test_a_row_that_sums_to_nothing_is_refused() -> None:
-    """Its band lies where no filter sees anything."""
+def test_a_row_that_sums_to_zero_is_refused() -> None:
+    """No filter responds where the band lies."""
     grid = np.arange(500.0, 700.0)
     responses = Responses(grid, np.exp(-(((grid - 520) / 8) ** 2))[None])
     with pytest.raises(SensorError, match="a row sums to"):
@@ -126,7 +126,7 @@ def test_a_row_that_sums_to_nothing_is_refused() -> None:
 
 
 class TestModelledResponses:
-    """Each figure of a model, seen by itself. Positions of the 2×3 mosaic peak at 600, 620 … 700 nm."""
+    """Each parameter of a model by itself. Positions of the 2×3 mosaic peak at 600, 620 … 700 nm."""
 
     PEAKS = (600.0, 620.0, 640.0, 660.0, 680.0, 700.0)
 
@@ -157,17 +157,17 @@ class TestModelledResponses:
         assert lobes == pytest.approx([0, 0.06, 0.12, 0.18, 0.24, 0.3], abs=3e-3)
         assert values[5, 525 - 400 + 7] == pytest.approx(0.15)
 
-    def test_efficiency_falls_towards_the_longest(self) -> None:
+    def test_efficiency_falls_towards_the_longest_wavelength(self) -> None:
         values, _ = self.curves(efficiency_at_end=0.5)
         assert values.max(axis=1) == pytest.approx([1, 0.9, 0.8, 0.7, 0.6, 0.5])
 
-    def test_light_leaks_in_from_the_neighbours_round_the_tile(self) -> None:
+    def test_light_leaks_in_from_neighbours_in_adjacent_tiles(self) -> None:
         values, _ = self.curves(neighbour_leak=0.2)
-        # Of position 0, on the left are 2 and on the right 1; above and below is 3.
+        # Position 0 has position 2 on its left, 1 on its right, and 3 above and below.
         leaked = [values[0, int(peak) - 400] for peak in self.PEAKS]
         assert leaked == pytest.approx([0.8, 0.05, 0.05, 0.1, 0, 0], abs=1e-4)
 
-    def test_the_mounted_filter_bounds_the_range(self) -> None:
+    def test_the_mounted_filter_limits_the_range(self) -> None:
         _, responses = self.curves(edge_nm=20.0)
         passed = responses.rejection_filter
         assert passed is not None

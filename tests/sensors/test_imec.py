@@ -1,4 +1,4 @@
-"""Vendor calibration files: the real one, and the second shape written here."""
+"""Calibration files of a vendor: a real one, and made-up ones of both shapes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 @pytest.mark.shared
-def test_the_real_file_of_the_first_shape() -> None:
+def test_a_real_file_of_the_first_shape_is_read() -> None:
     sensor = get_sensor(shared(*REAL))
     area = sensor.active_area
     assert (area.top, area.left, area.height, area.width) == (3, 0, 1080, 2045)
@@ -56,17 +56,17 @@ def test_the_real_responses_peak_where_the_bands_are() -> None:
 
 
 @pytest.mark.shared
-def test_the_real_sensor_can_be_imported_as_toml(tmp_path: Path) -> None:
+def test_the_real_sensor_survives_conversion_to_toml(tmp_path: Path) -> None:
     sensor = read_imec_xml(shared(*REAL))
     write_sensor_toml(sensor, tmp_path / "s.toml")
     assert read_sensor_toml(tmp_path / "s.toml").fingerprint() == sensor.fingerprint()
 
 
 @pytest.mark.shared
-def test_the_real_sensor_without_correction_has_the_vendor_s_peaks() -> None:
-    """Two of its responses, cut by the rejection filter's edge, peak the other way round than the filters do."""
+def test_the_real_sensor_without_correction_has_the_vendors_peaks() -> None:
+    """Two responses, cut by the edge of the rejection filter, peak in the opposite order to their filters."""
     sensor = read_imec_xml(shared(*REAL))
-    # Runs and bundles carry it.
+    # Runs and bundles store this fingerprint.
     assert sensor.fingerprint() == "422b4c4545a936c63bd6cd497cdcb92c45a8fd456db56bcd9671e99617861c7d"
     plain = sensor.uncorrected()
     assert sensor.peaks_nm is not None
@@ -79,8 +79,8 @@ def test_the_real_sensor_without_correction_has_the_vendor_s_peaks() -> None:
     assert carried.wavelengths_nominal
 
 
-def test_a_second_lobe_that_is_higher_leaves_a_channel_its_wavelength(tmp_path: Path) -> None:
-    """Such a file has no rejection filter, so nothing takes the lobe away that the mounted one blocks."""
+def test_a_higher_second_lobe_does_not_change_a_channels_wavelength(tmp_path: Path) -> None:
+    """The file has no rejection filter, so its responses include lobes that the mounted filter blocks."""
     four = (np.eye(4)[[1, 3, 0, 2]] * 0.9).tolist()
     for matrix, lobes in ((four, {2: 520.0, 0: 480.0}), (four[:3], {2: 520.0}), (MATRICES["short pass"], {0: 830.0})):
         path = written(tmp_path, second_shape(lobes=lobes, only=matrix))
@@ -98,18 +98,18 @@ def test_a_second_lobe_that_is_higher_leaves_a_channel_its_wavelength(tmp_path: 
         assert all(peak == PEAKS[position] for position, peak in of_position.items())
 
 
-def test_without_the_vendor_s_peaks_a_lobe_beside_the_bands_counts_for_nothing(tmp_path: Path) -> None:
+def test_without_the_vendors_peaks_a_lobe_outside_the_bands_is_ignored(tmp_path: Path) -> None:
     text = second_shape(peaks=False, lobes={1: 850.0, 3: 840.0}, only=(np.eye(4)[[1, 3, 0, 2]]).tolist())
     for old, new in zip((500, 600, 700, 800), (510, 590, 650, 700), strict=True):  # so the bands end at 763
         text = text.replace(f"<wavelength_nm>{old}.0<", f"<wavelength_nm>{new}.0<")
     sensor = read_imec_xml(written(tmp_path, text))
     assert sensor.peaks_nm is None
-    # What lies beyond them altogether keeps its place.
+    # A filter that peaks beyond all bands keeps its place.
     assert sensor.band_of_position == (2, 0, 3, 1)
     assert sensor.uncorrected().wavelengths_nm.tolist() == [500, 600, 700, 800]
 
 
-def test_the_first_shape(tmp_path: Path) -> None:
+def test_a_file_of_the_first_shape_is_read(tmp_path: Path) -> None:
     sensor = read_imec_xml(written(tmp_path, first_shape()))
     area = sensor.active_area
     assert (area.top, area.left, area.height, area.width) == (0, 1, 8, 10)
@@ -126,7 +126,7 @@ def test_the_first_shape(tmp_path: Path) -> None:
     assert sensor.responses.values[1].max() == 1
 
 
-def test_of_one_matrix_there_is_no_second(tmp_path: Path) -> None:
+def test_an_index_beyond_the_only_matrix_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, first_shape())
     assert get_sensor(f"{path}#0").fingerprint() == get_sensor(path).fingerprint()
     with pytest.raises(SensorError, match="1 does not exist; the file has 0: the only one"):
@@ -142,14 +142,14 @@ def test_peaks_or_responses_are_enough(tmp_path: Path) -> None:
         read_imec_xml(written(tmp_path, first_shape(peaks=False, responses=False)))
 
 
-def test_one_row_that_sums_to_one_is_no_matrix_for_reflectance(tmp_path: Path) -> None:
+def test_a_matrix_with_one_row_summing_to_one_is_not_for_reflectance(tmp_path: Path) -> None:
     sensor = read_imec_xml(written(tmp_path, second_shape(only=[[1.0, 0, 0, 0], [0, 0.02, 0, 0]])))
     assert not sensor.correction_after_division
 
 
 @pytest.mark.parametrize("attribute", [False, True])
 @pytest.mark.parametrize("points", [False, True])
-def test_the_second_shape(tmp_path: Path, attribute: bool, points: bool) -> None:
+def test_a_file_of_the_second_shape_is_read(tmp_path: Path, attribute: bool, points: bool) -> None:
     path = written(tmp_path, second_shape(attribute=attribute, points=points))
     sensor = read_imec_xml(path, correction=0)
     assert sensor.name == "camera-one"
@@ -178,7 +178,7 @@ def test_the_mounted_filter_selects_the_matrix(tmp_path: Path) -> None:
         read_imec_xml(path, correction=2)
 
 
-def test_what_the_only_zone_leaves_out_stands_above_it(tmp_path: Path) -> None:
+def test_elements_missing_from_the_only_zone_are_read_from_above_it(tmp_path: Path) -> None:
     text = second_shape()
     start, end = text.index("<pattern_width>"), text.index("<bands>")
     moved = text[:start] + text[end:]
@@ -189,7 +189,7 @@ def test_what_the_only_zone_leaves_out_stands_above_it(tmp_path: Path) -> None:
         read_imec_xml(path, correction=0)
 
 
-def test_one_matrix_needs_no_choice(tmp_path: Path) -> None:
+def test_a_single_matrix_needs_no_index(tmp_path: Path) -> None:
     path = written(tmp_path, second_shape(only=[[1.0, 0, 0, 0]]))
     assert read_imec_xml(path).n_bands == 1
 
@@ -201,7 +201,7 @@ def test_without_a_matrix_bands_are_the_peaks(tmp_path: Path) -> None:
     assert sensor.wavelengths_nm.tolist() == [500, 600, 700, 800]
 
 
-def test_a_file_without_bit_depth_says_what_is_assumed(tmp_path: Path) -> None:
+def test_a_missing_bit_depth_is_assumed_and_stated(tmp_path: Path) -> None:
     path = written(tmp_path, second_shape().replace("<input_bpp>12</input_bpp>", ""))
     sensor = read_imec_xml(path, correction=0)
     assert sensor.bit_depth == 10
@@ -231,7 +231,7 @@ def test_a_file_without_bit_depth_says_what_is_assumed(tmp_path: Path) -> None:
         ("<virtual_bands>", "<virtual_bands><virtual_band/>", "no wavelength_nm"),
     ],
 )
-def test_what_is_missing_or_wrong_is_named(tmp_path: Path, old: str, new: str, fault: str) -> None:
+def test_a_missing_or_wrong_element_is_named(tmp_path: Path, old: str, new: str, fault: str) -> None:
     text = second_shape()
     assert old in text
     with pytest.raises(SensorError) as caught:

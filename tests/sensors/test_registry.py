@@ -29,12 +29,12 @@ def own_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_packaged_sensors() -> None:
+def test_the_packaged_sensors_are_listed() -> None:
     assert list_sensors() == ("generic-nir-5x5", "nemesis")
 
 
-def test_a_user_without_a_home_folder_has_the_packaged_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a container a user may be no more than a number."""
+def test_a_user_without_a_home_folder_can_use_the_packaged_sensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container, a user may have an ID but no home folder."""
 
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
@@ -70,7 +70,7 @@ def test_nemesis_bands_are_where_its_matrix_peaks_except_the_last() -> None:
 
 
 @pytest.mark.shared
-def test_nemesis_carries_the_published_figures() -> None:
+def test_nemesis_has_the_published_correction_matrix() -> None:
     published = np.loadtxt(shared("data", "sensors", "nemesis_correction_matrix.csv"), delimiter=",")
     matrix = get_sensor("nemesis").band_matrix()
     assert np.array_equal(matrix, published)
@@ -84,7 +84,7 @@ def test_the_generic_matrix_is_computed_from_its_responses() -> None:
     again = correction_matrix_from_responses(sensor.responses, sensor.wavelengths_nm, 15, 0.02, for_reflectance=True)
     assert np.array_equal(sensor.band_matrix(), again)
     assert sensor.correction_after_division
-    # A mosaic does not run through the wavelengths in order.
+    # The positions of a mosaic are not in the order of their wavelengths.
     assert np.any(np.diff(sensor.band_of_position) < -1)
     assert sorted(sensor.band_of_position) == list(range(25))
 
@@ -95,13 +95,13 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("name", ["absent.toml", "absent.xml", "absent.xml#1", "", ".", "../nemesis"])
-def test_a_file_that_is_not_there(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_without_a_sensor_file_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SensorError):
         get_sensor(name)
 
 
-def test_a_description_is_named_by_its_path(tmp_path: Path) -> None:
+def test_sensor_files_are_recognised_by_their_suffix(tmp_path: Path) -> None:
     for name in ("theatre.toml", "THEATRE.TOML"):
         path = tmp_path / name
         write_sensor_toml(get_sensor("nemesis"), path)
@@ -127,18 +127,18 @@ def test_an_imported_sensor_is_known_by_name(tmp_path: Path, own_registry: Path)
     import_sensor(sensor, overwrite=True)
 
 
-def test_a_packaged_name_is_not_replaced() -> None:
+def test_a_packaged_sensor_cannot_be_replaced() -> None:
     with pytest.raises(UsageError, match="comes with GlioMap"):
         import_sensor(get_sensor("nemesis"), overwrite=True)
 
 
 @pytest.mark.parametrize("name", ["../nemesis", "", "a b", "-x", "x" * 101])
-def test_a_name_must_be_a_file_name(name: str) -> None:
+def test_a_name_must_be_a_valid_file_name(name: str) -> None:
     with pytest.raises(UsageError, match="is not a valid name"):
         import_sensor(replace(get_sensor("nemesis"), name=name))
 
 
-def test_the_registry_lies_where_configuration_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_registry_lies_in_the_users_configuration_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("GLIOMAP_SENSORS")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert user_registry() == tmp_path / "gliomap" / "sensors"

@@ -95,7 +95,7 @@ def test_responses_must_fit_their_grid(grid: np.ndarray, values: np.ndarray, rej
         Responses(grid, values, rejection)
 
 
-def test_a_sensor_is_shared_so_its_arrays_are_read_only() -> None:
+def test_the_arrays_of_a_sensor_are_copies_and_read_only() -> None:
     waves = np.array([500.0, 600.0, 700.0, 800.0])
     sensor = two_by_two(wavelengths_nm=waves)
     waves[0] = 1.0
@@ -114,7 +114,7 @@ def test_a_sensor_is_shared_so_its_arrays_are_read_only() -> None:
             array[...] = 1
 
 
-def test_the_fingerprint_changes_with_what_changes_a_cube_and_with_nothing_else() -> None:
+def test_the_fingerprint_covers_all_that_affects_a_cube_and_nothing_else() -> None:
     sensor = get_sensor("nemesis")
     same = replace(sensor, name="other", description="x", source="y")
     assert same.fingerprint() == sensor.fingerprint()
@@ -153,7 +153,7 @@ def test_the_fingerprint_changes_with_what_changes_a_cube_and_with_nothing_else(
     ],
     ids=str,
 )
-def test_no_fact_of_a_camera_is_left_out_of_its_fingerprint(change: dict[str, object]) -> None:
+def test_every_property_of_a_camera_changes_the_fingerprint(change: dict[str, object]) -> None:
     assert two_by_two(**change).fingerprint() != two_by_two().fingerprint()
 
 
@@ -196,8 +196,8 @@ def test_uncorrected_channels_take_the_peaks_of_the_responses() -> None:
         replace(sensor, responses=None).uncorrected()
 
 
-def test_a_lobe_outside_the_bands_is_not_a_channel_s_wavelength() -> None:
-    """As of a camera behind a long-pass filter whose responses were given without it."""
+def test_a_lobe_outside_the_bands_does_not_give_a_channel_its_wavelength() -> None:
+    """An example is a camera behind a long-pass filter whose responses were measured without it."""
     grid, first = np.arange(400.0, 1001.0), np.array([760.0, 700.0, 900.0, 820.0])
     curves = np.exp(-(((grid - first[:, None]) / 8) ** 2)) * 0.4
     curves[2] += 0.6 * np.exp(-(((grid - 520) / 8) ** 2))
@@ -211,11 +211,11 @@ def test_a_lobe_outside_the_bands_is_not_a_channel_s_wavelength() -> None:
     assert plain.wavelengths_nm.tolist() == [700, 760, 820, 900]
     assert np.array_equal(plain.band_matrix() @ first, plain.wavelengths_nm)
     assert [row.peak_nm for row in sensor_table(sensor)] == [700, 760, 820, 900]
-    # Where the mounted filter is known, what it lets through is believed, and no other band is guessed.
+    # With a known rejection filter, the highest sample that it lets through counts, wherever it lies.
     assert sensor.responses is not None
     behind = replace(sensor.responses, rejection_filter=(grid < 850).astype(float))
     assert behind.peaks_nm(sensor.wavelengths_nm).tolist() == [760, 700, 520, 820]
-    # Nor is the flank of a far lobe, or what is hardly there, a peak among the bands.
+    # Neither the flank of a distant lobe nor a very faint response is a peak among the bands.
     assert sensor.responses.peaks_nm(np.array([700.0, 760.0, 820.0])).tolist() == [760, 700, 520, 820]
     faint = Responses(grid, np.where(grid < 600, curves, 0.2 * curves))
     assert faint.peaks_nm(sensor.wavelengths_nm).tolist() == [760, 700, 520, 820]
@@ -223,8 +223,8 @@ def test_a_lobe_outside_the_bands_is_not_a_channel_s_wavelength() -> None:
 
 
 @pytest.mark.parametrize("bands", [[500.0, 600.0, 700.0, 701.0], [500.0, 650.0]])
-def test_peaks_that_contradict_the_bands_order_are_no_wavelengths(bands: list[float]) -> None:
-    """No channel takes another's: they have those of the bands that they feed, and say that nobody measured them."""
+def test_peaks_that_contradict_the_order_of_the_bands_are_not_used(bands: list[float]) -> None:
+    """The channels then have the wavelengths of the bands that they feed, marked as nominal."""
     grid, few = np.arange(450.0, 851.0), len(bands) == 2
     peaks = np.array([701.0, 500.0, 700.0, 600.0])
     sensor = two_by_two(
@@ -239,14 +239,14 @@ def test_peaks_that_contradict_the_bands_order_are_no_wavelengths(bands: list[fl
     assert np.argsort(plain.band_of_position).tolist() == ([1, 2, 3, 0] if few else [1, 3, 0, 2])
 
 
-def test_sensors_of_the_registry_keep_the_fingerprints_that_runs_and_bundles_carry() -> None:
+def test_packaged_sensors_keep_the_fingerprints_stored_in_runs() -> None:
     nemesis, generic = get_sensor("nemesis"), get_sensor("generic-nir-5x5")
     assert nemesis.fingerprint() == "664583d51cd3c86d0fc4284c9cac047c4b6d199a1a8e018796720c26fcb3162f"
     assert nemesis.uncorrected().fingerprint() == "272a1fa0351afd2c2d65b1a525009c07e14c3cada07f035f56357da42ac189b1"
     assert generic.uncorrected().fingerprint() == "cad25920815fe5617884bf3e1e52a5daabf4fdb55752dbf062a24049be619ee0"
 
 
-def test_uncorrected_nemesis_calls_its_wavelengths_nominal() -> None:
+def test_the_wavelengths_of_uncorrected_nemesis_are_nominal() -> None:
     plain = get_sensor("nemesis").uncorrected()
     assert plain.wavelengths_nominal
     assert plain.correction is None
@@ -261,7 +261,7 @@ def test_the_table_has_a_row_for_each_band() -> None:
     assert sorted(position for row in rows for position in row.positions) == list(range(25))
 
 
-def test_the_width_of_a_filter_ends_where_its_measurement_does() -> None:
+def test_the_width_of_a_filter_ends_with_its_measured_range() -> None:
     grid = np.arange(500.0, 601.0)
     curves = np.exp(-4 * np.log(2) * ((grid - np.array([[550.0], [500.0], [600.0]])) / [[10.0], [12.0], [16.0]]) ** 2)
     sensor = two_by_two(
@@ -291,7 +291,7 @@ def test_the_width_of_a_filter_that_peaks_at_an_end_of_its_grid(
 
 
 def test_a_filter_that_sees_no_light_has_no_peak() -> None:
-    """As where the mounted band-pass filter ends before it begins."""
+    """An example is a filter that lies outside the range of the mounted band-pass filter."""
     values = np.ones((4, 3))
     values[2] = 0
     sensor = two_by_two(responses=Responses(np.array([500.0, 550.0, 600.0]), values))
@@ -300,7 +300,7 @@ def test_a_filter_that_sees_no_light_has_no_peak() -> None:
     assert rows[1].fwhm_nm == 100
 
 
-def test_the_table_of_a_sensor_without_responses_says_so_and_shows_the_noise_gain() -> None:
+def test_the_table_without_responses_has_noise_gains_but_no_peaks() -> None:
     rows = sensor_table(get_sensor("nemesis"))
     assert all(row.peak_nm is None and row.fwhm_nm is None and row.nominal for row in rows)
     # the last band is poorly determined

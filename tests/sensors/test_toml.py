@@ -58,7 +58,7 @@ def test_a_sensor_survives_writing_and_reading(sensor: MosaicSensor, tmp_path: P
         assert np.array_equal(again.responses.effective(), sensor.responses.effective())
 
 
-def test_a_small_description_is_enough(tmp_path: Path) -> None:
+def test_a_minimal_description_is_enough(tmp_path: Path) -> None:
     sensor = read_sensor_toml(described(tmp_path, SMALL))
     assert sensor.correction is None
     assert sensor.has_bias_offset
@@ -66,7 +66,7 @@ def test_a_small_description_is_enough(tmp_path: Path) -> None:
     assert sensor.cube_shape == (2, 2)
 
 
-def test_bands_follow_from_responses(tmp_path: Path) -> None:
+def test_bands_are_derived_from_responses(tmp_path: Path) -> None:
     text = SMALL.replace("wavelengths_nm = [500, 600, 700, 800]\nband_of_position = [0, 1, 2, 3]\n", "")
     text += "[responses]\nstart_nm = 500\nstep_nm = 100\nvalues = [[0,0,1,0],[1,0,0,0],[0,1,0,0],[0,0,0,1]]\n"
     sensor = read_sensor_toml(described(tmp_path, text))
@@ -74,7 +74,7 @@ def test_bands_follow_from_responses(tmp_path: Path) -> None:
     assert sensor.band_of_position == (2, 0, 1, 3)
 
 
-def test_what_a_model_of_responses_leaves_out_is_as_the_reference_says(tmp_path: Path) -> None:
+def test_a_response_model_has_the_documented_defaults(tmp_path: Path) -> None:
     model = "[response_model]\npeaks_nm = [500, 600, 700, 800]\nfwhm_nm = [9, 9, 9, 9]\npassband_nm = [450, 850]\n"
     told = "neighbour_leak = 0\nlobe_height = 0\nefficiency_at_end = 1\nedge_nm = 6\ngrid_nm = [400, 1000, 1]\n"
     lobe = "lobe_height = 0.2\n"
@@ -113,7 +113,7 @@ def test_what_a_model_of_responses_leaves_out_is_as_the_reference_says(tmp_path:
         ("band_of_position = [0, 1, 2, 3]", "band_of_position = [0, 1, 2, 3]\n[responses]\nwavelengths_nm = [5, 6]\nvalues = [[1, 2]]\n[response_model]\npeaks_nm = [500]\nfwhm_nm = [9]\npassband_nm = [400, 900]", "either responses or response_model"),
     ],
 )  # fmt: skip
-def test_a_wrong_description_is_refused_by_field(tmp_path: Path, old: str, new: str, fault: str) -> None:
+def test_a_wrong_description_is_refused_with_its_fault(tmp_path: Path, old: str, new: str, fault: str) -> None:
     assert old in SMALL
     with pytest.raises(SensorError) as caught:
         read_sensor_toml(described(tmp_path, SMALL.replace(old, new)))
@@ -121,7 +121,7 @@ def test_a_wrong_description_is_refused_by_field(tmp_path: Path, old: str, new: 
     assert "sensor.toml" in str(caught.value)
 
 
-def test_files_that_are_no_text(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_as_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SensorError, match="is a folder"):
         read_sensor_toml(tmp_path)
     (tmp_path / "latin.toml").write_bytes(b"name = '\xe9'")
