@@ -32,7 +32,7 @@ def test_folds_have_the_requested_wavelength() -> None:
 
 
 @pytest.mark.parametrize("style", [VEIN, ARTERY])
-def test_vessels_branch_and_thin_out(style: VesselStyle) -> None:
+def test_vessels_cover_a_plausible_area_and_thin_out(style: VesselStyle) -> None:
     canvas = Canvas(150, 280)
     starts = np.array([[75, 0, 0.0], [0, 140, 1.5], [149, 100, -1.5], [20, 279, 3.1]], np.float32)
     rng = np.random.default_rng(2)

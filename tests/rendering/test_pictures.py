@@ -369,7 +369,7 @@ class TestPictures:
         swatch = 23 * 23  # of the legend
         assert abs(int(blue) - 4 * int((scene.map.labels == 3).sum())) <= swatch
 
-    def test_title_and_disclaimer_are_on_every_picture(self, scene: Scene, drawn: list[str]) -> None:
+    def test_a_map_picture_shows_its_title_and_the_disclaimer(self, scene: Scene, drawn: list[str]) -> None:
         map_picture(scene.map, synthetic_rgb(scene.cube), title="ID0018C09", subtitle="held out")
         assert "ID0018C09" in drawn
         assert "held out" in drawn
@@ -404,7 +404,7 @@ class TestPictures:
         with pytest.raises(UsageError):
             map_picture(scene.map, synthetic_rgb(scene.cube), truth=np.zeros((3, 3), np.uint8))
 
-    def test_nothing_to_arrange_is_refused(self) -> None:
+    def test_arranging_no_panels_is_refused(self) -> None:
         with pytest.raises(UsageError):
             arrange([])
 
