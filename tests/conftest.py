@@ -1,4 +1,4 @@
-"""Settings of the whole suite."""
+"""Settings and fixtures of the whole suite."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import ImageDraw
 
-# What somebody has set for their own work decides where things are sought, kept and sent, and how wide and bright they are printed.
+# Variables set for other work would decide where files are found, kept and sent, and how output is printed.
 OWN = ("GLIOMAP_", "MLFLOW_", "AZURE", "OTEL_", "COLUMNS", "FORCE_COLOR", "NO_COLOR")
 for name in [name for name in os.environ if name.startswith(OWN) and name != "GLIOMAP_CI"]:
     del os.environ[name]
-# Two workers share the cores: without this each library starts a thread per core in each of them.
+# Workers share the cores: without this, each library starts a thread per core in each worker.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Mirroring a run in MLflow takes seconds; the tests of tracking ask for it.
 os.environ["MLFLOW_TRACKING_URI"] = "none"
-# What is started in the background ignores Ctrl-C and hands that on; the commands of the tests are as in a terminal.
+# A process in the background ignores Ctrl-C, and so do its children; commands in tests react as in a terminal.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-# That a machine is busy is no fault of a property. The gate gives a commit the same verdict each time; elsewhere each run looks anew.
+# A busy machine must not fail a property test. CI uses the same examples each time; other runs draw new ones.
 settings.register_profile(
     "suite",
     deadline=None,

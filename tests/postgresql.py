@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for the time of a test, on loopback, in a temporary folder."""
+"""A real PostgreSQL server for the duration of a test, on loopback, in a temporary folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support import free_port, wait_until
 
 @contextmanager
 def postgresql(driver: str = "psycopg") -> Iterator[str]:
-    """Its SQLAlchemy address; PostgreSQL refuses to run as root, so then as 'nobody'."""
+    """Yield the server's SQLAlchemy address. PostgreSQL refuses to run as root, so root starts it as 'nobody'."""
     bin_folder = _programs()
     user = 65534 if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory() as folder:
@@ -44,7 +44,7 @@ def postgresql(driver: str = "psycopg") -> Iterator[str]:
 
 
 def _programs() -> Path:
-    """Where initdb and postgres are; skips (in CI: fails) where there are none."""
+    """The folder of initdb and postgres. Without them the test is skipped, but in CI it fails."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
     on_path = shutil.which("initdb")
     if found:

@@ -1,4 +1,4 @@
-"""What several tests share."""
+"""Helpers that several tests share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
 
-_PORTS = itertools.count(997 * os.getpid())  # a stretch of its own for each worker
+_PORTS = itertools.count(997 * os.getpid())  # each worker starts at a different port
 
 
 def shared(*parts: str) -> Path:
@@ -28,10 +28,10 @@ def shared(*parts: str) -> Path:
 
 
 def free_port() -> int:
-    """A port of loopback for a server that has to be told one, and that may be started there again.
+    """A free loopback port for a server that needs a fixed one, and may be restarted on it.
 
-    It is none of those that the system gives to whoever asks for any (32768 and above): between this look and the
-    server's start, or while the server is away, another test's connection could get it.
+    It is below the ports that the system assigns by itself (32768 and above): another test's connection could
+    otherwise get it before the server starts, or while the server is down.
     """
     while True:
         port = 12_000 + next(_PORTS) % 20_000
@@ -48,7 +48,7 @@ def wait_until(
     *,
     every: float = 0.05,
 ) -> None:
-    """Look again and again until it holds; fail with what is `told` after minutes, or where `process` ended before."""
+    """Wait until the condition holds; fail with what `told` returns after minutes, or if `process` ends before."""
     until = time.monotonic() + 180
     while not holds():
         assert process is None or process.poll() is None, (f"it ended with {process.returncode}", told())

@@ -1,4 +1,4 @@
-"""Every script in examples/ runs as its first lines say."""
+"""Every script in examples/ runs as its docstring says."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_an_example_is_short_and_says_how_to_run_it(name: str) -> None:
     assert f"python examples/{name}" in text.split('"""')[1]
 
 
-def test_each_has_a_test() -> None:
+def test_each_example_has_a_test() -> None:
     tests = Path(__file__).read_text(encoding="utf-8")
     assert SCRIPTS
     assert all(f'example("{name}"' in tests for name in SCRIPTS)

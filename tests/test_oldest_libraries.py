@@ -1,4 +1,4 @@
-"""All steps also work with the oldest libraries, torch aside, that pyproject.toml allows."""
+"""All steps also work with the oldest libraries that pyproject.toml allows, except torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Gliomap = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def oldest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The command in an environment of its own. Without torch, whose oldest release is gigabytes large."""
+    """The command in its own environment, without torch, whose oldest release is gigabytes large."""
     folder = tmp_path_factory.mktemp("oldest")
     without = folder / "without.txt"
     without.write_text("torch; python_version < '3'\n", encoding="utf-8")
@@ -43,7 +43,7 @@ def gliomap(oldest: Path, tmp_path: Path) -> Gliomap:
     return run
 
 
-def test_from_a_phantom_to_a_map_and_a_service(oldest: Path, gliomap: Gliomap, tmp_path: Path) -> None:
+def test_the_workflow_from_phantom_to_service_gives_equal_maps(oldest: Path, gliomap: Gliomap, tmp_path: Path) -> None:
     assert "Examples" in gliomap("serve --help")
     gliomap("phantom study --patients 3 --difficulty easy")
     gliomap("study check study")
@@ -67,7 +67,7 @@ def test_from_a_phantom_to_a_map_and_a_service(oldest: Path, gliomap: Gliomap, t
     assert maps[0] == maps[1] == maps[2]
 
 
-def test_a_broken_frame_is_refused_by_name(oldest: Path, tmp_path: Path) -> None:
+def test_a_broken_frame_is_refused_and_named(oldest: Path, tmp_path: Path) -> None:
     (tmp_path / "raw.tif").write_bytes(b"This is no TIFF.")
     frames = ["--raw", "raw.tif", "--white", "raw.tif", "--dark", "raw.tif", "--sensor", "nemesis"]
     done = subprocess.run(

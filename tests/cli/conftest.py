@@ -1,4 +1,4 @@
-"""The command, in this process and as it is installed."""
+"""Fixtures that run the command, in this process or as it is installed, and small inputs for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMAND = Path(sys.executable).with_name("gliomap")
 
 @dataclass(frozen=True)
 class Result:
-    """What a command left behind."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -32,7 +32,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def gliomap(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command line in this process: quick, for the many cases."""
+    """Run a command line in this process, which is fast enough for most tests."""
 
     def call(*arguments: object) -> Result:
         capsys.readouterr()
@@ -46,7 +46,7 @@ def gliomap(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture(scope="session")
 def installed() -> Run:
-    """Run the installed command in a process of its own: for the main paths."""
+    """Run the installed command in its own process, for the main paths."""
     if not COMMAND.exists():
         pytest.skip(f"gliomap is not installed beside {sys.executable}")
 
@@ -67,7 +67,7 @@ def installed() -> Run:
 
 @pytest.fixture(scope="session")
 def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three easy synthetic patients before a small camera; not to be changed, copy it."""
+    """A phantom of three easy patients, recorded by a small camera. Shared by the session: change only a copy."""
     folder = tmp_path_factory.mktemp("study") / "study"
     camera = resized(get_sensor("generic-nir-5x5"), 48, 72)
     return make_phantom(folder, patients=3, difficulty="easy", sensor=camera, label_fraction=0.4)
@@ -75,7 +75,7 @@ def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_run(small_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of linear discriminant analysis on `small_study`, ID0003 held out; not to be changed."""
+    """A run of linear discriminant analysis on `small_study` with ID0003 held out. Shared by the session, too."""
     folder = tmp_path_factory.mktemp("run") / "run"
     assert run(["train", str(small_study), "--model", "lda", "--test-patient", "ID0003", "-o", str(folder), "-q"]) == 0
     return folder
@@ -83,7 +83,7 @@ def small_run(small_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="session")
 def small_bundle(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of `small_run`; not to be changed."""
+    """A bundle of `small_run`. Shared by the session, too."""
     folder = tmp_path_factory.mktemp("bundle") / "bundle"
     assert run(["bundle", "create", str(small_run), "-o", str(folder), "-q"]) == 0
     return folder

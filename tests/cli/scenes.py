@@ -1,4 +1,4 @@
-"""Small frames that are made by a formula, for tests that need files and no patients."""
+"""Small frames computed by a formula, for tests that need files but no patients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UInt16 = npt.NDArray[np.uint16]
 
 
 def formula_frames(height: int, width: int) -> tuple[UInt16, UInt16, UInt16]:
-    """Raw, white and dark of ../shared/data/golden/README.md, with k = 0."""
+    """Raw, white and dark frames as ../shared/data/golden/README.md defines them, with k = 0."""
     y, x = np.mgrid[:height, :width].astype(np.int64)
     m = (y % 5) * 5 + x % 5
     dark = 12 + (x * 7 + y * 13) % 23
@@ -38,7 +38,7 @@ class Files:
 
     @property
     def flags(self) -> list[str]:
-        """Raw, white, dark, as `classify` takes them."""
+        """The options for raw, white and dark that `classify` takes."""
         return ["--raw", str(self.raw), "--white", str(self.white), "--dark", str(self.dark)]
 
 

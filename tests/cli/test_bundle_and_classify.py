@@ -1,4 +1,4 @@
-"""`gliomap bundle` and `gliomap classify`: the last stretch of the way, and every bad thing that can lie on it."""
+"""`gliomap bundle` and `gliomap classify`: from a run to a map, and every bad input on the way."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ OUTPUTS = ["labels.npy", "map.png", "overlay.png", "probabilities.npy", "result.
 
 @pytest.fixture
 def made(small_bundle: Path) -> Path:
-    """Not to be changed."""
+    """The bundle that all tests share: change only a copy."""
     return small_bundle
 
 
 @pytest.fixture
 def bundle(made: Path, tmp_path: Path) -> Path:
-    """A copy that may be spoilt."""
+    """A copy that a test may damage."""
     return Path(shutil.copytree(made, tmp_path / "bundle"))
 
 
@@ -53,7 +53,9 @@ def frame_flags(study: Path) -> list[str]:
 
 
 class TestCreate:
-    def test_of_a_run(self, installed: Run, small_run: Path, tmp_path: Path) -> None:
+    def test_a_bundle_has_all_its_files_and_states_its_limits(
+        self, installed: Run, small_run: Path, tmp_path: Path
+    ) -> None:
         out = tmp_path / "bundle"
         result = installed("bundle", "create", small_run, "-o", out)
         assert result.code == 0, result.err
@@ -73,7 +75,9 @@ class TestCreate:
             "It was never evaluated.",
         ]
 
-    def test_an_evaluated_run_carries_its_figures(self, gliomap: Run, small_run: Path, tmp_path: Path) -> None:
+    def test_a_bundle_of_an_evaluated_run_carries_its_metrics(
+        self, gliomap: Run, small_run: Path, tmp_path: Path
+    ) -> None:
         run = Path(shutil.copytree(small_run, tmp_path / "run"))
         assert gliomap("evaluate", run, "--study", small_run.parent / "none").code == 2
         evaluated = json.loads(gliomap("evaluate", run, "--json").out)
@@ -82,20 +86,20 @@ class TestCreate:
         assert shown["metrics"]["overall accuracy"]["value"] == evaluated["pooled"]["overall_accuracy"]
         assert "ID0003C01" in shown["measured_on"]
 
-    def test_as_an_archive(self, gliomap: Run, small_run: Path, tmp_path: Path) -> None:
+    def test_a_bundle_can_be_written_as_a_zip_archive(self, gliomap: Run, small_run: Path, tmp_path: Path) -> None:
         out = tmp_path / "bundle.zip"
         told = json.loads(gliomap("bundle", "create", small_run, "-o", out, "--json").out)
         assert zipfile.is_zipfile(out)
         assert json.loads(gliomap("bundle", "verify", out, "--json").out)["identity"] == told["identity"]
 
-    def test_an_existing_bundle_is_kept(self, gliomap: Run, small_run: Path, bundle: Path) -> None:
+    def test_an_existing_bundle_is_not_replaced(self, gliomap: Run, small_run: Path, bundle: Path) -> None:
         before = (bundle / "manifest.json").read_bytes()
         result = gliomap("bundle", "create", small_run, "-o", bundle)
         assert result.code == 2
         assert "already exists" in result.err
         assert (bundle / "manifest.json").read_bytes() == before
 
-    def test_overwriting_spares_what_is_no_bundle(self, gliomap: Run, small_run: Path, study: Path) -> None:
+    def test_overwrite_refuses_a_folder_that_is_not_a_bundle(self, gliomap: Run, small_run: Path, study: Path) -> None:
         result = gliomap("bundle", "create", small_run, "-o", study, "--overwrite")
         assert result.code == 2
         assert "holds no manifest.json, so it is not an earlier result" in result.err
@@ -112,12 +116,12 @@ class TestCreate:
             (["--architecture", "conv2d", "--weights", "none.safetensors", "-o", "x"], "none.safetensors"),
         ],
     )
-    def test_bad_usage(self, gliomap: Run, flags: list[str], told: str) -> None:
+    def test_bad_usage_is_refused(self, gliomap: Run, flags: list[str], told: str) -> None:
         result = gliomap("bundle", "create", *flags)
         assert (result.code, result.out) == (2, "")
         assert told in result.err
 
-    def test_weights_that_are_none(self, gliomap: Run, tmp_path: Path) -> None:
+    def test_weights_that_are_not_safetensors_are_refused(self, gliomap: Run, tmp_path: Path) -> None:
         weights = tmp_path / "w.safetensors"
         weights.write_bytes(b"\x80\x04pickled")
         out = tmp_path / "bundle"
@@ -126,7 +130,7 @@ class TestCreate:
         assert str(weights) in result.err
         assert not out.exists()
 
-    def test_another_sensor_than_the_run_was_trained_for(self, gliomap: Run, small_run: Path, tmp_path: Path) -> None:
+    def test_a_sensor_other_than_the_runs_is_refused(self, gliomap: Run, small_run: Path, tmp_path: Path) -> None:
         out = tmp_path / "bundle"
         result = gliomap("bundle", "create", small_run, "-o", out, "--sensor", "nemesis")
         assert result.code == 2
@@ -141,7 +145,7 @@ def flip(path: Path, place: int = -20) -> None:
 
 
 def newer(bundle: Path) -> None:
-    """A manifest of tomorrow, with its right hash."""
+    """Give the manifest the version of a future format, with a hash that matches."""
     import hashlib
 
     manifest = json.loads((bundle / "manifest.json").read_text())
@@ -180,7 +184,7 @@ def test_a_bad_bundle_is_refused_and_nothing_is_written(gliomap: Run, bundle: Pa
 
 
 class TestShowAndVerify:
-    def test_a_whole_bundle(self, gliomap: Run, made: Path, small_study: Path) -> None:
+    def test_an_intact_bundle_is_verified_and_shown(self, gliomap: Run, made: Path, small_study: Path) -> None:
         verified = gliomap("bundle", "verify", made, "--sensor", small_study / "sensor.toml")
         assert verified.code == 0
         assert "intact" in verified.out
@@ -188,7 +192,9 @@ class TestShowAndVerify:
         assert "not a medical device" in shown.out
         assert json.loads(gliomap("bundle", "show", made, "--json").out)["identity"] in verified.out
 
-    def test_a_sensor_of_another_calibration_or_band_count(self, gliomap: Run, made: Path, tmp_path: Path) -> None:
+    def test_a_sensor_with_another_calibration_or_band_count_is_refused(
+        self, gliomap: Run, made: Path, tmp_path: Path
+    ) -> None:
         other = gliomap("bundle", "verify", made, "--sensor", "nemesis")
         assert other.code == 2
         assert "nemesis" in other.err
@@ -203,7 +209,9 @@ class TestShowAndVerify:
         assert "takes 25 bands" in fewer.err
         assert "delivers 24" in fewer.err
 
-    def test_a_folder_that_is_no_bundle(self, gliomap: Run, small_study: Path, tmp_path: Path) -> None:
+    def test_folders_and_files_that_are_not_bundles_are_refused(
+        self, gliomap: Run, small_study: Path, tmp_path: Path
+    ) -> None:
         cube = tmp_path / "cube.npz"
         np.savez(cube, cube=np.zeros((2, 2, 25)))
         for other in (tmp_path, small_study, cube):
@@ -215,7 +223,7 @@ class TestShowAndVerify:
 
 
 class TestClassify:
-    def test_frames_give_a_folder_with_everything(
+    def test_frames_are_classified_into_a_complete_result_folder(
         self, installed: Run, made: Path, study: Path, tmp_path: Path
     ) -> None:
         out = tmp_path / "out"
@@ -240,7 +248,9 @@ class TestClassify:
         identity = json.loads(installed("bundle", "verify", made, "--json").out)["identity"]
         assert told.bundle.identity == identity
 
-    def test_frame_cube_and_study_agree(self, gliomap: Run, made: Path, study: Path, tmp_path: Path) -> None:
+    def test_frames_cubes_and_study_captures_give_matching_labels(
+        self, gliomap: Run, made: Path, study: Path, tmp_path: Path
+    ) -> None:
         cube = capture_files(study, "ID0003C01").cube
         npz = tmp_path / "cube.npz"
         sensor = study / "sensor.toml"
@@ -265,7 +275,7 @@ class TestClassify:
         assert told.pop("folder") == str(out)
         assert told == json.loads((out / "result.json").read_text())
 
-    def test_without_o_nothing_is_written(self, gliomap: Run, made: Path, study: Path) -> None:
+    def test_nothing_is_written_without_an_output_option(self, gliomap: Run, made: Path, study: Path) -> None:
         before = sorted(study.rglob("*"))
         result = gliomap("classify", made, "--study", study, "--capture", "ID0001C01")
         assert result.code == 0
@@ -273,7 +283,7 @@ class TestClassify:
         assert result.out.startswith("{}×{} pixels".format(*open_study(study).codes("ID0001C01").shape))
         assert sorted(study.rglob("*")) == before
 
-    def test_the_safe_palette_is_used(self, gliomap: Run, made: Path, study: Path) -> None:
+    def test_the_safe_palette_is_used_on_request(self, gliomap: Run, made: Path, study: Path) -> None:
         flags = ["--study", study, "--capture", "ID0001C01", "--palette", "safe", "--json"]
         told = json.loads(gliomap("classify", made, *flags).out)
         assert told["classes"][1]["colour"] == [213, 94, 0]
@@ -287,7 +297,7 @@ class TestClassify:
         first, second = (np.load(tmp_path / name / "labels.npy") for name in ("onnxruntime", "openvino"))
         np.testing.assert_array_equal(first, second)
 
-    def test_an_earlier_result_is_kept_and_other_folders_spared(
+    def test_only_an_earlier_result_can_be_overwritten(
         self, gliomap: Run, made: Path, study: Path, tmp_path: Path
     ) -> None:
         out = tmp_path / "out"
@@ -300,10 +310,12 @@ class TestClassify:
         spared = gliomap(*arguments, study, "--overwrite")
         assert spared.code == 2
         assert "not an earlier result" in spared.err
-        assert "or remove it yourself" in gliomap(*arguments, study).err, "not advised where it is refused"
+        assert "or remove it yourself" in gliomap(*arguments, study).err, (
+            "--overwrite is not advised where it would be refused"
+        )
         assert (study / "study.toml").exists()
 
-    def test_no_training_library_is_loaded_for_a_frame(self, made: Path, study: Path) -> None:
+    def test_classifying_a_frame_loads_no_training_library(self, made: Path, study: Path) -> None:
         script = (
             "import sys; from gliomap.cli import run\n"
             f"code = run(['classify', {str(made)!r}, *{frame_flags(study)!r}, '-o', {str(study / 'out')!r}, '-q'])\n"
@@ -327,7 +339,9 @@ class TestReferenceAge:
 
         return make
 
-    def test_fresh_references(self, gliomap: Run, made: Path, dated: Callable[[timedelta], list[str]]) -> None:
+    def test_fresh_references_do_not_blank_the_map(
+        self, gliomap: Run, made: Path, dated: Callable[[timedelta], list[str]]
+    ) -> None:
         told = json.loads(gliomap("classify", made, *dated(timedelta(minutes=12)), "--json").out)
         assert told["input"]["reference_age_minutes"] == 12
         assert told["blanked"] is None
@@ -341,7 +355,7 @@ class TestReferenceAge:
         assert result.code == 0
         assert "warning: the map is blank" in result.err
         assert "61.0 min older" in result.err
-        assert "not found" not in result.out, "of a blank map not even that can be said"
+        assert "not found" not in result.out, "a blank map cannot even say that a class was not found"
         assert result.out.count("no map") == 5
         assert "The map is blank: the references are 61.0 min older" in result.out
         assert not np.load(out / "labels.npy").any()
@@ -350,13 +364,13 @@ class TestReferenceAge:
         longer = gliomap("classify", made, *dated(timedelta(minutes=61)), "--max-reference-age", "90", "--json")
         assert json.loads(longer.out)["blanked"] is None
 
-    def test_a_limit_of_none_at_all_is_the_strictest(
+    def test_an_age_limit_of_zero_blanks_the_map_for_any_older_reference(
         self, gliomap: Run, made: Path, dated: Callable[[timedelta], list[str]]
     ) -> None:
         told = gliomap("classify", made, *dated(timedelta(minutes=1)), "--max-reference-age", "0", "--json")
         assert "1.0 min older" in json.loads(told.out)["blanked"]
 
-    def test_an_unknown_age_is_a_warning_and_blanks_where_a_limit_was_asked_for(
+    def test_an_unknown_age_warns_and_blanks_the_map_if_a_limit_is_given(
         self, gliomap: Run, made: Path, study: Path
     ) -> None:
         path = capture_files(study, "ID0003C01").white
@@ -387,7 +401,9 @@ class TestBadInput:
             (["--study", "STUDY", "--capture", "ID0003C01", "--reduced-precision"], "openvino"),
         ],
     )
-    def test_usage(self, gliomap: Run, made: Path, study: Path, flags: list[str], told: str) -> None:
+    def test_missing_or_conflicting_input_is_refused(
+        self, gliomap: Run, made: Path, study: Path, flags: list[str], told: str
+    ) -> None:
         out = study / "out"
         given = [str(study) if flag == "STUDY" else flag for flag in flags]
         result = gliomap("classify", made, *given, "-o", out)
@@ -395,7 +411,7 @@ class TestBadInput:
         assert told in result.err
         assert not out.exists()
 
-    def test_a_cube_with_nan(self, gliomap: Run, made: Path, study: Path) -> None:
+    def test_a_cube_with_nan_is_refused(self, gliomap: Run, made: Path, study: Path) -> None:
         cube = capture_files(study, "ID0003C01").cube
         data = read_mat(cube, ["preProcessedImage"])["preProcessedImage"].copy()
         data[1, 2, 3] = np.nan
@@ -406,14 +422,14 @@ class TestBadInput:
         assert "NaN" in result.err
         assert not (study / "out").exists()
 
-    def test_a_cube_of_another_band_count(self, gliomap: Run, made: Path, tmp_path: Path) -> None:
+    def test_a_cube_with_another_band_count_is_refused(self, gliomap: Run, made: Path, tmp_path: Path) -> None:
         cube = tmp_path / "cube.mat"
         write_mat(cube, {"preProcessedImage": np.ones((4, 5, 24), np.float32)})
         result = gliomap("classify", made, "--cube", cube)
         assert result.code == 2
         assert result.err.startswith(f"error: {cube}: has 24 bands")
 
-    def test_a_cube_of_another_camera_with_as_many_bands(
+    def test_a_cube_of_another_camera_with_equal_band_count_is_refused(
         self, gliomap: Run, made: Path, study: Path, tmp_path: Path
     ) -> None:
         camera, cube = tmp_path / "camera.toml", tmp_path / "cube.npz"
@@ -425,7 +441,7 @@ class TestBadInput:
         assert " nm, that of the bundle's sensor 'generic-nir-5x5' at " in result.err
         assert not (tmp_path / "out").exists()
 
-    def test_a_limit_of_age_means_nothing_for_a_cube(self, gliomap: Run, made: Path, study: Path) -> None:
+    def test_an_age_limit_for_a_cube_is_refused(self, gliomap: Run, made: Path, study: Path) -> None:
         cube = capture_files(study, "ID0003C01").cube
         result = gliomap("classify", made, "--cube", cube, "--max-reference-age", "30", "-o", study / "out")
         assert result.code == 2
@@ -439,7 +455,9 @@ class TestBadInput:
         assert "swapped" in result.err
         assert not (study / "out").exists()
 
-    def test_frames_for_a_bundle_of_cubes(self, gliomap: Run, study: Path, tmp_path: Path) -> None:
+    def test_a_cubes_only_bundle_refuses_frames_but_accepts_cubes(
+        self, gliomap: Run, study: Path, tmp_path: Path
+    ) -> None:
         (study / "study.toml").unlink()
         run, bundle = tmp_path / "run", tmp_path / "cubes-only"
         assert gliomap("train", study, "--model", "lda", "-o", run).code == 0
@@ -454,7 +472,7 @@ class TestBadInput:
         by_cube = gliomap("classify", bundle, "--study", study, "--capture", "ID0003C01", "--json")
         assert json.loads(by_cube.out)["input"]["kind"] == "study cube"
 
-    def test_a_study_of_another_camera(self, gliomap: Run, made: Path, study: Path) -> None:
+    def test_a_study_of_another_camera_is_refused(self, gliomap: Run, made: Path, study: Path) -> None:
         write_sensor_toml(resized(get_sensor("generic-nir-5x5"), 40, 60), study / "sensor.toml")
         result = gliomap("classify", made, "--study", study, "--capture", "ID0003C01")
         assert result.code == 2
@@ -462,8 +480,8 @@ class TestBadInput:
 
 
 @pytest.mark.shared
-def test_golden_from_formula_frames_and_weights_to_labels(installed: Run, tmp_path: Path) -> None:
-    """What the thesis's original code computes, by command alone: `bundle create`, then `classify`."""
+def test_golden_labels_are_reproduced_from_frames_and_weights(installed: Run, tmp_path: Path) -> None:
+    """`bundle create` and `classify` reproduce what the thesis's original code computed."""
     golden = np.load(shared("data", "golden", "golden_dev.npz"))
     weights = shared("data", "golden", "golden_dev.safetensors")
     bundle, out = tmp_path / "bundle", tmp_path / "out"

@@ -1,4 +1,4 @@
-"""`gliomap deploy docker` and `local`: what they run, and what they refuse before they run anything."""
+"""`gliomap deploy docker`, `local` and `kubernetes`: what they run or write, and what they refuse first."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def podman(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A podman that does everything asked and knows no image or container; the file of its calls."""
+    """The log of the calls of a fake podman that does all it is asked and has no image or container."""
     folder = tmp_path / "programs"
     calls = fake_tool(folder, "podman", 'case "$1 $2" in "image inspect"|"container inspect") exit 1;; esac')
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
@@ -39,12 +39,12 @@ def words(calls: Path) -> list[list[str]]:
     return [shlex.split(line) for line in calls.read_text().splitlines()]
 
 
-def only_asked(calls: Path) -> bool:
-    """Whether the tool was asked for what is there, and for nothing else."""
+def only_queried(calls: Path) -> bool:
+    """Whether the tool was only asked what exists, and not told to do anything."""
     return all(one[0] == "info" or one[:2] == ["image", "inspect"] for one in words(calls))
 
 
-def test_what_a_build_would_run(gliomap: Run, podman: Path, bundle: Path, tmp_path: Path) -> None:
+def test_a_dry_run_shows_the_build_command(gliomap: Run, podman: Path, bundle: Path, tmp_path: Path) -> None:
     config = tmp_path / "pip.conf"
     config.touch()
     told = gliomap("deploy", "docker", bundle, "--tag", "lab/gliomap:1", "--pip-config", config, "--dry-run", "--json")
@@ -56,12 +56,12 @@ def test_what_a_build_would_run(gliomap: Run, podman: Path, bundle: Path, tmp_pa
     for word in ("lab/gliomap:1", f"--build-arg=BASE={BASE_IMAGE}", f"--label=org.gliomap.bundle.identity={identity}"):
         assert word in command
     assert f"--secret=id=pip.conf,src={config}" in command
-    assert only_asked(podman)
+    assert only_queried(podman)
     plain = gliomap("deploy", "docker", bundle, "--tag", "lab/gliomap:1", "--pip-config", config, "--dry-run")
     assert shlex.split(plain.out) == command
 
 
-def test_an_image_without_its_bundle_is_not_labelled_with_it(gliomap: Run, podman: Path, bundle: Path) -> None:
+def test_an_image_for_a_mounted_bundle_has_no_bundle_label(gliomap: Run, podman: Path, bundle: Path) -> None:
     del podman
     told = gliomap("deploy", "docker", bundle, "--mounted", "--dry-run")
     assert "org.gliomap.bundle" not in told.out
@@ -79,15 +79,17 @@ def test_an_image_without_its_bundle_is_not_labelled_with_it(gliomap: Run, podma
         (["--tool", "nerdctl"], "'nerdctl'"),
     ],
 )
-def test_what_is_refused_before_a_build(gliomap: Run, podman: Path, bundle: Path, flags: list[str], fault: str) -> None:
+def test_bad_options_are_refused_before_a_build(
+    gliomap: Run, podman: Path, bundle: Path, flags: list[str], fault: str
+) -> None:
     told = gliomap("deploy", "docker", bundle, *flags)
     assert told.code == 2
     assert fault in told.err
-    assert only_asked(podman)
+    assert only_queried(podman)
 
 
 @pytest.mark.parametrize("verb", ["docker", "local"])
-def test_a_bundle_that_is_not_there_or_damaged(
+def test_a_missing_or_damaged_bundle_is_refused(
     gliomap: Run, podman: Path, bundle: Path, tmp_path: Path, verb: str
 ) -> None:
     assert "does not exist" in gliomap("deploy", verb, tmp_path / "nothing").err
@@ -98,28 +100,30 @@ def test_a_bundle_that_is_not_there_or_damaged(
     told = gliomap("deploy", verb, damaged)
     assert told.code == 2
     assert "cube.onnx is damaged" in told.err
-    assert only_asked(podman)
+    assert only_queried(podman)
 
 
 @pytest.mark.parametrize("verb", ["docker", "local", "kubernetes"])
-def test_a_bundle_that_no_service_could_serve(gliomap: Run, podman: Path, tmp_path: Path, verb: str) -> None:
+def test_a_bundle_without_a_frame_graph_is_refused(gliomap: Run, podman: Path, tmp_path: Path, verb: str) -> None:
     cubes_only = small_bundle(tmp_path / "cubes-only").path
     flags = ["--image", "lab/gliomap:1", "-o", tmp_path / "made"] if verb == "kubernetes" else ["--dry-run"]
     told = gliomap("deploy", verb, cubes_only, *flags)
     assert (told.code, "has no frame.onnx" in told.err) == (2, True)
     assert not (tmp_path / "made").exists()
-    assert not podman.exists() or only_asked(podman)
+    assert not podman.exists() or only_queried(podman)
 
 
 @pytest.mark.parametrize("verb", ["docker", "local"])
-def test_no_tool(gliomap: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+def test_without_a_container_tool_installing_podman_is_advised(
+    gliomap: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     told = gliomap("deploy", verb, bundle)
     assert told.code == 3
     assert "Install Podman" in told.err
 
 
-def test_what_a_container_would_be_run_with(gliomap: Run, podman: Path, bundle: Path, tmp_path: Path) -> None:
+def test_a_dry_run_shows_the_run_command_but_no_key(gliomap: Run, podman: Path, bundle: Path, tmp_path: Path) -> None:
     keys = tmp_path / "keys.txt"
     keys.write_text("or-1 0123456789abcdef admin\n")
     told = gliomap(
@@ -145,7 +149,7 @@ def test_what_a_container_would_be_run_with(gliomap: Run, podman: Path, bundle: 
     ):  # fmt: skip
         assert part in told.out
     assert "0123456789abcdef" not in told.out
-    assert only_asked(podman)
+    assert only_queried(podman)
 
 
 @pytest.mark.parametrize(
@@ -158,17 +162,17 @@ def test_what_a_container_would_be_run_with(gliomap: Run, podman: Path, bundle: 
         (["--keys", "absent.txt"], 2, "is not a readable file of keys"),
     ],
 )
-def test_what_is_refused_before_a_run(
+def test_bad_options_are_refused_before_a_run(
     gliomap: Run, podman: Path, bundle: Path, flags: list[str], code: int, fault: str
 ) -> None:
     told = gliomap("deploy", "local", bundle, "--image", "g:1", "--port", 0, *flags, "--dry-run")
     assert told.code == code
     assert fault in told.err
-    assert only_asked(podman)
+    assert only_queried(podman)
 
 
 @pytest.mark.parametrize("line", ["or-1 0123456789:abcdefg\n", "or-1 0123456789,abcdefg\n"])
-def test_keys_that_the_environment_cannot_carry(
+def test_keys_that_the_environment_variable_cannot_hold_are_refused(
     gliomap: Run, podman: Path, bundle: Path, tmp_path: Path, line: str
 ) -> None:
     del podman
@@ -180,7 +184,7 @@ def test_keys_that_the_environment_cannot_carry(
     assert "0123456789" not in told.err
 
 
-def test_a_port_in_use(gliomap: Run, podman: Path, bundle: Path) -> None:
+def test_a_port_in_use_is_refused_before_a_run(gliomap: Run, podman: Path, bundle: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -191,24 +195,24 @@ def test_a_port_in_use(gliomap: Run, podman: Path, bundle: Path) -> None:
     assert "run" not in [one[0] for one in words(podman)]
 
 
-def test_an_image_without_a_bundle_would_get_it_mounted(
+def test_the_bundle_is_mounted_into_an_image_without_one(
     gliomap: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake_tool(tmp_path / "programs", "podman")  # every image is there, and has no label
+    fake_tool(tmp_path / "programs", "podman")  # every image exists and has no label
     monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}:/usr/bin:/bin")
     told = gliomap("deploy", "local", bundle, "--image", "g:1", "--port", 0, "--dry-run")
     assert f"--volume {bundle.resolve()}:/bundle:ro" in told.out
 
 
 @pytest.mark.parametrize(("flags", "told"), [(["--image", "g:1"], "fetched first"), ([], "built first")])
-def test_a_dry_run_tells_that_the_image_is_not_there(
+def test_a_dry_run_says_that_the_image_is_missing(
     gliomap: Run, podman: Path, bundle: Path, flags: list[str], told: str
 ) -> None:
     done = gliomap("deploy", "local", bundle, *flags, "--port", 0, "--dry-run", "--json")
     assert done.code == 0
     assert "does not exist here: it would be " + told in done.err
     assert json.loads(done.out)["command"][0] == "podman"
-    assert only_asked(podman)
+    assert only_queried(podman)
 
 
 def test_a_dry_run_refuses_an_image_of_another_bundle(
@@ -220,7 +224,7 @@ def test_a_dry_run_refuses_an_image_of_another_bundle(
     assert (done.code, "g:1: holds bundle 0123456789ab" in done.err) == (2, True)
 
 
-def test_an_image_that_is_not_there_is_fetched_or_built(gliomap: Run, podman: Path, bundle: Path) -> None:
+def test_a_missing_image_is_pulled_if_named_and_built_otherwise(gliomap: Run, podman: Path, bundle: Path) -> None:
     gliomap("deploy", "local", bundle, "--image", "registry.example.org/g:1", "--port", 0)
     assert ["pull", "registry.example.org/g:1"] in words(podman)
     assert "build" not in [one[0] for one in words(podman)]
@@ -228,7 +232,9 @@ def test_an_image_that_is_not_there_is_fetched_or_built(gliomap: Run, podman: Pa
     assert "build" in [one[0] for one in words(podman)]
 
 
-def test_a_container_of_that_name(gliomap: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_container_is_refused_with_the_way_to_remove_it(
+    gliomap: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake_tool(tmp_path / "programs", "podman")
     monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}:/usr/bin:/bin")
     told = gliomap("deploy", "local", bundle, "--image", "g:1", "--port", 0)
@@ -237,8 +243,8 @@ def test_a_container_of_that_name(gliomap: Run, bundle: Path, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("when", ["while it is made", "while it starts"])
-def test_who_ends_the_command_early_ends_the_container_too(podman: Path, bundle: Path, when: str) -> None:
-    """A supervisor that started it again would find the name taken, for ever."""
+def test_ending_the_command_early_removes_the_container(podman: Path, bundle: Path, when: str) -> None:
+    """Otherwise a supervisor that restarts the command would always find the name taken."""
     made = 'while [ "$1" != --cidfile ]; do shift; done; echo 0123abcd >"$2"'
     end = "kill -TERM $PPID; exec sleep 20"
     answers = {
@@ -255,8 +261,8 @@ def test_who_ends_the_command_early_ends_the_container_too(podman: Path, bundle:
     assert "rm --force 0123abcd" in podman.read_text()
 
 
-def test_a_container_of_somebody_else_who_was_faster_stays(gliomap: Run, podman: Path, bundle: Path) -> None:
-    """Of two that deploy under one name at once, the tool refuses the second."""
+def test_a_container_that_another_deployment_made_first_is_kept(gliomap: Run, podman: Path, bundle: Path) -> None:
+    """If two deployments use one name at once, the tool refuses the second, which must not remove the first."""
     answers = f"container) exit 1;; image) echo {open_bundle(bundle).identity};; run) exit 125;;"
     fake_tool(podman.parent, "podman", f'case "$1" in {answers} esac')
     told = gliomap("deploy", "local", bundle, "--port", "0")
@@ -265,7 +271,7 @@ def test_a_container_of_somebody_else_who_was_faster_stays(gliomap: Run, podman:
     assert not any(one[0] in ("rm", "stop") for one in words(podman))
 
 
-def test_manifests(gliomap: Run, bundle: Path, tmp_path: Path) -> None:
+def test_manifests_are_written_and_their_commands_shown_in_order(gliomap: Run, bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "manifests"
     words = ["deploy", "kubernetes", bundle, "--image", "lab/gliomap:1", "-o", out, "--namespace", "theatre"]
     told = gliomap(*words, "--json")
@@ -281,7 +287,7 @@ def test_manifests(gliomap: Run, bundle: Path, tmp_path: Path) -> None:
     again = gliomap(*words, "--overwrite", "--threads", 3)
     assert again.code == 0
     told_in_order = [again.out.index(f"kubectl {verb} ") for verb in ("create namespace", "create secret", "apply")]
-    assert told_in_order == sorted(told_in_order), "a Secret cannot be made in a namespace that is not there"
+    assert told_in_order == sorted(told_in_order), "a Secret cannot be created before its namespace"
     assert "cpu: '3'" in (out / "deployment.yaml").read_text()
 
 
@@ -295,20 +301,24 @@ def test_manifests(gliomap: Run, bundle: Path, tmp_path: Path) -> None:
         ([], "--image"),
     ],
 )
-def test_manifests_that_are_refused(gliomap: Run, bundle: Path, tmp_path: Path, flags: list[str], fault: str) -> None:
+def test_bad_options_for_manifests_are_refused(
+    gliomap: Run, bundle: Path, tmp_path: Path, flags: list[str], fault: str
+) -> None:
     told = gliomap("deploy", "kubernetes", bundle, "-o", tmp_path / "manifests", *flags)
     assert told.code == 2
     assert fault in told.err
     assert not (tmp_path / "manifests").exists()
 
 
-def test_an_image_that_can_change_under_its_name_is_warned_of(gliomap: Run, bundle: Path, tmp_path: Path) -> None:
+def test_an_image_name_without_a_tag_causes_a_warning(gliomap: Run, bundle: Path, tmp_path: Path) -> None:
     told = gliomap("deploy", "kubernetes", bundle, "--image", "lab/gliomap", "-o", tmp_path / "manifests")
     assert told.code == 0
     assert "can refer to another image later" in told.err
 
 
-def test_without_yaml(gliomap: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_yaml_the_extra_to_install_is_named(
+    gliomap: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "yaml", None)
     told = gliomap("deploy", "kubernetes", bundle, "--image", "g:1", "-o", tmp_path / "manifests")
     assert told.code == 3

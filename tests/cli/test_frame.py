@@ -1,4 +1,4 @@
-"""The frame that every verb stands in: streams, exit codes, faults, progress."""
+"""What all verbs share: output streams, exit codes, error messages and progress."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Run = Callable[..., object]
 
 
 def call(function: Callable[[Ui], None], *arguments: str, writes: bool = False) -> int:
-    """Run a function as the only verb of an application of its own."""
+    """Run a function as the only verb of an application."""
     app = new_app("for tests")
     verb(app, "try", examples=("try",), writes=writes)(function)
     app.callback()(lambda: None)
@@ -65,7 +65,7 @@ def raising(error: BaseException) -> Callable[[Ui], None]:
         (KeyboardInterrupt(), 130),
     ],
 )
-def test_each_fault_has_its_exit_code_and_no_traceback(
+def test_each_error_has_its_exit_code_and_no_traceback(
     error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(raising(error)) == code
@@ -75,13 +75,13 @@ def test_each_fault_has_its_exit_code_and_no_traceback(
     assert captured.err.count("\n") == 1, "one line: thing, fault, remedy"
 
 
-def test_a_fault_names_the_thing_the_fault_and_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_states_the_thing_the_fault_and_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     call(raising(BundleError("/data/b.zip", "has 24 bands, the sensor 25", "Name the sensor it was made for.")))
     expected = "error: /data/b.zip: has 24 bands, the sensor 25. Name the sensor it was made for.\n"
     assert capsys.readouterr().err == expected
 
 
-def test_with_json_a_fault_is_one_line_of_json_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_json_an_error_is_json_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     call(raising(BundleError("b", "is damaged", "Copy it again.")), "--json")
     told = json.loads(capsys.readouterr().err)["error"]
     assert told == {
@@ -100,13 +100,13 @@ def test_verbose_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert "error: b: is damaged. Copy it again." in err
 
 
-def test_a_full_disk_is_told_as_such() -> None:
+def test_a_full_disk_is_reported_as_such() -> None:
     known = translate(OSError(errno.ENOSPC, "No space left on device", "/big"))
     assert isinstance(known, MachineError)
     assert "/big: the disk is full" in str(known)
 
 
-def test_a_short_write_without_a_number_is_told_with_its_file() -> None:
+def test_a_short_write_without_errno_is_reported_with_its_file() -> None:
     error = OSError("17 requested and 0 written")
     error.filename = "/big"
     known = translate(error)
@@ -115,7 +115,7 @@ def test_a_short_write_without_a_number_is_told_with_its_file() -> None:
 
 
 @pytest.mark.parametrize(("flags", "as_json"), [([], False), (["--json"], True)])
-def test_a_fault_nobody_foresaw_ends_with_1_and_says_how_to_report_it(flags: list[str], as_json: bool) -> None:
+def test_an_unexpected_error_exits_with_1_and_points_to_verbose(flags: list[str], as_json: bool) -> None:
     script = textwrap.dedent("""
         import sys
         from gliomap.cli import _main, main
@@ -135,7 +135,7 @@ def test_a_fault_nobody_foresaw_ends_with_1_and_says_how_to_report_it(flags: lis
         assert json.loads(done.stderr)["error"]["exit_code"] == 1
 
 
-def test_an_unforeseen_fault_without_a_message_is_still_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unexpected_error_without_a_message_is_named_by_its_type(capsys: pytest.CaptureFixture[str]) -> None:
     assert report(ZeroDivisionError(), as_json=False, verbose=False) == 1
     assert "(ZeroDivisionError)" in capsys.readouterr().err
 
@@ -159,7 +159,7 @@ def test_results_go_to_stdout_and_notes_to_stderr(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_no_secret_is_told_with_a_fault(capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
+def test_no_secret_is_shown_in_an_error(capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
     error = ZeroDivisionError("of http://who:hidden@host/x?sig=hidden")
     assert report(error, as_json=as_json, verbose=True) == 1
     told = capsys.readouterr().err
@@ -167,7 +167,7 @@ def test_no_secret_is_told_with_a_fault(capsys: pytest.CaptureFixture[str], as_j
     assert "hidden" not in told
 
 
-def test_a_fault_without_its_secrets_is_json_still(
+def test_an_error_with_secrets_removed_is_still_valid_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AZURE_CLIENT_SECRET", 'hid"den')
@@ -190,7 +190,7 @@ def test_long_paths_are_never_broken_and_markup_is_left_alone(capsys: pytest.Cap
     assert capsys.readouterr().out == path + "\n"
 
 
-def test_a_table_holds_every_cell(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_shows_every_cell_within_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     call(lambda ui: ui.table(["name", "n"], [("[red]x", 1), ("y" * 200, None)], numbers=" r"))
     out = capsys.readouterr().out
     assert "[red]x" in out
@@ -198,7 +198,7 @@ def test_a_table_holds_every_cell(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_a_narrow_terminal_breaks_no_number(
+def test_numbers_are_not_broken_on_a_narrow_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
@@ -208,7 +208,7 @@ def test_a_narrow_terminal_breaks_no_number(
     assert out.splitlines()[-2].split() == list(row)
 
 
-def test_facts_break_neither_paths_nor_hashes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_facts_keep_paths_whole_and_wrap_sentences(capsys: pytest.CaptureFixture[str]) -> None:
     whole, sentence = "/data/" + "a" * 150, "Ranges given for this camera are 655-975. " * 5
     call(lambda ui: ui.facts([("Folder", whole), ("Empty", ""), ("Source", sentence)]))
     first, *rest = capsys.readouterr().out.splitlines()
@@ -218,7 +218,9 @@ def test_facts_break_neither_paths_nor_hashes(capsys: pytest.CaptureFixture[str]
     assert max(map(len, rest)) <= 80
 
 
-def test_letters_that_the_reader_lacks_do_not_end_the_work(installed: Run, small_study: Path, tmp_path: Path) -> None:
+def test_characters_that_stdout_cannot_encode_do_not_stop_a_command(
+    installed: Run, small_study: Path, tmp_path: Path
+) -> None:
     told = installed("study", "check", small_study, PYTHONIOENCODING="ascii")
     assert (told.code, "ID0001C01" in told.out) == (0, True)
     folder = tmp_path / "Ärzte"
@@ -226,12 +228,12 @@ def test_letters_that_the_reader_lacks_do_not_end_the_work(installed: Run, small
     assert json.loads(told.out)["folder"] == str(folder)
 
 
-def test_json_refuses_what_is_not_json() -> None:
+def test_a_result_that_json_cannot_hold_is_refused() -> None:
     with pytest.raises(ValueError, match="JSON"):
         call(lambda ui: ui.result({"x": float("nan")}))
 
 
-def test_threads_limit_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_threads_option_sets_omp_num_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     seen: list[tuple[int | None, str]] = []
     call(lambda ui: seen.append((ui.threads, os.environ["OMP_NUM_THREADS"])), "--threads", "1")
@@ -248,7 +250,7 @@ def test_overwrite_is_offered_only_by_verbs_that_write() -> None:
 
 
 class TestProgress:
-    def test_bars_pass_items_through_and_go_away(self) -> None:
+    def test_bars_pass_items_through_and_show_their_title(self) -> None:
         stream = io.StringIO()
         bars = Bars(Console(file=stream, force_terminal=True, width=80))
         taken = [
@@ -257,7 +259,7 @@ class TestProgress:
         assert taken == [(0, "a"), (0, "b"), (1, "a"), (1, "b")]
         assert "outer [x]" in stream.getvalue()
 
-    def test_bars_end_when_the_work_fails(self) -> None:
+    def test_bars_can_be_used_again_after_an_error(self) -> None:
         console = Console(file=io.StringIO(), force_terminal=True)
         bars = Bars(console)
 
@@ -269,7 +271,7 @@ class TestProgress:
             work()
         assert list(bars(range(2), "again")) == [0, 1]
 
-    def test_lines_are_written_only_for_what_lasts(self) -> None:
+    def test_progress_lines_are_written_only_for_long_work(self) -> None:
         now = [0.0]
         said: list[str] = []
         lines = Lines(said.append, clock=lambda: now[0])
@@ -288,25 +290,25 @@ class TestProgress:
         assert said == ["epochs: done, 3 in 9 s"]
 
     @pytest.mark.parametrize("flags", [["--quiet"], ["--json"]])
-    def test_no_progress_where_it_would_disturb(self, flags: list[str]) -> None:
+    def test_quiet_and_json_show_no_progress_in_a_log(self, flags: list[str]) -> None:
         from gliomap._progress import silent
 
         seen: list[object] = []
         call(lambda ui: seen.append(ui.track), *flags)
         assert seen == [silent]
 
-    def test_a_terminal_has_bars(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_terminal_shows_progress_bars(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
         assert isinstance(Ui().track, Bars)
         assert isinstance(Ui(as_json=True).track, Bars)
 
 
-def test_an_interruption_is_told_in_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interruption_is_reported_as_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(raising(KeyboardInterrupt()), "--json") == 130
     assert json.loads(capsys.readouterr().err)["error"]["exit_code"] == 130
 
 
-def test_names_are_completed() -> None:
+def test_names_of_sensors_and_models_are_completed() -> None:
     assert sensor_names("nem") == ["nemesis"]
     assert model_names("f") == ["fourlayer", "forest"]
     assert model_names("sv") == ["svm-linear", "svm-rbf"]
@@ -329,13 +331,13 @@ class TestCommand:
             ("2>/dev/full", "operate", 2),
         ],
     )
-    def test_whoever_does_not_listen(self, closed: str, words: str, code: int) -> None:
+    def test_closed_or_full_outputs_cause_no_internal_error(self, closed: str, words: str, code: int) -> None:
         line = f"set -o pipefail; {shlex.quote(str(COMMAND))} {words} {closed}"
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
         assert done.returncode == code
         assert "internal error" not in done.stderr
 
-    def test_alone_it_prints_its_help(self, gliomap: Run) -> None:
+    def test_without_arguments_it_prints_its_help(self, gliomap: Run) -> None:
         result = gliomap()
         assert result.code == 0
         assert "not a medical device" in result.out
@@ -357,7 +359,7 @@ class TestCommand:
         assert "--fast" in result.err
         assert result.err.endswith("See: gliomap demo --help\n")
 
-    def test_a_verb_that_is_nearly_right_is_guessed(self, gliomap: Run) -> None:
+    def test_a_misspelt_verb_gets_a_suggestion(self, gliomap: Run) -> None:
         told = "error: gliomap study: no such command 'chekc'. Did you mean 'check'? See: gliomap study --help\n"
         assert gliomap("study", "chekc").err == told
 
@@ -381,7 +383,7 @@ class TestCommand:
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
         assert done.stderr.strip() == "[]"
 
-    def test_a_reader_that_leaves_is_no_fault(self) -> None:
+    def test_a_broken_pipe_on_stdout_is_not_an_error(self) -> None:
         command = Path(sys.executable).with_name("gliomap")
         reader, writer = os.pipe()
         os.close(reader)
@@ -410,7 +412,7 @@ class TestCommand:
         f"train study --threads {10**30}",
     ],
 )
-def test_a_number_beyond_all_bounds_is_bad_usage(gliomap: Run, words: str) -> None:
+def test_infinite_and_huge_numbers_are_bad_usage(gliomap: Run, words: str) -> None:
     done = gliomap(*words.split())
     assert done.code == 2
     assert "invalid value for" in done.err

@@ -74,14 +74,14 @@ def parse(command: str) -> None:
     current: Any = get_command(app)
     context = current.make_context("gliomap", words[1:])
     while hasattr(current, "resolve_command"):
-        # What a group leaves to its verbs; newer and older versions keep it under two names.
+        # The arguments that a group leaves to its verbs. Older and newer versions of Click name them differently.
         known = vars(context)
         left = [*(known.get("_protected_args") or known.get("protected_args") or ()), *context.args]
         name, current, rest = current.resolve_command(context, left)
         context = current.make_context(name, rest, parent=context)
 
 
-def test_every_verb_of_this_version_is_there_and_no_other() -> None:
+def test_the_application_has_exactly_the_listed_verbs() -> None:
     assert sorted(EXAMPLES) == VERBS
     assert len(_main.VERBS) == len({verb.split()[0] for verb in VERBS})
 
@@ -93,7 +93,7 @@ def test_the_help_lists_verbs_in_the_order_of_the_readme(gliomap: Run) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_examples_parse_and_stand_in_the_help(gliomap: Run, verb: str) -> None:
+def test_examples_parse_and_appear_in_the_help(gliomap: Run, verb: str) -> None:
     shown = gliomap(*verb.split(), "--help").out
     assert EXAMPLES[verb]
     for example in EXAMPLES[verb]:
@@ -127,12 +127,12 @@ def test_help_fits_80_columns_and_names_the_shared_options(
     result = gliomap(*words, "--help")
     assert (result.code, result.err) == (0, "")
     assert max(map(len, result.out.splitlines())) <= 80
-    _, *described = result.out.splitlines()  # the usage line marks a repeatable argument so
-    assert not [line for line in described if line.endswith("...")], "a first line that is cut short"
+    _, *described = result.out.splitlines()  # in the usage line, dots mark a repeatable argument
+    assert not [line for line in described if line.endswith("...")], "a description is cut short"
     if " ".join(words) in VERBS:
         for option in ("--json", "--quiet", "--threads", "--verbose"):
             assert option in result.out
-        # A word in capitals that stands for a value never stands alone for what it means.
+        # An indented description follows the usage line.
         assert "\n\n  " in result.out
 
 
@@ -141,6 +141,6 @@ def test_a_noun_alone_prints_its_help(gliomap: Run, noun: str) -> None:
     assert gliomap(noun).out == gliomap(noun, "--help").out
 
 
-def test_an_example_that_does_not_parse_would_be_found() -> None:
+def test_parse_rejects_an_unknown_option() -> None:
     with pytest.raises(Exception, match="No such option"):
         parse("gliomap classify bundle --fast")

@@ -1,4 +1,4 @@
-"""Ctrl-C that a library swallowed while it was imported is Ctrl-C all the same."""
+"""Ctrl-C takes effect even if a library swallows it while it is imported."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ CASES = {
 
 
 @pytest.mark.parametrize(("attempt", "told"), CASES.values(), ids=CASES)
-def test_ctrl_c(attempt: str, told: str) -> None:
-    # In a process of its own: whoever runs the tests is not to be interrupted.
+def test_ctrl_c_inside_an_interruption_block(attempt: str, told: str) -> None:
+    # In its own process, so that the test run itself is not interrupted.
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(attempt=attempt)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == told
 
 
-def test_an_import_is_not_torn_apart(tmp_path: Path) -> None:
-    """An exception in the middle of one aborts the process where C++ is at work, as in torch's."""
+def test_an_import_is_completed_before_ctrl_c_takes_effect(tmp_path: Path) -> None:
+    """An exception during an import that runs C++ code, such as torch's, would abort the process."""
     (tmp_path / "large.py").write_text(
         "import signal, time\nsignal.raise_signal(signal.SIGINT)\ntime.sleep(0.2)\nprint('loaded', end=' ')\n"
     )
@@ -76,7 +76,7 @@ def test_an_import_is_not_torn_apart(tmp_path: Path) -> None:
     assert done.stdout.strip() == "loaded KeyboardInterrupt default_int_handler"
 
 
-def test_ctrl_c_while_the_command_still_loads() -> None:
+def test_ctrl_c_while_the_command_loads_exits_silently_with_130() -> None:
     program = """
 import signal, sys
 from gliomap.__main__ import main

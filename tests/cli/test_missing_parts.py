@@ -1,4 +1,4 @@
-"""A command whose part is not installed names the part; it is no fault of its own."""
+"""A command that needs a part that is not installed names the part and how to install it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ import pytest
         ("matplotlib", "sensor show generic-nir-5x5 --plot responses.png", "report"),
     ],
 )
-def test_the_part_is_named(tmp_path: Path, absent: str, command: str, part: str) -> None:
+def test_a_missing_part_is_named_with_how_to_install_it(tmp_path: Path, absent: str, command: str, part: str) -> None:
     without = f"import sys; sys.modules[{absent!r}] = None; from gliomap.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", without, *command.split()], cwd=tmp_path, capture_output=True, text=True, timeout=120

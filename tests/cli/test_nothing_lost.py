@@ -22,8 +22,8 @@ COMMAND = str(Path(sys.executable).with_name("gliomap"))
 
 
 def limited(limit: int, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the command where no file may grow over `limit` bytes: the system answers as on a full disk."""
-    # Without the measurement of coverage: it could not write its own file either.
+    """Run the command with every file limited to `limit` bytes, so that writes fail as on a full disk."""
+    # Coverage is not measured, because it could not write its own file either.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     return subprocess.run(
         [COMMAND, *map(str, arguments)],
@@ -69,7 +69,7 @@ VERBS = ("preprocess", "phantom", "study show", "train", "bundle", "classify")
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_where_files_may_not_grow_nothing_is_left(
+def test_a_failed_write_leaves_nothing_behind(
     verb: str, small_study: Path, small_run: Path, small_bundle: Path, files: Files, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -81,15 +81,15 @@ def test_where_files_may_not_grow_nothing_is_left(
     assert list(out.iterdir()) == [], "neither a final name nor a temporary one"
 
 
-def test_a_disk_that_fills_up_with_weights_leaves_no_run(small_study: Path, tmp_path: Path) -> None:
-    """Records fit, the weights do not."""
+def test_weights_that_do_not_fit_on_the_disk_leave_no_run(small_study: Path, tmp_path: Path) -> None:
+    """The records fit, but the weights do not."""
     out = tmp_path / "out"
     done = limited(20_000, "train", small_study, "--epochs", "1", "-o", out / "run")
     assert_environment_fault(done)
     assert list(out.iterdir()) == []
 
 
-def test_what_was_there_survives_a_failed_overwrite(files: Files, tmp_path: Path) -> None:
+def test_a_failed_overwrite_keeps_the_old_file(files: Files, tmp_path: Path) -> None:
     out = tmp_path / "cube.npz"
     out.write_bytes(b"the result of yesterday")
     done = limited(4096, "preprocess", *files.flags, "--sensor", files.sensor, "-o", out, "--overwrite")
@@ -108,7 +108,7 @@ OVERWRITING = {
 
 
 @pytest.mark.parametrize("verb", OVERWRITING)
-def test_a_mistyped_output_costs_no_patients(
+def test_overwrite_refuses_to_replace_a_study(
     gliomap: Run, verb: str, small_study: Path, small_run: Path, small_bundle: Path, tmp_path: Path
 ) -> None:
     study = Path(shutil.copytree(small_study, tmp_path / "study"))
@@ -122,7 +122,7 @@ def test_a_mistyped_output_costs_no_patients(
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 64 KiB, where this process may mount one."""
+    """A disk of 64 KiB; skips the test if this process may not mount one."""
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(
@@ -134,14 +134,14 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_full_disk_is_named_as_such(installed: Run, files: Files, tiny_disk: Path) -> None:
+def test_a_full_disk_is_reported_as_such(installed: Run, files: Files, tiny_disk: Path) -> None:
     result = installed("preprocess", *files.flags, "--sensor", files.sensor, "-o", tiny_disk / "cube.npz")
     assert result.code == 3
     assert f"{tiny_disk / 'cube.npz'}: the disk is full" in result.err
     assert list(tiny_disk.iterdir()) == []
 
 
-def test_a_full_disk_is_named_as_such_while_frames_are_written(
+def test_a_full_disk_while_frames_are_written_is_reported_as_such(
     installed: Run, small_study: Path, tiny_disk: Path
 ) -> None:
     camera = small_study / "sensor.toml"
@@ -151,21 +151,21 @@ def test_a_full_disk_is_named_as_such_while_frames_are_written(
     assert list(tiny_disk.iterdir()) == []
 
 
-def test_an_evaluation_that_does_not_fit_leaves_the_run_as_it_was(small_run: Path, tmp_path: Path) -> None:
+def test_an_evaluation_that_cannot_be_written_adds_nothing_to_the_run(small_run: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(small_run, tmp_path / "run"))
     before = sorted(run.iterdir())
     assert_environment_fault(limited(20_000, "evaluate", run))
     assert sorted(run.iterdir()) == before
 
 
-def test_a_folder_without_permission(installed: Run, files: Files) -> None:
+def test_an_output_folder_that_cannot_be_made_is_named(installed: Run, files: Files) -> None:
     result = installed("preprocess", *files.flags, "--sensor", files.sensor, "-o", "/proc/none/cube.npz")
     assert result.code in (2, 3)
     assert "/proc/none" in result.err
 
 
 def without_privilege(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the command as somebody whom modes of files bind: root passes over them."""
+    """Run the command without root's privilege to ignore the permissions of files."""
     prefix = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
     if prefix and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
         pytest.skip("may not give up root's privileges here")
@@ -173,7 +173,7 @@ def without_privilege(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_what_may_not_be_read_or_written_is_the_machines_fault(files: Files, tmp_path: Path) -> None:
+def test_missing_permission_to_read_or_write_exits_with_3(files: Files, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
     command = ["preprocess", *files.flags, "--sensor", files.sensor, "-o"]
@@ -187,7 +187,7 @@ def test_what_may_not_be_read_or_written_is_the_machines_fault(files: Files, tmp
 
 
 def interrupt(begun: Callable[[], bool], *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Start the command and send Ctrl-C as soon as `begun`."""
+    """Start the command and send Ctrl-C as soon as `begun` returns true."""
     words = [COMMAND, *map(str, arguments)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_until(begun, process, process.communicate, every=0.002)
@@ -196,7 +196,7 @@ def interrupt(begun: Callable[[], bool], *arguments: object) -> subprocess.Compl
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def test_ctrl_c_in_the_middle_of_a_study_leaves_no_study(small_study: Path, tmp_path: Path) -> None:
+def test_ctrl_c_while_a_phantom_is_written_leaves_nothing(small_study: Path, tmp_path: Path) -> None:
     made = tmp_path / "made"
     command = ["phantom", made, "--patients", "100", "--sensor", small_study / "sensor.toml"]
     done = interrupt(lambda: any(tmp_path.glob(".made-*/tif/*.tif")), *command)
@@ -206,7 +206,7 @@ def test_ctrl_c_in_the_middle_of_a_study_leaves_no_study(small_study: Path, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_in_training_keeps_only_what_can_go_on(small_study: Path, tmp_path: Path) -> None:
+def test_ctrl_c_during_training_leaves_only_the_resumable_run(small_study: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     command = ["train", small_study, "--test-patient", "ID0003", "--epochs", "5000", "--preset", "thesis", "-o", run]
     command += ["--model", "fourlayer"]

@@ -1,4 +1,4 @@
-"""`gliomap preprocess`, and every bad frame that it may be given."""
+"""`gliomap preprocess`, with good frames and every kind of bad one."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_formula_frames_give_the_golden_spectra(installed: Run, tmp_path: Path) 
     np.testing.assert_allclose(cube.data[golden["rows"], golden["cols"]], golden["spectra"], atol=1e-4)
 
 
-def test_json_tells_what_is_invalid_and_why(gliomap: Run, files: Files) -> None:
+def test_json_counts_invalid_pixels_by_reason(gliomap: Run, files: Files) -> None:
     raw = read_frame(files.raw).data.copy()
     raw[2, 3] = files.camera.saturation
     write_frame(files.raw, raw)
@@ -68,14 +68,14 @@ def test_json_tells_what_is_invalid_and_why(gliomap: Run, files: Files) -> None:
     assert told["valid_pixels"] == 8 * 12 - 1
 
 
-def test_white_equal_to_dark_in_places_masks_these_pixels(gliomap: Run, files: Files) -> None:
+def test_pixels_where_white_equals_dark_are_masked_with_a_warning(gliomap: Run, files: Files) -> None:
     white, dark = read_frame(files.white).data.copy(), read_frame(files.dark).data
     white[:5, :10] = dark[:5, :10]
     write_frame(files.white, white)
     result = gliomap("preprocess", *files.flags, "--sensor", files.sensor, "-o", files.folder / "c.npz")
     assert result.code == 0
     assert "2 dark" in result.out
-    assert "white.tif" in result.err, "told with numbers, as a warning"
+    assert "white.tif" in result.err, "the warning names the file"
     cube = load_npz(files.folder / "c.npz")
     assert np.isfinite(cube.data).all()
     assert not cube.mask[0, :2].any()
@@ -102,7 +102,7 @@ def test_dry_run_writes_nothing(gliomap: Run, files: Files) -> None:
     assert sorted(files.folder.iterdir()) == before
 
 
-def test_normalisation_and_correction_are_options(gliomap: Run, files: Files) -> None:
+def test_normalisation_and_correction_can_be_switched_off(gliomap: Run, files: Files) -> None:
     out = files.folder / "c.npz"
     result = gliomap(
         "preprocess", *files.flags, "--sensor", files.sensor, "-o", out, "--normalisation", "none", "--no-correction"
@@ -124,7 +124,7 @@ def test_exposures_scale_reflectance(gliomap: Run, files: Files) -> None:
     np.testing.assert_allclose(cube("a.npz", "--exposures", "20,40,20,40"), 2 * cube("b.npz"), rtol=1e-5)
 
 
-def test_a_second_dark_is_the_white_s(gliomap: Run, files: Files) -> None:
+def test_a_second_dark_is_subtracted_from_the_white(gliomap: Run, files: Files) -> None:
     white, own = files.folder / "brighter.tif", files.folder / "own.tif"
     for path, of in ((white, files.white), (own, files.dark)):
         write_frame(path, read_frame(of).data + np.uint16(9))
@@ -165,39 +165,39 @@ def test_frames_in_the_high_bits_give_the_same_cube(gliomap: Run, files: Files) 
 
 
 class TestUsage:
-    def test_nothing_to_do(self, gliomap: Run) -> None:
+    def test_without_arguments_the_required_options_are_named(self, gliomap: Run) -> None:
         result = gliomap("preprocess")
         assert result.code == 2
         assert "--raw, --white, --dark" in result.err
 
-    def test_one_reference_is_missing(self, gliomap: Run, files: Files) -> None:
+    def test_a_missing_reference_is_named(self, gliomap: Run, files: Files) -> None:
         result = gliomap("preprocess", "--raw", files.raw, "--white", files.white, "--sensor", "nemesis")
         assert result.code == 2
         assert "--dark not given" in result.err
 
-    def test_no_sensor(self, gliomap: Run, files: Files) -> None:
+    def test_a_missing_sensor_points_to_the_list_of_sensors(self, gliomap: Run, files: Files) -> None:
         result = gliomap("preprocess", *files.flags)
         assert result.code == 2
         assert "gliomap sensor list" in result.err
 
-    def test_a_cube_is_not_written_under_another_kind_s_name(self, gliomap: Run, files: Files) -> None:
+    def test_an_output_name_with_another_extension_is_refused(self, gliomap: Run, files: Files) -> None:
         out = files.folder / "cube.mat"
         result = gliomap("preprocess", *files.flags, "--sensor", files.sensor, "-o", out)
         assert (result.code, out.exists()) == (2, False)
         assert result.err == f"error: {out}: is not a valid name for a cube. Use a name that ends in .npz.\n"
 
-    def test_an_unknown_sensor(self, gliomap: Run, files: Files) -> None:
+    def test_an_unknown_sensor_is_refused_with_the_known_names(self, gliomap: Run, files: Files) -> None:
         result = gliomap("preprocess", *files.flags, "--sensor", "hasselblad")
         assert result.code == 2
         assert "hasselblad" in result.err
         assert "nemesis" in result.err
 
-    def test_a_study_and_frames_at_once(self, gliomap: Run, files: Files) -> None:
+    def test_a_study_and_frames_cannot_be_combined(self, gliomap: Run, files: Files) -> None:
         result = gliomap("preprocess", files.folder, *files.flags)
         assert result.code == 2
         assert "cannot be combined with a study" in result.err
 
-    def test_a_folder_that_is_no_study(self, gliomap: Run, files: Files) -> None:
+    def test_a_folder_that_is_not_a_study_is_refused(self, gliomap: Run, files: Files) -> None:
         result = gliomap("preprocess", files.folder)
         assert result.code == 2
         assert str(files.folder) in result.err
@@ -246,7 +246,7 @@ BAD_FRAMES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("role", ["raw", "white", "dark"])
 @pytest.mark.parametrize("fault", BAD_FRAMES)
-def test_a_bad_frame_is_refused_by_name_and_leaves_nothing(gliomap: Run, files: Files, role: str, fault: str) -> None:
+def test_a_bad_frame_is_named_and_nothing_is_written(gliomap: Run, files: Files, role: str, fault: str) -> None:
     path: Path = getattr(files, role)
     spoil, told = BAD_FRAMES[fault]
     spoil(path)
@@ -289,7 +289,7 @@ def _exchange(one: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", REFERENCES)
-def test_unusable_references_are_refused_with_numbers(gliomap: Run, files: Files, fault: str) -> None:
+def test_unusable_references_are_refused_with_fault_and_remedy(gliomap: Run, files: Files, fault: str) -> None:
     spoil, told, remedy = REFERENCES[fault]
     spoil(files)
     result = gliomap("preprocess", *files.flags, "--sensor", files.sensor, "-o", files.folder / "cube.npz")

@@ -1,4 +1,4 @@
-"""`runs` and `models`: what they say of unfinished runs, of other studies, and of stores that are not there."""
+"""`gliomap runs` and `gliomap models`: unfinished runs, runs of different studies, and missing stores."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gliomap.tracking import lock_folder
     ],
     ids=" ".join,
 )
-def test_who_only_reads_makes_no_store(gliomap: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_commands_that_only_read_create_no_store(gliomap: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
     database = tmp_path / "below" / "nowhere.db"
     done = gliomap(*words, "--tracking", f"sqlite:///{database}")
     assert (done.code, done.out) == (2, "")
@@ -33,7 +33,9 @@ def test_who_only_reads_makes_no_store(gliomap: Run, tmp_path: Path, words: tupl
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nor_beside_a_study_that_has_none(gliomap: Run, small_study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_classify_creates_no_store_in_a_study_without_one(
+    gliomap: Run, small_study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     done = gliomap("classify", "models:/glioma-map/1", "--study", small_study, "--capture", "ID0001C01")
     assert (done.code, "mlflow.db: does not exist" in done.err) == (2, True)
@@ -42,7 +44,7 @@ def test_nor_beside_a_study_that_has_none(gliomap: Run, small_study: Path, monke
 
 @pytest.fixture
 def stopped(small_run: Path, tmp_path: Path) -> Path:
-    """The folder of a training that ended before its time."""
+    """The folder of a training that was stopped before it finished."""
     folder = tmp_path / "running_new"
     shutil.copytree(small_run, folder)
     _alter(folder, status="running", name="new")
@@ -55,7 +57,7 @@ def _alter(run: Path, **changed: object) -> None:
     (run / "run.json").write_text(json.dumps(record | changed))
 
 
-def test_a_training_that_ended_before_its_time_is_interrupted(gliomap: Run, stopped: Path) -> None:
+def test_a_training_that_stopped_early_is_shown_as_interrupted(gliomap: Run, stopped: Path) -> None:
     assert "interrupted" in gliomap("runs", "list", stopped.parent).out
     for given in (stopped, stopped.with_name("new")):
         shown = gliomap("runs", "show", given)
@@ -69,7 +71,7 @@ def test_a_training_that_ended_before_its_time_is_interrupted(gliomap: Run, stop
         assert ("training" in shown, "--resume" in shown) == (True, False)
 
 
-def test_so_is_a_fold_of_it_unless_its_run_goes_on(gliomap: Run, stopped: Path) -> None:
+def test_a_fold_is_interrupted_unless_its_run_is_still_training(gliomap: Run, stopped: Path) -> None:
     fold = shutil.copytree(stopped, stopped / "folds" / "ID0001")
     state = ("runs", "show", fold, "--json")
     assert json.loads(gliomap(*state).out)["state"] == "interrupted"
@@ -78,7 +80,7 @@ def test_so_is_a_fold_of_it_unless_its_run_goes_on(gliomap: Run, stopped: Path) 
 
 
 @pytest.mark.parametrize("words", [("evaluate",), ("report",), ("runs", "list"), ("bundle", "create")], ids=" ".join)
-def test_the_final_name_of_an_unfinished_run(gliomap: Run, stopped: Path, words: tuple[str, ...]) -> None:
+def test_the_final_name_of_an_unfinished_run_is_refused(gliomap: Run, stopped: Path, words: tuple[str, ...]) -> None:
     done = gliomap(*words, stopped.with_name("new"))
     assert done.code == 2
     assert "new: is not finished; until then it is called running_new. Repeat the training command" in done.err
@@ -86,17 +88,19 @@ def test_the_final_name_of_an_unfinished_run(gliomap: Run, stopped: Path, words:
 
 @pytest.mark.parametrize("file", ["run.json", "model.safetensors"])
 @pytest.mark.parametrize("words", [("evaluate",), ("report",), ("runs", "list"), ("runs", "show")], ids=" ".join)
-def test_a_file_of_a_run_is_not_the_run(gliomap: Run, small_run: Path, words: tuple[str, ...], file: str) -> None:
+def test_a_file_inside_a_run_is_refused_and_its_folder_named(
+    gliomap: Run, small_run: Path, words: tuple[str, ...], file: str
+) -> None:
     done = gliomap(*words, small_run / file)
     assert (done.code, done.err) == (2, f"error: {small_run / file}: is a file. Give its folder: {small_run}.\n")
 
 
-def test_what_is_finished_is_not_resumed(gliomap: Run, small_study: Path, small_run: Path, stopped: Path) -> None:
+def test_a_finished_run_cannot_be_resumed(gliomap: Run, small_study: Path, small_run: Path, stopped: Path) -> None:
     again = ("train", small_study, "--model", "lda", "--test-patient", "ID0003", "--resume", "-q", "-o")
     done = gliomap(*again, small_run)
     assert done.code == 2
     assert f"{small_run}: is finished, so there is nothing to resume. See it with `gliomap runs show" in done.err
-    # Beside one that is not, it is in its way.
+    # Beside an unfinished run of the same name, the finished one is in the way.
     done = gliomap(*again, shutil.copytree(small_run, stopped.with_name("new")))
     assert (done.code, "already exists" in done.err) == (2, True)
 
@@ -108,7 +112,7 @@ def evaluated(gliomap: Run, small_run: Path, small_study: Path, tmp_path: Path) 
     return run
 
 
-def test_equal_names_in_different_studies_are_warned_of(gliomap: Run, evaluated: Path, tmp_path: Path) -> None:
+def test_comparing_runs_of_different_studies_causes_a_warning(gliomap: Run, evaluated: Path, tmp_path: Path) -> None:
     other = shutil.copytree(evaluated, tmp_path / "runs" / "other")
     words = ("runs", "compare", evaluated.parent, "--overwrite", "-o", tmp_path / "a.png")
     warning = "The runs were made on different files. Make sure that equal names mean the same patients."
@@ -127,7 +131,7 @@ def test_runs_that_were_not_evaluated_are_named(gliomap: Run, evaluated: Path, s
 
 
 @pytest.mark.parametrize("name", ["lda_holdout_ID0003_1", "fourlayer_kfold-patient_13-patients_1"])
-def test_a_list_fits_the_terminal_and_names_stay_whole(
+def test_the_list_of_runs_fits_the_terminal_and_keeps_names_whole(
     gliomap: Run, evaluated: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _alter(evaluated, name=name)

@@ -44,7 +44,7 @@ def test_a_damaged_description_does_not_hide_the_other_cameras(gliomap: Run, reg
     assert "theatre-3.toml" in result.err
 
 
-def test_nominal_wavelengths_are_said_to_be_so(gliomap: Run) -> None:
+def test_nominal_wavelengths_are_marked_as_nominal(gliomap: Run) -> None:
     out = gliomap("sensor", "show", "nemesis").out
     assert "660–951 nm nominal" in out
     assert "951.0 nominal" in out
@@ -70,7 +70,7 @@ def test_a_vendors_file_is_shown_and_imported(installed: Run, registry: Path) ->
     assert "already exists" in twice.err
 
 
-def test_the_plot_is_a_picture(gliomap: Run, tmp_path: Path) -> None:
+def test_the_responses_are_plotted_to_a_png_file(gliomap: Run, tmp_path: Path) -> None:
     plot = tmp_path / "responses.png"
     result = gliomap("sensor", "show", "generic-nir-5x5", "--plot", plot)
     assert result.code == 0
@@ -99,7 +99,7 @@ def test_a_packaged_sensor_cannot_be_replaced(gliomap: Run, tmp_path: Path, regi
         (b"<sensor_calibration><filter_info/></sensor_calibration>", ""),
     ],
 )
-def test_a_bad_calibration_file_is_refused_by_name(gliomap: Run, tmp_path: Path, content: bytes, told: str) -> None:
+def test_a_bad_calibration_file_is_refused_and_named(gliomap: Run, tmp_path: Path, content: bytes, told: str) -> None:
     file = tmp_path / "camera.xml"
     file.write_bytes(content)
     for verb in ("show", "import"):
@@ -110,7 +110,7 @@ def test_a_bad_calibration_file_is_refused_by_name(gliomap: Run, tmp_path: Path,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["camera.xml"]
 
 
-def test_unknown_names_and_misplaced_options(gliomap: Run, tmp_path: Path) -> None:
+def test_unknown_names_and_misplaced_options_are_refused(gliomap: Run, tmp_path: Path) -> None:
     unknown = gliomap("sensor", "show", "hasselblad")
     assert unknown.code == 2
     assert "nemesis" in unknown.err
@@ -123,7 +123,7 @@ def test_unknown_names_and_misplaced_options(gliomap: Run, tmp_path: Path) -> No
 
 
 @pytest.mark.shared
-def test_a_correction_matrix_that_is_not_there(gliomap: Run, tmp_path: Path) -> None:
+def test_a_missing_correction_matrix_is_refused(gliomap: Run, tmp_path: Path) -> None:
     file = Path(shutil.copy(shared("data", "sensors", "CMV2K-SSM5x5-600_875-5.5.9.2.xml"), tmp_path / "c.xml"))
     assert gliomap("sensor", "show", file, "--correction", "0").code == 0
     result = gliomap("sensor", "show", file, "--correction", "7")

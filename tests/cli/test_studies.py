@@ -1,4 +1,4 @@
-"""`gliomap phantom`, `gliomap study`, `gliomap preprocess STUDY`, and files of a study that are not what they should be."""
+"""`gliomap phantom`, `gliomap study`, `gliomap preprocess STUDY`, and studies with bad files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def study(small_study: Path, tmp_path: Path) -> Path:
-    """A copy that may be spoilt."""
+    """A copy that a test may damage."""
     return Path(shutil.copytree(small_study, tmp_path / "study"))
 
 
@@ -34,7 +34,7 @@ def camera(tmp_path: Path) -> Path:
 
 
 class TestPhantom:
-    def test_it_writes_a_study_that_checks_out(self, installed: Run, tmp_path: Path, camera: Path) -> None:
+    def test_it_writes_a_study_that_passes_the_check(self, installed: Run, tmp_path: Path, camera: Path) -> None:
         folder = tmp_path / "made"
         result = installed("phantom", folder, "--patients", 2, "--difficulty", "easy", "--sensor", camera)
         assert result.code == 0, result.err
@@ -46,32 +46,32 @@ class TestPhantom:
             "ID0001CW01.tif",
         ]
 
-    def test_dry_run_makes_nothing(self, gliomap: Run, tmp_path: Path) -> None:
+    def test_a_dry_run_writes_nothing(self, gliomap: Run, tmp_path: Path) -> None:
         result = gliomap("phantom", tmp_path / "made", "--dry-run", "--json")
         told = json.loads(result.out)
         assert (told["patients"], told["sensor"]) == (6, "generic-nir-5x5")
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_study_is_never_replaced_without_asking(self, gliomap: Run, study: Path) -> None:
+    def test_an_existing_study_is_kept_without_overwrite(self, gliomap: Run, study: Path) -> None:
         result = gliomap("phantom", study)
         assert result.code == 2
         assert f"{study}: already exists" in result.err
         assert "add --overwrite" in result.err
 
-    def test_overwriting_is_advised_only_where_it_is_done(self, gliomap: Run, study: Path) -> None:
+    def test_overwrite_is_not_advised_for_anything_but_a_phantom(self, gliomap: Run, study: Path) -> None:
         (study / "study.toml").write_text('name = "our patients"\n')
         for there in (study, study / "study.toml"):
             result = gliomap("phantom", there)
             assert result.code == 2
             assert f"{there}: already exists, and is not a phantom. Choose another folder, or remove" in result.err
 
-    def test_overwriting_replaces_a_phantom(self, gliomap: Run, study: Path, camera: Path) -> None:
+    def test_overwrite_replaces_a_phantom(self, gliomap: Run, study: Path, camera: Path) -> None:
         arguments = ["phantom", study, "--patients", "1", "--difficulty", "easy", "--sensor", camera, "--overwrite"]
         assert gliomap(*arguments).code == 0
         assert open_study(study).capture_ids == ("ID0001C01",)
 
     @pytest.mark.parametrize("settings", [None, 'name = "our patients"\n'])
-    def test_overwriting_spares_a_folder_that_is_no_phantom(
+    def test_overwrite_refuses_a_folder_that_is_not_a_phantom(
         self, gliomap: Run, study: Path, settings: str | None
     ) -> None:
         (study / "study.toml").unlink() if settings is None else (study / "study.toml").write_text(settings)
@@ -82,7 +82,7 @@ class TestPhantom:
         assert sorted(study.rglob("*")) == before
 
     @pytest.mark.parametrize("flags", [("--patients", "0"), ("--difficulty", "hopeless"), ("--seed", "-1")])
-    def test_numbers_out_of_range(self, gliomap: Run, tmp_path: Path, flags: tuple[str, str]) -> None:
+    def test_invalid_options_are_refused(self, gliomap: Run, tmp_path: Path, flags: tuple[str, str]) -> None:
         result = gliomap("phantom", tmp_path / "made", *flags)
         assert result.code == 2
         assert flags[0] in result.err
@@ -91,18 +91,18 @@ class TestPhantom:
 
 
 class TestStudyCheck:
-    def test_a_sound_study(self, gliomap: Run, study: Path) -> None:
+    def test_a_sound_study_passes(self, gliomap: Run, study: Path) -> None:
         result = gliomap("study", "check", study)
         assert result.code == 0
         assert "ID0001C01" in result.out
         assert "Sound" in result.out
 
-    def test_json(self, gliomap: Run, study: Path) -> None:
+    def test_json_lists_every_capture(self, gliomap: Run, study: Path) -> None:
         told = json.loads(gliomap("study", "check", study, "--json").out)
         assert told["ok"] is True
         assert [row["capture"] for row in told["captures"]] == ["ID0001C01", "ID0002C01", "ID0003C01"]
 
-    def test_what_holds_for_many_captures_is_told_once(self, gliomap: Run, study: Path) -> None:
+    def test_a_note_on_many_captures_is_printed_once(self, gliomap: Run, study: Path) -> None:
         capture = capture_files(study, "ID0003C01")
         for path in (capture.raw, capture.white, capture.dark, capture.cube, capture.map):
             shutil.copy(path, path.with_name(path.name.replace("ID0003", "ID0004")))
@@ -113,7 +113,7 @@ class TestStudyCheck:
             f"note: {named}: has no labelled spectra in datasets/; training reads the cube and the map and needs none."
         ]
 
-    def test_it_counts_what_it_tells(self, gliomap: Run, study: Path) -> None:
+    def test_the_last_line_counts_warnings_and_notes(self, gliomap: Run, study: Path) -> None:
         for path in (study / "datasets").iterdir():
             path.unlink()
         for name in ("ID0001C01", "ID0002C01"):
@@ -124,7 +124,7 @@ class TestStudyCheck:
         assert lines[-1] == f"Sound: {told['warning']} warnings, 1 note."
 
     @pytest.mark.parametrize("prepared", [True, False])
-    def test_a_finding_is_told_once(self, gliomap: Run, study: Path, prepared: bool) -> None:
+    def test_a_finding_is_printed_once(self, gliomap: Run, study: Path, prepared: bool) -> None:
         capture = capture_files(study, "ID0001C01")
         with Image.open(capture.dark) as dark, Image.open(capture.white) as white:
             brighter = np.asarray(dark) + (np.asarray(white) // 2)
@@ -135,7 +135,7 @@ class TestStudyCheck:
         result = gliomap("study", "check", study, "-q")
         assert (result.out.count("light may have entered"), result.err) == (1, "")
 
-    def test_errors_end_with_2_and_name_the_files(self, gliomap: Run, study: Path) -> None:
+    def test_errors_exit_with_2_and_name_the_files(self, gliomap: Run, study: Path) -> None:
         capture_files(study, "ID0002C01").white.unlink()
         for name in ("raw", "dark", "cube"):
             getattr(capture_files(study, "ID0001C01"), name).unlink()
@@ -144,9 +144,9 @@ class TestStudyCheck:
         assert "Not sound" in result.out
         assert "ID0002CW01.tif" in result.out
         assert "ID0001C01" in result.out
-        assert result.err == "", "what the check finds is its result, not its fault"
+        assert result.err == "", "findings are the result of the check and go to stdout"
 
-    def test_a_folder_that_is_not_there(self, gliomap: Run, tmp_path: Path) -> None:
+    def test_a_missing_folder_is_refused(self, gliomap: Run, tmp_path: Path) -> None:
         result = gliomap("study", "check", tmp_path / "none")
         assert result.code == 2
         assert result.err.startswith(f"error: {tmp_path / 'none'}: ")
@@ -159,7 +159,7 @@ class TestStudyCheck:
 
 
 class TestStudyShow:
-    def test_a_contact_sheet(self, gliomap: Run, study: Path, tmp_path: Path) -> None:
+    def test_a_contact_sheet_is_drawn(self, gliomap: Run, study: Path, tmp_path: Path) -> None:
         out = tmp_path / "sheet.png"
         result = gliomap("study", "show", study, "-o", out)
         assert result.code == 0
@@ -193,7 +193,7 @@ class TestPreprocessStudy:
         np.testing.assert_allclose(read_mat(cube, ["preProcessedImage"])["preProcessedImage"], before, atol=1e-5)
         assert "kept 3" in gliomap("preprocess", study).out
 
-    def test_an_option_changes_what_it_names_and_leaves_the_rest_to_the_study(self, gliomap: Run, study: Path) -> None:
+    def test_an_option_may_repeat_but_not_contradict_study_toml(self, gliomap: Run, study: Path) -> None:
         toml = study / "study.toml"
         said = (
             toml.read_text().replace('"brightness"', '"snv"').replace("min_brightness = 1e-06", "min_brightness = 0.02")
@@ -205,7 +205,7 @@ class TestPreprocessStudy:
         assert result.code == 2
         assert "states spectral_correction = True, not False\n" in result.err.replace(". Correct", "\n")
 
-    def test_a_study_with_no_sensor_named(self, gliomap: Run, study: Path) -> None:
+    def test_a_study_that_names_no_sensor_is_refused(self, gliomap: Run, study: Path) -> None:
         (study / "study.toml").unlink()
         shutil.rmtree(study / "preProcessedImages")
         for dry in ([], ["--dry-run"]):
@@ -244,7 +244,7 @@ BAD_CUBES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("fault", BAD_CUBES)
-def test_a_bad_cube_is_found_by_the_check_and_stops_the_training(gliomap: Run, study: Path, fault: str) -> None:
+def test_a_bad_cube_fails_the_check_and_stops_training(gliomap: Run, study: Path, fault: str) -> None:
     cube = capture_files(study, "ID0001C01").cube
     spoil, told = BAD_CUBES[fault]
     spoil(cube)
@@ -255,10 +255,10 @@ def test_a_bad_cube_is_found_by_the_check_and_stops_the_training(gliomap: Run, s
     assert (trained.code, trained.out) == (2, "")
     assert str(cube) in trained.err
     assert told in trained.err
-    assert not list((study / "runs").glob("*")), "nothing is left, neither finished nor unfinished"
+    assert not list((study / "runs").glob("*")), "neither a finished nor an unfinished run is left"
 
 
-def test_a_cube_of_matlab_7_3_is_read(gliomap: Run, study: Path) -> None:
+def test_a_cube_in_a_matlab_7_3_file_is_read(gliomap: Run, study: Path) -> None:
     cube = capture_files(study, "ID0001C01").cube
     data = read_mat(cube, ["preProcessedImage"])["preProcessedImage"]
     with h5py.File(cube, "w", userblock_size=512) as file:
@@ -271,7 +271,7 @@ def test_a_cube_of_matlab_7_3_is_read(gliomap: Run, study: Path) -> None:
     assert result.code == 0, result.out
 
 
-def test_map_and_cube_of_different_size_without_a_crop(gliomap: Run, study: Path) -> None:
+def test_a_map_smaller_than_its_cube_without_a_crop_is_refused(gliomap: Run, study: Path) -> None:
     path = capture_files(study, "ID0001C01").map
     codes = read_mat(path, ["groundTruthMap"])["groundTruthMap"]
     write_mat(path, {"groundTruthMap": codes[:-2, :-3]})
@@ -284,7 +284,7 @@ def test_map_and_cube_of_different_size_without_a_crop(gliomap: Run, study: Path
     assert "crop" in result.err
 
 
-def test_unknown_codes(gliomap: Run, study: Path) -> None:
+def test_unknown_tissue_codes_are_refused(gliomap: Run, study: Path) -> None:
     path = capture_files(study, "ID0001C01").map
     codes = read_mat(path, ["groundTruthMap"])["groundTruthMap"].copy()
     codes[codes == 101] = 999
@@ -312,7 +312,7 @@ def _keep_only(study: Path, capture: str, code: int, count: int | None = None) -
     capture_files(study, capture).dataset.unlink()
 
 
-def test_a_class_with_one_pixel_is_refused_by_name(gliomap: Run, study: Path) -> None:
+def test_a_class_with_one_labelled_pixel_is_refused_and_named(gliomap: Run, study: Path) -> None:
     _keep_only(study, "ID0001C01", 301, count=1)
     _keep_only(study, "ID0002C01", 101)
     result = gliomap("train", study, "--model", "lda", "--test-patient", "ID0003", "-o", study / "run")
@@ -321,7 +321,7 @@ def test_a_class_with_one_pixel_is_refused_by_name(gliomap: Run, study: Path) ->
     assert not list(study.glob("*run*"))
 
 
-def test_a_patient_with_one_class_trains_and_is_told(gliomap: Run, study: Path) -> None:
+def test_a_patient_with_one_class_trains_with_a_warning(gliomap: Run, study: Path) -> None:
     _keep_only(study, "ID0002C01", 101)
     assert gliomap("study", "check", study).code == 0
     result = gliomap("train", study, "--model", "lda", "--test-patient", "ID0003", "-o", study / "run")
@@ -329,7 +329,7 @@ def test_a_patient_with_one_class_trains_and_is_told(gliomap: Run, study: Path) 
     assert "ID0002 (train) has labels of healthy only" in result.err
 
 
-def test_nobody_to_learn_from(gliomap: Run, study: Path) -> None:
+def test_training_on_a_single_class_is_refused(gliomap: Run, study: Path) -> None:
     for capture in ("ID0001C01", "ID0002C01"):
         _keep_only(study, capture, 101)
     result = gliomap("train", study, "--model", "lda", "--test-patient", "ID0003", "-o", study / "run")

@@ -46,7 +46,7 @@ def test_a_network_is_trained_and_tested(installed: Run, study: Path) -> None:
     assert (run / "evaluation" / "Conv2DNet_ID0003C01_noCV_version_1.png").is_file()
 
 
-def test_the_dry_run_shows_who_trains_and_trains_nothing(gliomap: Run, study: Path) -> None:
+def test_a_dry_run_shows_the_split_and_trains_nothing(gliomap: Run, study: Path) -> None:
     result = gliomap("train", study, "--dry-run")
     assert result.code == 0
     assert "last patient, ID0003, is held out" in result.err
@@ -57,7 +57,7 @@ def test_the_dry_run_shows_who_trains_and_trains_nothing(gliomap: Run, study: Pa
     assert not (study / "runs").exists()
 
 
-def test_pixels_that_are_dealt_out_are_not_counted_twice(gliomap: Run, study: Path) -> None:
+def test_pixels_divided_between_folds_are_counted_once(gliomap: Run, study: Path) -> None:
     words = ("train", study, "--model", "lda", "--protocol", "pooled", "--fold", 1)
     dry = gliomap(*words, "--dry-run").out
     assert "to be divided" in dry
@@ -67,14 +67,14 @@ def test_pixels_that_are_dealt_out_are_not_counted_twice(gliomap: Run, study: Pa
     assert train == pytest.approx(4 * test, abs=8)
 
 
-def test_the_last_epoch_is_not_called_the_best_where_nobody_chose(gliomap: Run, study: Path) -> None:
+def test_the_last_epoch_is_not_called_best_unless_it_was_selected(gliomap: Run, study: Path) -> None:
     words = ["--model", "fourlayer", "--preset", "thesis", "--epochs", 2, "--validation-patient", "ID0001"]
     out = study / "runs" / "kept"
     assert "fourlayer: 2 epochs (all 2 epochs done)," in gliomap("train", study, *words, "-o", out).out
     assert "the best" not in gliomap("runs", "show", out).out
 
 
-def test_a_list_says_which_figures_overstate(gliomap: Run, study: Path) -> None:
+def test_the_list_of_runs_warns_of_protocols_that_mix_patients(gliomap: Run, study: Path) -> None:
     assert set(MIXING) == {name for name, one in PROTOCOLS.items() if one.warning is not None}
     run = study / "runs" / "mixed"
     assert gliomap("train", study, "--model", "lda", "--protocol", "pooled", "-o", run).code == 0
@@ -83,18 +83,18 @@ def test_a_list_says_which_figures_overstate(gliomap: Run, study: Path) -> None:
     assert "Figures of double-cv and pooled are too high" in gliomap("runs", "list", study).out
 
 
-def test_chosen_captures_train(gliomap: Run, study: Path) -> None:
+def test_training_captures_can_be_chosen(gliomap: Run, study: Path) -> None:
     flags = ["--model", "lda", "--test-capture", "ID0003C01", "--train-capture", "ID0002C01", "--dry-run", "--json"]
     told = json.loads(gliomap("train", study, *flags).out)
     assert told["split"]["train"]["captures"] == ["ID0002C01"]
 
 
-def test_one_training_patient_has_no_early_stopping_and_this_is_said(gliomap: Run, study: Path) -> None:
+def test_training_on_one_patient_says_there_is_no_early_stopping(gliomap: Run, study: Path) -> None:
     flags = ["--test-patient", "ID0003", "--train-capture", "ID0001C01", "--dry-run"]
     assert "no early stopping" in gliomap("train", study, *flags).err
 
 
-def test_a_patient_on_both_sides_is_refused_and_recorded_if_allowed(gliomap: Run, study: Path) -> None:
+def test_a_patient_in_train_and_test_is_refused_or_recorded_if_allowed(gliomap: Run, study: Path) -> None:
     for folder in ("tif", "preProcessedImages", "GroundTruthMaps", "datasets"):
         for path in (study / folder).glob("*ID0002C*01*"):
             shutil.copy(path, path.with_name(path.name.replace("01", "02", 1)))
@@ -124,7 +124,7 @@ def test_a_finished_run_is_kept_unless_overwriting(gliomap: Run, study: Path, sm
     assert (run / "run.json").read_bytes() != before
 
 
-def test_one_epoch_is_told_as_one(gliomap: Run, study: Path, tmp_path: Path) -> None:
+def test_one_epoch_is_written_in_the_singular(gliomap: Run, study: Path, tmp_path: Path) -> None:
     words = ["train", study, "--model", "fourlayer", "--epochs", "1"]
     assert ": at most 1 epoch, batches of" in gliomap(*words, "--dry-run").out
     trained = gliomap(*words, "-o", tmp_path / "run").out
@@ -148,7 +148,7 @@ def test_one_epoch_is_told_as_one(gliomap: Run, study: Path, tmp_path: Path) -> 
         (["--sensor", "nemesis"], ""),
     ],
 )
-def test_what_cannot_be_trained_is_refused(gliomap: Run, study: Path, flags: list[str], told: str) -> None:
+def test_bad_options_are_refused(gliomap: Run, study: Path, flags: list[str], told: str) -> None:
     if told == "nothing":
         told = "no unfinished training"
     result = gliomap("train", study, *flags)
@@ -171,12 +171,12 @@ def test_one_real_patient_trains_and_the_other_is_tested(gliomap: Run, tmp_path:
 
 
 class TestEvaluate:
-    def test_a_folder_that_is_no_run(self, gliomap: Run, tmp_path: Path) -> None:
+    def test_a_folder_that_is_not_a_run_is_refused(self, gliomap: Run, tmp_path: Path) -> None:
         result = gliomap("evaluate", tmp_path)
         assert (result.code, result.out) == (2, "")
         assert str(tmp_path) in result.err
 
-    def test_a_damaged_run(self, gliomap: Run, small_run: Path, tmp_path: Path) -> None:
+    def test_a_damaged_run_is_refused(self, gliomap: Run, small_run: Path, tmp_path: Path) -> None:
         for name in ("run.json", "split.json", "model.safetensors"):
             run = Path(shutil.copytree(small_run, tmp_path / name))
             (run / name).write_bytes((run / name).read_bytes()[:60])
@@ -185,7 +185,7 @@ class TestEvaluate:
             assert name in result.err
             assert not (run / "evaluation").exists()
 
-    def test_a_study_that_has_changed(self, gliomap: Run, study: Path, small_run: Path, tmp_path: Path) -> None:
+    def test_a_changed_study_is_refused(self, gliomap: Run, study: Path, small_run: Path, tmp_path: Path) -> None:
         run = Path(shutil.copytree(small_run, tmp_path / "run"))
         path = next((study / "GroundTruthMaps").glob("*ID0003C01*"))
         content = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Taking the reference pages apart: sections by heading, tables by row."""
+"""Parsing the reference pages: sections by heading, tables by row."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["Section", "named", "page", "sections"]
 
 @dataclass(frozen=True)
 class Section:
-    """What stands between one heading and the next of any level."""
+    """The text between one heading and the next of any level."""
 
     heading: str
     text: str
 
     def tables(self) -> list[list[list[str]]]:
-        """Each table as rows of cells, its header apart from the ruler."""
+        """Each table as rows of cells: the header, then the rows below the ruler."""
         found = []
         for block in re.findall(r"(?:^\|.*\|\n)+", self.text + "\n", re.M):
             rows = [re.split(r"(?<!\\)\|", line.strip())[1:-1] for line in block.splitlines()]
@@ -31,12 +31,12 @@ class Section:
         return [row for table in self.tables() for row in table[1:]]
 
     def names(self) -> set[str]:
-        """What stands as code in the first column of its tables."""
+        """Everything formatted as code in the first column of its tables."""
         return {name for row in self.rows() for name in named(row[0])}
 
 
 def named(text: str) -> list[str]:
-    """What stands as code in a text."""
+    """Everything formatted as code in a text."""
     return re.findall(r"`([^`]+)`", text)
 
 
@@ -46,7 +46,7 @@ def page(name: str) -> str:
 
 
 def sections(name: str) -> dict[str, Section]:
-    """Heading → section of a page; code blocks are no headings."""
+    """Heading → section of a page; comments in code blocks are not headings."""
     found: dict[str, list[str]] = {}
     heading, fenced = "", False
     for line in page(name).splitlines():

@@ -1,4 +1,4 @@
-"""docs/reference/api.md has the public face of every room, and what stands there says what it takes and what it raises."""
+"""docs/reference/api.md lists every public module, and the functions in them document parameters and errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POINTS_ELSEWHERE = re.compile(r"\bas of\b|\bAs `|GlioMapError", re.I)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def test_the_page_has_every_public_module() -> None:
+def test_the_page_lists_every_public_module() -> None:
     packages = {path.parent for path in SOURCE.rglob("__init__.py")} - {SOURCE}
     modules = {path.with_suffix("") for path in SOURCE.rglob("*.py") if path.name[0] != "_"}
     public = {".".join(path.relative_to(SOURCE).parts) for path in packages | modules}
@@ -31,7 +31,7 @@ def test_the_page_has_every_public_module() -> None:
 
 
 @pytest.mark.parametrize("module", TOLD)
-def test_what_it_takes_and_what_it_raises_is_told(module: str) -> None:
+def test_public_functions_document_their_parameters_and_errors(module: str) -> None:
     lacking = []
     for name, function in functions(module):
         told = ast.get_docstring(function) or ""
@@ -46,7 +46,7 @@ def test_what_it_takes_and_what_it_raises_is_told(module: str) -> None:
 
 
 def functions(module: str) -> Iterator[tuple[str, Function]]:
-    """Every public function of a module, and every public method of its classes, as they are written."""
+    """Every public function of a module, and every public method of its classes, as syntax trees."""
     path = SOURCE.joinpath(*module.split("."))
     home = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     places = {
@@ -81,7 +81,7 @@ def _exported(path: Path) -> list[str]:
 
 
 def _raised(function: Function) -> set[str]:
-    """Errors of ours that it raises itself."""
+    """GlioMap's errors that the function raises itself."""
     raised = (node.exc for node in ast.walk(function) if isinstance(node, ast.Raise))
     return {
         call.func.id

@@ -30,7 +30,7 @@ AZURE = "Options of every verb of azure"
 
 
 def verbs(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every verb that does something, by its full name."""
+    """Every verb by its full name, without the groups."""
     for word, inner in command.commands.items():
         full = f"{name} {word}".strip()
         if hasattr(inner, "commands"):
@@ -54,7 +54,7 @@ def options(command: Any) -> dict[str, Any]:
 
 
 def told_options(heading: str) -> dict[str, list[str]]:
-    """Option → its row in the page."""
+    """Option → its row on the page."""
     return {
         spelling: row
         for row in PAGE[heading].rows()
@@ -64,7 +64,7 @@ def told_options(heading: str) -> dict[str, list[str]]:
 
 
 def choices(verb: str) -> dict[str, list[str]]:
-    """Parameter → the words that it takes, where they are listed."""
+    """Parameter → its choices, if it has a fixed list of them."""
     *groups, word = verb.split()
     current = app
     for group in groups:
@@ -108,11 +108,13 @@ def test_the_readme_lists_every_verb_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_the_options_of_a_verb_stand_in_its_table(verb: str) -> None:
+def test_the_table_of_a_verb_lists_exactly_its_options(verb: str) -> None:
     told_once = SHARED_OPTIONS | {"--overwrite"} | (set(told_options(AZURE)) if verb.startswith("azure ") else set())
     assert set(told_options(verb)) == set(options(VERBS[verb])) - told_once
     overwrites = "--overwrite" in options(VERBS[verb])
-    assert overwrites == ("`--overwrite`" in PAGE[verb].text), f"{verb}: say what --overwrite replaces, if it has it"
+    assert overwrites == ("`--overwrite`" in PAGE[verb].text), (
+        f"{verb}: the page describes --overwrite if, and only if, the verb has it"
+    )
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -141,13 +143,13 @@ def test_the_usage_names_the_arguments(verb: str) -> None:
     assert usage == " ".join(["gliomap", verb, *arguments, "[OPTIONS]"])
 
 
-def test_the_options_of_every_verb_are_told_once() -> None:
+def test_the_options_shared_by_all_verbs_are_listed_once() -> None:
     for verb, command in VERBS.items():
         assert set(options(command)) >= SHARED_OPTIONS, verb
     assert set(told_options(SHARED)) == SHARED_OPTIONS | {"--overwrite", "-h", "--help"}
 
 
-def test_the_options_of_azure_are_told_once() -> None:
+def test_the_options_shared_by_azure_verbs_are_listed_once() -> None:
     told = told_options(AZURE)
     of_azure = {verb: options(command) for verb, command in VERBS.items() if verb.startswith("azure ")}
     assert set(told) == set.intersection(*map(set, of_azure.values())) - SHARED_OPTIONS
@@ -155,7 +157,7 @@ def test_the_options_of_azure_are_told_once() -> None:
         assert f"`{choice}`" in told["--cloud"][2]
 
 
-def test_the_options_without_a_verb_are_told() -> None:
+def test_the_options_without_a_verb_are_listed() -> None:
     assert set(told_options("Without a verb")) == set(options(ROOT)) | {"-h", "--help"}
 
 
@@ -165,20 +167,20 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
 
 
 def told_json(verb: str) -> set[str]:
-    """Keys that the page names for the JSON of a verb, without those that stand below them."""
+    """Keys that the page names for the JSON of a verb, without the keys nested in them."""
     (told,) = re.findall(r"^JSON: (.+?[.;])$", PAGE[verb].text.replace("; with", ";\nwith"), re.M | re.S)
     return set(named(re.sub(r"\([^()]*(\([^()]*\))?[^()]*\)", "", told)))
 
 
-def test_the_json_of_a_service_and_its_archive_has_the_keys_of_the_page() -> None:
+def test_the_page_names_the_json_keys_of_service_and_archive() -> None:
     assert told_json("score") == {"folder", *ClassifyAnswer.model_fields} - {"labels_png"}
     assert told_json("archive list") == _fields(CaseRow)
     assert told_json("archive verify") == _fields(Verified)
 
 
-def test_the_json_of_azure_has_the_keys_of_the_page() -> None:
+def test_the_page_names_the_json_keys_of_azure() -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # azure-ai-ml's own
+        warnings.simplefilter("ignore")  # from azure-ai-ml itself
         from gliomap.deploy.azure import Asset, Checked, Deployed, Scored, Trained, Transfer
 
     assert told_json("azure check") == _fields(Checked)

@@ -1,9 +1,9 @@
-"""Every command of the README and of the documentation runs as it stands there.
+"""Every command in the README and the documentation runs as it is written there.
 
 The `bash` and `python` blocks of a page run one after the other in one empty folder, as a reader would type them. `make`
-targets are checked with `make --dry-run` (they would call this very suite), `pip install` lines against
-`pyproject.toml`. A page that names `calibration.xml` or `model.pkl` finds such a file in its folder. Synthetic patients stand
-before a small camera, but for those of the README.
+targets are checked with `make --dry-run`, because they would run these tests, and `pip install` lines are checked against
+`pyproject.toml`. A page that names a file in FILES, such as `calibration.xml`, finds it in its folder. Phantoms are
+recorded by a small camera, except those of the README.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CONTAINER_PAGES = [page for page in PAGES if page.match("docs/how-to/deploy-dock
 
 
 def commands(page: Path) -> list[str]:
-    """The commands of a page's bash blocks, one per logical line, comments left out; a python block is one command."""
+    """The commands of a page's bash blocks, one per logical line, without comments; a python block is one command."""
     text = (PROJECT / page).read_text(encoding="utf-8")
     found = []
     for language, block in re.findall(r"^```(bash|python)[^\n]*\n(.*?)^```", text, re.M | re.S):
@@ -50,7 +50,7 @@ def commands(page: Path) -> list[str]:
 
 
 def before_a_small_camera(command: str, folder: Path) -> str:
-    """The same command, its synthetic patients before a camera of a fifth of the tiles: minutes become seconds."""
+    """The same command, but a phantom is recorded by a small camera, which takes seconds instead of minutes."""
     if not command.startswith("gliomap phantom "):
         return command
     camera = folder / "small-camera.toml"
@@ -87,7 +87,7 @@ def check_target(command: str) -> None:
     assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
-def test_no_page_hides_a_command_in_another_kind_of_block() -> None:
+def test_shell_commands_are_in_bash_blocks_only() -> None:
     for page in PAGES:
         text = (PROJECT / page).read_text(encoding="utf-8")
         assert not re.findall(r"^```(?:sh|shell|console)\b", text, re.M), f"{page}: use a bash block, which is tested"
@@ -102,7 +102,7 @@ def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
     try:
         run_page(page, tmp_path)
     finally:
-        for left in tmp_path.glob("*.pid"):  # of what the page starts in the background, and a failure left running
+        for left in tmp_path.glob("*.pid"):  # processes that the page started, and a failure left running
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(left.read_text()), signal.SIGTERM)
 
@@ -117,12 +117,12 @@ def run_page(page: Path, folder: Path) -> None:
             check_installation(command)
         else:
             typed = command if page in FULL_SIZE else before_a_small_camera(command, folder)
-            # Mirroring takes seconds a run: only the page that is about it does without the suite's "none".
+            # Mirroring takes seconds per run, so only the page about it runs without the suite's "none".
             run(typed, folder, mirrored=page.name == "tracking.md")
 
 
 def vendor_file(path: Path) -> None:
-    """A vendor calibration of 25 Gaussian filters, as `docs/how-to/sensors.md` needs one."""
+    """Write the vendor calibration that `docs/how-to/sensors.md` needs: 25 Gaussian filters."""
     grid = range(400, 1001)
     bands, virtual = [], []
     for position in range(25):
@@ -154,7 +154,7 @@ def vendor_file(path: Path) -> None:
 
 
 def thesis_model(path: Path) -> None:
-    """A module as the thesis's code left it, whose class stands in no module that a reader has."""
+    """Write a model as the thesis's code saved it: the module of its class does not exist for a reader."""
     import joblib
     from torch import nn
 
@@ -175,7 +175,7 @@ def thesis_model(path: Path) -> None:
 
 
 def trained_bundle(path: Path) -> None:
-    """A bundle as `docs/how-to/deploy-kubernetes.md` needs one."""
+    """Write the bundle that `docs/how-to/deploy-kubernetes.md` needs."""
     from bundles.makers import small_bundle, small_sensor
 
     small_bundle(path, sensor=small_sensor())

@@ -91,18 +91,18 @@ def _below(annotation: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("heading", MODELS)
-def test_each_key_of_a_file_stands_in_its_table(heading: str) -> None:
+def test_the_table_of_a_file_lists_exactly_its_keys(heading: str) -> None:
     assert FILES[heading].names() == set(keys(MODELS[heading]))
 
 
-def test_each_key_of_split_json_stands_in_its_table(tmp_path: Path) -> None:
+def test_the_table_of_split_json_lists_exactly_its_keys(tmp_path: Path) -> None:
     split = Split("holdout", ("ID0001C01",), (), ("ID0002C01",), 0, False, {"ID0001C01": "a", "ID0002C01": "b"}, {})
     split.save(tmp_path / "split.json")
     written = json.loads((tmp_path / "split.json").read_text())
     assert {name.removesuffix(".*") for name in FILES["split.json"].names()} == set(written)
 
 
-def test_each_key_of_splits_json_stands_in_its_table(tmp_path: Path) -> None:
+def test_the_table_of_splits_json_lists_exactly_its_keys(tmp_path: Path) -> None:
     split = Split("lopo", ("ID0001C01",), (), ("ID0002C01",), 0, False, {"ID0001C01": "a", "ID0002C01": "b"}, {})
     Folds("lopo", {"b": split}).save(tmp_path / "splits.json")
     written = json.loads((tmp_path / "splits.json").read_text())
@@ -177,14 +177,14 @@ def _example(section: Section) -> str:
     return section.text.split("```toml\n")[1].split("```")[0]
 
 
-def test_the_example_of_study_toml_is_read_and_shows_every_table(tmp_path: Path) -> None:
+def test_the_example_of_study_toml_is_valid_and_uses_every_setting(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(_example(FILES["study.toml"]), encoding="utf-8")
     settings = read_study_toml(tmp_path)
     assert settings.captures["ID0018C09"].crop is not None
     assert all(getattr(settings, name) is not None for name in StudySettings.model_fields)
 
 
-def test_the_example_of_a_sensor_is_read(tmp_path: Path) -> None:
+def test_the_example_of_a_sensor_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "sensor.toml"
     path.write_text(_example(FILES["Sensor description"]), encoding="utf-8")
     assert read_sensor_toml(path).cube_shape == (512, 640)

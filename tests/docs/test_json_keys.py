@@ -89,7 +89,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
 
 
 def told(verb: str, which: int = 0) -> set[str]:
-    """Keys that the page names for a verb, of its one JSON line or the one that is meant."""
+    """Keys that the page names for a verb, in the JSON line number `which`."""
     lines = re.findall(r"^JSON[^:]*: (.+?\.)$", PAGE[verb].text, re.M | re.S)
     return set(named(re.sub(r"\([^)]*\)|\(\[.*?\)\)", "", lines[which])))
 
@@ -140,7 +140,7 @@ def test_findings_have_the_keys_that_the_page_names(session: Session) -> None:
     assert all(set(finding) == set(named(keys)) for finding in findings)
 
 
-def test_evaluation_and_classification_print_their_files(session: Session) -> None:
+def test_evaluate_and_classify_print_the_keys_of_their_files(session: Session) -> None:
     assert set(session.printed["evaluate"]) == {"folder", *EvaluationRecord.model_fields}
     assert set(session.printed["classify"]) == {"folder", *ClassificationResult.model_fields}
 

@@ -1,4 +1,4 @@
-"""docs/reference/service.md names every endpoint, answer, status and number of the service, and no others."""
+"""docs/reference/service.md names every endpoint, answer, status and metric of the service, and no others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_KEY = "○"
 
 
 def described() -> dict[str, dict[str, Any]]:
-    """The interface's own description: path → method → operation."""
+    """The OpenAPI description of the service: path → method → operation."""
     app = FastAPI()
     for router in ROUTERS:
         app.include_router(router)
@@ -35,7 +35,7 @@ def described() -> dict[str, dict[str, Any]]:
 
 
 def endpoints() -> dict[str, str]:
-    """Endpoint → what the page says of it."""
+    """Endpoint → what the page says about it."""
     return {endpoint: told for names, told in PAGE["Endpoints of the service"].rows() for endpoint in named(names)}
 
 
@@ -45,7 +45,7 @@ def test_the_page_has_every_endpoint_and_no_other() -> None:
     assert set(endpoints()) == served
 
 
-def test_the_page_says_which_need_no_key() -> None:
+def test_the_page_marks_endpoints_that_need_no_key() -> None:
     open_to_all = {
         f"{method.upper()} {path}"
         for path, operations in described().items()
@@ -72,11 +72,11 @@ def test_the_examples_are_those_that_are_served() -> None:
     assert named(endpoints()["GET /v1/examples/{file}"]) == list(EXAMPLES)
 
 
-def test_the_head_of_a_stream_has_the_keys_of_the_page() -> None:
+def test_the_page_names_the_keys_of_a_stream_reply() -> None:
     assert PAGE["Stream"].names() == set(StreamReply.model_fields)
 
 
-def test_every_status_that_is_answered_stands_in_the_table() -> None:
+def test_the_table_lists_every_status_of_an_answer() -> None:
     told = {int(status) for row in PAGE["When something is wrong"].rows() for status in row[0].split(", ")}
     ours = {status for _, status in HTTP_STATUS} | {405, 500}
     clients = ("_watch.py", "_reply.py")
@@ -86,7 +86,7 @@ def test_every_status_that_is_answered_stands_in_the_table() -> None:
     assert told == ours >= set(PROBLEMS)
 
 
-def test_the_numbers_for_prometheus_are_those_of_the_page() -> None:
+def test_the_page_lists_the_prometheus_metrics() -> None:
     endings = {"counter": "_total", "info": "_info"}
     counted = {
         f"{family.name}{endings.get(family.type, '')}"

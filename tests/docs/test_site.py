@@ -1,4 +1,4 @@
-"""The documentation becomes a site: no dead link, no page that its navigation leaves out, no name that docstrings promise in vain."""
+"""The documentation builds as a site: no dead link, no page outside the navigation, no unknown name in a docstring."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert 'id="gliomap.engine.Engine.classify_frame"' in reference
 
 
-def test_every_file_that_a_page_outside_the_site_links_to_is_there() -> None:
-    """README and CONTRIBUTING are read where the repository lies; the site's own links are checked as it is built."""
+def test_links_of_pages_outside_the_site_lead_to_files() -> None:
+    """README and CONTRIBUTING are read in the repository; links within the site are checked when it is built."""
     for name in ("README.md", "CONTRIBUTING.md", "benchmarks/results.md"):
         page = PROJECT / name
         for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
@@ -34,7 +34,7 @@ def test_every_file_that_a_page_outside_the_site_links_to_is_there() -> None:
                 assert (page.parent / target).exists(), f"{name} links to {target}"
 
 
-def test_words_on_the_site_have_contrast_enough() -> None:
+def test_text_on_the_site_has_sufficient_contrast() -> None:
     style = (PROJECT / "docs" / "stylesheets" / "extra.css").read_text(encoding="utf-8")
     teal, link = (
         [int(found[2 * k : 2 * k + 2], 16) / 255 for k in range(3)]
@@ -43,4 +43,4 @@ def test_words_on_the_site_have_contrast_enough() -> None:
         )
     )
     assert contrast(teal, (1, 1, 1)) >= 4.5, "white on the header, and links on white"
-    assert contrast(link, (0x1E / 255, 0x21 / 255, 0x29 / 255)) >= 4.5, "links on the dark scheme's paper"
+    assert contrast(link, (0x1E / 255, 0x21 / 255, 0x29 / 255)) >= 4.5, "links on the background of the dark scheme"

@@ -1,4 +1,4 @@
-"""Small studies for the tests of the room."""
+"""Small studies for the tests of `gliomap.studies`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from studies.makers import StudyMaker, make_codes, make_cube
 
 @pytest.fixture
 def prepared_study(tmp_path: Path) -> StudyMaker:
-    """Write a study of prepared cubes with maps and labelled spectra, one seed a capture."""
+    """Write a study of prepared cubes with maps and labelled spectra, with one random seed per capture."""
 
     def make(captures: Iterable[str] = ("ID0001C01", "ID0001C02", "ID0002C01", "ID0003C011"), **settings: str) -> Study:
         root = tmp_path / "study"

@@ -1,4 +1,4 @@
-"""Small cubes, maps and frames for the tests of the room."""
+"""Small cubes, maps and frames for the tests of `gliomap.studies`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def make_cube(height: int = 9, width: int = 8, bands: int = 25, seed: int = 0) -
 
 
 def make_codes(height: int = 9, width: int = 8, seed: int = 0) -> npt.NDArray[np.uint16]:
-    """About half the pixels labelled, every class of the thesis among them."""
+    """A map with about half of its pixels labelled and every class of the thesis present."""
     generator = np.random.default_rng(seed + 1000)
     codes = generator.choice(np.array([0, *CODES], np.uint16), (height, width), p=[0.5, *[0.1] * 5])
     codes.ravel()[:10] = np.repeat(CODES, 2)
@@ -30,7 +30,7 @@ def make_codes(height: int = 9, width: int = 8, seed: int = 0) -> npt.NDArray[np
 
 
 def make_frames(sensor: MosaicSensor, seed: int = 0) -> tuple[npt.NDArray[np.uint16], ...]:
-    """Raw, white and dark of a scene without structure, well inside the range."""
+    """Raw, white and dark frames of a scene without structure, well within the camera's range."""
     generator = np.random.default_rng(seed)
     dark = generator.integers(20, 40, sensor.frame_shape).astype(np.uint16)
     white = (dark + generator.integers(500, 700, sensor.frame_shape)).astype(np.uint16)

@@ -1,4 +1,4 @@
-"""What a check of a study finds, and that it goes on after each fault."""
+"""What the check of a study finds, and that it continues after each fault."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def found(study: Study, severity: str) -> list[str]:
 
 
 def only(lines: list[str], part: str) -> str:
-    """The one line that holds `part`."""
+    """The only line that contains `part`."""
     matching = [line for line in lines if part in line]
     assert len(matching) == 1, lines
     return matching[0]
@@ -63,7 +63,7 @@ def test_the_table_counts_labelled_pixels_by_class(prepared_study: StudyMaker) -
     assert plain["captures"][0]["labelled"]["tumour"] == row.labelled["tumour"]
 
 
-def test_progress_is_told_capture_by_capture(prepared_study: StudyMaker) -> None:
+def test_progress_is_tracked_capture_by_capture(prepared_study: StudyMaker) -> None:
     seen: list[str] = []
 
     def track(items, *_):
@@ -76,7 +76,7 @@ def test_progress_is_told_capture_by_capture(prepared_study: StudyMaker) -> None
     assert seen == list(study.capture_ids)
 
 
-def test_missing_partners_are_named(prepared_study: StudyMaker) -> None:
+def test_missing_files_of_a_capture_are_named(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     study.files("ID0001C01").cube.unlink()
     study.files("ID0001C02").map.unlink()
@@ -97,7 +97,7 @@ def test_missing_partners_are_named(prepared_study: StudyMaker) -> None:
     assert only(found(study, "note"), "ID0002C01: has no labelled spectra")
 
 
-def test_unreadable_files_are_findings_and_the_check_goes_on(prepared_study: StudyMaker) -> None:
+def test_unreadable_files_are_findings_and_the_check_continues(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     files = study.files(CAPTURE)
     files.cube.write_bytes(files.cube.read_bytes()[:1000])
@@ -116,7 +116,7 @@ def test_unreadable_files_are_findings_and_the_check_goes_on(prepared_study: Stu
     assert [row.map_shape for row in check.rows] == [None, (9, 8), (9, 8), (9, 8)]
 
 
-def test_a_file_without_permission_is_a_finding_too(
+def test_a_file_without_read_permission_is_a_finding(
     prepared_study: StudyMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = prepared_study()
@@ -131,7 +131,7 @@ def test_a_file_without_permission_is_a_finding_too(
     assert only(found(study, "error"), f"{refused}: no permission")
 
 
-def test_an_installation_that_cannot_read_a_file_is_not_the_studys_fault(
+def test_a_missing_library_is_raised_and_is_not_a_finding(
     prepared_study: StudyMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = prepared_study()
@@ -145,7 +145,7 @@ def test_an_installation_that_cannot_read_a_file_is_not_the_studys_fault(
         check_study(study)
 
 
-def test_sizes_that_differ_are_found(prepared_study: StudyMaker) -> None:
+def test_differing_sizes_and_band_counts_are_errors(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     write_map(study.root, CAPTURE, make_codes(4, 5))
     write_cube(study.root, "ID0002C01", make_cube(bands=24))
@@ -155,7 +155,7 @@ def test_sizes_that_differ_are_found(prepared_study: StudyMaker) -> None:
     assert "has 25 bands, and the cube 24" in only(errors, "ID0002C01_dataset.mat")
 
 
-def test_unknown_codes_are_errors_and_codes_outside_the_classes_notes(prepared_study: StudyMaker) -> None:
+def test_unknown_codes_are_errors_and_codes_of_no_class_are_notes(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     codes = make_codes()
     codes[codes == 320] = 410
@@ -172,7 +172,7 @@ def test_unknown_codes_are_errors_and_codes_outside_the_classes_notes(prepared_s
 
 
 def spectra_of(codes: np.ndarray) -> LabelledSpectra:
-    """Labelled spectra of the first cube, whatever the codes are."""
+    """Labelled spectra of the first cube, even for unknown codes."""
     columns, rows = np.nonzero(codes.T)
     label = codes[rows, columns]
     return LabelledSpectra(make_cube().data[rows, columns], label, np.ones(label.size, np.uint8))
@@ -188,7 +188,7 @@ def spectra_of(codes: np.ndarray) -> LabelledSpectra:
         ("bands", "has 24 bands, and the cube 25"),
     ],
 )
-def test_rows_that_disagree_with_the_map_or_the_cube_are_found(
+def test_rows_that_disagree_with_the_map_or_the_cube_are_errors(
     prepared_study: StudyMaker, change: str, message: str
 ) -> None:
     study = prepared_study()
@@ -209,7 +209,7 @@ def test_rows_that_disagree_with_the_map_or_the_cube_are_found(
     assert message in only(found(study, "error"), "ID0001C01_dataset.mat")
 
 
-def test_rounding_is_no_disagreement(prepared_study: StudyMaker) -> None:
+def test_rounding_errors_are_tolerated(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     spectra = labelled_spectra(make_cube().data, make_codes())
     write_dataset(study.root, CAPTURE, LabelledSpectra(spectra.data + np.float32(3e-5), spectra.codes, spectra.classes))
@@ -231,7 +231,7 @@ def only_codes(study: Study, capture_id: str, codes: np.ndarray) -> None:
     study.files(capture_id).dataset.unlink(missing_ok=True)
 
 
-def test_thin_patients_and_classes_are_warned_of(prepared_study: StudyMaker) -> None:
+def test_patients_and_classes_with_too_few_labels_cause_warnings(prepared_study: StudyMaker) -> None:
     study = prepared_study(["ID0001C01", "ID0002C01", "ID0003C01"])
     codes = make_codes()
     codes[(codes == 301) | (codes == 302)] = 101
@@ -248,7 +248,7 @@ def test_thin_patients_and_classes_are_warned_of(prepared_study: StudyMaker) -> 
     assert check_study(study).ok
 
 
-def test_a_class_with_few_pixels_in_all_is_warned_of(prepared_study: StudyMaker) -> None:
+def test_a_class_with_few_pixels_in_total_causes_a_warning(prepared_study: StudyMaker) -> None:
     study = prepared_study(["ID0001C01", "ID0002C01"])
     for capture in study.capture_ids:
         codes = np.where(make_codes() == 301, 101, make_codes())
@@ -257,7 +257,7 @@ def test_a_class_with_few_pixels_in_all_is_warned_of(prepared_study: StudyMaker)
     assert only(found(study, "warning"), "class 'venous': has only 4 labelled pixels, in ID0001C01, ID0002C01")
 
 
-def test_the_same_image_under_two_names_is_warned_of_however_it_was_saved(prepared_study: StudyMaker) -> None:
+def test_duplicate_images_cause_a_warning_even_if_saved_differently(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     first, second = study.labelled[:2]
     write_mat(study.files(second).cube, {"preProcessedImage": study.cube(first).data}, compress=True)
@@ -277,7 +277,7 @@ def test_masked_labelled_pixels_are_counted(prepared_study: StudyMaker) -> None:
     assert only(found(study, "note"), "3 of 39 labelled pixels are masked")
 
 
-def test_strange_files_and_settings_are_warned_of(prepared_study: StudyMaker) -> None:
+def test_stray_files_and_unused_settings_cause_warnings(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     (study.root / "datasets" / "notes.txt").touch()
     (study.root / "datasets" / ".DS_Store").touch()
@@ -293,13 +293,13 @@ def test_strange_files_and_settings_are_warned_of(prepared_study: StudyMaker) ->
     assert not any("ID0002 =" in line for line in warnings)
 
 
-def test_a_sensor_that_cannot_be_had_is_one_error(prepared_study: StudyMaker) -> None:
+def test_an_unknown_sensor_is_a_single_error(prepared_study: StudyMaker) -> None:
     study = prepared_study(sensor='"no-such-camera"')
     assert "names the sensor 'no-such-camera'" in only(found(study, "error"), "study.toml")
 
 
-def test_cubes_that_are_not_normalised_as_study_toml_says_are_warned_of(prepared_study: StudyMaker) -> None:
-    """Else a model learns reflectance, and its bundle gives it normalised frames."""
+def test_cubes_not_normalised_as_study_toml_states_cause_a_warning(prepared_study: StudyMaker) -> None:
+    """Otherwise a model would learn from reflectance, and its bundle would give it normalised spectra."""
     study = prepared_study()
     cube = make_cube()
     reflectance = dataclasses.replace(cube, data=cube.data * np.linspace(0.3, 0.9, 8, dtype=np.float32)[:, np.newaxis])

@@ -1,4 +1,4 @@
-"""Frames as cameras name them: .TIF, .tiff; read like .tif, and refused where two could be meant."""
+"""Frames that a camera named .TIF or .tiff are read like .tif, and refused if two could be meant."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ def study(tmp_path: Path, small_sensor: MosaicSensor) -> Study:
     return open_study(root)
 
 
-def with_other_endings(study: Study) -> Study:
+def with_other_extensions(study: Study) -> Study:
     for path, ending in zip(sorted((study.root / "tif").iterdir()), cycle((".TIF", ".tiff", ".Tiff")), strict=False):
         path.rename(path.with_suffix(ending))
     return open_study(study.root)
 
 
-def test_frames_are_read_whatever_case_and_length_their_ending_has(study: Study) -> None:
+def test_frames_are_read_under_any_spelling_of_their_extension(study: Study) -> None:
     expected = [study.cube(capture_id).data for capture_id in CAPTURES]
-    other = with_other_endings(study)
+    other = with_other_extensions(study)
     assert other.capture_ids == CAPTURES
     assert not list((other.root / "tif").glob("*.tif"))
     for capture_id, cube in zip(CAPTURES, expected, strict=True):
         np.testing.assert_array_equal(other.cube(capture_id).data, cube)
 
 
-def test_a_check_finds_nothing_else_in_them(study: Study) -> None:
+def test_the_check_accepts_these_extensions_and_reports_stray_files(study: Study) -> None:
     before = check_study(study).findings
-    assert check_study(with_other_endings(study)).findings == before
+    assert check_study(with_other_extensions(study)).findings == before
     (study.root / "tif" / "ID0001C01.png").touch()
     strays = set(check_study(open_study(study.root)).findings) - set(before)
     assert [finding.message for finding in strays] == [
@@ -52,15 +52,15 @@ def test_a_check_finds_nothing_else_in_them(study: Study) -> None:
     ]
 
 
-def test_cubes_are_made_of_them_under_the_names_that_we_write(study: Study) -> None:
-    assert fill_preprocessed(with_other_endings(study)).written == CAPTURES
+def test_cubes_made_from_such_frames_have_the_usual_names(study: Study) -> None:
+    assert fill_preprocessed(with_other_extensions(study)).written == CAPTURES
     names = {path.name for path in (study.root / "preProcessedImages").iterdir()}
     assert names == {f"SNAPimages{capture_id}_cropped_Pre-processed.mat" for capture_id in CAPTURES}
 
 
-def test_a_split_is_of_the_same_study_whatever_the_endings(study: Study) -> None:
+def test_a_split_does_not_depend_on_the_extensions_of_frames(study: Study) -> None:
     split = make_holdout(study, test_patients=["ID0003"])
-    other = with_other_endings(study)
+    other = with_other_extensions(study)
     split.verify(other)
     assert make_holdout(other, test_patients=["ID0003"]).fingerprint == split.fingerprint
     other.files("ID0001C01").raw.write_bytes(b"another")
@@ -68,7 +68,7 @@ def test_a_split_is_of_the_same_study_whatever_the_endings(study: Study) -> None
         split.verify(other)
 
 
-def test_the_same_frame_twice_is_found_under_any_ending(study: Study) -> None:
+def test_a_duplicate_frame_is_found_under_another_extension(study: Study) -> None:
     tif = study.root / "tif"
     (tif / "ID0002C01.tif").unlink()
     (tif / "ID0002C01.TIF").write_bytes((tif / "ID0001C01.tif").read_bytes())
@@ -77,7 +77,7 @@ def test_the_same_frame_twice_is_found_under_any_ending(study: Study) -> None:
 
 
 @pytest.mark.parametrize("ending", [".TIF", ".tiff", ".TIFF"])
-def test_two_frames_that_differ_by_their_ending_are_refused(study: Study, ending: str) -> None:
+def test_frames_that_differ_only_in_their_extension_are_refused(study: Study, ending: str) -> None:
     frame = study.root / "tif" / "ID0001CW01.tif"
     frame.with_suffix(ending).write_bytes(frame.read_bytes())
     with pytest.raises(StudyError, match="differ only in their extension") as caught:

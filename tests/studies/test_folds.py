@@ -1,4 +1,4 @@
-"""Protocols of several folds: who is kept apart, who is mixed, and a file that says so."""
+"""Protocols of several folds: which patients are kept apart or mixed, and the file that records it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIX = tuple(f"ID000{patient}C0{capture}" for patient in range(1, 7) for capture 
 
 
 def counts_of(study: Study, present: dict[str, list[int]] | None = None) -> dict[str, np.ndarray]:
-    """Every capture has all five classes, unless said otherwise."""
+    """Labelled pixels of each capture: ten of every class, unless `present` states others for its patient."""
     return {
         capture: np.array((present or {}).get(study.patient_of(capture), [10] * 5), np.int64)
         for capture in study.labelled
@@ -36,7 +36,7 @@ def test_lopo_tests_each_patient_once_with_all_captures(prepared_study: StudyMak
         assert split.shared_patients == ()
 
 
-def test_kfold_tests_each_patient_once_and_validates_by_others(prepared_study: StudyMaker) -> None:
+def test_kfold_tests_each_patient_once_and_validates_on_others(prepared_study: StudyMaker) -> None:
     study = prepared_study(tuple(f"ID00{n:02}C01" for n in range(1, 11)))
     folds = make_folds(study, "kfold-patient", counts_of(study), folds=5)
     tested = [patient for split in folds.splits.values() for patient in split.patients_of("test")]
@@ -82,7 +82,7 @@ def test_protocols_that_mix_patients_say_so(prepared_study: StudyMaker, protocol
         assert split.shared_patients == tuple(f"ID000{n}" for n in range(1, 7))
 
 
-def test_double_cv_tests_and_validates_each_part_as_often(prepared_study: StudyMaker) -> None:
+def test_double_cv_tests_and_validates_each_part_equally_often(prepared_study: StudyMaker) -> None:
     study = prepared_study(SIX)
     splits = make_folds(study, "double-cv", counts_of(study)).splits
     assert len(splits) == 25
@@ -106,14 +106,16 @@ def test_double_cv_tests_and_validates_each_part_as_often(prepared_study: StudyM
         (SIX, "bootstrap", 5, "lopo"),
     ],
 )
-def test_what_cannot_be_divided_is_refused(prepared_study: StudyMaker, captures, protocol, folds, named) -> None:
+def test_protocols_that_do_not_fit_the_study_are_refused(
+    prepared_study: StudyMaker, captures, protocol, folds, named
+) -> None:
     study = prepared_study(captures)
     with pytest.raises(UsageError, match=named):
         make_folds(study, protocol, counts_of(study), folds=folds)
 
 
 @pytest.mark.parametrize("protocol", ["lopo", "kfold-patient", "double-cv", "pooled"])
-def test_folds_come_back_from_their_file(prepared_study: StudyMaker, tmp_path: Path, protocol: str) -> None:
+def test_folds_survive_saving_and_loading(prepared_study: StudyMaker, tmp_path: Path, protocol: str) -> None:
     study = prepared_study(SIX)
     folds = make_folds(study, protocol, counts_of(study), folds=3, seed=4)
     folds.save(tmp_path / "splits.json")
@@ -123,7 +125,7 @@ def test_folds_come_back_from_their_file(prepared_study: StudyMaker, tmp_path: P
     again.verify(study)
 
 
-def test_a_single_split_is_one_fold(prepared_study: StudyMaker, tmp_path: Path) -> None:
+def test_a_single_split_loads_as_one_fold(prepared_study: StudyMaker, tmp_path: Path) -> None:
     split = make_holdout(prepared_study(SIX), ["ID0002"])
     split.save(tmp_path / "split.json")
     assert Folds.load(tmp_path / "split.json").splits == {"holdout": split}
@@ -136,7 +138,7 @@ def test_the_seed_is_part_of_the_fingerprint_where_it_divides_pixels(prepared_st
     assert len({make_folds(study, "lopo", counts_of(study), seed=seed).fingerprint for seed in range(3)}) == 1
 
 
-def test_two_captures_of_one_patient_with_one_image_are_no_leak_between_patients(prepared_study: StudyMaker) -> None:
+def test_a_duplicate_within_one_patient_is_not_a_leak(prepared_study: StudyMaker) -> None:
     study = prepared_study(SIX)
     for name in ("ID0001C02", "ID0002C01"):
         shutil.copyfile(study.files("ID0001C01").cube, study.files(name).cube)
@@ -170,21 +172,21 @@ def test_a_leak_in_a_file_is_refused(prepared_study: StudyMaker, tmp_path: Path)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"folds": []}', '{"protocol": "lopo"}'])
-def test_what_holds_no_folds_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_file_without_folds_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "splits.json"
     path.write_text(content)
     with pytest.raises(StudyError, match=str(path)):
         Folds.load(path)
 
 
-def test_a_file_that_is_missing_or_a_folder_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_or_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="does not exist"):
         Folds.load(tmp_path / "none.json")
     with pytest.raises(StudyError, match="folder"):
         Folds.load(tmp_path)
 
 
-def test_another_study_is_told_by_its_files(prepared_study: StudyMaker) -> None:
+def test_a_study_with_a_changed_file_is_refused(prepared_study: StudyMaker) -> None:
     study = prepared_study(SIX)
     folds = make_folds(study, "lopo", counts_of(study))
     path = study.files("ID0003C01").map
@@ -196,12 +198,12 @@ def test_another_study_is_told_by_its_files(prepared_study: StudyMaker) -> None:
 @pytest.mark.parametrize(
     ("test", "validation", "unit"), [((5,), (), 1), ((0,), (0,), 1), ((0, 1, 2, 3, 4), (), 1), ((0,), (1,), 0)]
 )
-def test_parts_that_do_not_fit_are_refused(test, validation, unit) -> None:
+def test_inconsistent_pixel_parts_are_refused(test, validation, unit) -> None:
     with pytest.raises(StudyError, match="pixel parts"):
         PixelParts(5, test, validation, unit)
 
 
-def test_folds_of_two_protocols_are_none(prepared_study: StudyMaker) -> None:
+def test_folds_without_splits_of_their_own_protocol_are_refused(prepared_study: StudyMaker) -> None:
     split: Split = make_holdout(prepared_study(SIX), ["ID0002"])
     with pytest.raises(StudyError, match="not all of protocol 'lopo'"):
         Folds("lopo", {"one": split})

@@ -1,4 +1,4 @@
-"""Cubes made from frames: in memory, filled into preProcessedImages/, and placed in the full-size cube."""
+"""Cubes made from frames: in memory, filled into preProcessedImages/, and located in the full-size cube."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SNV = PreprocessingConfig(normalisation="snv")
 
 @pytest.fixture
 def raw_study(tmp_path: Path, small_sensor: MosaicSensor) -> Study:
-    """Two captures as frames and full-size maps; the sensor described by a file in the study, but not named."""
+    """Two captures as frames and full-size maps. A file describes the sensor, but no study.toml names it."""
     root = tmp_path / "study"
     for seed, capture_id in enumerate(CAPTURES):
         write_capture_files(root, capture_id, frames=make_frames(small_sensor, seed), codes=make_codes(12, 14, seed))
@@ -71,7 +71,9 @@ def test_frames_need_a_sensor_from_the_call_or_from_study_toml(raw_study: Study,
         np.testing.assert_array_equal(cube.wavelengths_nm, small_sensor.wavelengths_nm)
 
 
-def test_one_matrix_of_a_calibration_is_found_beside_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sensor_file_and_matrix_are_recorded_relative_to_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = tmp_path / "study"
     root.mkdir()
     (root / "camera.xml").write_text(second_shape(), encoding="utf-8")
@@ -85,7 +87,7 @@ def test_one_matrix_of_a_calibration_is_found_beside_the_study(tmp_path: Path, m
     assert study.sensor().fingerprint() == sensor.fingerprint()
 
 
-def test_study_toml_rules_preprocessing_and_exposures(raw_study: Study) -> None:
+def test_study_toml_sets_preprocessing_and_exposures(raw_study: Study) -> None:
     times = ExposureTimes(raw_ms=40, white_ms=40, dark_ms=40)
     study = with_settings(raw_study, preprocessing=SNV.as_dict(), captures={"ID0001C01": {"exposures": times}})
     assert study.cube("ID0001C01").units == SNV.units
@@ -93,7 +95,7 @@ def test_study_toml_rules_preprocessing_and_exposures(raw_study: Study) -> None:
     assert study.capture("ID0002C01").exposures is None
 
 
-def test_filling_writes_what_is_made_in_memory(raw_study: Study) -> None:
+def test_filling_writes_the_cubes_that_are_made_in_memory(raw_study: Study) -> None:
     study = with_settings(raw_study)
     in_memory = study.cube("ID0002C01")
     report = fill_preprocessed(study)
@@ -106,8 +108,8 @@ def test_filling_writes_what_is_made_in_memory(raw_study: Study) -> None:
     assert study.sources("ID0002C01")[0] == study.files("ID0002C01").cube
 
 
-def test_a_white_of_another_exposure_brings_a_dark_of_its_own(raw_study: Study) -> None:
-    """A camera with a bias offset needs one: its darks cannot be scaled."""
+def test_a_white_of_another_exposure_needs_its_own_dark(raw_study: Study) -> None:
+    """The darks of a camera with a bias offset cannot be scaled to another exposure."""
     times = {"raw_ms": 40, "white_ms": 20, "dark_ms": 40}
     study = with_settings(raw_study, captures={"ID0001C01": {"exposures": times}})
     files = study.files("ID0001C01")
@@ -128,13 +130,13 @@ def test_a_white_of_another_exposure_brings_a_dark_of_its_own(raw_study: Study) 
     ]
 
 
-def test_a_frame_may_have_the_exposure_of_the_white_and_its_dark(raw_study: Study) -> None:
+def test_a_raw_frame_uses_the_dark_of_the_white_if_exposures_match(raw_study: Study) -> None:
     times = {"raw_ms": 12, "white_ms": 12, "dark_ms": 40, "white_dark_ms": 12}
     study = with_settings(raw_study, captures={"ID0001C01": {"exposures": times}})
     files = study.files("ID0001C01")
     right, (raw, white, own) = study.root / "right", (read_frame(p).data for p in (files.raw, files.white, files.dark))
     write_capture_files(right, "ID0001C01", frames=(raw, white, own))
-    # A longer one is brighter than the whole frame, and is subtracted from nothing.
+    # The dark of the longer exposure is brighter than the raw frame, and must not be subtracted.
     for path, frame in ((files.white_dark, own), (files.dark, raw + np.uint16(9))):
         write_frame(path, frame)
     study = open_study(study.root)
@@ -143,7 +145,7 @@ def test_a_frame_may_have_the_exposure_of_the_white_and_its_dark(raw_study: Stud
     np.testing.assert_array_equal(study.cube("ID0001C01").data, expected.data)
 
 
-def test_filling_goes_on_where_it_was_stopped(raw_study: Study) -> None:
+def test_filling_continues_where_it_stopped(raw_study: Study) -> None:
     study = with_settings(raw_study)
     fill_preprocessed(study)
     kept = study.files("ID0001C01").cube.stat().st_mtime_ns
@@ -153,7 +155,7 @@ def test_filling_goes_on_where_it_was_stopped(raw_study: Study) -> None:
     assert study.files("ID0001C01").cube.stat().st_mtime_ns == kept
 
 
-def test_filling_stopped_in_a_write_leaves_nothing_half_done(raw_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_filling_leaves_no_partial_file(raw_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     study = with_settings(raw_study, preprocessing=PreprocessingConfig().as_dict())
     before = files_of(study.root)
 
@@ -166,7 +168,7 @@ def test_filling_stopped_in_a_write_leaves_nothing_half_done(raw_study: Study, m
     assert files_of(study.root) == before
 
 
-def test_filling_records_sensor_and_preprocessing_without_touching_what_is_written(raw_study: Study) -> None:
+def test_filling_adds_its_settings_to_study_toml_and_keeps_the_rest(raw_study: Study) -> None:
     text = '# our notes\nname = "Kept"   # and this\n\n[captures]\n# none yet\n'
     (raw_study.root / "study.toml").write_text(text, encoding="utf-8")
     report = fill_preprocessed(open_study(raw_study.root), raw_study.root / "camera.toml", SNV)
@@ -178,13 +180,13 @@ def test_filling_records_sensor_and_preprocessing_without_touching_what_is_writt
     assert not fill_preprocessed(open_study(raw_study.root)).recorded
 
 
-def test_filling_makes_a_study_toml_where_there_is_none(raw_study: Study) -> None:
+def test_filling_creates_a_missing_study_toml(raw_study: Study) -> None:
     assert fill_preprocessed(raw_study, raw_study.root / "camera.toml").recorded
     settings = open_study(raw_study.root).settings
     assert settings == StudySettings(sensor="camera.toml", preprocessing=PreprocessingConfig())
 
 
-def test_a_dry_run_tells_what_filling_does_and_writes_nothing(raw_study: Study) -> None:
+def test_a_dry_run_reports_what_filling_would_do_and_writes_nothing(raw_study: Study) -> None:
     (raw_study.root / "study.toml").write_text("name = 'Kept'\n", encoding="utf-8")
     study, before = open_study(raw_study.root), files_of(raw_study.root)
     told = fill_preprocessed(study, study.root / "camera.toml", SNV, dry_run=True)
@@ -202,7 +204,7 @@ def test_a_dry_run_tells_what_filling_does_and_writes_nothing(raw_study: Study) 
         (None, SNV, "states normalisation = 'brightness', not 'snv'"),
     ],
 )
-def test_filling_contradicts_no_study_toml(
+def test_filling_refuses_to_contradict_study_toml(
     raw_study: Study, sensor: str | None, config: PreprocessingConfig | None, fault: str
 ) -> None:
     study = with_settings(raw_study, preprocessing=PreprocessingConfig().as_dict())
@@ -228,7 +230,7 @@ def test_a_cube_made_before_study_toml_changed_is_not_used(raw_study: Study) -> 
     assert changed.is_prepared("ID0001C01")
 
 
-def test_what_differs_is_named_where_there_are_no_frames_to_make_a_cube_from(raw_study: Study) -> None:
+def test_a_stale_cube_without_frames_is_refused_with_the_difference(raw_study: Study) -> None:
     fill_preprocessed(with_settings(raw_study))
     shutil.rmtree(raw_study.root / "tif")
     changed = with_settings(raw_study, preprocessing=SNV.as_dict())
@@ -245,19 +247,19 @@ def test_what_differs_is_named_where_there_are_no_frames_to_make_a_cube_from(raw
 
 
 @pytest.mark.parametrize("fault", ["frames", "sensor", "nothing"])
-def test_a_cube_that_is_not_what_its_frames_give_is_warned_of(
+def test_a_cube_that_differs_from_its_frames_causes_a_warning(
     raw_study: Study, small_sensor: MosaicSensor, fault: str
 ) -> None:
-    """A model learned from such cubes takes frames for something else, and no figure of its test would show it."""
+    """A model trained on such cubes would misread frames, and no figure of its evaluation would show it."""
     study = with_settings(raw_study)
     raw, area = make_frames(small_sensor, 0)[0], small_sensor.active_area
-    raw[area.top, area.left] = small_sensor.saturation  # a masked pixel proves nothing and excuses nothing
+    raw[area.top, area.left] = small_sensor.saturation  # a masked pixel neither causes nor prevents the warning
     write_frame(study.files("ID0001C01").raw, raw)
     fill_preprocessed(study)
     if fault == "frames":
         write_frame(study.files("ID0001C01").raw, make_frames(small_sensor, 7)[0])
     if fault == "sensor":
-        # As others make it: without a word on what it was made with.
+        # As another program writes it: without a record of how it was made.
         write_cube(study.root, "ID0001C01", study.full_cube("ID0001C01", small_sensor.uncorrected()))
     told = [
         finding
@@ -267,7 +269,7 @@ def test_a_cube_that_is_not_what_its_frames_give_is_warned_of(
     assert [finding.thing for finding in told] == ([] if fault == "nothing" else [str(study.files("ID0001C01").cube)])
 
 
-def test_a_cropped_cube_without_map_and_crop_cannot_be_held_against_its_frames(raw_study: Study) -> None:
+def test_a_cropped_cube_of_unknown_position_is_not_compared_with_frames(raw_study: Study) -> None:
     study = cropped_study(raw_study, Crop(row=3, column=5, height=7, width=6), keep="cube")
     study.files("ID0001C01").map.unlink()
     check = check_study(open_study(study.root))
@@ -275,22 +277,22 @@ def test_a_cropped_cube_without_map_and_crop_cannot_be_held_against_its_frames(r
     assert not any("frames yield" in finding.message for finding in check.findings)
 
 
-def test_a_cube_that_others_made_is_of_the_sensor_that_study_toml_names(raw_study: Study) -> None:
+def test_a_foreign_cube_counts_as_made_with_the_sensor_of_study_toml(raw_study: Study) -> None:
     study = with_settings(raw_study)
     write_cube(study.root, "ID0001C01", study.full_cube("ID0001C01"))
     assert study.is_prepared("ID0001C01")
-    assert study.is_prepared("ID0001C01", study.root / "camera.toml"), "the same one, named again"
+    assert study.is_prepared("ID0001C01", study.root / "camera.toml"), "the same sensor, named explicitly"
     assert not study.is_prepared("ID0001C01", study.sensor().uncorrected())
 
 
-def test_cubes_of_two_kinds_are_not_mixed(raw_study: Study) -> None:
+def test_filling_refuses_to_mix_cubes_made_differently(raw_study: Study) -> None:
     study = with_settings(raw_study)
     write_cube(study.root, "ID0002C01", study.cube("ID0002C01"))
     with pytest.raises(OutputExistsError, match="would be mixed with cubes made differently"):
         fill_preprocessed(study, config=SNV)
 
 
-def test_filling_without_frames_or_sensor_says_so(raw_study: Study) -> None:
+def test_filling_without_frames_or_sensor_is_refused(raw_study: Study) -> None:
     with pytest.raises(StudyError, match="names no sensor"):
         fill_preprocessed(raw_study)
     for capture_id in CAPTURES:
@@ -300,7 +302,7 @@ def test_filling_without_frames_or_sensor_says_so(raw_study: Study) -> None:
     assert not (raw_study.root / "study.toml").exists()
 
 
-def test_what_a_cube_is_made_with_changes_its_digest(small_sensor: MosaicSensor) -> None:
+def test_the_digest_identifies_how_a_cube_was_made(small_sensor: MosaicSensor) -> None:
     crop = CaptureSettings(crop=Crop(row=0, column=0, height=2, width=2))
     alike = CaptureSettings(exposures=ExposureTimes(raw_ms=40, white_ms=40, dark_ms=40))
     brighter = CaptureSettings(exposures=ExposureTimes(raw_ms=40, white_ms=20, dark_ms=40))
@@ -317,7 +319,7 @@ def test_what_a_cube_is_made_with_changes_its_digest(small_sensor: MosaicSensor)
 
 
 def cropped_study(study: Study, crop: Crop, *, keep: str) -> Study:
-    """The same study as the thesis would have left it: a cropped map and what belongs to it, no offset."""
+    """The study as the thesis would have left it: cropped maps with their cubes or spectra, and no offset."""
     study = with_settings(study)
     for capture_id in CAPTURES:
         cube = study.full_cube(capture_id).cropped(crop.row, crop.column, crop.height, crop.width)
@@ -327,7 +329,7 @@ def cropped_study(study: Study, crop: Crop, *, keep: str) -> Study:
     return open_study(study.root)
 
 
-def test_a_map_that_fits_everywhere_has_no_place(raw_study: Study, small_sensor: MosaicSensor) -> None:
+def test_an_ambiguous_crop_position_is_refused(raw_study: Study, small_sensor: MosaicSensor) -> None:
     frames = (np.full(small_sensor.frame_shape, level, np.uint16) for level in (300, 600, 30))
     write_capture_files(raw_study.root, "ID0001C01", frames=tuple(frames))
     study = cropped_study(raw_study, Crop(row=3, column=5, height=7, width=6), keep="cube")
@@ -336,13 +338,13 @@ def test_a_map_that_fits_everywhere_has_no_place(raw_study: Study, small_sensor:
 
 
 @pytest.mark.parametrize(("row", "column", "keep"), [(3, 5, "cube"), (3, 5, "dataset"), (0, 0, "cube"), (5, 8, "cube")])
-def test_the_place_of_a_hand_cropped_map_is_found(raw_study: Study, row: int, column: int, keep: str) -> None:
+def test_the_position_of_a_hand_cropped_map_is_found(raw_study: Study, row: int, column: int, keep: str) -> None:
     crop = Crop(row=row, column=column, height=7, width=6)
     study = cropped_study(raw_study, crop, keep=keep)
     assert find_crop(study, "ID0001C01") == crop
 
 
-def test_the_check_tells_the_crop_that_is_missing(raw_study: Study) -> None:
+def test_the_check_suggests_a_missing_crop(raw_study: Study) -> None:
     study = cropped_study(raw_study, Crop(row=3, column=5, height=7, width=6), keep="dataset")
     check = check_study(study)
     assert [finding.message for finding in check.of("error")] == [
@@ -354,7 +356,7 @@ def test_the_check_tells_the_crop_that_is_missing(raw_study: Study) -> None:
     assert check_study(with_settings(study, captures=settings)).ok
 
 
-def test_a_place_is_not_guessed(raw_study: Study) -> None:
+def test_a_crop_position_is_not_guessed(raw_study: Study) -> None:
     study = cropped_study(raw_study, Crop(row=3, column=5, height=7, width=6), keep="cube")
     other = study.full_cube("ID0002C01").cropped(3, 5, 7, 6)
     write_cube(study.root, "ID0001C01", other)
@@ -366,7 +368,7 @@ def test_a_place_is_not_guessed(raw_study: Study) -> None:
 
 
 @pytest.mark.parametrize("keep", ["cube", "dataset"])
-def test_without_a_spectrum_there_is_no_place(raw_study: Study, keep: str) -> None:
+def test_a_crop_without_valid_spectra_cannot_be_located(raw_study: Study, keep: str) -> None:
     study = cropped_study(raw_study, Crop(row=3, column=5, height=7, width=6), keep=keep)
     empty = np.zeros((7, 6, 25), np.float32)
     if keep == "cube":
@@ -378,7 +380,7 @@ def test_without_a_spectrum_there_is_no_place(raw_study: Study, keep: str) -> No
         find_crop(study, "ID0001C01")
 
 
-def test_exposures_for_all_captures_count_for_prepared_cubes(raw_study: Study) -> None:
+def test_changed_exposures_of_the_study_make_prepared_cubes_stale(raw_study: Study) -> None:
     fill_preprocessed(with_settings(raw_study))
     alike = with_settings(raw_study, exposures=ExposureTimes(raw_ms=40, white_ms=40, dark_ms=40))
     assert alike.is_prepared("ID0001C01")
@@ -386,7 +388,7 @@ def test_exposures_for_all_captures_count_for_prepared_cubes(raw_study: Study) -
     assert not with_settings(raw_study, exposures=times).is_prepared("ID0001C01")
 
 
-def test_a_map_that_cannot_lie_in_the_cube_has_no_place(raw_study: Study) -> None:
+def test_a_map_larger_than_the_frames_cannot_be_located(raw_study: Study) -> None:
     study = with_settings(raw_study)
     write_capture_files(study.root, "ID0001C01", cube=make_cube(13, 14), codes=make_codes(13, 14))
     with pytest.raises(StudyError, match="its map has 13×14 pixels and 25 bands, its frames yield 12×14 and 25"):
@@ -399,14 +401,14 @@ def test_a_map_that_cannot_lie_in_the_cube_has_no_place(raw_study: Study) -> Non
         find_crop(study, "ID0001C01")
 
 
-def test_frames_of_several_sizes_are_found_even_without_a_sensor(raw_study: Study) -> None:
+def test_frames_of_different_sizes_are_an_error_even_without_a_sensor(raw_study: Study) -> None:
     write_frame(raw_study.files("ID0001C01").white, np.full((20, 30), 500, np.uint16))
     errors = check_study(raw_study).of("error")
     assert "its frames differ in size" in errors[0].message
     assert "ID0001CW01.tif 20×30" in errors[0].message
 
 
-def test_a_settings_file_that_cannot_be_added_to_is_left_alone(raw_study: Study) -> None:
+def test_a_study_toml_that_cannot_be_extended_is_left_unchanged(raw_study: Study) -> None:
     text = 'sensor = "camera.toml"\nname = """\nno end'
     study = with_settings(raw_study)
     (raw_study.root / "study.toml").write_text(text, encoding="utf-8")
@@ -415,7 +417,7 @@ def test_a_settings_file_that_cannot_be_added_to_is_left_alone(raw_study: Study)
     assert (raw_study.root / "study.toml").read_text(encoding="utf-8") == text
 
 
-def test_broken_frames_are_findings_and_the_check_goes_on(raw_study: Study) -> None:
+def test_broken_frames_are_findings_and_the_check_continues(raw_study: Study) -> None:
     study = with_settings(raw_study)
     raw = study.files("ID0001C01").raw
     raw.write_bytes(raw.read_bytes()[:500])
@@ -432,7 +434,7 @@ def test_broken_frames_are_findings_and_the_check_goes_on(raw_study: Study) -> N
         study.cube("ID0001C01")
 
 
-def test_frames_are_looked_at_even_without_a_sensor(raw_study: Study) -> None:
+def test_frames_are_checked_even_without_a_sensor(raw_study: Study) -> None:
     files = raw_study.files("ID0001C01")
     files.white.write_bytes(b"not a picture")
     check = check_study(raw_study)

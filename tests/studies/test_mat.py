@@ -35,7 +35,7 @@ def test_scipy_reads_what_we_write_and_we_read_what_scipy_writes(tmp_path: Path,
         np.testing.assert_array_equal(ours, values)
 
 
-def test_single_values_and_long_names_use_the_short_and_the_long_form_of_an_element(tmp_path: Path) -> None:
+def test_short_and_long_forms_of_an_element_are_read_and_written(tmp_path: Path) -> None:
     arrays = {"a": np.array([[7]], np.uint8), "a_name_of_more_than_four_letters": np.array([[True, False, True]])}
     scipy.io.savemat(tmp_path / "short.mat", arrays)
     found = read_mat(tmp_path / "short.mat", arrays)
@@ -46,14 +46,14 @@ def test_single_values_and_long_names_use_the_short_and_the_long_form_of_an_elem
 
 
 @pytest.mark.parametrize("values", [[[True]], [[True, False], [False, True]]])
-def test_a_sparse_logical_matrix_is_no_plain_array(tmp_path: Path, values: list[list[bool]]) -> None:
+def test_a_sparse_logical_matrix_is_listed_as_sparse_and_refused(tmp_path: Path, values: list[list[bool]]) -> None:
     scipy.io.savemat(tmp_path / "sparse.mat", {"map": scipy.sparse.csc_matrix(np.array(values))})
     assert [variable.kind for variable in list_mat(tmp_path / "sparse.mat")] == ["sparse"]
     with pytest.raises(StudyError, match="'map' is a sparse"):
         read_mat(tmp_path / "sparse.mat", ["map"])
 
 
-def test_doubles_that_matlab_stored_as_small_integers_come_back_as_doubles(tmp_path: Path) -> None:
+def test_doubles_stored_as_small_integers_are_read_as_doubles(tmp_path: Path) -> None:
     # MATLAB stores a double array of small whole numbers as bytes; the class stays 'double'.
     body = b"".join(
         [
@@ -85,7 +85,7 @@ def test_big_endian_files_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_mat(tmp_path / "big.mat", ["map"])["map"], [[101, 200, 320]])
 
 
-def test_the_same_arrays_give_the_same_bytes_without_time_or_machine(tmp_path: Path) -> None:
+def test_equal_arrays_are_written_as_equal_bytes_without_a_timestamp(tmp_path: Path) -> None:
     for name in ("one.mat", "two.mat"):
         write_mat(tmp_path / name, {"values": NUMBERS.astype("f4")})
     first = (tmp_path / "one.mat").read_bytes()
@@ -93,7 +93,7 @@ def test_the_same_arrays_give_the_same_bytes_without_time_or_machine(tmp_path: P
     assert first[:116].rstrip() == b"MATLAB 5.0 MAT-file, written by GlioMap"
 
 
-def test_a_missing_variable_is_named_beside_those_that_are_there(tmp_path: Path) -> None:
+def test_a_missing_variable_is_named_with_those_present(tmp_path: Path) -> None:
     scipy.io.savemat(tmp_path / "map.mat", {"gtMap": NUMBERS, "info": {"who": "me"}})
     with pytest.raises(
         StudyError, match=r"lacks the variable 'groundTruthMap'; it has gtMap \(int64\), info \(struct\)"
@@ -111,7 +111,7 @@ def test_a_missing_variable_is_named_beside_those_that_are_there(tmp_path: Path)
         (scipy.sparse.csc_array(np.eye(3)), "sparse"),
     ],
 )
-def test_anything_but_plain_numbers_is_refused_unread(tmp_path: Path, value: Any, kind: str) -> None:
+def test_anything_but_plain_numbers_is_refused(tmp_path: Path, value: Any, kind: str) -> None:
     scipy.io.savemat(tmp_path / "odd.mat", {"values": value, "plain": NUMBERS})
     with pytest.raises(StudyError, match=f"'values' is a {kind}"):
         read_mat(tmp_path / "odd.mat", ["values"])
@@ -128,13 +128,13 @@ def test_anything_but_plain_numbers_is_refused_unread(tmp_path: Path, value: Any
         (b"\x89HDF\r\n\x1a\n" + bytes(600), "HDF5 but not written by MATLAB"),
     ],
 )
-def test_files_that_are_something_else_are_told_apart(tmp_path: Path, content: bytes, fault: str) -> None:
+def test_files_that_are_not_mat_files_are_refused_with_the_reason(tmp_path: Path, content: bytes, fault: str) -> None:
     (tmp_path / "odd.mat").write_bytes(content)
     with pytest.raises(StudyError, match=fault):
         read_mat(tmp_path / "odd.mat", ["values"])
 
 
-def test_missing_files_and_folders_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="does not exist"):
         read_mat(tmp_path / "none.mat", ["values"])
     with pytest.raises(StudyError, match="is a folder"):
@@ -142,7 +142,7 @@ def test_missing_files_and_folders_are_told_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_a_file_cut_anywhere_is_damaged(tmp_path: Path, compress: bool) -> None:
+def test_a_file_truncated_anywhere_is_refused(tmp_path: Path, compress: bool) -> None:
     write_mat(tmp_path / "whole.mat", {"values": NUMBERS.astype("f8"), "more": np.ones((2, 2))}, compress=compress)
     content = (tmp_path / "whole.mat").read_bytes()
     for length in range(130, len(content), 7):
@@ -151,7 +151,7 @@ def test_a_file_cut_anywhere_is_damaged(tmp_path: Path, compress: bool) -> None:
             read_mat(tmp_path / "cut.mat", ["values", "more"])
 
 
-def test_a_flipped_byte_in_a_compressed_variable_is_noticed_by_its_checksum(tmp_path: Path) -> None:
+def test_a_flipped_byte_in_a_compressed_variable_is_detected(tmp_path: Path) -> None:
     write_mat(tmp_path / "whole.mat", {"values": np.arange(1000.0).reshape(10, 100)}, compress=True)
     content = bytearray((tmp_path / "whole.mat").read_bytes())
     content[-3] ^= 1
@@ -160,14 +160,14 @@ def test_a_flipped_byte_in_a_compressed_variable_is_noticed_by_its_checksum(tmp_
         read_mat(tmp_path / "whole.mat", ["values"])
 
 
-def test_a_variable_beyond_the_limit_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_a_variable_over_the_size_limit_is_refused(tmp_path: Path) -> None:
     write_mat(tmp_path / "large.mat", {"values": np.zeros((100, 100))})
     with pytest.raises(StudyError, match=r"shape \(100, 100\) would take 80,000 bytes, and at most 79,999"):
         read_mat(tmp_path / "large.mat", ["values"], max_bytes=79_999)
     assert read_mat(tmp_path / "large.mat", ["values"], max_bytes=80_000)
 
 
-def test_a_header_that_claims_a_huge_array_is_refused_without_taking_the_memory(tmp_path: Path) -> None:
+def test_a_header_that_declares_a_huge_array_is_refused(tmp_path: Path) -> None:
     body = struct.pack("<4I", 6, 8, 6, 0) + struct.pack("<2I2i", 5, 8, 2**31 - 1, 2**31 - 1)
     body += struct.pack("<HH4s", 1, 3, b"map\0") + struct.pack("<2I", 9, 2**32 - 8)
     packed = zlib.compress(struct.pack("<2I", 14, 2**32 - 64) + body)
@@ -176,7 +176,7 @@ def test_a_header_that_claims_a_huge_array_is_refused_without_taking_the_memory(
         read_mat(tmp_path / "huge.mat", ["map"])
 
 
-def test_a_bomb_that_inflates_to_more_than_it_says_is_refused(tmp_path: Path) -> None:
+def test_a_variable_that_inflates_beyond_its_stated_length_is_refused(tmp_path: Path) -> None:
     body = struct.pack("<4I", 6, 8, 6, 0) + struct.pack("<2I2i", 5, 8, 1, 1)
     body += struct.pack("<HH4s", 1, 3, b"map\0") + struct.pack("<2Id", 9, 8, 1.0)
     packed = zlib.compress(struct.pack("<2I", 14, len(body)) + body + bytes(50_000_000))
@@ -195,13 +195,15 @@ def test_a_bomb_that_inflates_to_more_than_it_says_is_refused(tmp_path: Path) ->
         ("values", np.ones((2, 2), np.complex128), "numeric"),
     ],
 )
-def test_what_matlab_cannot_hold_is_not_written(tmp_path: Path, name: str, array: Any, fault: str) -> None:
+def test_names_and_arrays_that_matlab_cannot_hold_are_refused(
+    tmp_path: Path, name: str, array: Any, fault: str
+) -> None:
     with pytest.raises(StudyError, match=fault):
         write_mat(tmp_path / "out.mat", {name: array})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_fills_up_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "out.mat"
     write_mat(path, {"values": np.ones((2, 2))})
     before = path.read_bytes()

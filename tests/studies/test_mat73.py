@@ -34,7 +34,7 @@ def stamp_header(path: Path) -> None:
 
 
 @pytest.mark.parametrize("storage", [{}, {"chunks": True, "compression": "gzip"}])
-def test_arrays_come_back_in_matlabs_axis_order_and_class(tmp_path: Path, storage: dict[str, Any]) -> None:
+def test_arrays_are_read_in_matlabs_axis_order_and_class(tmp_path: Path, storage: dict[str, Any]) -> None:
     arrays = {
         "preProcessedImage": CUBE,
         "groundTruthMap": np.array([[0, 101, 200], [301, 302, 320]], np.uint16),
@@ -52,8 +52,8 @@ def test_arrays_come_back_in_matlabs_axis_order_and_class(tmp_path: Path, storag
     ]
 
 
-def test_a_sparse_matrix_is_not_called_damaged(tmp_path: Path) -> None:
-    """Its class is that of its values, as of a plain array; but MATLAB writes it as a group."""
+def test_a_sparse_matrix_is_refused_as_sparse_not_as_damaged(tmp_path: Path) -> None:
+    """MATLAB gives it the class of its values, like a plain array, but writes it as a group."""
     path = tmp_path / "sparse.mat"
     with h5py.File(path, "w", userblock_size=512) as file:
         group = file.create_group("groundTruthMap")
@@ -113,7 +113,7 @@ def test_an_empty_array_keeps_its_shape(tmp_path: Path) -> None:
     assert read_mat(path, ["nothing"])["nothing"].shape == (0, 25)
 
 
-def test_a_variable_beyond_the_limit_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_a_variable_over_the_size_limit_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "large.mat"
     with h5py.File(path, "w", userblock_size=512) as file:
         # Never written, so the file is small; reading it would take 8 TB.
@@ -125,7 +125,7 @@ def test_a_variable_beyond_the_limit_is_refused_before_it_is_read(tmp_path: Path
         read_mat(path, ["values"])
 
 
-def test_a_chunk_larger_than_its_array_counts_too(tmp_path: Path) -> None:
+def test_a_chunk_larger_than_its_array_counts_towards_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "chunk.mat"
     with h5py.File(path, "w", userblock_size=512) as file:
         file.create_dataset("values", (2, 2), "f8", chunks=(1000, 1000), maxshape=(None, None))
@@ -134,7 +134,7 @@ def test_a_chunk_larger_than_its_array_counts_too(tmp_path: Path) -> None:
         read_mat(path, ["values"], max_bytes=1_000_000)
 
 
-def test_a_truncated_file_is_damaged(tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused_as_damaged(tmp_path: Path) -> None:
     write_mat73(tmp_path / "whole.mat", {"values": CUBE})
     content = (tmp_path / "whole.mat").read_bytes()
     for length in (530, 700, len(content) - 50):
@@ -143,7 +143,7 @@ def test_a_truncated_file_is_damaged(tmp_path: Path) -> None:
             read_mat(tmp_path / "cut.mat", ["values"])
 
 
-def test_a_lean_installation_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_h5py_the_extra_to_install_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_mat73(tmp_path / "new.mat", {"values": CUBE})
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(MissingExtraError, match=r"gliomap\[train\]"):

@@ -1,4 +1,4 @@
-"""Whatever the bytes are, readers end with an answer or with one of our errors."""
+"""Whatever bytes a file holds, readers return a result or raise one of GlioMap's errors."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ GOOD = {
 
 
 def read_all(content: bytes) -> None:
-    """Read as a study would; only our errors may come out."""
+    """Read the bytes as a study would; only GlioMap's errors may be raised."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "any.mat")
         path.write_bytes(content)
@@ -74,7 +74,7 @@ def read_all(content: bytes) -> None:
 @pytest.mark.parametrize("kind", GOOD)
 @FEW
 @given(data=st.data())
-def test_truncated_and_garbled_mat_files_end_in_an_answer_or_our_error(kind: str, data: st.DataObject) -> None:
+def test_damaged_mat_files_are_read_or_raise_a_gliomap_error(kind: str, data: st.DataObject) -> None:
     content = bytearray(GOOD[kind])
     changes = st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255))
     for place, value in data.draw(st.lists(changes, max_size=12)):
@@ -85,7 +85,7 @@ def test_truncated_and_garbled_mat_files_end_in_an_answer_or_our_error(kind: str
 
 @FEW
 @given(st.binary(max_size=400), st.sampled_from([b"", GOOD["v5"][:128], GOOD["v7.3"][:520]]))
-def test_random_bytes_after_a_good_header_do_so_too(content: bytes, header: bytes) -> None:
+def test_random_bytes_are_read_or_raise_a_gliomap_error(content: bytes, header: bytes) -> None:
     read_all(header + content)
 
 
@@ -96,7 +96,7 @@ def test_random_bytes_after_a_good_header_do_so_too(content: bytes, header: byte
     ),
     compress=st.booleans(),
 )
-def test_arrays_come_back_as_they_were_written(array: np.ndarray, compress: bool) -> None:
+def test_arrays_survive_writing_and_reading(array: np.ndarray, compress: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "any.mat")
         write_mat(path, {"values": array}, compress=compress)
@@ -113,7 +113,7 @@ def test_arrays_come_back_as_they_were_written(array: np.ndarray, compress: bool
     bands=st.integers(1, 5),
     seed=st.integers(0, 100),
 )
-def test_a_capture_comes_back_as_it_was_written(codes: np.ndarray, bands: int, seed: int) -> None:
+def test_a_capture_survives_writing_and_reading(codes: np.ndarray, bands: int, seed: int) -> None:
     cube = make_cube(*codes.shape, bands, seed)
     with tempfile.TemporaryDirectory() as folder:
         write_capture_files(Path(folder), "ID0001C01", cube=cube, codes=codes)
@@ -137,7 +137,7 @@ def test_a_capture_comes_back_as_it_was_written(codes: np.ndarray, bands: int, s
         ),
     )
 )
-def test_any_study_toml_gives_settings_or_our_error(content: bytes) -> None:
+def test_any_study_toml_yields_settings_or_a_gliomap_error(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "study.toml").write_bytes(content)
         settings_or_message: StudySettings | str

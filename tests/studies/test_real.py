@@ -1,4 +1,4 @@
-"""The real study beside the project: it reads, and its parts agree. Nothing about its patients stands here."""
+"""The real study beside the project can be read, and its parts agree. Nothing here describes its patients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_the_check_passes_with_notes_only() -> None:
     assert all(row.total == row.dataset_rows for row in check.rows)
 
 
-def test_rows_of_data_follow_cube_and_map() -> None:
+def test_labelled_spectra_match_cube_and_map() -> None:
     study = open_study(shared("data", "real"))
     for capture_id in study.labelled:
         spectra, cube = study.dataset(capture_id), study.cube(capture_id)
@@ -31,7 +31,7 @@ def test_rows_of_data_follow_cube_and_map() -> None:
         np.testing.assert_allclose(np.sqrt((cube.data**2).mean(axis=2)), 1, atol=1e-4)
 
 
-def test_our_reader_reads_what_scipy_reads() -> None:
+def test_our_reader_agrees_with_scipy() -> None:
     for path in sorted(shared("data", "real").glob("*/*.mat")):
         theirs = scipy.io.loadmat(path, mat_dtype=True)
         names = [variable.name for variable in list_mat(path) if variable.numeric]

@@ -1,4 +1,4 @@
-"""Pixels from which somebody's labels grew: kept in a structure beside the map, in either kind of `.mat` file."""
+"""Reference pixels, from which labels were grown: a structure beside the map, in either kind of `.mat` file."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ def write_map73(path: Path, coordinates: npt.NDArray[Any]) -> Path:
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_coordinates_count_from_zero_and_each_once(tmp_path: Path, compress: bool) -> None:
+def test_coordinates_are_zero_based_and_unique(tmp_path: Path, compress: bool) -> None:
     path = write_map(tmp_path / "map.mat", COORDINATES, compress=compress)
     assert read_reference_pixels(path).tolist() == [[1, 2], [8, 7]]
     np.testing.assert_array_equal(read_codes(path), CODES)
 
 
-def test_pixels_at_the_edges_are_pixels(tmp_path: Path) -> None:
+def test_pixels_at_the_edges_are_kept_and_coordinates_of_zero_dropped(tmp_path: Path) -> None:
     corners = np.array([[1, 8], [9, 1], [1, 1], [0, 5], [5, 0]], np.uint8)
     assert read_reference_pixels(write_map(tmp_path / "map.mat", corners)).tolist() == [[0, 0], [0, 7], [8, 0]]
 
 
-def test_a_file_of_version_7_3(tmp_path: Path) -> None:
+def test_a_file_of_version_7_3_is_read(tmp_path: Path) -> None:
     path = write_map73(tmp_path / "map.mat", COORDINATES)
     assert read_reference_pixels(path).tolist() == [[1, 2], [8, 7]]
     assert read_field(path, "dataResults", "rgbImage", max_bytes=100) is None
@@ -78,11 +78,11 @@ def test_a_file_of_version_7_3(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "coordinates", ["text", np.zeros((0, 2)), np.zeros((3, 3)), np.array([[1.0, np.nan]]), np.array([1, 2j])]
 )
-def test_what_is_no_list_of_pixels_tells_none(tmp_path: Path, coordinates: Any) -> None:
+def test_a_malformed_coordinate_list_yields_no_pixels(tmp_path: Path, coordinates: Any) -> None:
     assert read_reference_pixels(write_map(tmp_path / "map.mat", coordinates)).shape == (0, 2)
 
 
-def test_a_map_without_them_tells_none(tmp_path: Path) -> None:
+def test_a_map_without_reference_pixels_yields_none(tmp_path: Path) -> None:
     path = tmp_path / "map.mat"
     scipy.io.savemat(path, {"groundTruthMap": CODES, "dataResults": np.ones((2, 2))})
     assert read_reference_pixels(path).shape == (0, 2)
@@ -90,13 +90,13 @@ def test_a_map_without_them_tells_none(tmp_path: Path) -> None:
     assert read_reference_pixels(path).shape == (0, 2)
 
 
-def test_a_field_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
+def test_a_field_over_the_size_limit_is_not_read(tmp_path: Path) -> None:
     path = write_map(tmp_path / "map.mat", COORDINATES)
     assert read_field(path, "dataResults", "rgbImage", max_bytes=100) is None
     assert read_field(path, "dataResults", "rgbImage", max_bytes=1000) is not None
 
 
-def test_those_outside_of_the_map_are_left_out_and_warned_of(tmp_path: Path) -> None:
+def test_pixels_outside_the_map_are_dropped_with_a_warning(tmp_path: Path) -> None:
     write_capture_files(tmp_path, "ID0001C01", cube=make_cube(9, 8), codes=CODES)
     study = open_study(tmp_path)
     assert not study.reference_pixels("ID0001C01").any()
@@ -108,19 +108,19 @@ def test_those_outside_of_the_map_are_left_out_and_warned_of(tmp_path: Path) -> 
 
 @settings(max_examples=60)
 @given(st.integers(128, 3000), st.integers(1, 255), st.booleans())
-def test_a_garbled_structure_gives_pixels_or_one_of_our_errors(
+def test_a_damaged_structure_yields_pixels_or_a_gliomap_error(
     tmp_path_factory: pytest.TempPathFactory, at: int, flip: int, compress: bool
 ) -> None:
     path = write_map(tmp_path_factory.mktemp("garbled") / "map.mat", COORDINATES, compress=compress)
     content = bytearray(path.read_bytes())
     content[at % len(content)] ^= flip
     path.write_bytes(content)
-    with contextlib.suppress(GlioMapError):  # one of ours is an answer as well
+    with contextlib.suppress(GlioMapError):  # a GlioMapError is allowed as well
         assert read_reference_pixels(path).shape[1] == 2
 
 
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.95])
-def test_a_file_that_ends_within_the_structure_is_damaged(tmp_path: Path, share: float) -> None:
+def test_a_file_truncated_within_the_structure_is_refused(tmp_path: Path, share: float) -> None:
     path = write_map(tmp_path / "map.mat", COORDINATES, compress=False)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
@@ -129,11 +129,11 @@ def test_a_file_that_ends_within_the_structure_is_damaged(tmp_path: Path, share:
 
 
 @pytest.mark.shared
-def test_the_spectra_beside_real_ones_are_those_of_the_cube() -> None:
+def test_stored_reference_spectra_are_those_of_the_cube() -> None:
     study = open_study(shared("data", "real"))
     for capture_id in study.labelled:
         stored = scipy.io.loadmat(study.files(capture_id).map)["dataResults"][0, 0]
-        # Some were clicked and then given up: they are in no class, and their spectra are of other pixels.
+        # Some were clicked and then abandoned: they have no class, and the spectra stored are of other pixels.
         row, column = np.argwhere(study.reference_pixels(capture_id) & (study.codes(capture_id) > 0)).T
         found = study.cube(capture_id).data[row, column]
         unit = stored["referenceSpectrum"] / np.linalg.norm(stored["referenceSpectrum"], axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""study.toml: what it may say, and what is said when it says something else."""
+"""study.toml: what it may contain, and how anything else is refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FULL = StudySettings(
 )
 
 
-def test_settings_survive_the_file(tmp_path: Path) -> None:
+def test_settings_survive_writing_and_reading(tmp_path: Path) -> None:
     for settings in (FULL, StudySettings()):
         write_study_toml(tmp_path, settings)
         assert read_study_toml(tmp_path) == settings
@@ -84,7 +84,7 @@ def test_a_hand_written_file_is_read(tmp_path: Path) -> None:
         ("sensor = '" + "x" * (5 << 20) + "'", "is larger than"),
     ],
 )
-def test_anything_else_is_refused_by_name(tmp_path: Path, text: str, fault: str) -> None:
+def test_invalid_settings_are_refused_and_named(tmp_path: Path, text: str, fault: str) -> None:
     (tmp_path / "study.toml").write_text(text, encoding="utf-8")
     with pytest.raises(StudyError, match=fault) as raised:
         read_study_toml(tmp_path)

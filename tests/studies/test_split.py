@@ -1,4 +1,4 @@
-"""Holding out patients: disjoint, repeatable, and tied to the files it was made on."""
+"""Holding out patients: splits are disjoint, reproducible, and tied to the files they were made from."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_patient_is_held_out_with_all_captures_and_another_validates(prepared_
     assert not split.allow_same_patient
 
 
-def test_a_tested_patient_who_also_trains_is_refused_unless_allowed(prepared_study: StudyMaker) -> None:
+def test_a_patient_in_train_and_test_is_refused_unless_allowed(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     with pytest.raises(LeakageError, match=r"patient ID0001: is in test and, with ID0001C02, in (train|validation)"):
         make_holdout(study, test_captures=["ID0001C01"])
@@ -54,7 +54,7 @@ def test_a_tested_patient_who_also_trains_is_refused_unless_allowed(prepared_stu
     assert (named.train, named.shared_patients) == (("ID0002C01",), ())
 
 
-def test_an_alias_leaks_like_the_patient_itself(prepared_study: StudyMaker) -> None:
+def test_an_alias_counts_as_the_same_patient(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     write_study_toml(study.root, StudySettings(aliases={"ID0003": "ID0002"}))
     study = open_study(study.root)
@@ -63,7 +63,7 @@ def test_an_alias_leaks_like_the_patient_itself(prepared_study: StudyMaker) -> N
     assert make_holdout(study, test_patients=["ID0003"]).test == ("ID0002C01", "ID0003C011")
 
 
-def test_only_captures_with_map_and_image_take_part(prepared_study: StudyMaker) -> None:
+def test_only_captures_with_a_map_and_an_image_are_used(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     study.files("ID0003C011").map.unlink()
     assert make_holdout(study, ["ID0002"]).train == ("ID0001C01", "ID0001C02")
@@ -74,7 +74,7 @@ def test_only_captures_with_map_and_image_take_part(prepared_study: StudyMaker) 
 
 
 @pytest.mark.parametrize("asked", [{}, {"test_patients": ["ID0001"]}, None])
-def test_a_study_of_which_nothing_can_train_says_what_is_lacking(prepared_study: StudyMaker, asked) -> None:
+def test_a_study_without_usable_captures_states_what_they_lack(prepared_study: StudyMaker, asked) -> None:
     def use() -> object:
         return make_folds(study, "lopo", {}) if asked is None else make_holdout(study, **asked)
 
@@ -89,7 +89,7 @@ def test_a_study_of_which_nothing_can_train_says_what_is_lacking(prepared_study:
         use()
 
 
-def test_the_only_patient_who_can_be_used_is_told_of_with_what_the_others_lack(prepared_study: StudyMaker) -> None:
+def test_a_single_usable_patient_is_refused_stating_what_others_lack(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     files = study.files("ID0002C01")
     files.cube.unlink()
@@ -129,12 +129,12 @@ def test_the_only_patient_who_can_be_used_is_told_of_with_what_the_others_lack(p
         ),
     ],
 )
-def test_splits_that_make_no_sense_are_refused(prepared_study: StudyMaker, arguments, error, fault) -> None:
+def test_impossible_splits_are_refused(prepared_study: StudyMaker, arguments, error, fault) -> None:
     with pytest.raises(error, match=fault):
         make_holdout(prepared_study(), **arguments)
 
 
-def test_the_fingerprint_is_of_files_and_assignment(prepared_study: StudyMaker) -> None:
+def test_the_fingerprint_covers_files_and_assignment(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     split = make_holdout(study, ["ID0002"])
     assert make_holdout(open_study(study.root), ["ID0002"]).fingerprint == split.fingerprint
@@ -149,7 +149,7 @@ def test_the_fingerprint_is_of_files_and_assignment(prepared_study: StudyMaker) 
     assert len(others | {split.fingerprint}) == 5
 
 
-def test_a_split_survives_its_file(prepared_study: StudyMaker, tmp_path: Path) -> None:
+def test_a_split_survives_saving_and_loading(prepared_study: StudyMaker, tmp_path: Path) -> None:
     study = prepared_study()
     split = make_holdout(study, ["ID0002"], seed=7)
     split.save(tmp_path / "split.json")
@@ -185,7 +185,7 @@ def add_alias(study: Study) -> None:
         (add_alias, "now assigned to another patient: ID0003C011"),
     ],
 )
-def test_a_study_that_changed_is_noticed(prepared_study: StudyMaker, change, fault: str) -> None:
+def test_a_changed_study_is_refused(prepared_study: StudyMaker, change, fault: str) -> None:
     study = prepared_study()
     split = make_holdout(study, ["ID0002"])
     split.verify(study)
@@ -194,7 +194,7 @@ def test_a_study_that_changed_is_noticed(prepared_study: StudyMaker, change, fau
         split.verify(open_study(study.root))
 
 
-def test_a_crop_that_moved_is_noticed(prepared_study: StudyMaker) -> None:
+def test_a_moved_crop_is_refused(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     write_map(study.root, "ID0001C01", make_codes(4, 5))
 
@@ -209,8 +209,8 @@ def test_a_crop_that_moved_is_noticed(prepared_study: StudyMaker) -> None:
         split.verify(crop(1))
 
 
-def test_exposures_that_changed_are_noticed(prepared_study: StudyMaker) -> None:
-    """They change a cube that is made of frames, and no file of the study tells so."""
+def test_changed_exposures_are_refused(prepared_study: StudyMaker) -> None:
+    """They change the cubes that are made from frames, although no frame changes."""
     study = prepared_study()
 
     def exposed(**times: float) -> Study:
@@ -229,15 +229,15 @@ def test_exposures_that_changed_are_noticed(prepared_study: StudyMaker) -> None:
             split.verify(exposed(**others))
 
 
-def test_more_files_than_before_do_not_matter(prepared_study: StudyMaker) -> None:
+def test_a_capture_added_later_does_not_matter(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     split = make_holdout(study, ["ID0002"])
     write_cube(study.root, "ID0008C01", make_cube())
     split.verify(open_study(study.root))
 
 
-def test_images_that_came_later_are_not_read(prepared_study: StudyMaker, small_sensor: MosaicSensor) -> None:
-    """A cube would be read instead of the frames that were hashed, a second dark beside the first."""
+def test_images_added_later_are_not_read(prepared_study: StudyMaker, small_sensor: MosaicSensor) -> None:
+    """A cube would otherwise be read instead of the frames that were hashed, and a second dark with the first."""
     study, shape = prepared_study(), small_sensor.cube_shape
     for seed, capture_id in enumerate(study.capture_ids):
         study.files(capture_id).cube.unlink()
@@ -257,7 +257,7 @@ def test_images_that_came_later_are_not_read(prepared_study: StudyMaker, small_s
     assert {path.name for path in kept.unread} == {files.white_dark.name, kept.files("ID0001C01").cube.name}
 
 
-def test_frames_that_came_later_are_not_read_where_the_cube_does_not_fit(
+def test_frames_added_later_do_not_replace_a_cube_that_does_not_fit(
     prepared_study: StudyMaker, small_sensor: MosaicSensor
 ) -> None:
     study = prepared_study()
@@ -268,7 +268,7 @@ def test_frames_that_came_later_are_not_read_where_the_cube_does_not_fit(
         kept.cube("ID0001C01", small_sensor, PreprocessingConfig(normalisation="snv"))
 
 
-def test_one_image_under_three_names_leaks_where_any_two_of_them_do(prepared_study: StudyMaker) -> None:
+def test_of_three_duplicates_only_the_pair_that_leaks_is_reported(prepared_study: StudyMaker) -> None:
     study = prepared_study(("ID0001C01", "ID0001C02", "ID0002C01", "ID0003C01"))
     for capture_id in ("ID0001C01", "ID0001C02", "ID0002C01"):
         write_cube(study.root, capture_id, make_cube(seed=5))
@@ -303,7 +303,7 @@ def test_an_edited_split_is_refused(prepared_study: StudyMaker, tmp_path: Path, 
         Split.load(path)
 
 
-def test_something_else_is_no_split(tmp_path: Path) -> None:
+def test_a_missing_or_malformed_split_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="does not exist"):
         Split.load(tmp_path / "split.json")
     for content in (b"", b"{", b"[1]", b"\xff\xfe"):

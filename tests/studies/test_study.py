@@ -45,9 +45,9 @@ def test_captures_are_grouped_by_patient(prepared_study: StudyMaker) -> None:
     assert study.files("ID0001C01").dataset.exists()
 
 
-def test_a_path_that_no_run_could_record_is_refused(prepared_study: StudyMaker) -> None:
+def test_a_path_that_is_not_utf_8_is_refused(prepared_study: StudyMaker) -> None:
     root = prepared_study().root
-    elsewhere = root.with_name(os.fsdecode(b"Universit\xe4t"))  # as a server of Latin-1 names it
+    elsewhere = root.with_name(os.fsdecode(b"Universit\xe4t"))  # as a file server that uses Latin-1 names it
     try:
         root.rename(elsewhere)
     except OSError:
@@ -65,7 +65,7 @@ def test_an_alias_makes_two_identifiers_one_patient(prepared_study: StudyMaker) 
     assert study.patient_of("ID0003C011") == "ID0001"
 
 
-def test_what_is_written_is_read(prepared_study: StudyMaker) -> None:
+def test_written_cubes_and_maps_are_read_back_unchanged(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     for seed, capture_id in enumerate(study.capture_ids):
         cube, codes = study.cube(capture_id), study.codes(capture_id)
@@ -86,7 +86,7 @@ def test_rows_of_labelled_spectra_follow_the_map_column_by_column(prepared_study
     np.testing.assert_array_equal(spectra.classes, THESIS_CLASSES.from_codes(spectra.codes))
 
 
-def test_scipy_sees_the_thesis_layout(prepared_study: StudyMaker) -> None:
+def test_scipy_reads_the_layout_of_the_thesis(prepared_study: StudyMaker) -> None:
     root = prepared_study().root
     cube = scipy.io.loadmat(root / "preProcessedImages/SNAPimagesID0001C01_cropped_Pre-processed.mat")
     truth = scipy.io.loadmat(root / "GroundTruthMaps/SNAPgtID0001C01_cropped_Pre-processed.mat")
@@ -98,7 +98,7 @@ def test_scipy_sees_the_thesis_layout(prepared_study: StudyMaker) -> None:
     assert (spectra["label"].shape, spectra["label4Classes"].shape) == ((pixels, 1), (pixels, 1))
 
 
-def test_a_spectrum_of_zeros_is_masked_and_kept_reasons_come_back(prepared_study: StudyMaker) -> None:
+def test_zero_spectra_are_masked_and_stored_reasons_are_read(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     data = make_cube().data
     data[2, 3] = 0
@@ -121,14 +121,16 @@ def test_a_spectrum_of_zeros_is_masked_and_kept_reasons_come_back(prepared_study
 
 
 @pytest.mark.parametrize("shape", [(9, 8), (0, 8, 25)])
-def test_a_cube_has_three_dimensions_and_pixels(prepared_study: StudyMaker, shape: tuple[int, ...]) -> None:
+def test_a_cube_without_three_dimensions_or_pixels_is_refused(
+    prepared_study: StudyMaker, shape: tuple[int, ...]
+) -> None:
     study = prepared_study()
     write_mat(study.files("ID0001C01").cube, {"preProcessedImage": np.zeros(shape, np.float32)})
     with pytest.raises(StudyError, match="A cube has shape"):
         study.cube("ID0001C01")
 
 
-def test_the_size_of_a_map_is_the_map_s_whatever_else_the_file_holds(tmp_path: Path) -> None:
+def test_the_shape_of_a_map_ignores_other_variables_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "map.mat"
     write_mat(path, {"palette": np.zeros((3, 2)), "groundTruthMap": make_codes(), "others": np.zeros((5, 4))})
     assert map_shape(path) == read_codes(path).shape == (9, 8)
@@ -137,7 +139,7 @@ def test_the_size_of_a_map_is_the_map_s_whatever_else_the_file_holds(tmp_path: P
         map_shape(path)
 
 
-def test_nan_in_a_cube_is_counted_and_placed(prepared_study: StudyMaker) -> None:
+def test_nan_in_a_cube_is_counted_and_located(prepared_study: StudyMaker) -> None:
     study = prepared_study()
     data = make_cube().data.astype(np.float64)
     data[3, 4, 7:9] = np.nan
@@ -147,7 +149,7 @@ def test_nan_in_a_cube_is_counted_and_placed(prepared_study: StudyMaker) -> None
         study.cube("ID0001C01")
 
 
-def test_wavelengths_come_from_the_sensor_that_is_named(prepared_study: StudyMaker) -> None:
+def test_wavelengths_come_from_the_named_sensor(prepared_study: StudyMaker) -> None:
     study = prepared_study(sensor='"nemesis"')
     expected = get_sensor("nemesis").wavelengths_nm
     np.testing.assert_array_equal(study.cube("ID0001C01").wavelengths_nm, expected)
@@ -156,14 +158,14 @@ def test_wavelengths_come_from_the_sensor_that_is_named(prepared_study: StudyMak
     np.testing.assert_array_equal(without.cube("ID0001C01", "nemesis").wavelengths_nm, expected)
 
 
-def test_another_band_count_than_the_sensors_is_refused(prepared_study: StudyMaker) -> None:
+def test_a_cube_with_another_band_count_than_the_sensor_is_refused(prepared_study: StudyMaker) -> None:
     study = prepared_study(sensor='"nemesis"')
     write_cube(study.root, "ID0001C01", make_cube(bands=24))
     with pytest.raises(StudyError, match="has 24 bands, and sensor 'nemesis' has 25"):
         study.cube("ID0001C01")
 
 
-def test_a_prepared_cube_is_not_passed_off_as_prepared_otherwise(prepared_study: StudyMaker) -> None:
+def test_a_cube_prepared_with_other_settings_is_refused(prepared_study: StudyMaker) -> None:
     study = prepared_study(sensor='"nemesis"')
     with pytest.raises(StudyError, match=r"made with normalisation = 'brightness', not 'snv' as requested"):
         study.cube("ID0001C01", config=PreprocessingConfig(normalisation="snv"))
@@ -203,7 +205,7 @@ def test_a_crop_applies_to_a_capture_without_a_map(prepared_study: StudyMaker) -
     assert open_study(study.root).cube("ID0001C01").data.shape == (2, 3, 25)
 
 
-def test_what_is_not_there_is_named(prepared_study: StudyMaker, tmp_path: Path) -> None:
+def test_missing_files_captures_and_settings_are_named(prepared_study: StudyMaker, tmp_path: Path) -> None:
     study = prepared_study()
     files = study.files("ID0001C01")
     for path in (files.cube, files.map, files.dataset):
@@ -232,7 +234,7 @@ def test_what_is_not_there_is_named(prepared_study: StudyMaker, tmp_path: Path) 
         open_study(tmp_path / "empty")
 
 
-def test_a_folder_beside_the_study_names_the_study(prepared_study: StudyMaker) -> None:
+def test_a_folder_inside_or_above_a_study_points_to_the_study(prepared_study: StudyMaker) -> None:
     root = prepared_study().root
     with pytest.raises(StudyError, match=rf"Give the study folder itself: {root}\."):
         open_study(root / "GroundTruthMaps")
@@ -251,13 +253,13 @@ def test_a_folder_beside_the_study_names_the_study(prepared_study: StudyMaker) -
         (np.zeros((0, 4)), "has shape \\(0, 4\\)"),
     ],
 )
-def test_a_map_holds_whole_numbers_in_two_dimensions(tmp_path: Path, values: np.ndarray, fault: str) -> None:
+def test_a_map_must_hold_whole_numbers_in_two_dimensions(tmp_path: Path, values: np.ndarray, fault: str) -> None:
     write_mat(tmp_path / "map.mat", {"groundTruthMap": values})
     with pytest.raises(StudyError, match=fault):
         read_codes(tmp_path / "map.mat")
 
 
-def test_labels_of_other_tissue_are_ignored_and_counted_and_unknown_ones_refused() -> None:
+def test_codes_of_no_class_are_counted_and_unknown_codes_refused() -> None:
     codes = np.array([[101, 200, 0], [410, 410, 221]], np.uint16)
     found = class_map(codes)
     np.testing.assert_array_equal(found.labels, [[1, 2, 0], [0, 0, 2]])
@@ -266,7 +268,7 @@ def test_labels_of_other_tissue_are_ignored_and_counted_and_unknown_ones_refused
         class_map(np.array([[999]], np.uint16))
 
 
-def test_an_unknown_code_is_told_with_the_map_that_holds_it(prepared_study: StudyMaker) -> None:
+def test_an_unknown_code_is_reported_with_its_map(prepared_study: StudyMaker) -> None:
     study = prepared_study(["ID0001C01", "ID0002C01"])
     write_map(study.root, "ID0002C01", np.where(make_codes() == 301, 999, make_codes()).astype(np.uint16))
     assert study.class_map("ID0001C01").labels.any()
@@ -297,7 +299,7 @@ def test_labelled_spectra_are_written_for_a_whole_study(prepared_study: StudyMak
         ({"data": np.ones((3, 25))}, "lacks the variable 'label'"),
     ],
 )
-def test_labelled_spectra_that_contradict_themselves_are_refused(
+def test_inconsistent_labelled_spectra_are_refused(
     prepared_study: StudyMaker, arrays: dict[str, np.ndarray], fault: str
 ) -> None:
     study = prepared_study()
