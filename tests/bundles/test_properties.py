@@ -60,12 +60,9 @@ def test_a_garbled_archive_opens_intact_or_is_refused(place: float, value: int, 
 
 @given(places, values, cuts)
 @settings(max_examples=50)
-def test_a_garbled_graph_is_parsed_or_refused(place: float, value: int, cut: float) -> None:
-    try:
-        header = read_graph_header(garbled(part("frame.onnx"), place, value, cut), "graph")
-    except BundleError:
-        return
-    assert isinstance(header.inputs, tuple)
+def test_a_garbled_graph_raises_nothing_but_a_bundle_error(place: float, value: int, cut: float) -> None:
+    with suppress(BundleError):
+        read_graph_header(garbled(part("frame.onnx"), place, value, cut), "graph")
 
 
 @given(st.binary(max_size=200))

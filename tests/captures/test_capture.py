@@ -79,7 +79,7 @@ class TestReferences:
     def test_swapped_white_and_dark_are_refused(self, tmp_path: Path, frames: Frames) -> None:
         paths = stored(tmp_path, frames)
         paths["white"], paths["dark"] = paths["dark"], paths["white"]
-        with pytest.raises(ReferenceFrameError, match=r"look swapped: the white's mean is 2\d, the dark's 6|7\d\d"):
+        with pytest.raises(ReferenceFrameError, match=r"look swapped: the white's mean is 2\d, the dark's [67]\d\d"):
             read_capture(**paths, sensor=SENSOR)
 
     def test_a_white_equal_to_the_dark_everywhere_is_refused(self, frames: Frames) -> None:

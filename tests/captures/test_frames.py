@@ -19,6 +19,7 @@ from PIL import Image
 from gliomap.captures import parse_frames, read_frame, read_frames, tiff_bytes, write_frame
 from gliomap.errors import CaptureError, GlioMapError
 from gliomap.sensors import get_sensor, resized
+from support import little_memory
 
 SENSOR = resized(get_sensor("nemesis"), 4, 6)
 SHAPE = SENSOR.frame_shape
@@ -152,7 +153,7 @@ class TestRefused:
             assert old in content
             content = content.replace(old, struct.pack("<HHII", tag, 4, 1, huge))
         path.write_bytes(content)
-        with pytest.raises(CaptureError, match="3000000000×4000000000 pixels"):
+        with little_memory(), pytest.raises(CaptureError, match="3000000000×4000000000 pixels"):
             read_frame(path, SENSOR if sensor else None)
 
     def test_a_declared_size_larger_than_the_file(self, path: Path) -> None:

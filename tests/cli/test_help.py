@@ -132,8 +132,9 @@ def test_help_fits_80_columns_and_names_the_shared_options(
     if " ".join(words) in VERBS:
         for option in ("--json", "--quiet", "--threads", "--verbose"):
             assert option in result.out
-        # An indented description follows the usage line.
-        assert "\n\n  " in result.out
+        usage, described_at_length = result.out.split("\n\n", 1)
+        for word in re.findall(r"\{(\w+)\}", usage):
+            assert re.search(rf"^  {word} .*\w", described_at_length, re.M), f"{word} is not explained"
 
 
 @pytest.mark.parametrize("noun", ["sensor", "study", "bundle", "archive", "bench", "runs", "models", "deploy", "azure"])

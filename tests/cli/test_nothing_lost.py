@@ -44,6 +44,11 @@ def assert_environment_fault(done: subprocess.CompletedProcess[str]) -> None:
     assert done.stdout == ""
 
 
+def contents(folder: Path) -> dict[Path, bytes | None]:
+    """Everything in a folder: the bytes of each file, None for each folder."""
+    return {one: one.read_bytes() if one.is_file() else None for one in folder.rglob("*")}
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> Files:
     (tmp_path / "in").mkdir()
@@ -112,12 +117,12 @@ def test_overwrite_refuses_to_replace_a_study(
     gliomap: Run, verb: str, small_study: Path, small_run: Path, small_bundle: Path, tmp_path: Path
 ) -> None:
     study = Path(shutil.copytree(small_study, tmp_path / "study"))
-    before = sorted(study.rglob("*"))
+    before = contents(study)
     places = {"STUDY": study, "RUN": small_run, "BUNDLE": small_bundle}
     result = gliomap(*(places.get(word, word) for word in OVERWRITING[verb]), "--overwrite")
     assert result.code == 2
     assert "so it is not an earlier result" in result.err
-    assert sorted(study.rglob("*")) == before
+    assert contents(study) == before
 
 
 @pytest.fixture
@@ -153,15 +158,15 @@ def test_a_full_disk_while_frames_are_written_is_reported_as_such(
 
 def test_an_evaluation_that_cannot_be_written_adds_nothing_to_the_run(small_run: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(small_run, tmp_path / "run"))
-    before = sorted(run.iterdir())
+    before = contents(run)
     assert_environment_fault(limited(20_000, "evaluate", run))
-    assert sorted(run.iterdir()) == before
+    assert contents(run) == before
 
 
 def test_an_output_folder_that_cannot_be_made_is_named(installed: Run, files: Files) -> None:
     result = installed("preprocess", *files.flags, "--sensor", files.sensor, "-o", "/proc/none/cube.npz")
-    assert result.code in (2, 3)
-    assert "/proc/none" in result.err
+    assert result.code == 2
+    assert "error: /proc/none: no such file or folder" in result.err
 
 
 def without_privilege(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -51,6 +51,25 @@ def test_classifying_loads_the_backend_and_no_training_library(tmp_path: Path) -
     assert loaded(classifying(tmp_path)) == {"onnxruntime"}
 
 
+def test_telemetry_is_switched_off_before_the_backend_loads(tmp_path: Path) -> None:
+    """The variable is read when ONNX Runtime is loaded; its value at that moment is recorded."""
+    script = f"""
+import builtins, os
+load = builtins.__import__
+seen = []
+def watched(name, *rest):
+    if name == "onnxruntime":
+        seen.append(os.environ.get("ORT_DISABLE_TELEMETRY"))
+    return load(name, *rest)
+builtins.__import__ = watched
+{classifying(tmp_path)}
+print(seen[0])
+"""
+    known = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    told = subprocess.run([sys.executable, "-c", script], env=known, capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "1"
+
+
 def test_the_backend_writes_nothing_into_the_home_folder(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

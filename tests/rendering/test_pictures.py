@@ -39,6 +39,25 @@ from gliomap.rendering._text import fit, line_height, plain, text_width, wrap
 from gliomap.taxonomy import THESIS_CLASSES
 from rendering.scene import Scene, make_scene
 
+TRICHROMACY = np.eye(3)
+# G. Machado, M. Oliveira, L. Fernandes, 'A physiologically-based model for simulation of color vision deficiency', 2009.
+PROTANOPIA = np.array(
+    [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+)
+DEUTERANOPIA = np.array(
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+)
+
+
+def lab(colours: np.ndarray, vision: np.ndarray) -> np.ndarray:
+    """CIE Lab (D65) of sRGB colours (n, 3), 0…255, as an eye sees them whose linear RGB is multiplied by `vision`."""
+    share = colours / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4) @ vision.T
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = np.clip(linear, 0, 1) @ to_xyz.T / to_xyz.sum(axis=1)
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116).T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+
 
 @pytest.fixture(scope="module")
 def scene() -> Scene:
@@ -58,9 +77,12 @@ class TestColours:
             [255, 0, 255],
         ]
 
-    def test_the_safe_palette_has_a_distinct_colour_for_each_class(self) -> None:
-        colours = THESIS_CLASSES.colours("safe").astype(int)
-        assert len({tuple(colour) for colour in colours.tolist()}) == 6
+    @pytest.mark.parametrize("vision", [TRICHROMACY, PROTANOPIA, DEUTERANOPIA], ids=["full", "no red", "no green"])
+    def test_the_safe_palette_keeps_classes_apart_in_colour_blind_eyes(self, vision: np.ndarray) -> None:
+        """2.3 is a just noticeable difference in CIE Lab."""
+        seen = lab(THESIS_CLASSES.colours("safe"), vision)
+        apart = [np.linalg.norm(one - other) for one, other in itertools.combinations(seen, 2)]
+        assert min(apart) > 10
 
     @pytest.mark.parametrize("label", [-1, 6, 200])
     def test_a_label_without_a_class_is_refused(self, label: int) -> None:
@@ -150,8 +172,9 @@ class TestBlankedMap:
         blanked = dataclasses.replace(scene.map, blanked=self.REASON)
         plain_map = map_picture(scene.map, synthetic_rgb(scene.cube))
         picture = map_picture(blanked, synthetic_rgb(scene.cube))
-        pure_green = (picture == (0, 255, 0)).all(axis=2).sum()
-        assert (plain_map == (0, 255, 0)).all(axis=2).sum() > 10 * pure_green
+        for colour in THESIS_CLASSES.colours("classic")[1:]:
+            shown = (plain_map == colour).all(axis=2).sum()
+            assert shown > 23 * 23 >= (picture == colour).all(axis=2).sum(), "no more than its swatch in the legend"
 
     def test_beside_ground_truth_neither_map_is_drawn(self, scene: Scene, drawn: list[str]) -> None:
         blanked = dataclasses.replace(scene.map, blanked=self.REASON)
@@ -369,8 +392,11 @@ class TestPictures:
         swatch = 23 * 23  # of the legend
         assert abs(int(blue) - 4 * int((scene.map.labels == 3).sum())) <= swatch
 
-    def test_a_map_picture_shows_its_title_and_the_disclaimer(self, scene: Scene, drawn: list[str]) -> None:
-        map_picture(scene.map, synthetic_rgb(scene.cube), title="ID0018C09", subtitle="held out")
+    @pytest.mark.parametrize("draw", [map_picture, overlay_picture])
+    def test_a_picture_shows_its_title_and_the_disclaimer(
+        self, scene: Scene, drawn: list[str], draw: Callable[..., np.ndarray]
+    ) -> None:
+        draw(scene.map, synthetic_rgb(scene.cube), title="ID0018C09", subtitle="held out")
         assert "ID0018C09" in drawn
         assert "held out" in drawn
         assert DISCLAIMER in drawn

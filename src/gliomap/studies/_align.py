@@ -35,13 +35,17 @@ def aligned(cube: HyperCube, crop: Crop | None, ground_truth: Path, capture_id: 
     return cube if window is None else cube.cropped(window.row, window.column, window.height, window.width)
 
 
-def placed(have: tuple[int, int], crop: Crop | None, ground_truth: Path, capture_id: str) -> Crop | None:
+def placed(
+    have: tuple[int, int], crop: Crop | None, ground_truth: Path, capture_id: str, sensor: str | None = None
+) -> Crop | None:
     """Where the map lies in a cube of this (height, width); None if it covers all of it.
 
     Parameters
     ----------
     crop, ground_truth, capture_id
         See `aligned`.
+    sensor
+        Name of the sensor that gives the cube its size, if the cube is still to be made from frames.
 
     Raises
     ------
@@ -52,14 +56,15 @@ def placed(have: tuple[int, int], crop: Crop | None, ground_truth: Path, capture
     target = map_shape(ground_truth) if ground_truth.exists() else unmapped
     if have == target:
         return None
-    sizes = f"its cube has {have[0]}×{have[1]} pixels and its map {target[0]}×{target[1]}"
+    made, other = ("", "") if sensor is None else (f" of sensor {sensor!r}", ", or name the right sensor")
+    sizes = f"its cube{made} has {have[0]}×{have[1]} pixels and its map {target[0]}×{target[1]}"
     if crop is None:
         raise StudyError(
             f"capture {capture_id}",
             f"{sizes}, and no crop is known",
             f"State in study.toml where the map lies in the cube: [captures.{capture_id}]"
             f" crop = {{row = …, column = …, height = {target[0]}, width = {target[1]}}}"
-            " (gliomap.studies.find_crop searches for it).",
+            f" (gliomap.studies.find_crop searches for it){other}.",
         )
     if crop.shape != target or not crop.fits(have):
         raise StudyError(

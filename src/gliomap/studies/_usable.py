@@ -29,14 +29,15 @@ def require_aligned(
     StudyError
         Cube and map differ in size and no crop fits them; or there is neither the requested cube nor frames.
     """
-    files = study.files(capture_id)
+    files, name = study.files(capture_id), None
     if study.is_prepared(capture_id, sensor, config):
         have = cube_shape(files.cube)[:2]
     elif study.has_raw(capture_id):
-        have = study.sensor(sensor).cube_shape
+        camera = study.sensor(sensor)
+        have, name = camera.cube_shape, camera.name
     else:
         raise study.no_cube(capture_id, sensor, config)
-    placed(have, study.crop(capture_id), files.map, capture_id)
+    placed(have, study.crop(capture_id), files.map, capture_id, name)
 
 
 def require_labelled(study: Study) -> None:
