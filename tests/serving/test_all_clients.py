@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,10 @@ import pytest
 import tifffile
 import tritonclient.http as triton
 from PIL import Image
+from websockets.http11 import Request, Response
 from websockets.sync.client import connect
+from websockets.sync.server import ServerConnection
+from websockets.sync.server import serve as serve_sockets
 
 from gliomap.engine import Engine
 from gliomap.errors import CaptureError, RequestError
@@ -166,6 +170,27 @@ print(next(replies)[0].sequence)"""
 def test_a_stream_of_an_id_that_is_none_is_refused(client: Client, scene: Scene) -> None:
     with pytest.raises(RequestError, match="id 'or 1&x': is not a valid id for references"):
         list(client.stream([scene.raw], references="or 1&x"))
+
+
+def test_a_refusal_that_is_none_of_the_service_s_is_told_with_its_address_and_time() -> None:
+    """While a service restarts, a proxy in front of it answers in its place."""
+
+    def answered(connection: ServerConnection, _: Request) -> Response:
+        answer = connection.respond(502, "bad gateway")
+        answer.headers["Retry-After"] = "7"
+        return answer
+
+    with serve_sockets(lambda _: None, "127.0.0.1", 0, process_request=answered) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever)
+        thread.start()
+        with (
+            Client(f"http://127.0.0.1:{proxy.socket.getsockname()[1]}") as client,
+            pytest.raises(RequestError, match=r"127\.0\.0\.1.*answered 502") as caught,
+        ):
+            next(iter(client.stream([b""], references="or-1")))
+        proxy.shutdown()
+        thread.join()
+    assert (caught.value.status, caught.value.headers) == (502, {"Retry-After": "7"})
 
 
 def test_a_frame_for_which_memory_is_lacking_does_not_end_its_stream() -> None:

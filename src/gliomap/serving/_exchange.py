@@ -273,7 +273,10 @@ async def open_stream(url: str, key: str | None, verify: ssl.SSLContext | bool) 
     try:
         return await connect(url, additional_headers=key_headers(key), compression=None, max_size=1 << 26, **tls)
     except InvalidStatus as error:
-        raise refused(httpx.Response(error.response.status_code, content=bytes(error.response.body))) from error
+        told, asked = error.response, httpx.Request("GET", url)
+        when = {"Retry-After": told.headers["Retry-After"]} if "Retry-After" in told.headers else {}
+        answer = httpx.Response(told.status_code, headers=when, content=bytes(told.body), request=asked)
+        raise refused(answer) from error
     except (InvalidHandshake, OSError) as error:
         raise unreachable(url, error) from error
 
