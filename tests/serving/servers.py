@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ import numpy.typing as npt
 import tifffile
 
 from gliomap.sensors import MosaicSensor
-from gliomap.serving import Client
+from gliomap.serving import Client, Service
+from gliomap.serving._server import _config, _listen, _Server
 from support import wait_until
 
 COMMAND = str(Path(sys.executable).with_name("gliomap"))
@@ -116,6 +118,24 @@ def start(
             yield RunningServer(_address(process, log), process, log)
         finally:
             end(process)
+
+
+@contextmanager
+def in_this_process(service: Service) -> Iterator[tuple[_Server, str, int]]:
+    """A service on a thread of this process, with its host and port; it has ended afterwards."""
+    listening = _listen(service.settings)
+    server = _Server(_config(service.settings, service), service)
+    running = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    running.start()
+    try:
+        wait_until(lambda: server.started)
+        host, port = listening.getsockname()
+        yield server, host, port
+    finally:
+        server.should_exit = True
+        running.join(60)
+        listening.close()
+    assert not running.is_alive()
 
 
 def answer_of(method: str, url: str, **sent: Any) -> httpx.Response:

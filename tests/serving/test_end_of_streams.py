@@ -17,12 +17,35 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from gliomap.errors import MachineError
-from gliomap.serving import Service, ServiceSettings
+from gliomap.serving import Service, ServiceSettings, create_app
 from gliomap.serving._protocol import ServedSocket
 from gliomap.serving._reply import unpack_reply
-from gliomap.serving._server import _config, _listen, _Server
-from serving.servers import RunningServer, Scene
+from serving.servers import RunningServer, Scene, in_this_process
 from support import wait_until
+
+
+class Transport(asyncio.Transport):
+    """A connection to a client that takes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written, self.aborted = bytearray(), False
+
+    def get_extra_info(self, _: str, default: object = None) -> object:
+        return default
+
+    def write(self, data: object) -> None:
+        assert isinstance(data, bytes)
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """What was written would have to leave first."""
+
+    def abort(self) -> None:
+        self.aborted = True
 
 
 @pytest.mark.parametrize(("sign", "fault"), [(signal.SIGTERM, "is shutting down"), (signal.SIGKILL, "vanished")])
@@ -60,8 +83,7 @@ def test_a_stream_in_which_nothing_is_asked_learns_the_reason_too(
 def test_a_map_that_is_being_made_is_sent_before_the_end(
     bundle: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = ServiceSettings(bundle, port=0)
-    service = Service(settings)
+    service = Service(ServiceSettings(bundle, port=0))
     begun, gate, classify = threading.Event(), threading.Event(), service.classify
 
     def held(*asked: object) -> object:
@@ -70,13 +92,7 @@ def test_a_map_that_is_being_made_is_sent_before_the_end(
         return classify(*asked)  # type: ignore[arg-type]
 
     monkeypatch.setattr(service, "classify", held)
-    listening = _listen(settings)
-    server = _Server(_config(settings, service), service)
-    running = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    running.start()
-    try:
-        wait_until(lambda: server.started)
-        host, port = listening.getsockname()
+    with in_this_process(service) as (server, host, port):
         with httpx.Client(base_url=f"http://{host}:{port}") as client:
             files = {role: scene.files[role] for role in ("white", "dark")}
             assert client.put("/v1/references/or-1", files=files).status_code < 300
@@ -90,38 +106,39 @@ def test_a_map_that_is_being_made_is_sent_before_the_end(
             assert (head.problem, len(labels)) == (None, head.shape[0] * head.shape[1])
             with pytest.raises(ConnectionClosed, match="shutting down"):
                 stream.recv(timeout=20)
-    finally:
-        gate.set()
-        server.should_exit = True
-        running.join(60)
-        listening.close()
-    assert not running.is_alive()
+
+
+def test_a_stream_that_is_being_opened_is_refused_as_any_request(bundle: Path) -> None:
+    """The service is told to end after the request for the stream has come, and before it is looked at."""
+    service = Service(ServiceSettings(bundle))
+
+    async def refusal() -> bytes:
+        config = uvicorn.Config(create_app(service), log_config=None)
+        config.load()
+        socket, transport = ServedSocket(config, uvicorn.server.ServerState(), {}), Transport()
+        socket.connection_made(transport)
+        socket.data_received(
+            b"GET /v1/stream?references=or-1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        service.draining = True
+        socket.shutdown()
+        await asyncio.gather(*socket.tasks)
+        return bytes(transport.written)
+
+    answer = asyncio.run(refusal())
+    service.close()
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"retry-after: 5\r\n" in answer
+    assert b"is shutting down" in answer
 
 
 def test_a_place_is_not_held_by_who_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is on its way to it never ends, so that closing politely would never come to an end."""
     monkeypatch.setattr("gliomap.serving._protocol._LINGER_S", 0.0)
 
-    class Clogged(asyncio.Transport):
-        aborted = False
-
-        def get_extra_info(self, _: str, default: object = None) -> object:
-            return default
-
-        def write(self, data: object) -> None:
-            """Nobody takes it."""
-
-        def is_closing(self) -> bool:
-            return False
-
-        def close(self) -> None:
-            """What was written would have to leave first."""
-
-        def abort(self) -> None:
-            self.aborted = True
-
     async def nobody_answers() -> bool:
-        transport = Clogged()
+        transport = Transport()
         config = uvicorn.Config(FastAPI(), log_config=None)
         config.load()
         socket = ServedSocket(config, uvicorn.server.ServerState(), {})

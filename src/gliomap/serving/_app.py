@@ -64,20 +64,27 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     reloading: set[asyncio.Task[None]] = set()
 
     def reload() -> None:
+        if service.draining:
+            return
         task = asyncio.create_task(renew(service))
         reloading.add(task)
         task.add_done_callback(reloading.discard)
 
     try:
-        loop.add_signal_handler(signal.SIGHUP, reload)
+        # Not with the loop's own handlers: they vanish with the loop, and then SIGHUP would end the process.
+        signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(reload))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-    except (RuntimeError, ValueError, NotImplementedError, AttributeError):
+        handled = True
+    except (ValueError, AttributeError):
+        handled = False
         logger.debug("SIGHUP is not available here: the model can only be replaced with PUT /v1/model")
     resting = asyncio.create_task(give_back_when_idle(service.workers))
     try:
         yield
     finally:
         resting.cancel()
+        if handled:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         await asyncio.to_thread(service.close)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -12,6 +13,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
+from gliomap.serving._access import going_down
+from gliomap.serving._problems import problem_response
 from gliomap.serving._service import Service
 
 __all__ = ["Observer", "set_up_logging"]
@@ -60,6 +63,10 @@ class Observer:
 
         try:
             await self._app(scope, receive, observed)
+        except asyncio.CancelledError:
+            # Only the end of the service cancels: the time for what had begun is over, or Ctrl-C was pressed twice.
+            if scope["type"] == "http" and not told["status"]:
+                await problem_response(going_down(), request_id)(scope, receive, observed)
         except Exception:
             # An outer layer answers internal errors.
             told["status"] = told["status"] or 500

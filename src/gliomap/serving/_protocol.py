@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from starlette.requests import HTTPConnection
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-__all__ = ["SERVICE_RESTART", "ServedProtocol", "ServedSocket", "certificate_name"]
+__all__ = ["SERVICE_RESTART", "ServedProtocol", "ServedSocket", "certificate_name", "let_go"]
 
 # Uvicorn logs the whole URL of a stream, and with it the patient; the observer logs the path alone.
 _sockets = logging.getLogger("gliomap.serving.sockets")
 _sockets.setLevel(logging.WARNING)
 
 _LINGER_S = 10.0
+"""How long a client that is to be disconnected may leave unread what it was sent."""
+_FAREWELL_S = 2.0
+"""How long a client that was sent everything may leave the end of a TLS connection unanswered, once the service ends."""
+_LOOK_S = 1.0
 
 SERVICE_RESTART = 1012
 
@@ -86,17 +90,42 @@ class ServedSocket(WebSocketsSansIOProtocol):
         self.loop.call_later(_LINGER_S, self.transport.abort)
 
     def shutdown(self) -> None:
-        """The service is shutting down: leave the closing to the stream, which first sends the map it has begun."""
-        if self.handshake_complete and not self.close_sent:
-            self.queue.put_nowait({"type": "websocket.disconnect", "code": SERVICE_RESTART})
-        else:
+        """The service is shutting down: leave the closing to the stream, which first sends the map it has begun.
+
+        One that is not open yet is refused, or closed as soon as it is.
+        """
+        if self.close_sent:
             super().shutdown()
+        else:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": SERVICE_RESTART})
 
     async def send(self, message: Any) -> None:
         """Send; a complete refusal ends the handshake, which uvicorn would otherwise treat as an error."""
         await super().send(message)
         if self.initial_response is not None and self.close_sent:
             self.handshake_complete = True
+
+
+async def let_go(connections: Collection[Any]) -> None:
+    """Cut off, until cancelled, connections to a service that ends whose clients do not let go of them.
+
+    Over TLS, a closed connection waits for its client's farewell, which does not come from one that sleeps between two
+    requests; over any connection, it waits for a client that does not read. Both would hold up the end for the whole time
+    that is meant for work.
+    """
+    unmoved: dict[Any, tuple[object, int]] = {}
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        before, unmoved = unmoved, {}
+        for connection in list(connections):
+            if isinstance(connection, ServedProtocol):
+                connection.shutdown()  # it may have been made since the end began: a TLS handshake takes its time
+            left, closing = connection.transport.get_write_buffer_size(), connection.transport.is_closing()
+            state, looks = before.get(connection, (None, 0))
+            looks = looks + 1 if state == (left, closing) else 0
+            if (left or closing) and looks * _LOOK_S >= (_LINGER_S if left else _FAREWELL_S):
+                connection.transport.abort()
+            unmoved[connection] = (left, closing), looks
 
 
 def certificate_name(connection: HTTPConnection) -> str | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
 import ssl
+import sys
+import threading
 from types import FrameType
 from typing import Any
 
@@ -15,7 +18,7 @@ from gliomap.errors import MachineError, UsageError
 from gliomap.serving._app import create_app, hold_back_reload
 from gliomap.serving._memory import keep_large_apart
 from gliomap.serving._observe import set_up_logging
-from gliomap.serving._protocol import ServedProtocol, ServedSocket
+from gliomap.serving._protocol import ServedProtocol, ServedSocket, let_go
 from gliomap.serving._service import Service
 from gliomap.serving._settings import ServiceSettings
 
@@ -42,6 +45,7 @@ def run(settings: ServiceSettings) -> None:
     set_up_logging(settings.log_format)
     keep_large_apart()
     hold_back_reload()
+    _end_while_loading()
     listening = _listen(settings)
     try:
         service = Service(settings)
@@ -54,6 +58,15 @@ def run(settings: ServiceSettings) -> None:
         server.run(sockets=[listening])
     finally:
         listening.close()
+
+
+def _end_while_loading() -> None:
+    """End in an orderly way on SIGTERM before uvicorn handles it.
+
+    As the first process of a container, one without a handler would not receive the signal, go on loading and be killed.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 class _Server(uvicorn.Server):
@@ -71,6 +84,15 @@ class _Server(uvicorn.Server):
             self.force_exit = True
         # Uvicorn's own handler would raise the signal again afterwards: an orderly end would look like a killed process.
         self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what has begun; clients that do not let go of their connections do not hold up the end."""
+        parting = asyncio.create_task(let_go(self.server_state.connections))
+        await super().shutdown(sockets)
+        parting.cancel()
+        if self.force_exit and not self.lifespan.shutdown_event.is_set():
+            # After a second Ctrl-C uvicorn leaves the application as it is, and its log calls the end a fault.
+            await self.lifespan.shutdown()
 
 
 def _config(settings: ServiceSettings, service: Service) -> uvicorn.Config:
