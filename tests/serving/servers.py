@@ -122,7 +122,7 @@ def start(
 
 @contextmanager
 def in_this_process(service: Service) -> Iterator[tuple[_Server, str, int]]:
-    """A service on a thread of this process, with its host and port; it has ended afterwards."""
+    """Run a service in a thread of this process; yields the server, its host and its port."""
     listening = _listen(service.settings)
     server = _Server(_config(service.settings, service), service)
     running = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

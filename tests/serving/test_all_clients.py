@@ -172,8 +172,8 @@ def test_a_stream_of_an_id_that_is_none_is_refused(client: Client, scene: Scene)
         list(client.stream([scene.raw], references="or 1&x"))
 
 
-def test_a_refusal_that_is_none_of_the_service_s_is_told_with_its_address_and_time() -> None:
-    """While a service restarts, a proxy in front of it answers in its place."""
+def test_a_refusal_by_a_proxy_keeps_its_address_status_and_retry_time() -> None:
+    """While a service restarts, the proxy in front of it answers."""
 
     def answered(connection: ServerConnection, _: Request) -> Response:
         answer = connection.respond(502, "bad gateway")

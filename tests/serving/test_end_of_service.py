@@ -1,4 +1,4 @@
-"""The end of a service, whenever it is told to end: whoever waits learns so, and nobody and nothing holds it up."""
+"""Shutdown at any moment: waiting clients get an answer, and no client delays it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import httpx
 import pytest
 
 from gliomap.serving import Service, ServiceSettings
-from gliomap.serving._protocol import ServedProtocol, let_go
+from gliomap.serving._protocol import ServedProtocol, abort_stalled
 from serving.servers import Scene, in_this_process
 from support import wait_until
 
 
 class Connection:
-    """A connection that is being closed, or at work, with so many bytes left for its client at each look."""
+    """A connection, closing or in use, and the number of unsent bytes that each look at it finds."""
 
     def __init__(self, *left: int, closing: bool = True) -> None:
         self.left, self.closing, self.aborted = list(left), closing, False
@@ -36,8 +36,8 @@ class Connection:
         self.aborted = True
 
 
-async def looked_at(*connections: object, looks: int) -> None:
-    """Look at connections of a service that ends so many times."""
+async def look(*connections: object, times: int) -> None:
+    """Look at the connections of a service that is shutting down."""
     seen = 0
 
     class Connections(list[object]):
@@ -46,26 +46,26 @@ async def looked_at(*connections: object, looks: int) -> None:
             seen += 1
             return super().__iter__()
 
-    task = asyncio.create_task(let_go(Connections(connections)))
-    while seen < looks:
+    task = asyncio.create_task(abort_stalled(Connections(connections)))
+    while seen < times:
         await asyncio.sleep(0)
     task.cancel()
 
 
-def test_at_the_end_connections_are_cut_off_whose_clients_do_not_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_connections_without_progress_are_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
     real = asyncio.sleep
     monkeypatch.setattr("gliomap.serving._protocol.asyncio.sleep", lambda _: real(0))
-    asleep, deaf, slow = Connection(0), Connection(9), Connection(*range(40, 0, -1))
-    at_work, clogged = Connection(0, closing=False), Connection(9, closing=False)
-    everyone = (asleep, deaf, slow, at_work, clogged)
-    asyncio.run(looked_at(*everyone, looks=5))
+    idle, deaf, slow = Connection(0), Connection(9), Connection(*range(40, 0, -1))
+    in_use, clogged = Connection(0, closing=False), Connection(9, closing=False)
+    everyone = (idle, deaf, slow, in_use, clogged)
+    asyncio.run(look(*everyone, times=8))
     assert [one.aborted for one in everyone] == [True, False, False, False, False]
-    asyncio.run(looked_at(*everyone, looks=20))
+    asyncio.run(look(*everyone, times=20))
     assert [one.aborted for one in everyone] == [True, True, False, False, True]
 
 
-def test_a_connection_that_is_made_while_the_service_ends_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one whose TLS handshake was under way."""
+def test_a_connection_made_during_shutdown_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its TLS handshake was under way when the shutdown began."""
     real, asked = asyncio.sleep, []
     monkeypatch.setattr("gliomap.serving._protocol.asyncio.sleep", lambda _: real(0))
 
@@ -77,11 +77,11 @@ def test_a_connection_that_is_made_while_the_service_ends_is_not_kept(monkeypatc
             asked.append(self)
 
     late = Late()
-    asyncio.run(looked_at(late, looks=1))
+    asyncio.run(look(late, times=1))
     assert asked == [late]
 
 
-def test_a_client_that_does_not_read_its_answer_does_not_hold_up_the_end(
+def test_a_client_that_does_not_read_its_answer_does_not_delay_shutdown(
     bundle: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gliomap.serving._server.GRACE_S", None)
@@ -99,8 +99,8 @@ def test_a_client_that_does_not_read_its_answer_does_not_hold_up_the_end(
         wait_until(lambda: not server.server_state.connections)
 
 
-@pytest.mark.parametrize("twice", [False, True], ids=["time is over", "Ctrl-C twice"])
-def test_who_is_given_up_is_told_why(
+@pytest.mark.parametrize("twice", [False, True], ids=["grace time over", "Ctrl-C twice"])
+def test_an_abandoned_request_gets_503(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, twice: bool
 ) -> None:
     if not twice:
@@ -120,12 +120,12 @@ def test_who_is_given_up_is_told_why(
 
 
 def exit_code(program: str, *arguments: object) -> int:
-    """Of a program in Python."""
+    """Exit code of a Python program."""
     return subprocess.run([sys.executable, "-c", program, *map(str, arguments)], timeout=120, check=False).returncode
 
 
-def test_told_to_end_while_it_loads_it_ends_in_an_orderly_way(bundle: Path) -> None:
-    """The first process of a container would not even receive a signal that it does not handle."""
+def test_sigterm_while_loading_exits_cleanly(bundle: Path) -> None:
+    """The first process of a container does not receive a signal that it does not handle."""
     program = """
 import os, signal, sys
 from pathlib import Path
@@ -136,7 +136,7 @@ _server.run(ServiceSettings(Path(sys.argv[1]), port=0))
     assert exit_code(program, bundle) == 0
 
 
-def test_told_to_read_everything_again_while_it_ends_it_ends(bundle: Path) -> None:
+def test_sighup_during_shutdown_is_ignored(bundle: Path) -> None:
     program = """
 import asyncio, os, signal, sys
 from pathlib import Path
@@ -158,4 +158,4 @@ asyncio.run(live())
 os.kill(os.getpid(), signal.SIGHUP)
 sys.exit(len(loaded))
 """
-    assert exit_code(program, bundle) == 1, "read again once, before its end began"
+    assert exit_code(program, bundle) == 1, "loaded again once, before the shutdown"

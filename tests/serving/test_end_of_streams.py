@@ -1,4 +1,4 @@
-"""The end of streams: what has begun is sent, the client learns the reason, and nobody holds a place forever."""
+"""The end of streams: begun maps are sent, clients get the reason, and no client holds a place forever."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from support import wait_until
 
 
 class Transport(asyncio.Transport):
-    """A connection to a client that takes nothing."""
+    """A connection to a client that does not read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,14 +42,14 @@ class Transport(asyncio.Transport):
         return False
 
     def close(self) -> None:
-        """What was written would have to leave first."""
+        """Has no effect before everything written has been sent."""
 
     def abort(self) -> None:
         self.aborted = True
 
 
 @pytest.mark.parametrize(("sign", "fault"), [(signal.SIGTERM, "is shutting down"), (signal.SIGKILL, "vanished")])
-def test_a_stream_that_ends_early_says_so_in_the_client_s_words(
+def test_the_client_raises_the_reason_when_a_stream_ends_early(
     serve: Callable[..., RunningServer], scene: Scene, sign: signal.Signals, fault: str
 ) -> None:
     server = serve()
@@ -63,9 +63,7 @@ def test_a_stream_that_ends_early_says_so_in_the_client_s_words(
                 pass
 
 
-def test_a_stream_in_which_nothing_is_asked_learns_the_reason_too(
-    serve: Callable[..., RunningServer], scene: Scene
-) -> None:
+def test_an_idle_stream_is_closed_with_the_reason(serve: Callable[..., RunningServer], scene: Scene) -> None:
     server = serve()
     with server.client() as client:
         client.put_references("or-1", scene.white, scene.dark)
@@ -80,7 +78,7 @@ def test_a_stream_in_which_nothing_is_asked_learns_the_reason_too(
     assert server.process.wait(20) == 0
 
 
-def test_a_map_that_is_being_made_is_sent_before_the_end(
+def test_a_map_being_made_is_sent_before_the_stream_closes(
     bundle: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = Service(ServiceSettings(bundle, port=0))
@@ -108,8 +106,8 @@ def test_a_map_that_is_being_made_is_sent_before_the_end(
                 stream.recv(timeout=20)
 
 
-def test_a_stream_that_is_being_opened_is_refused_as_any_request(bundle: Path) -> None:
-    """The service is told to end after the request for the stream has come, and before it is looked at."""
+def test_a_stream_being_opened_during_shutdown_is_refused_with_503(bundle: Path) -> None:
+    """The shutdown begins after the request for the stream has arrived and before it is handled."""
     service = Service(ServiceSettings(bundle))
 
     async def refusal() -> bytes:
@@ -133,8 +131,8 @@ def test_a_stream_that_is_being_opened_is_refused_as_any_request(bundle: Path) -
     assert b"is shutting down" in answer
 
 
-def test_a_place_is_not_held_by_who_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is on its way to it never ends, so that closing politely would never come to an end."""
+def test_a_client_that_does_not_read_loses_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An orderly close would wait forever for what was sent to be read."""
     monkeypatch.setattr("gliomap.serving._protocol._LINGER_S", 0.0)
 
     async def nobody_answers() -> bool:

@@ -71,7 +71,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         task.add_done_callback(reloading.discard)
 
     try:
-        # Not with the loop's own handlers: they vanish with the loop, and then SIGHUP would end the process.
+        # Not a handler of the event loop: it disappears with the loop, and SIGHUP would then kill the process.
         signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(reload))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         handled = True

@@ -64,7 +64,7 @@ class Observer:
         try:
             await self._app(scope, receive, observed)
         except asyncio.CancelledError:
-            # Only the end of the service cancels: the time for what had begun is over, or Ctrl-C was pressed twice.
+            # Only the shutdown cancels requests: the time for finishing them is over, or Ctrl-C was pressed twice.
             if scope["type"] == "http" and not told["status"]:
                 await problem_response(going_down(), request_id)(scope, receive, observed)
         except Exception:

@@ -11,16 +11,16 @@ from starlette.requests import HTTPConnection
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-__all__ = ["SERVICE_RESTART", "ServedProtocol", "ServedSocket", "certificate_name", "let_go"]
+__all__ = ["SERVICE_RESTART", "ServedProtocol", "ServedSocket", "abort_stalled", "certificate_name"]
 
 # Uvicorn logs the whole URL of a stream, and with it the patient; the observer logs the path alone.
 _sockets = logging.getLogger("gliomap.serving.sockets")
 _sockets.setLevel(logging.WARNING)
 
 _LINGER_S = 10.0
-"""How long a client that is to be disconnected may leave unread what it was sent."""
-_FAREWELL_S = 2.0
-"""How long a client that was sent everything may leave the end of a TLS connection unanswered, once the service ends."""
+"""How long a client that is being disconnected may leave unread what it was sent."""
+_GOODBYE_S = 5.0
+"""How long a client that was sent everything may take to confirm the end of its TLS connection."""
 _LOOK_S = 1.0
 
 SERVICE_RESTART = 1012
@@ -90,9 +90,9 @@ class ServedSocket(WebSocketsSansIOProtocol):
         self.loop.call_later(_LINGER_S, self.transport.abort)
 
     def shutdown(self) -> None:
-        """The service is shutting down: leave the closing to the stream, which first sends the map it has begun.
+        """The service is shutting down: the stream closes itself once it has sent the map it has begun.
 
-        One that is not open yet is refused, or closed as soon as it is.
+        A stream that is not open yet is refused, or closed as soon as it is open.
         """
         if self.close_sent:
             super().shutdown()
@@ -106,26 +106,26 @@ class ServedSocket(WebSocketsSansIOProtocol):
             self.handshake_complete = True
 
 
-async def let_go(connections: Collection[Any]) -> None:
-    """Cut off, until cancelled, connections to a service that ends whose clients do not let go of them.
+async def abort_stalled(connections: Collection[Any]) -> None:
+    """While the service shuts down, abort connections that make no progress; runs until it is cancelled.
 
-    Over TLS, a closed connection waits for its client's farewell, which does not come from one that sleeps between two
-    requests; over any connection, it waits for a client that does not read. Both would hold up the end for the whole time
-    that is meant for work.
+    A connection being closed waits for a client that does not read, and over TLS also for the client to confirm the end,
+    which an idle client does not do. Either would delay the shutdown by all the time that is meant for work.
     """
-    unmoved: dict[Any, tuple[object, int]] = {}
+    seen: dict[Any, tuple[object, int]] = {}
     while True:
         await asyncio.sleep(_LOOK_S)
-        before, unmoved = unmoved, {}
+        before, seen = seen, {}
         for connection in list(connections):
             if isinstance(connection, ServedProtocol):
-                connection.shutdown()  # it may have been made since the end began: a TLS handshake takes its time
+                # It may be younger than the shutdown: a TLS handshake takes time.
+                connection.shutdown()
             left, closing = connection.transport.get_write_buffer_size(), connection.transport.is_closing()
             state, looks = before.get(connection, (None, 0))
             looks = looks + 1 if state == (left, closing) else 0
-            if (left or closing) and looks * _LOOK_S >= (_LINGER_S if left else _FAREWELL_S):
+            if (left or closing) and looks * _LOOK_S >= (_LINGER_S if left else _GOODBYE_S):
                 connection.transport.abort()
-            unmoved[connection] = (left, closing), looks
+            seen[connection] = (left, closing), looks
 
 
 def certificate_name(connection: HTTPConnection) -> str | None:

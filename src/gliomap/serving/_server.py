@@ -18,7 +18,7 @@ from gliomap.errors import MachineError, UsageError
 from gliomap.serving._app import create_app, hold_back_reload
 from gliomap.serving._memory import keep_large_apart
 from gliomap.serving._observe import set_up_logging
-from gliomap.serving._protocol import ServedProtocol, ServedSocket, let_go
+from gliomap.serving._protocol import ServedProtocol, ServedSocket, abort_stalled
 from gliomap.serving._service import Service
 from gliomap.serving._settings import ServiceSettings
 
@@ -61,9 +61,9 @@ def run(settings: ServiceSettings) -> None:
 
 
 def _end_while_loading() -> None:
-    """End in an orderly way on SIGTERM before uvicorn handles it.
+    """Exit cleanly on SIGTERM until uvicorn handles it.
 
-    As the first process of a container, one without a handler would not receive the signal, go on loading and be killed.
+    The first process of a container does not receive a signal that it does not handle: it would go on loading and be killed.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -86,12 +86,12 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish what has begun; clients that do not let go of their connections do not hold up the end."""
-        parting = asyncio.create_task(let_go(self.server_state.connections))
+        """Finish what has begun, without waiting for clients that do not read or close."""
+        stalled = asyncio.create_task(abort_stalled(self.server_state.connections))
         await super().shutdown(sockets)
-        parting.cancel()
+        stalled.cancel()
         if self.force_exit and not self.lifespan.shutdown_event.is_set():
-            # After a second Ctrl-C uvicorn leaves the application as it is, and its log calls the end a fault.
+            # After a second Ctrl-C, uvicorn does not shut the application down, which is then logged as an error.
             await self.lifespan.shutdown()
 
 
