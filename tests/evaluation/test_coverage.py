@@ -1,4 +1,4 @@
-"""What '95 %' intervals over few patients really cover, simulated; docs/explanation/honest-numbers.md has the table."""
+"""Simulated coverage of the 95 % intervals over few patients; docs/explanation/honest-numbers.md has the table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGE = PROJECT / "docs" / "explanation" / "honest-numbers.md"
 
 
 def coverage(patients: int, shape: tuple[float, float]) -> float | None:
-    """Share of draws whose interval holds the population's mean; None where there is no interval."""
+    """Share of draws whose interval contains the population's mean; None if there is no interval."""
     generator = np.random.default_rng([patients, int(10 * shape[0])])
     mean, held = shape[0] / sum(shape), 0
     for draw in range(DRAWS):
@@ -39,11 +39,11 @@ def coverage(patients: int, shape: tuple[float, float]) -> float | None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", POPULATIONS)
 @pytest.mark.parametrize("patients", PATIENTS)
-def test_the_page_tells_what_the_intervals_cover(name: str, patients: int) -> None:
+def test_the_documented_coverage_matches_the_simulation(name: str, patients: int) -> None:
     found = coverage(patients, POPULATIONS[name])
     row = re.search(rf"^\| {patients} \|(.*)\|$", PAGE.read_text(encoding="utf-8"), re.M)
     assert row is not None
     told = row[1].split("|")[list(POPULATIONS).index(name)].strip()
     assert told == ("no interval" if found is None else f"{100 * found:.1f} %")
-    # A nominal 95 %: what falls far below would be no interval to print.
+    # Nominally 95 %: an interval that covers far less should not be printed.
     assert found is None or 0.88 <= found <= 0.99

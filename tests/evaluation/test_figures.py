@@ -1,4 +1,4 @@
-"""Figures are written, say what they must, and leave nothing behind."""
+"""Figures are drawn with the texts they need, and a failed write leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from support import shared
 
 @pytest.fixture
 def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every text in the figures that are saved while the test runs."""
+    """All texts in the figures that are saved while the test runs."""
     from matplotlib.text import Text
 
     found: list[str] = []
@@ -65,13 +65,13 @@ class TestLearningCurves:
         assert {"Conv2DNet", "training", "validation patients", "epoch kept", "epoch"} <= set(words)
         assert "Research software - not a medical device" in words
 
-    def test_without_validation_none_is_promised(self, tmp_path: Path, words: list[str]) -> None:
+    def test_validation_is_not_mentioned_if_there_was_none(self, tmp_path: Path, words: list[str]) -> None:
         learning_curves(history(20, validated=False), tmp_path / "curves.png")
         assert not any("validation" in word or "best" in word for word in words)
 
     def test_epochs_are_whole_numbers(self, tmp_path: Path, words: list[str]) -> None:
         learning_curves(history(7, validated=False), tmp_path / "curves.png")
-        # The axis of loss and share counts in tenths, that of epochs never.
+        # The axes of loss and share may have ticks between whole numbers, the axis of epochs may not.
         assert not {"1.5", "2.5", "3.5"} & set(words)
         assert {"2", "4", "6"} <= set(words)
 
@@ -82,7 +82,7 @@ class TestLearningCurves:
 
 
 class TestConfusionMatrix:
-    def test_counts_and_shares_are_written_in(self, tmp_path: Path, words: list[str]) -> None:
+    def test_cells_show_counts_and_percentages(self, tmp_path: Path, words: list[str]) -> None:
         table = metrics(np.array([1, 1, 1, 1, 2, 3, 4, 5]), np.array([1, 1, 1, 2, 2, 3, 4, 5]), 5)
         confusion_figure(table, THESIS_CLASSES, tmp_path / "confusion.png")
         assert {"75", "25", "100", "3", *THESIS_CLASSES.names} <= set(words)
@@ -102,14 +102,14 @@ class TestConfusionMatrix:
         assert any("nobody labelled any" in word for word in words)
         assert words.count("0") == 2 * 4 * 4
 
-    def test_the_wrong_classes_are_refused(self, tmp_path: Path) -> None:
+    def test_a_class_set_of_another_size_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="2 rows"):
             confusion_figure(metrics(np.array([1]), np.array([1]), 2), THESIS_CLASSES, tmp_path / "a.png")
 
 
 class TestResponses:
     @pytest.mark.parametrize("name", ["nemesis", "generic-nir-5x5"])
-    def test_every_sensor_of_the_registry_is_drawn(self, name: str, tmp_path: Path, words: list[str]) -> None:
+    def test_packaged_sensors_are_drawn(self, name: str, tmp_path: Path, words: list[str]) -> None:
         sensor = get_sensor(name)
         plot_responses(sensor, tmp_path / "sensor.png")
         assert f"Sensor {name}" in words
@@ -122,19 +122,19 @@ class TestResponses:
         plot_responses(sensor, tmp_path / "sensor.png")
         assert "band-pass filter (scaled)" in words
 
-    def test_a_sensor_of_which_neither_is_known_is_refused(self, tmp_path: Path) -> None:
+    def test_a_sensor_without_correction_and_responses_is_refused(self, tmp_path: Path) -> None:
         bare = replace(get_sensor("nemesis"), correction=None, responses=None)
         with pytest.raises(SensorError, match="neither"):
             plot_responses(bare, tmp_path / "sensor.png")
 
-    def test_what_is_drawn_has_units(self, tmp_path: Path, words: list[str]) -> None:
+    def test_axes_have_units(self, tmp_path: Path, words: list[str]) -> None:
         plot_responses(get_sensor("generic-nir-5x5"), tmp_path / "sensor.png")
         assert {"response, relative", "weight of the position in the band", "output band, nm"} <= set(words)
 
 
 class TestInk:
     @pytest.mark.parametrize("share", np.linspace(0, 1, 101))
-    def test_every_shade_of_a_confusion_matrix_has_an_ink_that_is_read(self, share: float) -> None:
+    def test_text_is_legible_on_every_shade_of_a_confusion_matrix(self, share: float) -> None:
         from matplotlib import colormaps
         from matplotlib.colors import to_rgb
 
@@ -143,12 +143,12 @@ class TestInk:
         shade = colormaps["Blues"](share)
         assert contrast(shade, to_rgb(ink_on(shade))) >= 4.5
 
-    def test_contrast_is_counted_as_the_standard_does(self) -> None:
+    def test_contrast_matches_values_of_wcag(self) -> None:
         assert contrast((0, 0, 0), (1, 1, 1)) == pytest.approx(21)
         assert contrast((1, 1, 1), (0x76 / 255,) * 3) == pytest.approx(4.54, abs=0.01)
 
     @pytest.mark.parametrize("ink", [INK, SOFT_INK, TRAINING])
-    def test_words_and_lines_are_seen_on_white(self, ink: str) -> None:
+    def test_text_and_lines_are_legible_on_white(self, ink: str) -> None:
         from matplotlib.colors import to_rgb
 
         assert contrast(to_rgb(ink), (1, 1, 1)) >= 4.5
@@ -172,7 +172,7 @@ class TestAllFigures:
         assert dict(mpl.rcParams) == before
         assert ("matplotlib.pyplot" in sys.modules) == loaded
 
-    def test_without_matplotlib_the_remedy_is_told(
+    def test_missing_matplotlib_names_the_extra(
         self,
         tmp_path: Path,
         result: Metrics,
@@ -182,7 +182,7 @@ class TestAllFigures:
         with pytest.raises(MissingExtraError, match=r"gliomap\[report\]"):
             confusion_figure(result, THESIS_CLASSES, tmp_path / "a.png")
 
-    def test_a_write_that_fails_leaves_nothing(
+    def test_a_failed_write_leaves_no_file(
         self,
         tmp_path: Path,
         result: Metrics,
@@ -197,7 +197,7 @@ class TestAllFigures:
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_whose_figures_overstate_is_marked_beside_its_name(tmp_path: Path, words: list[str]) -> None:
+def test_a_run_whose_figures_overstate_is_marked(tmp_path: Path, words: list[str]) -> None:
     runs = {"honest": evaluation(), "mixed": evaluation(protocol="pooled")}
     runs_figure(runs, tmp_path / "runs.png")
     assert {"honest", "mixed\n(overstates)"} <= set(words)

@@ -1,4 +1,4 @@
-"""Metrics: equal to what the thesis computed, bounded, and silent about what cannot be said."""
+"""Metrics equal those of the thesis, stay within their bounds, and are None if they are not defined."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def every_number(result: Metrics) -> list[float]:
 
 
 @pytest.mark.shared
-def test_they_equal_what_the_original_computed() -> None:
+def test_metrics_equal_those_of_the_original_code() -> None:
     golden = json.loads(shared("data", "golden", "golden_dev_metrics.json").read_text())
     result = metrics(np.array(golden["true"]), np.array(golden["pred"]), 5)
     assert result.overall_accuracy == pytest.approx(golden["OACC"], abs=1e-6)
@@ -47,8 +47,8 @@ def test_they_equal_what_the_original_computed() -> None:
     assert [list(row) for row in result.confusion] == golden["confusion"]
 
 
-def test_a_class_that_nobody_has_and_nobody_is_taken_for_is_in_no_mean() -> None:
-    """It is rejected everywhere: specificity 1, for nothing that the model did."""
+def test_an_absent_class_does_not_enter_mean_specificity() -> None:
+    """No pixel is assigned to such a class, so its specificity of 1 is no merit of the model."""
     true, predicted = np.array([1, 1, 2, 2]), np.array([1, 1, 1, 1])
     for n_classes in (2, 5):
         assert metrics(true, predicted, n_classes).macro_specificity == 0.5
@@ -67,17 +67,17 @@ def test_a_small_case_by_hand() -> None:
     assert result.mcc == pytest.approx((4 * 6 - 12) / np.sqrt((36 - 12) * (36 - 14)))
 
 
-class TestWhatCannotBeSaid:
-    def test_a_class_that_nobody_labelled_has_no_sensitivity_and_stands_in_no_mean(self) -> None:
+class TestUndefinedMetrics:
+    def test_sensitivity_of_an_unlabelled_class_is_undefined_and_in_no_mean(self) -> None:
         result = metrics(np.array([1, 1, 2, 2]), np.array([1, 3, 2, 2]), 3)
         absent = result.classes[2]
         assert (absent.sensitivity, absent.roc_auc) == (None, None)
-        assert absent.precision == absent.f1 == 0  # it was predicted, wrongly: that can be said
+        assert absent.precision == absent.f1 == 0  # defined, since the class was predicted, wrongly
         assert result.macro_f1 == pytest.approx((2 / 3 + 1 + 0) / 3)
         assert absent.specificity == 3 / 4
         assert result.balanced_accuracy == pytest.approx((1 / 2 + 1) / 2)
 
-    def test_a_class_that_was_never_predicted_has_no_precision_but_counts(self) -> None:
+    def test_a_class_never_predicted_has_no_precision_but_an_f1_of_0(self) -> None:
         result = metrics(np.array([1, 1, 2, 2]), np.array([1, 1, 1, 1]), 2)
         assert result.classes[1].precision is None
         assert result.classes[1].sensitivity == 0
@@ -85,7 +85,7 @@ class TestWhatCannotBeSaid:
         assert result.macro_f1 == pytest.approx(np.mean([2 / 3, 0]))
         assert result.mcc is None
 
-    def test_one_class_alone(self) -> None:
+    def test_a_single_class_has_no_specificity_auc_or_mcc(self) -> None:
         result = metrics(np.array([2, 2, 2]), np.array([2, 2, 2]), 3, np.full((3, 3), 1 / 3))
         assert result.overall_accuracy == 1
         assert result.classes[1].specificity is None
@@ -94,7 +94,7 @@ class TestWhatCannotBeSaid:
         assert result.macro_roc_auc is None
 
     @pytest.mark.parametrize("true", [[], [1, 2]])
-    def test_nothing_classified_gives_no_number_at_all(self, true: list[int]) -> None:
+    def test_every_metric_is_undefined_if_nothing_is_classified(self, true: list[int]) -> None:
         labels = np.array(true, np.uint8)
         result = metrics(labels, np.zeros_like(labels), 2, np.zeros((labels.size, 2)))
         assert every_number(result) == []
@@ -107,24 +107,24 @@ class TestWhatCannotBeSaid:
         assert (result.n, result.not_classified) == (2, 2)
         assert [entry.not_classified for entry in result.classes] == [1, 1]
 
-    def test_a_class_neither_true_nor_predicted_is_in_no_mean(self) -> None:
+    def test_a_class_neither_true_nor_predicted_enters_no_mean(self) -> None:
         result = metrics(np.array([1, 1, 2, 2]), np.array([1, 1, 2, 2]), 3)
         assert result.classes[2].f1 is None
         assert result.macro_f1 == result.macro_precision == 1
 
 
 class TestProbabilities:
-    def test_sure_and_right_is_calibrated(self) -> None:
+    def test_certain_and_correct_predictions_are_calibrated(self) -> None:
         true = np.array([1, 2, 3, 1])
         result = metrics(true, true, 3, np.eye(3)[true - 1])
         assert result.calibration_error == 0
         assert result.macro_roc_auc == 1
 
-    def test_sure_and_wrong_is_not(self) -> None:
+    def test_certain_and_wrong_predictions_have_a_calibration_error_of_1(self) -> None:
         predicted = np.array([2, 1])
         assert metrics(np.array([1, 2]), predicted, 2, np.eye(2)[predicted - 1]).calibration_error == 1
 
-    def test_the_calibration_error_is_the_gap_between_claim_and_truth(self) -> None:
+    def test_calibration_error_is_the_gap_between_confidence_and_accuracy(self) -> None:
         true = np.array([1] * 6 + [2] * 4)
         probabilities = np.tile([0.9, 0.1], (10, 1))
         assert metrics(true, np.ones(10, int), 2, probabilities).calibration_error == pytest.approx(0.3)
@@ -138,7 +138,7 @@ class TestProbabilities:
 class TestProperties:
     @settings(max_examples=50)
     @given(classifications())
-    def test_everything_lies_within_its_bounds_and_is_finite(self, case: tuple) -> None:
+    def test_metrics_are_finite_and_within_their_bounds(self, case: tuple) -> None:
         result = metrics(*case)
         values = every_number(result)
         assert all(np.isfinite(value) and -1 <= value <= 1 for value in values)
@@ -157,7 +157,7 @@ class TestProperties:
 
     @settings(max_examples=50)
     @given(classifications(), st.integers(0, 2**16))
-    def test_renaming_classes_renames_their_metrics(self, case: tuple, seed: int) -> None:
+    def test_permuting_classes_permutes_their_metrics(self, case: tuple, seed: int) -> None:
         true, predicted, n_classes, _ = case
         names = np.array([0, *np.random.default_rng(seed).permutation(n_classes) + 1])
         one, other = metrics(true, predicted, n_classes), metrics(names[true], names[predicted], n_classes)
@@ -177,7 +177,7 @@ class TestProperties:
 
     @settings(max_examples=50)
     @given(classifications())
-    def test_means_are_scikit_learns(self, case: tuple) -> None:
+    def test_means_match_scikit_learn(self, case: tuple) -> None:
         true, predicted, n_classes, _ = case
         kept = predicted > 0
         present = np.unique(true[kept])
@@ -201,7 +201,7 @@ class TestProperties:
 
     @settings(max_examples=30)
     @given(classifications())
-    def test_they_survive_json(self, case: tuple) -> None:
+    def test_metrics_survive_json(self, case: tuple) -> None:
         result = metrics(*case, tumour=(1,))
         assert TypeAdapter(Metrics).validate_json(json.dumps(result.as_dict(), allow_nan=False)) == result
 
@@ -218,7 +218,9 @@ class TestProperties:
         ([1, 2], [1, 2], [[0.5, 0.5], [0.5, -0.5]], "0…1"),
     ],
 )
-def test_bad_input_is_refused(true: list, predicted: list, probabilities: list | None, told: str) -> None:
+def test_inconsistent_or_out_of_range_input_is_refused(
+    true: list, predicted: list, probabilities: list | None, told: str
+) -> None:
     scores = None if probabilities is None else np.array(probabilities)
     with pytest.raises(UsageError, match=told):
         metrics(np.array(true), np.array(predicted), 2, scores)

@@ -1,4 +1,4 @@
-"""Names of pictures as the thesis had them, and tables as text."""
+"""Names of pictures as in the thesis, and result tables as text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gliomap.taxonomy import THESIS_CLASSES, ClassSet, TissueClass
 
 
 class TestNames:
-    def test_they_are_the_thesiss(self) -> None:
+    def test_picture_names_are_those_of_the_thesis(self) -> None:
         stem = picture_stem("Conv2DNet", "ID0018C09", "holdout")
         assert picture_name(stem, 1) == "Conv2DNet_ID0018C09_noCV_version_1.png"
         assert picture_name(stem, 2, "overlay") == "Conv2DNet_ID0018C09_noCV_version_2_overlay.png"
@@ -31,7 +31,7 @@ class TestNames:
     def test_another_protocol_is_named_as_on_the_command_line(self) -> None:
         assert picture_stem("LDA", "ID1C1", "kfold-patient") == "LDA_ID1C1_kfold-patient"
 
-    def test_nothing_in_a_name_leads_out_of_the_folder(self) -> None:
+    def test_picture_names_contain_no_slash(self) -> None:
         assert "/" not in picture_name(picture_stem("a/../b", "c\\d", "../e"), 1)
 
     def test_the_first_free_version_is_taken(self, tmp_path: Path) -> None:
@@ -60,19 +60,21 @@ class TestTables:
         ):
             assert {len(row) for row in table.rows} == {len(table.columns)} == {len(table.numbers)}
 
-    def test_what_is_not_defined_is_said_so(self) -> None:
+    def test_undefined_values_are_called_not_defined(self) -> None:
         tumour = class_table(self.RESULT, THESIS_CLASSES).rows[1]
         assert tumour[0] == "tumour"
         assert tumour[3] == NOT_DEFINED
         assert overall_table({"x": self.RESULT}, THESIS_CLASSES).rows[0][-1] == NOT_DEFINED
         assert "tumour: nobody labelled any" in summary_line(self.RESULT, THESIS_CLASSES)
 
-    def test_the_line_names_tumour_sensitivity(self) -> None:
+    def test_summary_line_gives_tumour_sensitivity_and_precision(self) -> None:
         line = summary_line(metrics(np.array([2, 2, 1]), np.array([2, 1, 1]), 5), THESIS_CLASSES)
         assert "tumour: sensitivity 0.500, precision 1.000" in line
 
     @pytest.mark.parametrize(("codes", "tumour"), [((200, 257), (1,)), ((101,), ()), ((270, 310), ()), ((), ())])
-    def test_tumour_is_known_by_its_codes(self, codes: tuple[int, ...], tumour: tuple[int, ...]) -> None:
+    def test_tumour_classes_are_recognised_by_their_codes(
+        self, codes: tuple[int, ...], tumour: tuple[int, ...]
+    ) -> None:
         classes = ClassSet("one", (TissueClass(1, "something", codes, (1, 2, 3), (4, 5, 6)),))
         assert tumour_indices(classes) == tumour
         assert tumour_indices(THESIS_CLASSES) == (2,)

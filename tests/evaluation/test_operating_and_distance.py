@@ -12,7 +12,7 @@ from gliomap.evaluation import distance_accuracy, metrics, pooled_distances, tum
 
 
 class TestTumourCurve:
-    def test_working_points_keep_their_specificity(self) -> None:
+    def test_operating_points_reach_the_wanted_specificity(self) -> None:
         generator = np.random.default_rng(0)
         truth = generator.random(2000) < 0.3
         probability = np.clip(0.35 + 0.25 * truth + generator.normal(0, 0.2, 2000), 0, 1)
@@ -30,29 +30,32 @@ class TestTumourCurve:
     def test_a_specificity_that_is_just_reached_counts(self) -> None:
         truth = np.arange(25) < 5
         probability = np.where(truth, 0.8, 0.1)
-        probability[[5, 6]] = 0.9  # two of twenty: 90 %, and 1 - 0.9 is less than 0.1 to a computer
+        probability[[5, 6]] = 0.9  # two of twenty: 90 %, but in floating point 1 - 0.9 is less than 0.1
         curve = tumour_curve(truth, probability)
         assert curve is not None
         assert [(point.sensitivity, point.specificity) for point in curve.working] == [(1, 0.9), (0, 1)]
 
-    def test_no_threshold_between_is_passed_over(self) -> None:
-        """Few distinct probabilities, as neighbours and forests vote: corners on one line, of which scikit-learn keeps the ends."""
+    def test_thresholds_between_collinear_corners_are_not_skipped(self) -> None:
+        """Votes of neighbours and trees give few distinct probabilities and corners on one line.
+
+        scikit-learn keeps only the ends of such a line.
+        """
         truth = np.tile([True, False], 20)
         curve = tumour_curve(truth, np.repeat(np.arange(20, 0, -1) / 20, 2))
         assert curve is not None
         assert [(point.sensitivity, point.specificity) for point in curve.working] == [(0.1, 0.9), (0.05, 0.95)]
 
-    def test_a_score_that_tells_nothing_reaches_no_sensitivity(self) -> None:
+    def test_an_uninformative_score_reaches_no_sensitivity(self) -> None:
         curve = tumour_curve(np.arange(100) < 50, np.full(100, 0.5))
         assert curve is not None
         assert [point.sensitivity for point in curve.working] == [0, 0]
         assert curve.working[0].threshold > 1
 
     @pytest.mark.parametrize("truth", [[True, True], [False, False]])
-    def test_one_side_alone_has_no_curve(self, truth: list[bool]) -> None:
+    def test_tumour_or_other_tissue_alone_has_no_curve(self, truth: list[bool]) -> None:
         assert tumour_curve(np.array(truth), np.array([0.1, 0.9])) is None
 
-    def test_metrics_carry_it_where_tumour_classes_are_named(self) -> None:
+    def test_metrics_contain_the_curve_if_tumour_classes_are_given(self) -> None:
         true = np.array([1, 1, 2, 2])
         probabilities = np.eye(2)[true - 1]
         assert metrics(true, true, 2, probabilities).tumour is None
@@ -84,7 +87,7 @@ class TestDistance:
         assert [one.right for one in bins] == [1, 1, 1, 0, 0, 0, 0]
         assert [one.most for one in bins] == [*(one.least for one in bins[1:]), None]
 
-    def test_nothing_to_be_near_to_gives_no_bins(self) -> None:
+    def test_an_empty_reference_gives_no_bins(self) -> None:
         nothing = np.zeros((3, 3), bool)
         assert distance_accuracy(~nothing, ~nothing, nothing) == ()
 

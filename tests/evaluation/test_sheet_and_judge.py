@@ -1,4 +1,4 @@
-"""A study at a glance, and a map held against its ground truth."""
+"""Contact sheets of studies, and maps compared with their ground truth."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CODE_OF_CLASS = np.array([0, 101, 200, 301, 302, 320], np.uint16)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FullMap:
-    """A tissue map with all that the engine gives."""
+    """A tissue map with all fields that the engine returns."""
 
     labels: npt.NDArray[np.uint8]
     probabilities: npt.NDArray[np.float32]
@@ -71,7 +71,7 @@ def scene() -> Scene:
 
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
-    """Two patients, three captures, cubes and maps only."""
+    """Two patients with three captures; only cubes and maps."""
     root = tmp_path / "study"
     for seed, capture in enumerate(("ID0001C01", "ID0001C02", "ID0002C01")):
         one = make_scene(48, 72, seed)
@@ -85,7 +85,7 @@ def study(tmp_path: Path) -> Study:
 
 @pytest.fixture
 def framed(tmp_path: Path) -> Study:
-    """One synthetic patient with frames, of a camera of few tiles."""
+    """One synthetic patient with frames of a camera that has few tiles."""
     sensor = resized(get_sensor("generic-nir-5x5"), 24, 34)
     return open_study(make_phantom(tmp_path / "framed", patients=1, difficulty="easy", sensor=sensor))
 
@@ -101,11 +101,11 @@ class TestContactSheet:
         with Image.open(tmp_path / "sheet.png") as image:
             assert image.size[0] > 2 * 72
 
-    def test_a_phantom_is_called_so(self, framed: Study, tmp_path: Path, drawn: list[str]) -> None:
+    def test_a_phantom_is_called_synthetic(self, framed: Study, tmp_path: Path, drawn: list[str]) -> None:
         contact_sheet(framed, tmp_path / "sheet.png")
         assert "1 synthetic patient, 1 capture" in " ".join(drawn)
 
-    def test_totals_and_patients_of_each_class_stand_in_the_legend(
+    def test_the_legend_gives_pixels_and_patients_of_each_class(
         self, study: Study, tmp_path: Path, drawn: list[str]
     ) -> None:
         contact_sheet(study, tmp_path / "sheet.png")
@@ -114,7 +114,7 @@ class TestContactSheet:
         at = drawn.index("other tissue")
         assert drawn[at + 1 : at + 3] == ["20", "1"]
 
-    def test_a_capture_that_cannot_be_read_says_why_and_the_others_are_drawn(
+    def test_an_unreadable_capture_is_named_and_the_others_are_drawn(
         self, study: Study, tmp_path: Path, drawn: list[str]
     ) -> None:
         study.files("ID0001C02").cube.write_bytes(b"not a mat file")
@@ -124,12 +124,12 @@ class TestContactSheet:
         assert any("ID0001C02" in word for word in drawn)
         assert any("ID0002C01" in word for word in drawn)
 
-    def test_a_capture_without_ground_truth_says_so(self, study: Study, tmp_path: Path, drawn: list[str]) -> None:
+    def test_a_capture_without_ground_truth_is_marked(self, study: Study, tmp_path: Path, drawn: list[str]) -> None:
         study.files("ID0001C02").map.unlink()
         contact_sheet(study, tmp_path / "sheet.png")
         assert "no ground-truth map" in " ".join(drawn)
 
-    def test_large_captures_are_shown_smaller(self, tmp_path: Path) -> None:
+    def test_large_captures_are_scaled_down(self, tmp_path: Path) -> None:
         one = make_scene(100, 900)
         write_cube(tmp_path / "wide", "ID0001C01", one.cube)
         contact_sheet(open_study(tmp_path / "wide"), tmp_path / "sheet.png")
@@ -139,22 +139,22 @@ class TestContactSheet:
     def test_the_picture_is_as_large_as_the_cube(self, study: Study) -> None:
         assert picture_of(study, "ID0001C01").shape == (48, 72, 3)
 
-    def test_frames_give_the_picture_its_light_and_shade(self, framed: Study) -> None:
+    def test_the_picture_is_drawn_from_frames_if_there_are_any(self, framed: Study) -> None:
         with_frames = picture_of(framed, "ID0001C01")
         for file in (framed.root / "tif").iterdir():
             file.unlink()
         assert with_frames.shape == picture_of(framed, "ID0001C01").shape
         assert not np.array_equal(with_frames, picture_of(framed, "ID0001C01"))
 
-    def test_frames_that_a_split_does_not_know_are_drawn(self, tmp_path: Path) -> None:
-        """Where the prepared cube was hashed, the frames beside it are not read for figures."""
+    def test_frames_that_are_not_in_the_split_are_drawn(self, tmp_path: Path) -> None:
+        """If the split has hashed the prepared cube, the frames beside it are not read for figures."""
         sensor = resized(get_sensor("generic-nir-5x5"), 24, 34)
         framed = open_study(make_phantom(tmp_path / "framed", patients=2, difficulty="easy", sensor=sensor))
         kept = make_holdout(framed, ["ID0002"]).verify(framed)
         assert kept.unread
         np.testing.assert_array_equal(picture_of(kept, "ID0001C01"), picture_of(framed, "ID0001C01"))
 
-    def test_frames_that_do_not_fit_the_map_leave_the_prepared_cube(self, framed: Study) -> None:
+    def test_the_prepared_cube_is_drawn_if_frames_do_not_fit_the_map(self, framed: Study) -> None:
         cube = framed.cube("ID0001C01")
         cropped = dataclasses.replace(
             cube, data=cube.data[2:].copy(), mask=cube.mask[2:].copy(), reasons=cube.reasons[2:].copy()
@@ -163,7 +163,7 @@ class TestContactSheet:
         write_map(framed.root, "ID0001C01", framed.codes("ID0001C01")[2:])
         assert picture_of(framed, "ID0001C01").shape == (*cropped.mask.shape, 3)
 
-    def test_frames_that_do_not_fit_and_no_cube_are_told(self, framed: Study) -> None:
+    def test_frames_that_do_not_fit_the_map_are_refused_without_a_cube(self, framed: Study) -> None:
         write_map(framed.root, "ID0001C01", framed.codes("ID0001C01")[2:])
         framed.files("ID0001C01").cube.unlink()
         with pytest.raises(StudyError, match="crop"):
@@ -187,11 +187,11 @@ class TestJudge:
         with pytest.raises(UsageError):
             pooled_metrics([], THESIS_CLASSES)
 
-    def test_sizes_that_differ_are_refused(self, scene: Scene) -> None:
+    def test_a_ground_truth_of_another_size_is_refused(self, scene: Scene) -> None:
         with pytest.raises(UsageError, match="ID0001C01"):
             judge("ID0001C01", "ID0001", scene.truth[1:], full_map(scene))
 
-    def test_tumour_marked_where_nobody_labelled_any_is_counted(self, scene: Scene) -> None:
+    def test_false_tumour_is_counted_if_no_tumour_is_labelled(self, scene: Scene) -> None:
         truth = np.where(scene.truth == 2, 0, scene.truth).astype(np.uint8)
         found = false_tumour(truth, full_map(scene), np.ones_like(truth, bool))
         assert found is not None
@@ -199,17 +199,17 @@ class TestJudge:
         assert found.frame_marked == int((scene.map.labels == 2).sum())
         assert found.frame_share == found.frame_marked / int((scene.map.labels > 0).sum())
 
-    def test_where_tumour_was_labelled_nothing_is_counted(self, scene: Scene) -> None:
+    def test_false_tumour_is_not_counted_if_tumour_is_labelled(self, scene: Scene) -> None:
         assert (scene.truth == 2).any()
         assert false_tumour(scene.truth, full_map(scene), np.ones_like(scene.truth, bool)) is None
 
-    def test_where_tumour_was_labelled_in_pixels_that_others_test_nothing_is_counted(self, scene: Scene) -> None:
+    def test_false_tumour_is_not_counted_if_untested_pixels_are_tumour(self, scene: Scene) -> None:
         tested = scene.truth != 2
         judged = judge("ID0001C01", "ID0001", scene.truth, full_map(scene), tested)
         assert not (judged.true == 2).any()
         assert judged.false_tumour is None
 
-    def test_only_labelled_pixels_that_are_tested_count(self, scene: Scene) -> None:
+    def test_only_tested_pixels_count_as_labelled(self, scene: Scene) -> None:
         truth = np.where(scene.truth == 2, 0, scene.truth).astype(np.uint8)
         tested = np.arange(truth.shape[1]) % 2 == 0
         found = judge("ID0001C01", "ID0001", truth, full_map(scene), np.broadcast_to(tested, truth.shape))
@@ -218,7 +218,7 @@ class TestJudge:
         assert 0 < found.false_tumour.labelled < whole.false_tumour.labelled
         assert found.false_tumour.frame == whole.false_tumour.frame
 
-    def test_an_empty_map_has_no_share(self, scene: Scene) -> None:
+    def test_an_empty_map_has_no_shares_of_false_tumour(self, scene: Scene) -> None:
         empty = dataclasses.replace(full_map(scene), labels=np.zeros_like(scene.map.labels))
         found = false_tumour(np.zeros_like(scene.truth), empty, np.ones_like(scene.truth, bool))
         assert found is not None
@@ -265,30 +265,30 @@ def record_of(scene: Scene, patients: int) -> EvaluationRecord:
 
 
 class TestRecord:
-    def test_it_is_read_as_it_was_written(self, scene: Scene, tmp_path: Path) -> None:
+    def test_a_record_is_read_as_it_was_written(self, scene: Scene, tmp_path: Path) -> None:
         record = record_of(scene, 1)
         record.save(tmp_path / "metrics.json")
         assert read_evaluation(tmp_path / "metrics.json") == record
         assert json.loads((tmp_path / "metrics.json").read_text())["notice"].endswith("not a medical device")
 
     @pytest.mark.parametrize("content", ["", "{}", "[1", '{"format": 2}', "\x00\xff"])
-    def test_what_is_no_evaluation_is_refused(self, content: str, tmp_path: Path) -> None:
+    def test_a_file_that_is_not_an_evaluation_is_refused(self, content: str, tmp_path: Path) -> None:
         (tmp_path / "metrics.json").write_text(content, encoding="utf-8")
         with pytest.raises(RunError, match="Evaluate the run again"):
             read_evaluation(tmp_path / "metrics.json")
 
-    def test_classes_that_contradict_themselves_are_refused(self, scene: Scene, tmp_path: Path) -> None:
+    def test_inconsistent_class_indices_are_refused(self, scene: Scene, tmp_path: Path) -> None:
         content = record_of(scene, 1).model_dump(mode="json")
         content["classes"]["classes"][0]["index"] = 7
         (tmp_path / "metrics.json").write_text(json.dumps(content), encoding="utf-8")
         with pytest.raises(RunError, match="indices"):
             read_evaluation(tmp_path / "metrics.json")
 
-    def test_an_evaluation_that_is_not_there_is_told(self, tmp_path: Path) -> None:
+    def test_a_missing_evaluation_names_the_command_that_makes_it(self, tmp_path: Path) -> None:
         with pytest.raises(RunError, match="gliomap evaluate"):
             read_evaluation(tmp_path / "metrics.json")
 
-    def test_tables_tell_captures_patients_and_all(self, scene: Scene) -> None:
+    def test_tables_list_captures_patients_and_the_total(self, scene: Scene) -> None:
         overall, by_class, means, confusion, marked = record_tables(record_of(scene, 3))
         assert [row[0] for row in overall.rows][-4:] == [
             "patient ID0001",

@@ -1,4 +1,4 @@
-"""Small cubes with classes that can be told apart."""
+"""Small cubes with separable classes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ MakeCubes = Callable[..., list[LabelledCube]]
 
 @pytest.fixture
 def make_cubes() -> MakeCubes:
-    """Cubes of patches of tissue, 6×6 pixels each, every class with its own mean spectrum.
+    """Make cubes of tissue patches of 6×6 pixels; each class has its own mean spectrum.
 
-    `noise` 0.1 is easy, 1 is hard. About 60 % of the pixels carry their label.
+    `noise` 0.1 is easy, 1 is hard. About 60 % of the pixels are labelled.
     """
 
     def make(

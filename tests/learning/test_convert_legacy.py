@@ -1,4 +1,4 @@
-"""The converter reads what the thesis wrote and runs nothing that it reads."""
+"""The converter reads the model files of the thesis and executes nothing in them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from gliomap.errors import ModelError, OutputExistsError
 from gliomap.learning import load_model
 from gliomap.learning.convert_legacy import SIZE_LIMIT, convert, main, read_legacy
 
-# The thesis's code is gone by the time its files are read, so these classes stand in a module of their own
-# that only the writing side knows.
+# The code of the thesis is not available when its files are read, so these classes are in a module of their own
+# that can only be imported while a file is written.
 ORIGINAL = types.ModuleType("neural_networks_of_2021")
 
 
@@ -72,7 +72,7 @@ def original(monkeypatch):
 
 @pytest.fixture
 def legacy(original, tmp_path):
-    """A file as the thesis left it, and its weights."""
+    """Write a network to a file as the thesis did."""
     del original
 
     def write(network: object, name: str = "model.pkl", **options: object) -> Path:
@@ -95,9 +95,9 @@ def weights_of(network: nn.Module) -> dict[str, np.ndarray]:
         (FourLayerNet(25, 16, 5), "fourlayer"),
         (FourLayerNet(128, 30, 4), "fourlayer"),
     ],
-    ids=["conv2d", "conv2d in double", "fourlayer", "fourlayer of other size"],
+    ids=["conv2d", "conv2d in double precision", "fourlayer", "fourlayer of another size"],
 )
-def test_networks_arrive_with_every_weight(legacy, tmp_path, monkeypatch, network, name):
+def test_networks_keep_every_weight(legacy, tmp_path, monkeypatch, network, name):
     source = legacy(network)
     monkeypatch.delitem(sys.modules, ORIGINAL.__name__)
     target = tmp_path / "weights.safetensors"
@@ -112,7 +112,7 @@ def test_networks_arrive_with_every_weight(legacy, tmp_path, monkeypatch, networ
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("trained", [False, True], ids=["fresh", "trained"])
-def test_all_protocols_of_the_time_are_read(legacy, protocol, trained):
+def test_pickle_protocols_2_to_5_are_read(legacy, protocol, trained):
     network = FourLayerNet(25, 16, 5)
     if trained:
         network(torch.ones(1, 25)).sum().backward()
@@ -128,12 +128,12 @@ def test_compressed_files_are_read(legacy, compress):
     assert np.array_equal(model.tensors()["fc.0.weight"], weights_of(network)["fc.0.weight"])
 
 
-def test_a_table_of_tensors_is_read(legacy):
+def test_a_state_dict_is_read(legacy):
     for network, name in ((Conv2DNet(5, 25), "conv2d"), (FourLayerNet(25, 16, 5), "fourlayer")):
         assert read_legacy(legacy(network.state_dict())).name == name
 
 
-def test_it_runs_as_a_program_of_its_own(legacy, tmp_path):
+def test_the_converter_runs_as_a_program_with_limited_memory(legacy, tmp_path):
     source, target = legacy(Conv2DNet(5, 25)), tmp_path / "weights.safetensors"
     command = [sys.executable, "-m", "gliomap.learning.convert_legacy", str(source), str(target)]
     told = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -142,7 +142,7 @@ def test_it_runs_as_a_program_of_its_own(legacy, tmp_path):
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 2
     assert "already exists" in again.stderr
-    # A memo index of two thousand million asks the reader for a table of 32 GB; the process has a limit.
+    # A memo index of two billion makes the reader ask for a table of 32 GB, more than the process is allowed.
     bomb = tmp_path / "bomb.pkl"
     bomb.write_bytes(b"\x80\x02K\x01r\xff\xff\xff\x7f.")
     refused = subprocess.run(
@@ -153,7 +153,7 @@ def test_it_runs_as_a_program_of_its_own(legacy, tmp_path):
     assert "Traceback" not in refused.stderr
 
 
-def test_an_existing_target_is_kept(legacy, tmp_path):
+def test_an_existing_target_is_kept_unless_overwriting(legacy, tmp_path):
     source, target = legacy(FourLayerNet(25, 16, 5)), tmp_path / "weights.safetensors"
     target.write_text("mine")
     with pytest.raises(OutputExistsError):
@@ -167,7 +167,7 @@ def test_an_existing_target_is_kept(legacy, tmp_path):
 
 
 class Runs:
-    """Asks the reader to call something."""
+    """An object whose pickle makes the reader call a function."""
 
     def __init__(self, function: object, *arguments: object) -> None:
         self.function, self.arguments = function, arguments
@@ -177,7 +177,7 @@ class Runs:
 
 
 def storage_bytes(content: object) -> bytes:
-    """A stream as torch writes tensors, with something else inside."""
+    """Content in the format in which torch writes tensors."""
     stream = io.BytesIO()
     torch.save(content, stream, _use_new_zipfile_serialization=False)
     return stream.getvalue()
@@ -212,7 +212,7 @@ def test_hostile_files_are_refused_and_run_nothing(legacy, tmp_path, what):
     assert not target.exists()
 
 
-def test_the_hostile_files_would_have_run_with_an_ordinary_reader(legacy, tmp_path):
+def test_an_ordinary_reader_would_run_a_hostile_file(legacy, tmp_path):
     sign = tmp_path / "it-ran"
     joblib.load(legacy(hostile(sign)["os.system"]))
     assert sign.exists()
@@ -241,7 +241,7 @@ def test_the_hostile_files_would_have_run_with_an_ordinary_reader(legacy, tmp_pa
         b"plain text, not at all what was expected",
     ],
 )
-def test_other_streams_are_refused(tmp_path, monkeypatch, stream):
+def test_hostile_and_malformed_streams_are_refused(tmp_path, monkeypatch, stream):
     monkeypatch.chdir(tmp_path)
     source = tmp_path / "model.pkl"
     source.write_bytes(stream)
@@ -281,12 +281,12 @@ def tensor(offset=0, size=(2, 2), stride=(2, 1), numbers=None):
         {"numbers": torch.zeros(4, dtype=torch.int64)},
     ],
 )
-def test_tensors_that_reach_beyond_their_numbers_are_refused(legacy, description):
+def test_tensors_that_do_not_fit_their_storage_are_refused(legacy, description):
     with pytest.raises(ModelError, match="a tensor"):
         read_legacy(legacy(tensor(**description)))
 
 
-def test_a_broadcast_of_one_number_to_a_mountain_is_refused(legacy):
+def test_one_number_broadcast_to_an_enormous_tensor_is_refused(legacy):
     with pytest.raises(ModelError, match="a tensor"):
         read_legacy(legacy(tensor(size=(2**20, 2**20), stride=(0, 0))))
 
@@ -306,7 +306,7 @@ def test_other_networks_are_refused(legacy):
         read_legacy(legacy(spoiled))
 
 
-def test_endless_tables_are_refused(legacy):
+def test_tables_with_too_many_parts_are_refused(legacy):
     table: dict[str, object] = {}
     for _ in range(20):
         table = {str(number): table for number in range(50)}
@@ -314,7 +314,7 @@ def test_endless_tables_are_refused(legacy):
         read_legacy(legacy(table))
 
 
-def test_large_files_are_refused_unread(tmp_path, monkeypatch):
+def test_files_that_are_too_large_packed_or_unpacked_are_refused(tmp_path, monkeypatch):
     source = tmp_path / "model.pkl"
     with source.open("wb") as stream:
         stream.truncate(SIZE_LIMIT + 1)
@@ -335,7 +335,7 @@ def test_damaged_compression_is_refused(tmp_path, head):
         read_legacy(source)
 
 
-def test_what_is_no_file_is_refused(tmp_path, capsys, monkeypatch):
+def test_folders_and_missing_files_are_refused(tmp_path, capsys, monkeypatch):
     with pytest.raises(ModelError, match="is a folder"):
         read_legacy(tmp_path)
     monkeypatch.setattr("gliomap.learning.convert_legacy._limit_memory", lambda: None)
@@ -343,7 +343,7 @@ def test_what_is_no_file_is_refused(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'none.pkl'}: does not exist")
 
 
-def test_the_program_tells_what_it_wrote(legacy, tmp_path, capsys, monkeypatch):
+def test_the_program_prints_what_it_wrote(legacy, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("gliomap.learning.convert_legacy._limit_memory", lambda: None)
     target = tmp_path / "o.safetensors"
     assert main([str(legacy(FourLayerNet(25, 16, 5))), str(target)]) == 0
@@ -361,7 +361,7 @@ def sound() -> bytes:
 
 @given(data=st.data())
 @settings(max_examples=50)
-def test_garbled_files_raise_our_error_or_are_read(sound, tmp_path_factory, data):
+def test_corrupted_files_raise_model_error_or_are_read(sound, tmp_path_factory, data):
     content = bytearray(sound)
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -374,7 +374,7 @@ def test_garbled_files_raise_our_error_or_are_read(sound, tmp_path_factory, data
     assert model.name == "fourlayer"
 
 
-def test_only_this_module_reads_pickles():
+def test_only_the_converter_reads_pickles():
     package = Path(sys.modules["gliomap"].__file__ or "").parent
     using = [path.name for path in package.rglob("*.py") if "import pickle" in path.read_text(encoding="utf-8")]
     assert using == ["convert_legacy.py"]

@@ -1,4 +1,4 @@
-"""Linear discriminant analysis is scikit-learn's, kept as a linear layer."""
+"""Linear discriminant analysis, fitted as in scikit-learn and stored as a linear layer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def spectra_of(source: PatchSource) -> np.ndarray:
 
 @pytest.mark.parametrize("config", [BALANCED, SHARES], ids=["balanced", "shares"])
 @pytest.mark.parametrize("classes", [(1, 2, 3, 4, 5), (2, 4), (1, 3, 5)], ids=["all", "two", "three"])
-def test_probabilities_are_scikit_learn_s(make_cubes, config, classes):
+def test_probabilities_match_scikit_learn(make_cubes, config, classes):
     source = PatchSource(make_cubes(2, classes=classes, noise=0.4), 1)
     model = LinearDiscriminant(25, 5)
     model.fit(source, None, config)
@@ -33,14 +33,14 @@ def test_probabilities_are_scikit_learn_s(make_cubes, config, classes):
     assert not found[:, np.array(absent, int) - 1].any()
 
 
-def test_a_class_without_pixels_is_noted_and_nothing_is_infinite(make_cubes):
+def test_a_class_without_pixels_is_noted_and_weights_are_finite(make_cubes):
     model = LinearDiscriminant(25, 5)
     history = model.fit(PatchSource(make_cubes(2, classes=(1, 2)), 1), None, BALANCED)
     assert sum("no training pixel" in note for note in history.notes) == 3
     assert all(np.isfinite(value).all() for value in model.tensors().values())
 
 
-def test_the_history_has_one_epoch_with_both_sides(make_cubes):
+def test_the_history_has_one_epoch_with_training_and_validation(make_cubes):
     model, seen = LinearDiscriminant(25, 5), []
     validation = PatchSource(make_cubes(1, first=8, noise=0.5), 1)
     history = model.fit(PatchSource(make_cubes(2, noise=0.5), 1), validation, BALANCED, observer=seen.append)
@@ -50,7 +50,7 @@ def test_the_history_has_one_epoch_with_both_sides(make_cubes):
     assert history.epochs[0].train_loss > 0
 
 
-def test_collinear_bands_do_no_harm(make_cubes):
+def test_collinear_bands_do_not_change_predictions(make_cubes):
     cubes = make_cubes(2, noise=0.3)
     doubled = [
         LabelledCube(c.capture, c.patient, np.concatenate([c.data, c.data[..., :3]], axis=2), c.classes) for c in cubes
@@ -63,12 +63,12 @@ def test_collinear_bands_do_no_harm(make_cubes):
     )
 
 
-def test_an_untrained_model_says_so():
+def test_an_untrained_model_cannot_predict():
     with pytest.raises(ModelError, match="not trained"):
         LinearDiscriminant(25, 5).predict_proba(np.zeros((1, 25, 1, 1), np.float32))
 
 
-def test_as_many_pixels_as_classes_cannot_be_fitted():
+def test_one_labelled_pixel_per_class_is_too_few():
     labels = np.array([[1, 1, 2, 2]], np.uint8)
     cube = LabelledCube("ID0001C01", "ID0001", np.eye(4, 6, dtype=np.float32)[np.newaxis], labels)
     LinearDiscriminant(6, 2).fit(PatchSource([cube], 1), None, BALANCED)

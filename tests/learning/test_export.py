@@ -36,7 +36,7 @@ from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 @pytest.mark.parametrize("normalisation", get_args(Normalisation))
 @pytest.mark.parametrize("after_division", [True, False])
 @pytest.mark.parametrize("spectral_correction", [True, False])
-def test_every_chain_is_in_the_graph(
+def test_graphs_agree_with_every_preprocessing_chain(
     normalisation: Normalisation, after_division: bool, spectral_correction: bool
 ) -> None:
     config = PreprocessingConfig(normalisation=normalisation, spectral_correction=spectral_correction)
@@ -48,7 +48,7 @@ def test_every_chain_is_in_the_graph(
 
 @pytest.mark.parametrize("offset", [(0, 0), (1, 0), (0, 3), (5, 7)])
 @pytest.mark.parametrize("tiles", [(3, 4), (9, 11)])
-def test_every_active_area_is_cut_out(offset: tuple[int, int], tiles: tuple[int, int]) -> None:
+def test_graphs_agree_for_every_active_area(offset: tuple[int, int], tiles: tuple[int, int]) -> None:
     checked_bundle(window_network(), BundleInfo("test", sensor=small_sensor(offset=offset, tiles=tiles)))
 
 
@@ -60,7 +60,7 @@ def test_whole_tiles_that_lie_outside_the_active_area_are_left_out(height: int, 
 
 
 @pytest.mark.parametrize("name", ["conv2d", "fourlayer"])
-def test_a_network_of_the_thesis_for_its_camera(tmp_path: Path, name: str) -> None:
+def test_networks_of_the_thesis_are_exported_for_their_camera(tmp_path: Path, name: str) -> None:
     sensor = resized(get_sensor("nemesis"), 24, 31)
     bundle = export_bundle(build_model(name, 25, 5, seed=1), tmp_path / "bundle", BundleInfo("test", sensor=sensor))
     opened = open_bundle(bundle.path, sensor)
@@ -75,7 +75,7 @@ def test_a_network_of_the_thesis_for_its_camera(tmp_path: Path, name: str) -> No
 
 
 @pytest.mark.parametrize("size", [20, 500])
-def test_linear_discriminants_are_convolutions_also_with_large_weights(tmp_path: Path, size: float) -> None:
+def test_exported_discriminants_agree_even_with_large_weights(tmp_path: Path, size: float) -> None:
     generator = np.random.default_rng(0)
     weight = generator.normal(0, size, (5, 25)).astype(np.float32)
     mean = generator.uniform(0.8, 1.2, 25).astype(np.float32)
@@ -86,7 +86,7 @@ def test_linear_discriminants_are_convolutions_also_with_large_weights(tmp_path:
     np.testing.assert_allclose(found.probabilities, predict_map(model, cube), atol=5e-6 * size)
 
 
-def test_a_model_that_wobbles_is_not_held_closer_than_it_stands_and_others_are() -> None:
+def test_tolerance_grows_only_for_models_sensitive_to_rounding() -> None:
     generator = np.random.default_rng(0)
     cube = cube_scene(25, PreprocessingConfig())
     wobbles = []
@@ -98,14 +98,14 @@ def test_a_model_that_wobbles_is_not_held_closer_than_it_stands_and_others_are()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_layers_in_any_order_equal_the_reference(backend: BackendName) -> None:
+def test_layers_in_an_unusual_order_agree_with_the_reference(backend: BackendName) -> None:
     generator = np.random.default_rng(5)
 
     def conv(outputs: int, inputs: int, size: int, dilation: int = 1) -> Conv:
         weight = generator.normal(0, 0.4, (outputs, inputs, size, size)).astype(np.float32)
         return Conv(weight, generator.normal(0, 1, outputs).astype(np.float32), dilation)
 
-    # A pool first must see the zeros beyond the edge; spectra below zero show whether it does.
+    # A pool as the first layer must see the zeros beyond the edge; negative spectra show whether it does.
     network = DenseNetwork((MaxPool(2), Relu(), conv(3, 4, 2), conv(2, 3, 1)), 1, 4, 2)
     classes = ClassSet("two", THESIS_CLASSES.classes[:2])
     bundle = checked_bundle(
@@ -117,8 +117,8 @@ def test_layers_in_any_order_equal_the_reference(backend: BackendName) -> None:
     np.testing.assert_array_equal(found.labels, np.where(cube.mask, expected, 0))
 
 
-def test_no_pool_stands_right_behind_the_zeros_that_surround_a_cube() -> None:
-    """ONNX Runtime 1.20 to 1.31 would take them for padding of the pool, −∞."""
+def test_no_pool_directly_follows_the_zeros_around_a_cube() -> None:
+    """ONNX Runtime 1.20 to 1.31 would treat the zeros as padding of the pool, that is as −∞."""
     weight = np.ones((5, 4, 1, 1), np.float32)
     network = DenseNetwork((MaxPool(3), Conv(weight, np.zeros(5, np.float32))), 1, 4, 5)
     graphs = build_graphs(network, small_sensor(), PreprocessingConfig(normalisation="snv"))
@@ -129,7 +129,7 @@ def test_no_pool_stands_right_behind_the_zeros_that_surround_a_cube() -> None:
 
 
 class _Liar:
-    """A model whose dense form is another network: what a wrong export looks like."""
+    """A model whose dense form is another network, as if it had been exported wrongly."""
 
     name, window, n_bands, n_classes = "liar", 7, 4, 5
 
@@ -156,7 +156,7 @@ def test_a_frame_graph_that_disagrees_with_the_chain_is_refused(monkeypatch: pyt
     from gliomap.learning import export
 
     def wrong(network: DenseNetwork, *_: object) -> object:
-        # Right inputs and outputs, another normalisation.
+        # Correct inputs and outputs, but another normalisation.
         return build_graphs(network, small_sensor(), PreprocessingConfig(normalisation="none"))
 
     monkeypatch.setattr(export, "build_graphs", wrong)
@@ -164,7 +164,7 @@ def test_a_frame_graph_that_disagrees_with_the_chain_is_refused(monkeypatch: pyt
         checked_bundle(window_network(), BundleInfo("test", sensor=small_sensor()))
 
 
-def test_a_map_that_differs_in_its_mask_alone_is_no_agreement() -> None:
+def test_pixels_that_differ_only_in_mask_or_reason_count_as_wrong() -> None:
     network, cube = window_network(), cube_scene(4, PreprocessingConfig())
     found = Engine(checked_bundle(network, BundleInfo("test"))).classify_cube(cube)
     truth = _model_itself(network, cube, silent)
@@ -175,7 +175,7 @@ def test_a_map_that_differs_in_its_mask_alone_is_no_agreement() -> None:
     assert _compare(replace(found, mask=found.mask & (more == 0)), truth).wrong == 6
 
 
-def test_probabilities_that_differ_are_counted_whatever_they_are() -> None:
+def test_probabilities_that_differ_or_are_nan_are_counted() -> None:
     network, cube = window_network(), cube_scene(4, PreprocessingConfig())
     found = Engine(checked_bundle(network, BundleInfo("test"))).classify_cube(cube)
     truth = _model_itself(network, cube, silent)
@@ -192,7 +192,7 @@ def test_probabilities_that_differ_are_counted_whatever_they_are() -> None:
 @pytest.mark.parametrize(
     ("wrong", "beyond", "refused"), [(0, 0, False), (1, 1, False), (2, 0, True), (0, 2, True), (2, 2, True)]
 )
-def test_a_forest_may_differ_in_a_pixel_of_a_hundred_and_in_no_more(wrong: int, beyond: int, refused: bool) -> None:
+def test_a_forest_may_differ_in_one_pixel_of_a_hundred_but_not_two(wrong: int, beyond: int, refused: bool) -> None:
     engine = Engine(checked_bundle(linear_network(), BundleInfo("test")))
     found = _Difference(100, 1.0, wrong, 0.2 if beyond else 0.0, 1e-4, beyond)
     with pytest.raises(ExportMismatchError) if refused else nullcontext():
@@ -208,7 +208,7 @@ def test_a_network_that_gives_nan_is_refused() -> None:
         checked_bundle(network, BundleInfo("test", sensor=small_sensor()))
 
 
-def test_what_is_there_is_not_replaced(tmp_path: Path) -> None:
+def test_an_existing_bundle_is_kept_unless_overwriting(tmp_path: Path) -> None:
     export_bundle(linear_network(), tmp_path / "bundle", BundleInfo("test"))
     with pytest.raises(OutputExistsError):
         export_bundle(linear_network(), tmp_path / "bundle", BundleInfo("test"))
@@ -223,7 +223,7 @@ def test_bands_and_classes_must_fit() -> None:
         checked_bundle(linear_network(4, n_classes=3), BundleInfo("test"))
 
 
-def test_metrics_and_notes_stand_in_the_card(tmp_path: Path) -> None:
+def test_the_card_contains_metrics_and_notes(tmp_path: Path) -> None:
     info = BundleInfo(
         "test", metrics={"macro F1": Measured(value=0.5, low=0.4, high=0.6)}, measured_on="a study", notes=("careful",)
     )
@@ -240,7 +240,7 @@ def test_reduced_precision_is_measured_only_when_asked_for() -> None:
     assert asked.manifest.backends["openvino-reduced"].precision == "reduced"
 
 
-def test_the_scene_has_every_fault_and_no_two_frames_are_alike() -> None:
+def test_the_test_scene_contains_all_faults_and_different_frames() -> None:
     sensor = small_sensor()
     scene = frame_scene(sensor)
     assert not np.array_equal(scene.raw, scene.white)

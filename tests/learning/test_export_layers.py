@@ -1,4 +1,4 @@
-"""Layers that do not fit each other are refused before a graph is built of them."""
+"""Layers that do not fit together are refused before a graph is built from them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def conv(outputs: int = 2, inputs: int = 3, size: int = 1) -> Conv:
         (np.full((2, 3, 1, 1), np.nan, np.float32), np.zeros(2, np.float32), 1, "NaN"),
     ],
 )
-def test_a_convolution_that_is_none(weight: np.ndarray, bias: np.ndarray, dilation: int, fault: str) -> None:
+def test_an_invalid_convolution_is_refused(weight: np.ndarray, bias: np.ndarray, dilation: int, fault: str) -> None:
     with pytest.raises(ModelError, match=fault):
         Conv(weight, bias, dilation)
 
@@ -41,18 +41,18 @@ def test_a_convolution_that_is_none(weight: np.ndarray, bias: np.ndarray, dilati
         ((conv(),), -1, "negative"),
     ],
 )
-def test_a_network_that_is_none(layers: tuple[Layer, ...], padding: int, fault: str) -> None:
+def test_layers_that_do_not_form_a_network_are_refused(layers: tuple[Layer, ...], padding: int, fault: str) -> None:
     with pytest.raises(ModelError, match=fault):
         DenseNetwork(layers, padding, n_bands=3, n_classes=2)
 
 
 @pytest.mark.parametrize("shape", [(7, 7, 4), (1, 6, 7, 4), (1, 7, 7, 5)])
-def test_patches_that_do_not_fit(shape: tuple[int, ...]) -> None:
+def test_patches_of_the_wrong_shape_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ModelError, match="do not fit"):
         window_network().valid_logits(np.zeros(shape, np.float32))
 
 
-def test_dense_is_patch_by_patch() -> None:
+def test_dense_logits_equal_those_of_single_patches() -> None:
     network = window_network()
     cube = np.random.default_rng(0).normal(0, 1, (9, 8, 4)).astype(np.float32)
     padded = np.pad(cube, ((3, 3), (3, 3), (0, 0)))

@@ -23,7 +23,7 @@ def formula_frames(k: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.shared
-def test_probabilities_of_the_original():
+def test_probabilities_match_the_original_code():
     with np.load(shared("data", "golden", "golden_dev.npz")) as golden:
         rows, columns, checksum = golden["rows"], golden["cols"], golden["checksum"]
         probabilities, labels = golden["probabilities"], golden["labels"]

@@ -1,4 +1,4 @@
-"""The networks are the thesis's, and all models keep to one interface."""
+"""The networks are those of the thesis, and all models have one interface."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def trained(make_cubes):
     return make
 
 
-def test_names_and_shapes_are_the_thesis_s():
+def test_names_and_shapes_of_tensors_are_those_of_the_thesis():
     assert {name: value.shape for name, value in Conv2DNet(25, 5).tensors().items()} == CONV2D
     assert {name: value.shape for name, value in FourLayerNet(25, 5).tensors().items()} == FOURLAYER
     wide = FourLayerNet(25, 5, hidden=30).tensors()
@@ -73,7 +73,7 @@ def test_names_and_shapes_are_the_thesis_s():
 
 
 @pytest.mark.shared
-def test_the_original_s_weights_load():
+def test_weights_of_the_original_can_be_loaded():
     model = load_model(shared("data", "golden", "golden_dev.safetensors"), "conv2d")
     assert {name: value.shape for name, value in model.tensors().items()} == CONV2D
 
@@ -112,7 +112,7 @@ def dense_logits(classifier, data):
 
 
 @pytest.mark.parametrize("name", list(MODELS))
-def test_the_dense_form_gives_every_pixel_what_its_patch_gives(trained, make_cubes, name):
+def test_the_dense_form_agrees_with_prediction_patch_by_patch(trained, make_cubes, name):
     model = trained(name)
     data = make_cubes(1, shape=(12, 15), first=9)[0].data
     mask = np.ones(data.shape[:2], bool)
@@ -128,7 +128,7 @@ def test_the_dense_form_gives_every_pixel_what_its_patch_gives(trained, make_cub
 
 
 @pytest.mark.parametrize("name", list(MODELS))
-def test_probabilities_are_probabilities_whatever_the_batch(trained, make_cubes, name):
+def test_probabilities_sum_to_one_and_do_not_depend_on_the_batch(trained, make_cubes, name):
     model = trained(name)
     source = PatchSource(make_cubes(1, first=5), model.window)
     whole, parts = predict(model, source), predict(model, source, batch_size=37)
@@ -138,7 +138,7 @@ def test_probabilities_are_probabilities_whatever_the_batch(trained, make_cubes,
     np.testing.assert_allclose(whole, parts, atol=1e-6)
 
 
-def test_no_more_than_one_batch_of_windows_exists(trained, make_cubes, monkeypatch):
+def test_windows_are_gathered_batch_by_batch(trained, make_cubes, monkeypatch):
     sizes = []
     gather = PatchSource.windows
     monkeypatch.setattr(PatchSource, "windows", lambda self, which: sizes.append(which.size) or gather(self, which))
@@ -166,7 +166,7 @@ def test_the_same_seed_builds_the_same_network():
     assert not np.array_equal(first["fc.0.weight"], other["fc.0.weight"])
 
 
-def test_weights_taken_are_copies(trained):
+def test_tensors_are_copied_into_and_out_of_a_model(trained):
     model = trained("fourlayer")
     tensors = model.tensors()
     again = model_from_tensors("fourlayer", tensors)
@@ -175,13 +175,13 @@ def test_weights_taken_are_copies(trained):
     assert model.tensors()["linear1.weight"].any()
 
 
-def test_read_only_patches_are_fine(trained):
+def test_read_only_patches_are_accepted(trained):
     patches = np.zeros((2, 25, 7, 7), np.float32)
     patches.setflags(write=False)
     assert trained("conv2d").predict_proba(patches).shape == (2, 5)
 
 
-def test_one_model_s_weights_are_refused_by_another(trained, tmp_path):
+def test_weights_of_another_model_are_refused(trained, tmp_path):
     path = tmp_path / "model.safetensors"
     save_model(trained("fourlayer"), path)
     for wrong in ("conv2d", "lda", "forest"):
@@ -222,7 +222,7 @@ def test_lda_weights_that_do_not_fit_are_refused():
         model_from_tensors("lda", {"mean": mean, "weight": weight, "bias": np.full(5, np.inf, np.float32)})
 
 
-def test_files_that_are_no_weights_are_refused(tmp_path):
+def test_files_without_usable_weights_are_refused(tmp_path):
     with pytest.raises(ModelError, match="does not exist"):
         load_model(tmp_path / "none.safetensors")
     with pytest.raises(ModelError, match="is a folder"):
@@ -271,13 +271,13 @@ def test_unknown_names_and_impossible_sizes_are_refused():
             build_model(name, 25, 5, hidden=8)
 
 
-def test_importing_the_room_loads_no_torch():
+def test_importing_the_packages_does_not_load_torch():
     told = "import gliomap.learning, gliomap.workflows, gliomap.cli, sys; "
     told += "sys.exit(bool({'torch', 'sklearn', 'scipy'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", told], check=True)
 
 
-def test_an_unknown_attribute_of_the_room_is_an_attribute_error():
+def test_an_unknown_attribute_of_the_package_is_an_attribute_error():
     import gliomap.learning
 
     with pytest.raises(AttributeError, match="Conv3DNet"):

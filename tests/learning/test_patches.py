@@ -1,4 +1,4 @@
-"""Windows are gathered by index, and only from what is valid."""
+"""Windows are gathered by index, and only from valid pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gliomap.taxonomy import THESIS_CLASSES
 
 
 def naive(cube: LabelledCube, row: int, column: int, window: int) -> np.ndarray:
-    """The (B, w, w) window as one would write it down."""
+    """The (B, w, w) window, cut out in the simplest way."""
     margin = window // 2
     padded = np.pad(cube.data, ((margin, margin), (margin, margin), (0, 0)))
     return padded[row : row + window, column : column + window].transpose(2, 0, 1)
@@ -49,8 +49,8 @@ def test_windows_are_those_of_each_padded_cube(shapes, window, seed):
         assert source.labels[position] == cubes[number].classes[row, column]
 
 
-def test_bands_of_a_window_lie_side_by_side_in_memory(make_cubes):
-    # Convolutions on two cores take twice as long on the other layout.
+def test_bands_of_a_window_are_contiguous_in_memory(make_cubes):
+    # Convolutions on two cores take twice as long with the other layout.
     windows = PatchSource(make_cubes(), 7).windows(np.arange(5))
     assert windows.strides[1] == windows.itemsize
 
@@ -62,13 +62,13 @@ def test_invalid_pixels_lose_spectrum_and_label():
     cube = HyperCube(data, None, "reflectance", mask, reasons)
     codes = np.array([[101, 200, 0], [221, 310, 320]], np.uint16)
     labelled = LabelledCube.from_cube("ID0001C01", "ID0001", cube, codes, THESIS_CLASSES)
-    # 310, a clot, is known and belongs to none of the five classes.
+    # Code 310, a clot, is known but belongs to none of the five classes.
     assert labelled.classes.tolist() == [[1, 0, 0], [2, 0, 5]]
     assert not labelled.data[0, 1].any()
     assert labelled.data[mask].all()
 
 
-def test_unknown_codes_and_other_sizes_are_refused():
+def test_unknown_codes_and_maps_of_another_size_are_refused():
     cube = HyperCube(
         np.ones((2, 2, 4), np.float32), None, "reflectance", np.ones((2, 2), bool), np.zeros((2, 2), np.uint8)
     )
@@ -87,17 +87,17 @@ def test_cubes_of_different_cameras_are_refused_by_name(make_cubes):
 
 
 @pytest.mark.parametrize("window", [0, 2, -1])
-def test_a_window_has_a_centre(make_cubes, window):
+def test_the_window_must_be_odd_and_positive(make_cubes, window):
     with pytest.raises(ModelError, match="odd"):
         PatchSource(make_cubes(1), window)
 
 
-def test_no_cube_is_refused():
+def test_a_source_without_cubes_is_refused():
     with pytest.raises(ModelError, match="no cube"):
         PatchSource([], 7)
 
 
-def test_wrong_types_are_refused():
+def test_wrong_dtypes_are_refused():
     with pytest.raises(CubeError, match="float64"):
         LabelledCube("ID0001C01", "ID0001", np.zeros((2, 2, 4)), np.zeros((2, 2), np.uint8))
     with pytest.raises(CubeError, match=r"classes are int64"):
@@ -123,7 +123,7 @@ def test_every_pixel_leaves_out_masked_ones():
     assert source.labels.tolist() == [0, 0, 0]
 
 
-def test_the_fingerprint_sees_a_changed_label_and_a_changed_spectrum(make_cubes):
+def test_the_fingerprint_changes_with_labels_and_spectra(make_cubes):
     cubes = make_cubes(1)
     first = PatchSource(cubes, 1).fingerprint()
     assert PatchSource(make_cubes(1), 1).fingerprint() == first

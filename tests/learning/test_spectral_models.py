@@ -1,4 +1,4 @@
-"""Classical models: what scikit-learn fitted is what travels, with probabilities that held-out patients have calibrated."""
+"""Classical models: saved and exported as scikit-learn fitted them, with calibrated probabilities."""
 
 from __future__ import annotations
 
@@ -77,19 +77,19 @@ def test_the_same_seed_fits_the_same_model(strangers, name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", CALIBRATED)
-def test_patients_who_validate_make_probabilities_honest(strangers, name):
+def test_calibration_on_validation_patients_lowers_the_log_loss(strangers, name):
     training, validation, test = strangers
     calibrated, history = fitted(name, training, validation)
     alone, told = fitted(name, training)
     assert OVERCONFIDENT not in history.notes
     assert OVERCONFIDENT in told.notes
-    # The temperature changes no label.
+    # The temperature does not change labels.
     best, labels = predict(calibrated, test), predict(alone, test).argmax(axis=1)
     assert (best.argmax(axis=1) == labels).mean() > 0.995
     assert log_loss(calibrated, test) < log_loss(alone, test)
 
 
-def test_the_temperature_is_the_one_that_labels_were_drawn_with():
+def test_the_temperature_recovers_the_scale_of_the_logits():
     generator = np.random.default_rng(0)
     logits = generator.normal(0, 2, (20_000, 4))
     powers = np.exp(logits)
@@ -100,8 +100,8 @@ def test_the_temperature_is_the_one_that_labels_were_drawn_with():
         temperature_of(logits[:0], labels[:0])
 
 
-def test_a_class_with_many_labels_does_not_decide_the_temperature():
-    """How much surgeons labelled of a tissue says nothing about a brain."""
+def test_the_temperature_does_not_depend_on_class_frequencies():
+    """How much of a tissue surgeons have labelled says nothing about the brain."""
     generator = np.random.default_rng(2)
     scores, labels = generator.normal(size=(300, 3)), generator.integers(0, 3, 300)
     scores[np.arange(300), labels] += np.array([3.0, 0.5, 0.5])[labels]
@@ -123,14 +123,14 @@ def test_a_class_without_pixels_is_never_predicted(make_cubes, name, classes):
 
 
 @pytest.mark.parametrize("name", CALIBRATED)
-def test_patients_who_validate_with_other_classes_only_do_not_calibrate(make_cubes, name):
+def test_validation_patients_with_other_classes_do_not_calibrate(make_cubes, name):
     validation = PatchSource(make_cubes(1, first=9, classes=(3, 5)), 1)
     _, history = fitted(name, PatchSource(make_cubes(2, classes=(1, 2)), 1), validation)
     assert OVERCONFIDENT in history.notes
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
-def test_few_pixels_and_a_band_that_never_changes_do_no_harm(name):
+def test_few_pixels_and_a_constant_band_give_finite_probabilities(name):
     data = np.random.default_rng(0).normal(1, 0.1, (1, 6, 4)).astype(np.float32)
     data[..., 2] = 1
     labels = np.array([[1, 1, 2, 2, 3, 3]], np.uint8)
@@ -172,7 +172,7 @@ def test_a_backend_that_does_not_run_a_bundle_is_refused_by_name(make_cubes):
         Engine(bundle, backend="openvino")
 
 
-def test_a_forest_is_scikit_learn_s_and_skl2onnx_s(make_cubes, monkeypatch):
+def test_a_forest_agrees_with_scikit_learn_and_skl2onnx(make_cubes, monkeypatch):
     from skl2onnx import to_onnx
     from sklearn.ensemble import RandomForestClassifier
 
@@ -196,7 +196,7 @@ def test_a_forest_is_scikit_learn_s_and_skl2onnx_s(make_cubes, monkeypatch):
     np.testing.assert_allclose(theirs, expected, atol=1e-5)
 
 
-def test_a_kernel_machine_s_logits_are_scikit_learn_s_distances(make_cubes):
+def test_kernel_svm_logits_match_decision_values_of_scikit_learn(make_cubes):
     from sklearn.svm import SVC
 
     source = PatchSource(make_cubes(2, noise=0.6), 1)
@@ -227,7 +227,7 @@ def test_neighbours_are_those_at_the_smallest_angle(make_cubes):
     assert (brighter.argmax(axis=1) == found).mean() > 0.99
 
 
-def test_the_vectors_are_capped_alike_over_classes_and_patients(make_cubes, monkeypatch):
+def test_the_subset_of_pixels_is_balanced_over_classes_and_patients(make_cubes, monkeypatch):
     cubes = [*make_cubes(3, classes=(1, 2, 3, 4, 5)), *make_cubes(1, first=7, classes=(1, 1, 1, 1, 2))]
     pixels = Pixels.of(PatchSource(cubes, 1))
     some = pixels.subsample(200, seed=0)
@@ -238,7 +238,7 @@ def test_the_vectors_are_capped_alike_over_classes_and_patients(make_cubes, monk
     assert np.array_equal(some.spectra, pixels.subsample(200, seed=0).spectra)
     assert not np.array_equal(some.spectra, pixels.subsample(200, seed=1).spectra)
     assert pixels.subsample(10**6, seed=0) is pixels
-    # A class with less than its share leaves the rest to the others.
+    # A class with fewer pixels than its share leaves the rest to the others.
     few = pixels.chosen(np.flatnonzero((pixels.labels != 5) | (np.cumsum(pixels.labels == 5) <= 7)))
     assert np.bincount(few.subsample(207, seed=0).labels)[1:].tolist() == [50, 50, 50, 50, 7]
     monkeypatch.setattr(svm_module, "MOST_PIXELS", 200)
@@ -247,7 +247,7 @@ def test_the_vectors_are_capped_alike_over_classes_and_patients(make_cubes, monk
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
-def test_model_files_hold_plain_numbers(make_cubes, tmp_path, name):
+def test_model_files_hold_float32_and_are_loaded_without_loss(make_cubes, tmp_path, name):
     model, _ = fitted(name, PatchSource(make_cubes(2), 1))
     save_model(model, tmp_path / "model.safetensors")
     assert {value.dtype for value in model.tensors().values()} == {np.dtype(np.float32)}
@@ -286,7 +286,7 @@ def _set(name, where, value):
         ("logistic", lambda tensors: tensors.update(mean=tensors["mean"][:-1]), "but the model takes mean"),
     ],
 )
-def test_tensors_that_make_no_model_are_refused(make_cubes, name, change, told):
+def test_inconsistent_tensors_are_refused(make_cubes, name, change, told):
     model, _ = fitted(name, PatchSource(make_cubes(1), 1))
     tensors = model.tensors()
     change(tensors)
@@ -295,13 +295,13 @@ def test_tensors_that_make_no_model_are_refused(make_cubes, name, change, told):
 
 
 @pytest.mark.parametrize("name", CURVED)
-def test_an_untrained_model_says_so(name):
+def test_an_untrained_model_has_no_dense_form_and_no_tensors(name):
     for use in ("dense", "tensors"):
         with pytest.raises(ModelError, match="not trained"):
             getattr(build_model(name, 25, 5), use)()
 
 
-def test_linear_models_are_convolutions_and_the_table_tells_costs_and_sources(make_cubes):
+def test_linear_models_are_dense_networks_and_all_models_are_described(make_cubes):
     for name in ("lda", "logistic", "svm-linear"):
         assert isinstance(fitted(name, PatchSource(make_cubes(1), 1))[0].dense(), DenseNetwork)
     assert all(kind.cost and kind.source and kind.title for kind in MODELS.values())

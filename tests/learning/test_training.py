@@ -36,7 +36,7 @@ def same(one, other):
 
 @pytest.fixture
 def sides(make_cubes):
-    """Patients to train and another one to validate."""
+    """Two training patients and one validation patient."""
 
     def make(window: int = 7, noise: float = 0.6):
         return (
@@ -48,7 +48,7 @@ def sides(make_cubes):
 
 
 @pytest.mark.parametrize("name", ["conv2d", "fourlayer"])
-def test_two_trainings_give_the_same_bits(sides, name):
+def test_training_twice_gives_identical_weights_and_losses(sides, name):
     first, second = build_model(name, 25, 5), build_model(name, 25, 5)
     histories = [model.fit(*sides(model.window), QUICK) for model in (first, second)]
     assert same(first, second)
@@ -58,7 +58,7 @@ def test_two_trainings_give_the_same_bits(sides, name):
     assert not same(first, other)
 
 
-def test_torch_s_global_settings_are_left_alone(sides):
+def test_global_settings_of_torch_are_left_alone(sides):
     before = torch.get_rng_state(), torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     model = build_model("fourlayer", 25, 5, seed=4)
     model.fit(*sides(1), QUICK.with_overrides({"threads": 2, "epochs": 1}))
@@ -68,7 +68,7 @@ def test_torch_s_global_settings_are_left_alone(sides):
 
 
 @pytest.mark.parametrize("name", list(MODELS))
-def test_what_can_be_learned_is_learned(make_cubes, name):
+def test_every_model_learns_separable_classes(make_cubes, name):
     model = build_model(name, 25, 5)
     training, validation = (
         PatchSource(make_cubes(3), model.window),
@@ -83,7 +83,7 @@ def test_what_can_be_learned_is_learned(make_cubes, name):
 def test_the_weights_of_the_best_epoch_are_kept(sides):
     training, validation = sides()
     model = build_model("conv2d", 25, 5)
-    # Far too fast a rate makes validation jump about.
+    # A learning rate that is far too high makes the validation fluctuate.
     history = model.fit(training, validation, QUICK.with_overrides({"learning_rate": 0.05, "epochs": 12}))
     recalls = [record.validation_macro_recall for record in history.epochs]
     assert history.best_epoch == 1 + int(np.argmax(recalls))
@@ -94,7 +94,7 @@ def test_the_weights_of_the_best_epoch_are_kept(sides):
 
 def test_training_stops_when_validation_gains_nothing(sides):
     training, _ = sides()
-    # Labels without any relation to the spectra: nothing to gain.
+    # Labels without any relation to the spectra cannot be learned.
     _, validation = sides()
     validation.labels[:] = np.random.default_rng(0).integers(1, 6, validation.labels.size)
     config = QUICK.with_overrides({"epochs": 60, "patience": 2})
@@ -124,7 +124,7 @@ def test_early_epochs_do_not_count_as_the_best(sides):
 
 
 @pytest.mark.parametrize("validated", [True, False])
-def test_without_patience_all_epochs_are_trained_and_the_last_weights_kept(sides, validated):
+def test_without_patience_all_epochs_run_and_the_last_weights_are_kept(sides, validated):
     training, validation = sides()
     model = build_model("conv2d", 25, 5)
     last: dict[str, np.ndarray] = {}
@@ -146,7 +146,7 @@ def test_an_empty_validation_counts_as_none(sides):
     assert history.epochs[0].validation_accuracy is None
 
 
-def test_validation_classes_that_did_not_train_count_in_recall_and_not_in_loss(make_cubes):
+def test_untrained_validation_classes_count_in_recall_but_not_in_loss(make_cubes):
     training = PatchSource(make_cubes(2, classes=(1, 2)), 1)
     validation = PatchSource(make_cubes(1, classes=(3,), first=5), 1)
     record = build_model("fourlayer", 25, 5).fit(training, validation, QUICK).epochs[-1]
@@ -154,7 +154,7 @@ def test_validation_classes_that_did_not_train_count_in_recall_and_not_in_loss(m
     assert record.validation_macro_recall == 0
 
 
-def test_history_tells_epochs_rates_and_both_sides(sides):
+def test_the_history_records_rates_and_both_sides_of_each_epoch(sides):
     seen = []
     history = build_model("conv2d", 25, 5).fit(*sides(), QUICK, observer=seen.append)
     assert seen == list(history.epochs)
@@ -169,7 +169,7 @@ def test_history_tells_epochs_rates_and_both_sides(sides):
 
 
 class Stop(KeyboardInterrupt):
-    """Ctrl-C at a known place."""
+    """Ctrl-C at a known point."""
 
 
 def interrupt_after(epoch):
@@ -182,7 +182,7 @@ def interrupt_after(epoch):
 
 @pytest.mark.parametrize("patience", [3, None])
 @pytest.mark.parametrize("stopped_after", [2, 3, 5])
-def test_an_interrupted_training_resumes_to_the_same_bits(sides, tmp_path, stopped_after, patience):
+def test_a_resumed_training_gives_identical_weights_and_losses(sides, tmp_path, stopped_after, patience):
     config = QUICK.with_overrides({"patience": patience})
     whole = build_model("conv2d", 25, 5)
     expected = whole.fit(*sides(), config)
@@ -192,7 +192,7 @@ def test_an_interrupted_training_resumes_to_the_same_bits(sides, tmp_path, stopp
         build_model("conv2d", 25, 5).fit(
             *sides(), config, checkpoint=checkpoint, observer=interrupt_after(stopped_after)
         )
-    # The observer speaks before the checkpoint is written, so that epoch is trained again.
+    # The observer is called before the checkpoint is written, so that epoch is trained again.
     assert checkpoint.exists() == (stopped_after > 2)
     resumed, seen = build_model("conv2d", 25, 5), []
     history = resumed.fit(*sides(), config, checkpoint=checkpoint, observer=seen.append)
@@ -203,7 +203,7 @@ def test_an_interrupted_training_resumes_to_the_same_bits(sides, tmp_path, stopp
     assert [r.validation_loss for r in history.epochs] == [r.validation_loss for r in expected.epochs]
 
 
-def test_a_finished_training_resumes_to_itself(sides, tmp_path):
+def test_resuming_a_finished_training_changes_nothing(sides, tmp_path):
     checkpoint = tmp_path / "checkpoint.safetensors"
     first, second = build_model("fourlayer", 25, 5), build_model("fourlayer", 25, 5)
     expected = first.fit(*sides(1), QUICK, checkpoint=checkpoint)
@@ -260,7 +260,7 @@ def with_labels(labels, names=()):
         ([1, 1, 6, 6], "1…6 for 5 classes"),
     ],
 )
-def test_labels_that_teach_nothing_are_refused_by_capture(name, labels, told):
+def test_unusable_labels_are_refused_naming_the_capture(name, labels, told):
     with pytest.raises(ModelError, match=f"ID0001C01.*{told}"):
         build_model(name, 25, 5).fit(with_labels(labels), None, QUICK)
 
@@ -276,13 +276,13 @@ def test_class_names_are_used_where_they_are_known():
     )
 
 
-def test_a_source_of_other_size_is_refused(make_cubes):
+def test_a_source_with_other_bands_or_windows_is_refused(make_cubes):
     for source in (PatchSource(make_cubes(1, bands=20), 7), PatchSource(make_cubes(1), 1)):
         with pytest.raises(ModelError, match="takes 25 bands and windows of 7"):
             build_model("conv2d", 25, 5).fit(source, None, QUICK)
 
 
-def test_a_training_that_diverges_says_so():
+def test_a_training_that_diverges_is_stopped_with_advice():
     labels = np.tile([1, 2], 30)
     source = with_labels(labels)
     source._spectra[:] = np.sign(source._spectra) * np.float32(3e38)
@@ -296,7 +296,7 @@ def test_a_training_that_diverges_says_so():
     seed=st.integers(0, 10**6),
 )
 @settings(max_examples=50)
-def test_batches_keep_the_shares_of_what_is_left(counts, size, seed):
+def test_batches_keep_the_class_shares_of_the_remaining_pixels(counts, size, seed):
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(1, len(counts) + 1), counts)).astype(np.uint8)
     batches = stratified_batches(labels, size, np.random.default_rng(seed))
     assert sorted(np.concatenate(batches).tolist()) == list(range(labels.size))
@@ -308,7 +308,7 @@ def test_batches_keep_the_shares_of_what_is_left(counts, size, seed):
         left = left - taken
 
 
-def test_batches_are_drawn_anew():
+def test_batches_are_drawn_again_each_time():
     labels = np.repeat([1, 2], 50).astype(np.uint8)
     generator = np.random.default_rng(0)
     first, second = (np.concatenate(stratified_batches(labels, 10, generator)) for _ in range(2))
@@ -321,7 +321,7 @@ def test_balanced_weights_even_out_the_classes_up_to_a_limit():
     assert class_weights(np.array([5, 0]), "none").tolist() == [1, 1]
 
 
-def test_the_thesis_preset_is_the_thesis_s():
+def test_the_thesis_preset_has_the_settings_of_the_thesis():
     thesis = preset("thesis")
     assert (thesis.batch_size, thesis.learning_rate, thesis.epochs) == (16, 0.001, 100)
     assert (thesis.schedule, thesis.class_weights, thesis.patience) == ("constant", "none", None)
@@ -341,7 +341,7 @@ def test_the_thesis_preset_is_the_thesis_s():
         ({"speed": 3}, "'speed'.*not known.*epochs"),
     ],
 )
-def test_settings_out_of_range_are_refused(overrides, told):
+def test_invalid_settings_are_refused(overrides, told):
     with pytest.raises(UsageError, match=told):
         preset("default").with_overrides(overrides)
 

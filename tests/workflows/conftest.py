@@ -1,4 +1,4 @@
-"""A small study of preprocessed cubes, as other people's studies are, and a run on it."""
+"""A small study of preprocessed cubes without frames, like those of other groups, and a run on it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_study(
     shape: tuple[int, int] = (24, 30),
     bands: int = 25,
 ) -> Path:
-    """Captures of patches of tissue, 6×6 pixels each, every class with its own mean spectrum."""
+    """Write captures of tissue patches of 6×6 pixels; each class has its own mean spectrum."""
     means = np.random.default_rng(1234).normal(0, 0.3, (6, bands))
     for number, capture in enumerate(captures):
         generator = np.random.default_rng([7, number])
@@ -43,7 +43,7 @@ def write_study(
 
 @pytest.fixture
 def make_study(tmp_path: Path) -> Callable[..., Path]:
-    """Write a study into a fresh folder; arguments as of `write_study`."""
+    """Write a study into a fresh folder; arguments as for `write_study`."""
 
     def make(**options: object) -> Path:
         return write_study(tmp_path / "study", **options)
@@ -59,7 +59,7 @@ def study(make_study: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="module")
 def lopo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A leave-one-patient-out run, evaluated."""
+    """An evaluated leave-one-patient-out run."""
     study = write_study(tmp_path_factory.mktemp("lopo") / "study")
     run = train(study, model="lda", protocol="lopo")
     evaluate(run)

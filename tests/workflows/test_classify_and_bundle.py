@@ -1,4 +1,4 @@
-"""Classifying and bundling from Python, and what the command line does not reach."""
+"""Classification and bundles from Python, including what the command line does not reach."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def frames(study: Path) -> FrameFiles:
     return FrameFiles(files.raw, files.white, files.dark)
 
 
-def test_a_frame_in_memory(bundle: Path, study: Path) -> None:
+def test_a_frame_is_classified_without_writing_files(bundle: Path, study: Path) -> None:
     done = classify(bundle, frames(study))
     assert done.folder is None
     assert done.result.files == {}
@@ -98,12 +98,14 @@ def test_a_frame_in_memory(bundle: Path, study: Path) -> None:
     assert ClassificationResult.model_validate_json(done.result.model_dump_json()) == done.result
 
 
-def test_a_capture_of_a_study_brings_its_ground_truth(bundle: Path, study: Path) -> None:
+def test_a_capture_of_a_study_comes_with_its_ground_truth(bundle: Path, study: Path) -> None:
     done = classify(bundle, StudyCapture(study, CAPTURE))
     assert done.result.input.kind == "study frame"
     np.testing.assert_array_equal(done.truth, THESIS_CLASSES.from_codes(open_study(study).codes(CAPTURE)))
     labelled = done.truth > 0
-    assert (done.tissue.labels[labelled] == done.truth[labelled]).mean() > 0.5, "easy patients are easy"
+    assert (done.tissue.labels[labelled] == done.truth[labelled]).mean() > 0.5, (
+        "an easy patient should be classified well"
+    )
 
 
 def test_pictures_and_warnings_say_what_is_synthetic(
@@ -122,7 +124,7 @@ def test_pictures_and_warnings_say_what_is_synthetic(
     assert "trained on synthetic patients" in words
 
 
-def test_a_shadow_is_told_of_on_both_pictures(bundle: Path, study: Path, tmp_path: Path, drawn: list[str]) -> None:
+def test_both_pictures_warn_of_a_shadow(bundle: Path, study: Path, tmp_path: Path, drawn: list[str]) -> None:
     lit = frames(study)
     raw, _, dark = (tifffile.imread(path) for path in (lit.raw, lit.white, lit.dark))
     raw[:, : raw.shape[1] // 4] = dark[:, : raw.shape[1] // 4] + 1
@@ -135,11 +137,11 @@ def test_a_shadow_is_told_of_on_both_pictures(bundle: Path, study: Path, tmp_pat
     words = " ".join(drawn)
     assert words.count(f"Warning: {told}") == 2, "on the map and on the overlay"
     assert "private" not in words
-    # A picture warns; masking is asked for in study.toml.
+    # The pictures only warn; masking is a setting of study.toml.
     assert (np.load(tmp_path / "out" / "labels.npy")[:, : done.tissue.width // 4] > 0).all()
 
 
-def test_a_cropped_ground_truth_is_put_in_its_place(bundle: Path, copy: Path) -> None:
+def test_a_cropped_ground_truth_is_placed_in_the_full_frame(bundle: Path, copy: Path) -> None:
     codes = open_study(copy).codes(CAPTURE)
     write_map(copy, CAPTURE, codes[5:45, 7:67].copy())
     with (copy / "study.toml").open("a") as stream:
@@ -151,7 +153,7 @@ def test_a_cropped_ground_truth_is_put_in_its_place(bundle: Path, copy: Path) ->
 
 
 @pytest.mark.parametrize("fault", ["size", "code", "crop"])
-def test_a_ground_truth_that_does_not_fit_is_left_out_and_this_is_said(bundle: Path, copy: Path, fault: str) -> None:
+def test_an_unusable_ground_truth_is_left_out_with_a_warning(bundle: Path, copy: Path, fault: str) -> None:
     codes = open_study(copy).codes(CAPTURE).copy()
     if fault == "code":
         codes[0, 0] = 999
@@ -165,7 +167,7 @@ def test_a_ground_truth_that_does_not_fit_is_left_out_and_this_is_said(bundle: P
     assert "ground" in done.result.warnings[0]
 
 
-def test_a_study_without_frames_is_classified_by_its_cube(bundle: Path, copy: Path) -> None:
+def test_a_capture_without_frames_is_classified_from_its_cube(bundle: Path, copy: Path) -> None:
     by_frame = classify(bundle, StudyCapture(copy, CAPTURE))
     shutil.rmtree(copy / "tif")
     by_cube = classify(bundle, StudyCapture(copy, CAPTURE))
@@ -192,7 +194,7 @@ def test_a_mat_file_of_another_normalisation_is_classified_with_a_warning(bundle
     assert "spectra of another normalisation" in classify(bundle, CubeFile(path)).result.warnings[0]
 
 
-def test_paths_may_be_words(bundle: Path, study: Path) -> None:
+def test_paths_may_be_strings(bundle: Path, study: Path) -> None:
     files = capture_files(study, CAPTURE)
     sources = [
         CubeFile(str(files.cube)),
@@ -203,7 +205,7 @@ def test_paths_may_be_words(bundle: Path, study: Path) -> None:
 
 
 @pytest.mark.parametrize("corrected", [True, False])
-def test_a_mat_file_of_ours_tells_whether_it_was_corrected(bundle: Path, copy: Path, corrected: bool) -> None:
+def test_a_mat_file_without_spectral_correction_causes_a_warning(bundle: Path, copy: Path, corrected: bool) -> None:
     chain = replace(open_study(copy).preprocessing, spectral_correction=corrected)
     write_study_toml(copy, open_study(copy).settings.model_copy(update={"preprocessing": chain}))
     fill_preprocessed(open_study(copy), overwrite=True)
@@ -216,8 +218,8 @@ OTHER = replace(CAMERA, name="other", wavelengths_nm=CAMERA.wavelengths_nm + 3)
 """A camera of the same bands and size, calibrated otherwise."""
 
 
-def of_other(study: Path, camera: MosaicSensor = OTHER) -> Path:
-    """The capture's cube, made anew with another camera; study.toml still names the first."""
+def cube_of_other_camera(study: Path, camera: MosaicSensor = OTHER) -> Path:
+    """Make the cube of the capture again with another camera; study.toml still names the first."""
     opened = open_study(study)
     chain = chain_of(camera, opened.preprocessing, opened.capture_settings(CAPTURE))
     write_cube(study, CAPTURE, opened.cube_from_frames(CAPTURE, camera), chain=chain)
@@ -228,7 +230,7 @@ def of_other(study: Path, camera: MosaicSensor = OTHER) -> Path:
 def test_a_mat_file_of_another_camera_is_refused(
     bundle: Path, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    path = of_other(copy)
+    path = cube_of_other_camera(copy)
     if place == "alone":
         path = Path(shutil.move(path, tmp_path / "cube.mat"))
     with pytest.raises(CubeError, match="the bundle's sensor 'generic-nir-5x5'"):
@@ -239,7 +241,7 @@ def test_a_mat_file_of_another_camera_is_refused(
         classify(bundle, CubeFile(path))
 
 
-def test_a_mat_file_of_others_goes_by_the_study_above_it(bundle: Path, copy: Path, tmp_path: Path) -> None:
+def test_a_mat_file_without_a_recorded_camera_takes_that_of_its_study(bundle: Path, copy: Path, tmp_path: Path) -> None:
     path = capture_files(copy, CAPTURE).cube
     cube = read_mat(path, ["preProcessedImage"])
     write_mat(path, cube)
@@ -251,7 +253,7 @@ def test_a_mat_file_of_others_goes_by_the_study_above_it(bundle: Path, copy: Pat
         classify(bundle, CubeFile(path))
 
 
-def test_a_mat_file_is_known_with_the_crop_and_exposures_of_its_study(bundle: Path, copy: Path) -> None:
+def test_a_mat_file_must_match_crop_and_exposures_of_its_study(bundle: Path, copy: Path) -> None:
     settings, cube = open_study(copy).settings, open_study(copy).cube(CAPTURE)
     made_with = CaptureSettings(
         crop=Crop(row=3, column=5, height=40, width=50), exposures=ExposureTimes(raw_ms=40, white_ms=20, dark_ms=40)
@@ -267,7 +269,7 @@ def test_a_mat_file_is_known_with_the_crop_and_exposures_of_its_study(bundle: Pa
 
 
 @pytest.mark.parametrize("measured", [False, True])
-def test_reduced_precision_says_how_far_it_can_be_believed(
+def test_reduced_precision_states_agreement_or_that_none_was_measured(
     run: Path, study: Path, tmp_path: Path, measured: bool
 ) -> None:
     made = make_bundle(run, tmp_path / "bundle", reduced_precision=measured)
@@ -281,12 +283,12 @@ def test_reduced_precision_says_how_far_it_can_be_believed(
     assert not any("reduced" in one for one in classify(made.path, frames(study)).result.warnings)
 
 
-def test_a_frame_is_no_cube(bundle: Path, study: Path) -> None:
+def test_a_frame_given_as_a_cube_is_refused(bundle: Path, study: Path) -> None:
     with pytest.raises(CubeError, match="is a frame, not a preprocessed cube"):
         classify(bundle, CubeFile(capture_files(study, CAPTURE).raw))
 
 
-def test_a_cube_is_no_frame_and_a_ground_truth_is_no_cube(bundle: Path, study: Path) -> None:
+def test_files_of_another_kind_are_refused(bundle: Path, study: Path) -> None:
     files = capture_files(study, CAPTURE)
     with pytest.raises(CaptureError, match="is a cube file") as raised:
         classify(bundle, FrameFiles(files.cube, files.white, files.dark))
@@ -296,7 +298,7 @@ def test_a_cube_is_no_frame_and_a_ground_truth_is_no_cube(bundle: Path, study: P
             classify(bundle, CubeFile(path))
 
 
-def test_reduced_precision_needs_openvino_and_says_how_to_get_it(bundle: Path, study: Path) -> None:
+def test_reduced_precision_without_openvino_says_how_to_select_it(bundle: Path, study: Path) -> None:
     with pytest.raises(UsageError, match="is not available with onnxruntime") as raised:
         classify(bundle, frames(study), options=ClassifyOptions(precision="reduced"))
     assert raised.value.remedy == "Add --backend openvino, or leave out --reduced-precision."
@@ -313,12 +315,12 @@ def test_masked_pixels_are_counted_by_reason_and_have_no_class(bundle: Path, cop
     assert done.result.classified + done.result.not_classified == 48 * 72
 
 
-def test_a_limit_of_age_can_be_set(bundle: Path, study: Path) -> None:
+def test_a_frame_within_the_age_limit_of_references_is_not_blanked(bundle: Path, study: Path) -> None:
     done = classify(bundle, frames(study), options=ClassifyOptions(max_reference_age=timedelta(days=1000)))
     assert done.result.blanked is None
 
 
-def test_what_is_there_is_found_before_anything_is_computed(study: Path, tmp_path: Path) -> None:
+def test_existing_output_is_refused_before_anything_is_computed(study: Path, tmp_path: Path) -> None:
     (tmp_path / "out" / "letters").mkdir(parents=True)
     with pytest.raises(OutputExistsError):
         classify(tmp_path / "no bundle", frames(study), out=tmp_path / "out")
@@ -332,7 +334,7 @@ def test_another_camera_is_refused(bundle: Path, study: Path) -> None:
 
 
 class TestMakeBundle:
-    def test_the_run_s_own_place_is_the_default(self, run: Path, tmp_path: Path) -> None:
+    def test_the_bundle_is_written_into_its_run_by_default(self, run: Path, tmp_path: Path) -> None:
         copied = Path(shutil.copytree(run, tmp_path / "run"))
         made = make_bundle(copied)
         assert made.path == copied / "bundle"
@@ -344,13 +346,13 @@ class TestMakeBundle:
         with pytest.raises(OutputExistsError):
             make_bundle(copied)
 
-    def test_the_camera_is_found_in_the_study_named_or_refused(
+    def test_a_camera_that_is_not_found_again_must_be_given(
         self, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("GLIOMAP_SENSORS", str(tmp_path / "registry"))
         run = train(copy, out=tmp_path / "run", model="lda")
         (copy / "study.toml").write_text('name = "the sensor is no longer named"\n')
-        # The phantom's small camera has the name of the packaged one, which is of another size.
+        # The small camera of the phantom has the name of the packaged camera, which has another size.
         with pytest.raises(SensorError, match="calibration differs"):
             make_bundle(run, tmp_path / "a")
         assert make_bundle(run, tmp_path / "b", sensor=CAMERA).sensor is not None
@@ -361,7 +363,7 @@ class TestMakeBundle:
         with pytest.raises(SensorError, match="--sensor FILE"):
             make_bundle(run, tmp_path / "c")
 
-    def test_a_camera_that_no_training_cube_speaks_for_is_called_a_claim(self, copy: Path, tmp_path: Path) -> None:
+    def test_the_card_says_if_the_camera_was_named_only_for_the_bundle(self, copy: Path, tmp_path: Path) -> None:
         shutil.rmtree(copy / "tif")
         (copy / "study.toml").unlink()
         run = train(copy, out=tmp_path / "run", model="lda")
@@ -369,7 +371,7 @@ class TestMakeBundle:
         assert claim in make_bundle(run, tmp_path / "claimed", sensor=CAMERA).card
         assert claim not in make_bundle(run, tmp_path / "cubes").card
 
-    def test_a_folder_that_is_no_run(self, tmp_path: Path) -> None:
+    def test_a_folder_that_is_not_a_run_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(RunError):
             make_bundle(tmp_path)
 
@@ -383,23 +385,23 @@ class TestFromWeights:
         save_model(build_model("fourlayer", 25, 5), path)
         return path
 
-    def test_cubes_only_without_a_sensor(self, weights: Path, tmp_path: Path) -> None:
+    def test_a_bundle_without_a_sensor_takes_cubes_only(self, weights: Path, tmp_path: Path) -> None:
         made = bundle_from_weights("fourlayer", weights, tmp_path / "bundle")
         assert made.frame_graph is None
         assert made.manifest.training is None
         assert "their training is unknown" in made.manifest.notes[0]
 
-    def test_frames_with_one(self, weights: Path, tmp_path: Path) -> None:
+    def test_a_bundle_with_a_sensor_takes_frames(self, weights: Path, tmp_path: Path) -> None:
         made = bundle_from_weights("fourlayer", weights, tmp_path / "bundle.zip", sensor=CAMERA, name="mine")
         assert made.frame_graph is not None
         assert made.manifest.name == "mine"
 
-    def test_another_number_of_classes(self, weights: Path, tmp_path: Path) -> None:
+    def test_another_number_of_classes_is_refused(self, weights: Path, tmp_path: Path) -> None:
         two = ClassSet("two", THESIS_CLASSES.classes[:2])
         with pytest.raises(ModelError, match="5 classes"):
             bundle_from_weights("fourlayer", weights, tmp_path / "bundle", classes=two)
 
-    def test_another_architecture(self, weights: Path, tmp_path: Path) -> None:
+    def test_weights_of_another_architecture_are_refused(self, weights: Path, tmp_path: Path) -> None:
         with pytest.raises(ModelError):
             bundle_from_weights("conv2d", weights, tmp_path / "bundle")
         assert not (tmp_path / "bundle").exists()

@@ -1,4 +1,4 @@
-"""The demo, on three small and easy patients and with two epochs."""
+"""The demo, with three small, easy patients and two epochs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     return demo(tmp_path_factory.mktemp("demo") / "gliomap-demo", **SMALL)
 
 
-def test_everything_lies_where_it_says(made: Demo) -> None:
+def test_the_demo_writes_the_files_that_it_names(made: Demo) -> None:
     assert sorted(path.name for path in made.folder.iterdir()) == [
         "bundle",
         "demo.json",
@@ -46,7 +46,7 @@ def test_everything_lies_where_it_says(made: Demo) -> None:
     assert all((made.folder / name).is_file() for name in record["pictures"])
 
 
-def test_the_classified_patient_is_one_whom_nobody_trained_on(made: Demo) -> None:
+def test_the_classified_patient_was_held_out(made: Demo) -> None:
     assert made.patient == "ID0003"
     assert list(made.evaluation.patients) == ["ID0003"]
     assert made.evaluation.same_patient == ()
@@ -54,14 +54,14 @@ def test_the_classified_patient_is_one_whom_nobody_trained_on(made: Demo) -> Non
     assert made.classification.result.bundle.identity == json.loads((made.folder / "demo.json").read_text())["bundle"]
 
 
-def test_what_was_tested_is_what_was_bundled(made: Demo) -> None:
+def test_the_bundle_holds_the_graph_that_was_tested(made: Demo) -> None:
     from gliomap.bundles import open_bundle
 
     manifest = open_bundle(made.bundle).manifest
     assert manifest.files["cube.onnx"].sha256 == made.evaluation.graph
 
 
-def test_an_earlier_demo_is_kept_unless_overwriting_and_other_folders_are_spared(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_demo_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
     with pytest.raises(OutputExistsError):
         demo(tmp_path / "letters")
@@ -84,7 +84,7 @@ def test_a_demo_that_is_stopped_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_says_where_the_pictures_lie_and_what_they_mean(
+def test_the_command_says_where_the_pictures_are_and_what_they_show(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], made: Demo
 ) -> None:
     asked: dict[str, object] = {}
@@ -110,7 +110,7 @@ def test_the_command_says_where_the_pictures_lie_and_what_they_mean(
 
 
 @pytest.mark.slow
-def test_a_new_demo_takes_the_place_of_an_old_one(tmp_path: Path) -> None:
+def test_overwriting_replaces_an_earlier_demo(tmp_path: Path) -> None:
     make = functools.partial(demo, tmp_path / "d", **SMALL)
     first = make()
     (first.folder / "old").touch()

@@ -1,4 +1,4 @@
-"""A run is tested on what it held out: figures, predictions, pictures, and refusals."""
+"""A run is evaluated on what it held out: figures, predictions, pictures and refusals."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def evaluated(made: tuple[Path, Path]) -> Path:
 
 @pytest.fixture
 def copied(made: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
-    """Study and run, free to be changed."""
+    """Copies of study and run that a test may change."""
     study, run = made
     shutil.copytree(study, tmp_path / "study")
     return tmp_path / "study", tmp_path / "study" / run.relative_to(study)
@@ -72,7 +72,7 @@ def fresh(copied: tuple[Path, Path]) -> tuple[Path, Path]:
     return copied
 
 
-class TestWhatItLeaves:
+class TestOutput:
     def test_the_record_says_what_was_tested_and_how_well(self, made: tuple[Path, Path], evaluated: Path) -> None:
         record = read_evaluation(evaluated / "metrics.json")
         run = open_run(made[1])
@@ -87,7 +87,7 @@ class TestWhatItLeaves:
         assert record.pooled.overall_accuracy > 0.6
         assert len(record.graph) == 64
 
-    def test_predictions_give_the_same_figures_again(self, evaluated: Path) -> None:
+    def test_saved_predictions_reproduce_the_figures(self, evaluated: Path) -> None:
         record = read_evaluation(evaluated / "metrics.json")
         with np.load(evaluated / record.captures[TESTED].predictions) as found:
             true, predicted, probabilities = found["true"], found["predicted"], found["probabilities"]
@@ -106,11 +106,11 @@ class TestWhatItLeaves:
             with Image.open(evaluated / name) as picture:
                 assert min(picture.size) > 300
 
-    def test_tables_can_be_printed(self, evaluated: Path) -> None:
+    def test_the_first_table_starts_with_the_tested_capture(self, evaluated: Path) -> None:
         tables = record_tables(read_evaluation(evaluated / "metrics.json"))
         assert tables[0].rows[0][0] == TESTED
 
-    def test_nothing_else_is_left(self, evaluated: Path) -> None:
+    def test_no_other_files_are_written(self, evaluated: Path) -> None:
         assert {path.name for path in evaluated.iterdir() if path.suffix != ".png"} == {
             "metrics.json",
             "summary.json",
@@ -120,14 +120,14 @@ class TestWhatItLeaves:
         assert not [path for path in evaluated.parent.iterdir() if path.name.startswith(".")]
 
 
-class TestAgain:
-    def test_an_evaluation_is_not_replaced_unasked(self, made: tuple[Path, Path], evaluated: Path) -> None:
+class TestReplacement:
+    def test_an_evaluation_is_not_replaced_without_overwrite(self, made: tuple[Path, Path], evaluated: Path) -> None:
         before = (evaluated / "metrics.json").read_bytes()
         with pytest.raises(OutputExistsError):
             evaluate(made[1])
         assert (evaluated / "metrics.json").read_bytes() == before
 
-    def test_replacing_it_keeps_the_pictures_and_takes_the_next_version(
+    def test_overwriting_keeps_old_pictures_and_takes_the_next_version(
         self, copied: tuple[Path, Path], evaluated: Path, drawn: list[str], titles: list[str]
     ) -> None:
         study, run = copied
@@ -144,7 +144,7 @@ class TestAgain:
 
 
 class TestRefusals:
-    def test_a_study_that_changed(self, fresh: tuple[Path, Path]) -> None:
+    def test_a_changed_study_is_refused(self, fresh: tuple[Path, Path]) -> None:
         study, run = fresh
         path = open_study(study).files(TESTED).map
         content = bytearray(path.read_bytes())
@@ -154,14 +154,14 @@ class TestRefusals:
             evaluate(run, study=study)
         assert not (run / "evaluation").exists()
 
-    def test_a_capture_that_moved_to_a_training_patient(self, fresh: tuple[Path, Path]) -> None:
+    def test_a_capture_reassigned_to_a_training_patient_is_refused(self, fresh: tuple[Path, Path]) -> None:
         study, run = fresh
         with (study / "study.toml").open("a", encoding="utf-8") as stream:
             stream.write('\n[aliases]\nID0003 = "ID0001"\n')
         with pytest.raises(StudyError, match="now assigned to another patient: ID0003C01"):
             evaluate(run, study=study)
 
-    def test_a_split_that_was_edited(self, fresh: tuple[Path, Path]) -> None:
+    def test_an_edited_split_is_refused(self, fresh: tuple[Path, Path]) -> None:
         study, run = fresh
         split = json.loads((run / "split.json").read_text())
         split["train"], split["test"] = [*split["train"], TESTED], []
@@ -169,13 +169,13 @@ class TestRefusals:
         with pytest.raises(StudyError, match="fingerprint"):
             evaluate(run, study=study)
 
-    def test_another_camera(self, fresh: tuple[Path, Path]) -> None:
+    def test_another_camera_is_refused(self, fresh: tuple[Path, Path]) -> None:
         study, run = fresh
         other = replace(get_sensor("nemesis"), name="other")
         with pytest.raises(SensorError, match="was trained for"):
             evaluate(run, study=study, sensor=other)
 
-    def test_a_camera_that_the_training_named_is_found_again(
+    def test_the_camera_named_in_training_is_reused_and_must_not_change(
         self, copied: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("GLIOMAP_SENSORS", str(tmp_path / "registry"))
@@ -193,7 +193,7 @@ class TestRefusals:
                 uses(run, overwrite=True)
 
     @pytest.mark.parametrize("protocol", ["holdout", "lopo"])
-    def test_cubes_that_are_made_anew_are_told_of(
+    def test_cubes_that_are_made_again_cause_one_warning(
         self, made: tuple[Path, Path], caplog: pytest.LogCaptureFixture, protocol: str
     ) -> None:
         study = made[0]
@@ -210,18 +210,18 @@ class TestRefusals:
 
     @pytest.mark.parametrize("protocol", ["holdout", "lopo"])
     @pytest.mark.parametrize("image", ["cube", "frames"])
-    def test_a_held_out_capture_that_does_not_fit_its_map_is_refused_before_training(
+    def test_a_held_out_capture_that_does_not_fit_its_map_is_refused_early(
         self, copied: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, protocol: str, image: str
     ) -> None:
         study = copied[0]
         write_map(study, TESTED, open_study(study).codes(TESTED)[:20])
         if image == "frames":
             open_study(study).files(TESTED).cube.unlink()
-        monkeypatch.setattr(Study, "cube", None)  # nothing is read for it
+        monkeypatch.setattr(Study, "cube", None)  # no cube may be read to find this
         with pytest.raises(StudyError, match=r"and its map 20×.* and no crop is known"):
             plan_protocol(study, {"protocol": protocol})
 
-    def test_a_folder_that_is_no_run(self, tmp_path: Path) -> None:
+    def test_a_folder_that_is_not_a_run_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(RunError):
             evaluate(tmp_path)
 
@@ -239,7 +239,7 @@ class TestRefusals:
 
 
 class TestOverlap:
-    def test_a_patient_on_both_sides_is_said_on_the_record(self, copied: tuple[Path, Path]) -> None:
+    def test_a_patient_in_training_and_test_is_recorded(self, copied: tuple[Path, Path]) -> None:
         study, _ = copied
         for path in study.rglob("*ID0003*"):
             if path.is_file() and "runs" not in path.parts:
@@ -250,9 +250,9 @@ class TestOverlap:
 
 
 class TestSeveralCaptures:
-    """Studies of prepared cubes without a camera, as other people's are."""
+    """Studies of prepared cubes without a camera, like those of other groups."""
 
-    def test_each_capture_each_patient_and_all_together_have_their_figures(self, study: Path) -> None:
+    def test_figures_are_given_per_capture_per_patient_and_pooled(self, study: Path) -> None:
         run = train(study, model="lda", test_patients=["ID0002", "ID0004"])
         record = evaluate(run).record
         assert set(record.captures) == {"ID0002C01", "ID0002C02", "ID0004C01"}
@@ -265,7 +265,7 @@ class TestSeveralCaptures:
         assert accuracy.mean == pytest.approx(np.mean([found.overall_accuracy for found in record.patients.values()]))
         assert record.pictures == ("LDA_3-captures_noCV_version_1_confusion.png",)
 
-    def test_tumour_marked_where_nobody_labelled_any_is_on_the_record(self, study: Path) -> None:
+    def test_false_tumour_is_recorded_if_no_tumour_is_labelled(self, study: Path) -> None:
         codes = open_study(study).codes("ID0004C01")
         write_map(study, "ID0004C01", np.where(codes == 200, 0, codes).astype(np.uint16))
         result = evaluate(train(study, model="lda", test_patients=["ID0004"]))

@@ -43,7 +43,7 @@ def pixels_tested(run: Path) -> dict[str, np.ndarray]:
 
 
 class TestLeaveOnePatientOut:
-    def test_each_fold_is_a_run_of_its_own_and_one_model_knows_all(self, lopo: Path) -> None:
+    def test_each_fold_is_a_run_and_a_final_model_uses_all_patients(self, lopo: Path) -> None:
         assert lopo.name == "lda_lopo_1"
         assert {path.name for path in lopo.iterdir()} == {"run.json", "splits.json", "folds", "evaluation"}
         assert {path.name for path in (lopo / "folds").iterdir()} == {*ALL, "final"}
@@ -55,7 +55,7 @@ class TestLeaveOnePatientOut:
         assert final.split().patients_of("train") == ALL
         assert final.split().test == ()
 
-    def test_what_a_fold_holds_out_does_not_reach_its_model(self, lopo: Path, tmp_path: Path) -> None:
+    def test_held_out_data_do_not_change_the_model_of_a_fold(self, lopo: Path, tmp_path: Path) -> None:
         other = write_study(tmp_path / "study")
         study = open_study(other)
         cube = study.cube("ID0003C01")
@@ -80,9 +80,7 @@ class TestLeaveOnePatientOut:
         assert record["graph"] is None
         assert record["pooled"]["n"] == sum(one["metrics"]["n"] for one in record["captures"].values())
 
-    def test_its_bundle_is_the_model_on_all_patients_and_says_where_its_figures_come_from(
-        self, lopo: Path, tmp_path: Path
-    ) -> None:
+    def test_the_bundle_holds_the_final_model_and_explains_its_figures(self, lopo: Path, tmp_path: Path) -> None:
         make_bundle(lopo, tmp_path / "bundle")
         manifest = open_bundle(tmp_path / "bundle").manifest
         assert manifest.training.patients["train"] == ALL
@@ -91,7 +89,7 @@ class TestLeaveOnePatientOut:
         assert any("no patient is left to test this model on" in note for note in manifest.notes)
         assert "overall accuracy" in manifest.metrics
 
-    def test_its_bundle_names_who_calibrated_the_model_on_all_patients(self, study: Path, tmp_path: Path) -> None:
+    def test_the_bundle_names_the_patient_who_calibrated_the_final_model(self, study: Path, tmp_path: Path) -> None:
         run = train(study, model="svm-linear", protocol="lopo")
         evaluate(run)
         manifest = make_bundle(run, tmp_path / "bundle").manifest
@@ -100,7 +98,7 @@ class TestLeaveOnePatientOut:
             note.startswith(f"Trained on all patients except {aside}, who calibrated it") for note in manifest.notes
         )
 
-    def test_its_bundle_tells_that_a_network_learned_from_who_validated_too(self, study: Path, tmp_path: Path) -> None:
+    def test_the_bundle_says_that_a_network_was_retrained_on_all_patients(self, study: Path, tmp_path: Path) -> None:
         settings = {"epochs": 2, "min_epochs": 1, "patience": 1}
         run = train(study, model="fourlayer", protocol="lopo", overrides=settings)
         evaluate(run)
@@ -121,7 +119,7 @@ class TestLeaveOnePatientOut:
             tuple(row) for row in together["patients"]["ID0002"]["confusion"]
         )
 
-    def test_networks_validate_by_patients_of_the_training(self, study: Path) -> None:
+    def test_each_fold_of_a_network_has_one_separate_validation_patient(self, study: Path) -> None:
         plan = plan_protocol(study, {"protocol": "lopo", "model": "fourlayer"})
         assert isinstance(plan, FoldsPlan)
         for split in plan.folds.splits.values():
@@ -136,7 +134,7 @@ class TestPatientFolds:
         assert set(record.patients) == set(ALL)
         assert all(len(fold.validated) == 1 for fold in record.folds)
 
-    def test_who_validates_trains_the_final_model_only(self, study: Path) -> None:
+    def test_only_the_final_model_is_refitted_on_validation_patients(self, study: Path) -> None:
         plan = plan_protocol(study, {"model": "fourlayer", "protocol": "kfold-patient", "folds": 4})
         assert isinstance(plan, FoldsPlan)
         assert plan.final is not None
@@ -164,14 +162,14 @@ class TestMixing:
         assert kept.kept in kept.chosen
         assert "chosen by its test" in kept.notes[0]
         assert "overstate" in record.warning
-        # The same pixels as leaving patients out: each labelled one, once.
+        # The same pixels as in leave-one-patient-out: each labelled pixel once.
         mine, other = pixels_tested(run), pixels_tested(lopo)
         assert mine.keys() == other.keys()
         for capture, places in mine.items():
             assert places.tolist() == other[capture].tolist()
 
-    def test_tumour_among_the_pixels_that_trained_is_labelled_tumour(self, study: Path) -> None:
-        """Which capture has tumour is told by all its labels, not by those that happen to be tested."""
+    def test_no_false_tumour_is_counted_if_training_pixels_are_tumour(self, study: Path) -> None:
+        """All labels of a capture decide whether it has tumour, not only those that happen to be tested."""
         codes = open_study(study).codes("ID0001C01")
         tumour = np.argwhere(codes == 200)
         codes[tuple(tumour[:-1].T)] = 0
@@ -179,7 +177,7 @@ class TestMixing:
         run = train(study, model="lda", protocol="pooled", seed=1)
         record = evaluate(run).record
         with np.load(run / "evaluation" / record.captures["ID0001C01"].predictions) as tested:
-            assert not (tested["true"] == 2).any(), "the only pixel of tumour should train in this test"
+            assert not (tested["true"] == 2).any(), "the only tumour pixel should be a training pixel here"
         assert record.captures["ID0001C01"].false_tumour is None
 
     def test_the_figures_on_a_map_are_those_of_the_model_that_drew_it(
@@ -194,7 +192,7 @@ class TestMixing:
 
         monkeypatch.setattr(test_pictures, "map_picture", listening)
         run = train(study, model="lda", protocol="double-cv", folds=2)
-        # The last outer fold is the one that is kept: all others have been tested before it.
+        # Keep the model of the last outer fold, so that all others are tested before it.
         kept = open_run(run).record
         write_record(run, kept.model_copy(update={"kept": kept.chosen[-1]}))
         record = evaluate(run).record
@@ -226,7 +224,7 @@ class TestMixing:
             maps = [np.load(run / "evaluation" / "maps" / f"{one}.npz")["truth"] for one in record.captures]
             assert sum(map(np.count_nonzero, maps)) == record.pooled.n
 
-    def test_its_bundle_warns(self, study: Path, tmp_path: Path) -> None:
+    def test_the_bundle_warns_that_figures_overstate(self, study: Path, tmp_path: Path) -> None:
         run = train(study, model="lda", protocol="pooled")
         evaluate(run)
         made = make_bundle(run, tmp_path / "bundle").manifest
@@ -235,7 +233,7 @@ class TestMixing:
         names = [one.name for one in made.classes.classes]
         assert [made.training.labelled["test"][name] for name in names] == [one.labelled for one in tested.classes]
 
-    def test_the_card_of_a_double_cv_tells_whose_figures_it_shows(self, study: Path, tmp_path: Path) -> None:
+    def test_a_double_cv_bundle_says_that_its_figures_are_of_several_models(self, study: Path, tmp_path: Path) -> None:
         run = train(study, model="lda", protocol="double-cv", folds=2)
         evaluate(run)
         notes = make_bundle(run, tmp_path / "bundle").manifest.notes
@@ -244,19 +242,19 @@ class TestMixing:
 
 
 class TestSharedSplits:
-    def test_folds_of_one_run_serve_another_model(self, lopo: Path, tmp_path: Path) -> None:
+    def test_folds_of_one_run_can_be_used_for_another(self, lopo: Path, tmp_path: Path) -> None:
         shutil.copytree(lopo.parent.parent, tmp_path / "study")
         run = train(tmp_path / "study", model="lda", split=lopo / "splits.json")
         assert open_run(run).record.split_fingerprint == open_run(lopo).record.split_fingerprint
 
-    def test_folds_of_another_study_are_refused_with_the_file_that_changed(self, lopo: Path, study: Path) -> None:
+    def test_folds_of_a_changed_study_are_refused_naming_the_file(self, lopo: Path, study: Path) -> None:
         changed = open_study(study).files("ID0002C01").map
         changed.write_bytes(open_study(study).files("ID0001C01").map.read_bytes())
         with pytest.raises(StudyError, match=changed.name):
             train(study, model="lda", split=lopo / "splits.json")
         assert not (study / "runs").exists()
 
-    def test_a_file_of_another_protocol_than_the_one_asked_for_is_refused(self, lopo: Path, study: Path) -> None:
+    def test_folds_of_another_protocol_are_refused(self, lopo: Path, study: Path) -> None:
         with pytest.raises(UsageError, match=r"protocol pooled: is not that of .*splits\.json, lopo"):
             plan_protocol(study, {"model": "lda", "split": lopo / "splits.json", "protocol": "pooled"})
 
@@ -270,25 +268,25 @@ class TestSharedSplits:
         "named",
         [{"test_patients": ["ID0001"]}, {"allow_same_patient": True}, {"validation_patients": ["ID0002"]}],
     )
-    def test_who_tests_cannot_be_named_beside_a_protocol(self, study: Path, named: dict[str, object]) -> None:
+    def test_patients_cannot_be_named_if_the_protocol_chooses_them(self, study: Path, named: dict[str, object]) -> None:
         with pytest.raises(UsageError, match="determines who trains and tests"):
             plan_protocol(study, {"protocol": "lopo", **named})
 
     @pytest.mark.parametrize("protocol", ["kfold-patient", "pooled", "double-cv"])
-    def test_how_many_validate_is_asked_of_lopo_only(self, study: Path, protocol: str) -> None:
+    def test_the_number_of_validation_patients_can_be_given_for_lopo_only(self, study: Path, protocol: str) -> None:
         with pytest.raises(UsageError, match="validation patients cannot be given"):
             plan_protocol(study, {"protocol": protocol, "folds": 3, "validation_patients": 2})
         assert plan_protocol(study, {"protocol": "lopo", "validation_patients": 2}).any.split.patients_of("validation")
 
 
-class TestOddStudies:
-    def test_the_same_image_under_two_names_is_told(self, study: Path) -> None:
+class TestUnusualStudies:
+    def test_the_same_image_under_two_names_gives_a_hint(self, study: Path) -> None:
         files = open_study(study)
         shutil.copyfile(files.files("ID0001C01").cube, files.files("ID0003C01").cube)
         plan = plan_protocol(study, {"model": "lda", "protocol": "lopo"})
         assert "duplicate: ID0001C01 and ID0003C01 (two patients) are the same image; remove one of them" in plan.hints
 
-    def test_figures_of_an_image_that_was_trained_on_under_another_name_overstate(
+    def test_an_image_in_training_and_test_marks_figures_as_overstated(
         self, study: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         files = open_study(study)
@@ -303,13 +301,13 @@ class TestOddStudies:
         assert "These figures overstate." in html
         assert f"But {told}: a model trained on one knew the other" in html
 
-    def test_an_image_twice_among_those_who_train_does_not_overstate(self, study: Path) -> None:
+    def test_an_image_twice_in_training_does_not_mark_figures(self, study: Path) -> None:
         files = open_study(study)
         shutil.copyfile(files.files("ID0001C01").cube, files.files("ID0003C01").cube)
         record = evaluate(train(study, model="lda", test_patients=["ID0002"])).record
         assert record.duplicates == ()
 
-    def test_two_patients_are_enough_and_one_is_not(self, make_study: Callable[..., Path]) -> None:
+    def test_lopo_works_with_two_patients_but_not_with_one(self, make_study: Callable[..., Path]) -> None:
         two = make_study(captures=("ID0001C01", "ID0002C01"))
         record = evaluate(train(two, model="lda", protocol="lopo")).record
         assert len(record.folds) == 2
@@ -319,7 +317,7 @@ class TestOddStudies:
             train(one, model="lda", protocol="lopo")
 
 
-def test_test_captures_stay_closed_while_a_fold_trains(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_test_captures_are_not_read_while_a_fold_trains(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     reading = open_study(study).__class__.cube
 
@@ -336,7 +334,7 @@ def test_test_captures_stay_closed_while_a_fold_trains(study: Path, monkeypatch:
     assert not {one for one in opened if one.startswith("ID0002")}
 
 
-def test_old_splits_keep_their_fingerprint(study: Path) -> None:
+def test_the_seed_is_not_in_the_fingerprint_of_a_split_by_patient(study: Path) -> None:
     split = open_run(train(study, model="lda", test_patients=["ID0003"])).split()
     same = Split(
         split.protocol, split.train, split.validation, split.test, 99, False, split.patients, split.files, None
@@ -348,6 +346,6 @@ def test_old_splits_keep_their_fingerprint(study: Path) -> None:
     assert Folds("pooled", {"a": mixed}).fingerprint != split.fingerprint
 
 
-def test_a_folder_called_runs_that_is_in_no_study_does_not_hide_the_study(study: Path, tmp_path: Path) -> None:
+def test_a_runs_folder_outside_any_study_does_not_hide_the_study(study: Path, tmp_path: Path) -> None:
     run = train(study, model="lda", test_patients=["ID0003"], out=tmp_path / "elsewhere" / "runs" / "mine")
     assert open_run(run).study().root.resolve() == study.resolve()

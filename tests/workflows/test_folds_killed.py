@@ -1,4 +1,4 @@
-"""A protocol of several folds that is killed, through the installed command: nothing that was finished is trained again."""
+"""A protocol of several folds, started with the installed command and killed, does not train finished folds again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def begin(study: Path, out: Path, protocol: str, *more: str) -> subprocess.Popen
 
 
 def in_this_process(study: Path, out: Path, protocol: str, *, resume: bool = False) -> Path:
-    """The same training as `begin` asks for, without the seconds that a new process takes to start."""
+    """Run the same training as `begin`, without the seconds that a new process takes to start."""
     return train(
         study,
         protocol=protocol,
@@ -44,25 +44,27 @@ def finished(folder: Path) -> dict[str, int]:
     }
 
 
-def kill_with(process: subprocess.Popen[bytes], running: Path, folds: int) -> None:
-    """Kill as soon as so many folds are complete."""
+def kill_after(process: subprocess.Popen[bytes], running: Path, folds: int) -> None:
+    """Kill the process as soon as this number of folds is complete."""
     wait_until(lambda: len(finished(running)) >= folds, process, every=0.002)
     process.send_signal(signal.SIGKILL)
     assert process.wait(timeout=60) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("protocol", ["kfold-patient", "double-cv"])
-def test_killed_twice_it_ends_as_if_never_killed(study: Path, tmp_path: Path, protocol: str) -> None:
+def test_a_run_killed_twice_gives_the_same_result_as_an_unbroken_one(
+    study: Path, tmp_path: Path, protocol: str
+) -> None:
     out = tmp_path / "run"
     straight = in_this_process(study, tmp_path / "straight", protocol)
     running = out.with_name("running_run")
     seen: dict[str, int] = {}
     for folds, more in ((1, ()), (2, ("--resume",))):
-        kill_with(begin(study, out, protocol, *more), running, folds)
+        kill_after(begin(study, out, protocol, *more), running, folds)
         assert not out.exists()
         assert seen.items() <= finished(running).items()
         seen = finished(running)
-    # Between the two kills somebody may move what lies beside it; a copy resumes as the folder itself does.
+    # A killed run may be copied or moved before it is resumed: the copy resumes just like the folder itself.
     shutil.copytree(running, tmp_path / "running_copy", copy_function=shutil.copy2)
     assert begin(study, out, protocol, "--resume").wait() == 0
     in_this_process(study, tmp_path / "copy", protocol, resume=True)

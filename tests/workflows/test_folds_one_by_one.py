@@ -1,4 +1,4 @@
-"""Folds that are trained apart or after an interruption become one run."""
+"""Folds that are trained one by one, or after an interruption, become one run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class TestGathered:
     """Folds that were trained one by one, as on a cluster, become one run."""
 
-    def test_none_is_trained_again(self, parts: Path, tmp_path: Path) -> None:
+    def test_gathered_folds_are_not_trained_again(self, parts: Path, tmp_path: Path) -> None:
         plan = plan_protocol(parts.parent / "study", APART)
         run = run_plan(plan, out=tmp_path / "run", trained=parts)
         for name in (*plan.plans, "final"):
@@ -52,7 +52,7 @@ class TestGathered:
     @pytest.mark.parametrize(
         ("other", "differing"), [({"hidden": 5}, "model"), ({"overrides": {"epochs": 3}}, "settings")]
     )
-    def test_folds_of_another_model_are_refused(
+    def test_folds_of_another_model_or_other_settings_are_refused(
         self, parts: Path, tmp_path: Path, other: dict[str, object], differing: str
     ) -> None:
         plan = plan_protocol(parts.parent / "study", {**APART, **other})
@@ -60,14 +60,14 @@ class TestGathered:
             run_plan(plan, out=tmp_path / "run", trained=parts)
         assert not list(tmp_path.iterdir())
 
-    def test_folds_of_another_division_are_refused(self, parts: Path, tmp_path: Path) -> None:
+    def test_folds_of_another_split_are_refused(self, parts: Path, tmp_path: Path) -> None:
         plan = plan_protocol(parts.parent / "study", {**APART, "seed": 1})
         with pytest.raises(RunError, match="not a fold of this training"):
             run_plan(plan, out=tmp_path / "run", trained=parts)
 
 
 def train_two_folds(study: Path) -> None:
-    """Leave one patient out, interrupted before the third fold."""
+    """Start leave-one-patient-out training and interrupt it before the third fold."""
 
     def stopping(items: Iterable[object], description: str, *_: object) -> Iterator[object]:
         for number, item in enumerate(items):
@@ -85,7 +85,7 @@ class TestInterrupted:
         running = study / "runs" / "running_lda_lopo_1"
         assert {path.name for path in (running / "folds").iterdir()} == {"ID0001", "ID0002"}
         before = {path: path.stat().st_mtime_ns for path in running.rglob("model.safetensors")}
-        # A process that was killed leaves a fold's folder without a record, too.
+        # A process that was killed may also leave the folder of a fold without a record.
         (running / "folds" / "running_ID0003").mkdir()
         run = train(study, model="lda", protocol="lopo", resume=True)
         after = {path.relative_to(run): path.stat().st_mtime_ns for path in run.rglob("model.safetensors")}
@@ -94,7 +94,7 @@ class TestInterrupted:
             assert after[path.relative_to(running)] == time
         assert not running.exists()
 
-    def test_a_fold_that_lies_under_the_name_of_another_is_refused(self, study: Path) -> None:
+    def test_a_fold_under_the_name_of_another_is_refused(self, study: Path) -> None:
         """Its model would be tested on patients that it was trained on."""
         train_two_folds(study)
         folds = study / "runs" / "running_lda_lopo_1" / "folds"
@@ -102,7 +102,7 @@ class TestInterrupted:
         with pytest.raises(RunError, match="ID0003: has another split than this training"):
             train(study, model="lda", protocol="lopo", resume=True)
 
-    def test_an_interrupted_network_goes_on_inside_its_fold(self, study: Path) -> None:
+    def test_an_interrupted_network_resumes_inside_its_fold(self, study: Path) -> None:
         options = {
             "model": "fourlayer",
             "protocol": "lopo",
@@ -125,12 +125,12 @@ class TestInterrupted:
             assert weights[0] == weights[1]
         whole, parts = open_run(resumed), [open_run(resumed).fold(patient) for patient in ALL]
         assert whole.record.seconds >= round(sum(one.record.seconds for one in parts), 3)
-        # Worked out once for all of them: 0 seconds in each would be a wrong figure.
+        # Measured once for all folds; 0 seconds in each fold would be wrong.
         assert [one.record.times.loading_arguments for one in (whole, *parts) if one.record.times][1:] == [None] * 4
         assert whole.record.times is not None
         assert whole.record.times.loading_arguments is not None
 
-    def test_nothing_trained_leaves_nothing(self, study: Path) -> None:
+    def test_an_interruption_before_the_first_fold_leaves_nothing(self, study: Path) -> None:
         def stopping(items: Iterable[object], description: str, *_: object) -> Iterator[object]:
             if description == "training folds":
                 raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""The report of real runs: what it tells must be true of them."""
+"""Reports of real runs: what a report states must be true of its run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from workflows.conftest import write_study
         "split of another seed",
     ],
 )
-def test_its_commands_make_the_same_run_again(
+def test_the_commands_of_a_report_reproduce_its_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict, divided_by: dict | None
 ) -> None:
     study = write_study(tmp_path / "study", ("ID0001C01", "ID0002C01", "ID0003C01"))
@@ -56,7 +56,7 @@ def test_its_commands_make_the_same_run_again(
     shutil.copytree(study, elsewhere / "study")
     monkeypatch.chdir(elsewhere)
     lines = reported_run(run.path).commands
-    assert max(map(len, lines)) < 90, "a page would break them, within an option perhaps"
+    assert max(map(len, lines)) < 90, "the page would break a longer line, perhaps within an option"
     written = " ".join(line.removesuffix("\\") for line in lines)
     assert str(study) not in written
     for line in written.split("&&"):
@@ -74,8 +74,8 @@ def test_its_commands_make_the_same_run_again(
     assert (elsewhere / "first" / "report.html").is_file()
 
 
-def test_folds_that_were_drawn_for_another_model_are_named(tmp_path: Path) -> None:
-    """LDA asks nobody to validate: without the file its folds would be others."""
+def test_commands_name_the_file_of_folds_drawn_for_another_model(tmp_path: Path) -> None:
+    """LDA needs no validation patients: without the file it would get other folds."""
     study = write_study(tmp_path / "study", ("ID0001C01", "ID0002C01", "ID0003C01"))
     first = train(study, model="svm-linear", protocol="lopo", final=False)
     run = train(study, model="lda", split=first / "splits.json", final=False, out=tmp_path / "run")
@@ -90,8 +90,8 @@ def reported_run_of(run: Path) -> ReportedRun:
 
 
 @pytest.mark.parametrize(("protocol", "folds"), [("lopo", 4), ("double-cv", 4)])
-def test_what_all_folds_have_in_common_is_told(study: Path, protocol: str, folds: int) -> None:
-    """Labels outside the classes stand in the folds' records, and of a double cross-validation half the folds are tested."""
+def test_ignored_labels_and_training_times_cover_all_folds(study: Path, protocol: str, folds: int) -> None:
+    """Only records of folds have labels outside the classes, and double cross-validation tests only half of its folds."""
     path = train(study, model="lda", protocol=protocol, folds=2, final=False)
     run, shown = open_run(path), reported_run_of(path)
     assert dict(shown.study)["Labels outside the classes"] == "code 310: 5 pixels"
@@ -106,13 +106,13 @@ def test_what_all_folds_have_in_common_is_told(study: Path, protocol: str, folds
 @pytest.mark.parametrize(
     ("model", "told"), [("lda", "all patients; no patient"), ("svm-linear", "all patients except ID000")]
 )
-def test_a_model_that_keeps_patients_aside_is_not_one_of_all(study: Path, model: str, told: str) -> None:
+def test_the_report_says_which_patients_did_not_train_the_final_model(study: Path, model: str, told: str) -> None:
     shown = reported_run_of(train(study, model=model, protocol="lopo"))
     assert told in dict(shown.model)["Kept for use"]
 
 
 @pytest.mark.parametrize(("patients", "stops"), [(2, False), (3, True)])
-def test_early_stopping_is_told_only_where_somebody_validated(tmp_path: Path, patients: int, stops: bool) -> None:
+def test_early_stopping_is_mentioned_only_with_validation_patients(tmp_path: Path, patients: int, stops: bool) -> None:
     study = write_study(tmp_path / "study", tuple(f"ID000{number}C01" for number in range(1, patients + 1)))
     run = train(study, model="fourlayer", overrides={"epochs": 2}, out=tmp_path / "run")
     evaluate(run)
@@ -120,7 +120,7 @@ def test_early_stopping_is_told_only_where_somebody_validated(tmp_path: Path, pa
     assert ("at most 2 epochs" in training, "validation patients" in training) == (stops, stops)
 
 
-def test_a_phantom_is_told_by_its_study_and_not_by_its_name(tmp_path: Path) -> None:
+def test_a_phantom_is_recognised_by_its_study_and_not_by_its_name(tmp_path: Path) -> None:
     told = {}
     for name, synthetic in (("phantom limb", None), ("glioma", True)):
         study = write_study(tmp_path / name / "study", ("ID0001C01", "ID0002C01"))
@@ -143,7 +143,7 @@ def test_a_name_that_ends_in_pdf_gives_the_pdf_alone(tmp_path: Path, capsys: pyt
     assert (told["html"], told["pdf"]) == (None, str(out / "report.pdf"))
     assert [path.name for path in out.iterdir()] == ["report.pdf"]
     assert (out / "report.pdf").read_bytes().startswith(b"%PDF-")
-    assert command(["report", str(run), "-o", str(out / "report.pdf")]) == 2, "it is there"
+    assert command(["report", str(run), "-o", str(out / "report.pdf")]) == 2, "the file already exists"
     assert command(["report", str(run), "-o", str(out / "report.doc")]) == 2
     assert (
         "is not a valid name for a page or a PDF. Use a name that ends in .html or .htm or .pdf"
@@ -153,7 +153,7 @@ def test_a_name_that_ends_in_pdf_gives_the_pdf_alone(tmp_path: Path, capsys: pyt
     assert sorted(path.name for path in out.iterdir()) == ["both.html", "both.pdf", "report.pdf"]
 
 
-def test_a_damaged_map_is_named_and_never_drawn(tmp_path: Path) -> None:
+def test_a_damaged_map_is_refused_by_name(tmp_path: Path) -> None:
     study = write_study(tmp_path / "study", ("ID0001C01", "ID0002C01"))
     run = train(study, model="lda")
     evaluate(run)

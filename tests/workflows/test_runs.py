@@ -1,4 +1,4 @@
-"""A run folder is opened only when it is whole."""
+"""A run folder is opened only if it is complete and undamaged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def run(study):
     return train(study, model="lda", test_patients=["ID0003"])
 
 
-def test_what_is_no_run_is_refused(study, tmp_path):
+def test_paths_without_a_run_are_refused(study, tmp_path):
     with pytest.raises(RunError, match="does not exist"):
         open_run(tmp_path / "none")
     with pytest.raises(RunError, match=r"holds no run\.json"):
@@ -46,15 +46,15 @@ def test_a_damaged_record_is_refused(run, change, told):
         open_run(run)
 
 
-def test_a_folder_that_still_has_its_running_name_is_not_finished(run):
-    """Its record is done a moment before its name is: what reads it then would take a folder that moves."""
+def test_a_folder_that_still_has_its_running_name_is_refused(run):
+    """Its record is complete a moment before it is renamed, so a reader could open a folder that is about to move."""
     running = run.rename(run.with_name(f"running_{run.name}"))
     with pytest.raises(RunError, match="is not finished"):
         open_run(running)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"null"])
-def test_a_record_that_is_no_json_is_refused(run, content):
+def test_a_record_that_is_not_a_json_object_is_refused(run, content):
     (run / "run.json").write_bytes(content)
     with pytest.raises(RunError, match="damaged"):
         open_run(run)
@@ -83,7 +83,7 @@ def test_a_split_of_another_run_is_refused(study, run):
         open_run(run).split()
 
 
-def test_a_run_finds_its_study_where_both_moved_together(study, run, tmp_path):
+def test_a_run_finds_its_study_after_both_were_moved_together(study, run, tmp_path):
     moved = tmp_path / "moved"
     study.rename(moved)
     opened = open_run(moved / "runs" / run.name)

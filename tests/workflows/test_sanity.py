@@ -1,4 +1,4 @@
-"""Sanity checks: what a protocol gives when the labels mean nothing."""
+"""Sanity checks of a run: shuffled labels, the oracle and the learning curve."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ALL = ("ID0001", "ID0002", "ID0003", "ID0004")
 class TestSanity:
     @pytest.fixture
     def lopo(self, lopo: Path, tmp_path: Path) -> Path:
-        """A copy: what is measured is kept in the run."""
+        """A copy of the run, because results are stored in it."""
         study = shutil.copytree(lopo.parent.parent, tmp_path / "own", copy_function=shutil.copy2)
         return study / "runs" / lopo.name
 
@@ -43,7 +43,9 @@ class TestSanity:
         assert set(oracle.points[0].patients) == set(ALL)
         assert (lopo / "sanity" / "oracle.json").exists()
 
-    def test_shuffled_labels_are_all_that_a_network_sees(self, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_network_is_fitted_only_once_with_shuffled_labels(
+        self, study: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A second training on all patients would read their true labels."""
         run = train(
             study, model="fourlayer", test_patients=["ID0003"], overrides={"epochs": 2, "min_epochs": 1, "patience": 1}
@@ -59,15 +61,15 @@ class TestSanity:
         measure_sanity(run, "shuffle-labels")
         assert len(seen) == 1
 
-    def test_chance_of_classes_that_are_not_weighted_is_told(self, make_study: Callable[..., Path]) -> None:
-        """Whoever says the commonest class everywhere is right on half of the classes of a patient who has two."""
+    def test_chance_without_class_weights_is_noted(self, make_study: Callable[..., Path]) -> None:
+        """A model that always predicts the commonest class is right on one class of a patient who has two."""
         study = make_study()
         run = train(study, model="lda", protocol="lopo", preset="thesis")
         (note,) = measure_sanity(run, "shuffle-labels").notes
         assert "balanced accuracy of 0.200" in note
 
-    def test_a_tumour_that_is_taken_for_another_one_is_found(self) -> None:
-        """As in a run's own figures, where all classes of tumour are one."""
+    def test_a_tumour_mistaken_for_another_tumour_counts_as_found(self) -> None:
+        """As in the figures of a run, where all tumour classes count as one."""
         kinds = [("healthy", 101), ("glioblastoma", 200), ("low grade", 220)]
         classes = ClassSet(
             "two tumours",
@@ -78,7 +80,7 @@ class TestSanity:
         found = metrics(np.array([1, 2, 2, 3, 3]), np.array([1, 3, 3, 2, 2]), 3)
         assert _sanity._score(found, classes).tumour_sensitivity == 1
 
-    def test_the_learning_curve_tells_that_some_calibrated(self, study: Path) -> None:
+    def test_the_learning_curve_notes_that_patients_calibrated(self, study: Path) -> None:
         run = train(study, model="svm-linear", protocol="lopo", final=False)
         assert any("calibrated" in note for note in measure_sanity(run, "learning-curve").notes)
 
@@ -89,7 +91,7 @@ class TestSanity:
         for patient, score in record.points[-1].patients.items():
             assert score.overall_accuracy == pytest.approx(told["patients"][patient]["overall_accuracy"], abs=1e-3)
 
-    def test_it_is_not_measured_twice_by_accident(self, lopo: Path) -> None:
+    def test_an_existing_result_is_refused_without_overwrite(self, lopo: Path) -> None:
         measure_sanity(lopo, "oracle")
         with pytest.raises(OutputExistsError):
             measure_sanity(lopo, "oracle")
@@ -100,7 +102,7 @@ class TestSanity:
             measure_sanity(run, "learning-curve")
         assert measure_sanity(run, "shuffle-labels").points[0].balanced_accuracy.mean < 0.45
 
-    def test_spectra_are_prepared_as_the_run_s_were_whatever_study_toml_says_by_now(self, tmp_path: Path) -> None:
+    def test_spectra_are_prepared_as_in_the_run_even_if_study_toml_changed(self, tmp_path: Path) -> None:
         camera = resized(get_sensor("generic-nir-5x5"), 30, 40)
         root = make_phantom(tmp_path / "study", patients=3, difficulty="easy", sensor=camera, label_fraction=0.4)
         shutil.rmtree(root / "preProcessedImages")

@@ -1,4 +1,4 @@
-"""A study becomes a run folder that says how it came about."""
+"""A study becomes a run folder that records how it was made."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def accuracy(run, capture):
 
 
 @pytest.mark.parametrize("model", ["conv2d", "fourlayer", "lda"])
-def test_a_run_folder_holds_the_model_and_its_story(study, model):
+def test_a_run_folder_holds_the_model_its_record_and_its_history(study, model):
     folder = train(study, model=model, test_patients=["ID0003"], overrides=QUICK | {"epochs": 12})
     assert folder == study / "runs" / f"{model}_holdout_ID0003_1"
     assert {path.name for path in folder.iterdir()} == {
@@ -64,7 +64,7 @@ def test_a_run_folder_holds_the_model_and_its_story(study, model):
     assert not set(run.split().train) & {"ID0003C01"}
 
 
-def test_pixels_are_counted_and_none_vanishes_unsaid(study):
+def test_labelled_masked_and_ignored_pixels_are_all_counted(study):
     record = open_run(train(study, model="lda", test_patients=["ID0001"])).record
     captures = ["ID0002C01", "ID0002C02", "ID0003C01", "ID0004C01"]
     codes = [open_study(study).codes(capture) for capture in captures]
@@ -85,7 +85,7 @@ def test_the_same_command_gives_the_same_weights(study):
     assert (first / "model.safetensors").read_bytes() != (other / "model.safetensors").read_bytes()
 
 
-def test_spectra_of_the_test_are_not_read_before_it(study, monkeypatch):
+def test_spectra_of_test_patients_are_not_read_in_training(study, monkeypatch):
     read = []
     cube = Study.cube
     monkeypatch.setattr(Study, "cube", lambda self, capture, *more: read.append(capture) or cube(self, capture, *more))
@@ -95,7 +95,7 @@ def test_spectra_of_the_test_are_not_read_before_it(study, monkeypatch):
     assert {"ID0002C01", "ID0002C02"} <= set(read)
 
 
-def test_where_nothing_is_held_out_the_last_patient_is_and_it_is_said(study, caplog):
+def test_the_last_patient_is_held_out_by_default_with_a_hint(study, caplog):
     caplog.set_level(logging.INFO)
     record = open_run(train(study, model="lda")).record
     assert any("the last patient, ID0004, is held out" in hint for hint in record.hints)
@@ -103,7 +103,7 @@ def test_where_nothing_is_held_out_the_last_patient_is_and_it_is_said(study, cap
 
 
 @pytest.mark.parametrize("protocol", ["holdout", "lopo"])
-def test_cubes_that_are_not_normalised_as_said_are_told_once_and_recorded(study, caplog, protocol):
+def test_cubes_not_normalised_as_described_are_warned_of_and_recorded(study, caplog, protocol):
     for capture in ("ID0001C01", "ID0002C01"):
         cube = open_study(study).cube(capture)
         write_cube(study, capture, dataclasses.replace(cube, data=cube.data / 2))
@@ -116,7 +116,7 @@ def test_cubes_that_are_not_normalised_as_said_are_told_once_and_recorded(study,
     assert told in open_bundle(run.path / "bundle").card
 
 
-def test_settings_that_a_model_does_not_heed_are_said(study):
+def test_settings_that_a_model_ignores_give_a_hint(study):
     asked = {"overrides": {"epochs": 3, "learning_rate": 0.1}, "test_patients": ["ID0003"]}
     told = "model lda is fitted in one step and ignores epochs, learning rate"
     assert told in plan_training(study, {"model": "lda", **asked}).hints
@@ -126,7 +126,7 @@ def test_settings_that_a_model_does_not_heed_are_said(study):
     )
 
 
-def test_validation_is_by_patient_and_said(study):
+def test_validation_uses_a_separate_patient_who_is_named_in_a_hint(study):
     run = open_run(train(study, test_patients=["ID0003"], overrides=QUICK))
     split = run.split()
     assert len(split.patients_of("validation")) == 1
@@ -136,7 +136,7 @@ def test_validation_is_by_patient_and_said(study):
     assert set(run.record.labelled) == {"train", "validation", "test"}
 
 
-def test_once_validation_has_chosen_the_epochs_all_patients_train_for_as_many(study):
+def test_all_patients_retrain_for_the_epochs_that_validation_chose(study):
     folder = train(study, test_patients=["ID0003"], overrides=QUICK)
     run = open_run(folder)
     history = run.history()
@@ -144,7 +144,7 @@ def test_once_validation_has_chosen_the_epochs_all_patients_train_for_as_many(st
     assert all(record.validation_loss is None for record in history.refit)
     assert "retrained on all 3 patients" in run.record.stopped
 
-    # The same as training on all of them for that many epochs from the start.
+    # The result equals training on all patients for that number of epochs from the start.
     fixed = {"epochs": history.best_epoch, "batch_size": 64, "patience": None}
     direct = train(study, test_patients=["ID0003"], overrides=fixed)
     assert (direct / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
@@ -181,25 +181,25 @@ def test_the_seed_decides_who_validates(make_study):
 
 
 @pytest.mark.parametrize("protocol", ["holdout", "lopo"])
-def test_a_slip_in_the_name_of_an_option_is_refused(study, protocol):
-    """It would train on the very patient that was to be tested."""
+def test_a_misspelt_option_is_refused(study, protocol):
+    """Otherwise the very patient who was meant for the test would be trained on."""
     with pytest.raises(UsageError, match=r"has no option test_patient\. Choose from: .*test_patients"):
         train(study, model="lda", protocol=protocol, test_patient="ID0001")
 
 
-def test_one_training_patient_means_fixed_epochs_and_a_note(study):
+def test_a_single_training_patient_means_fixed_epochs_and_a_hint(study):
     run = open_run(train(study, test_patients=["ID0001"], train_captures=["ID0003C01"], overrides=QUICK))
     assert run.history().stopped == "all 4 epochs done"
     assert run.history().epochs[0].validation_loss is None
     assert "ID0003 is the only training patient: no early stopping, training ends after 4 epochs" in run.record.hints
 
 
-def test_validation_leaves_every_class_to_train_on(make_study):
+def test_validation_does_not_take_the_only_patient_with_a_class(make_study):
     study = make_study()
     for capture in ("ID0001C01", "ID0003C01"):
         codes = open_study(study).codes(capture)
         write_map(study, capture, np.where(codes == 320, 0, codes).astype(np.uint16))
-    # Only ID0002 is left with dura among the training patients: it must not be the one who validates.
+    # Of the training patients only ID0002 still has dura mater, so it must not be used for validation.
     for seed in range(6):
         plan = plan_training(study, {"test_patients": ["ID0004"], "seed": seed})
         assert plan.split.patients_of("validation") != ("ID0002",)
@@ -218,7 +218,7 @@ def test_captures_can_be_chosen_as_the_thesis_did(study):
     assert part.base_name() == "conv2d_holdout_ID0002C01"
 
 
-def test_a_patient_on_both_sides_raises_unless_allowed_and_then_it_is_recorded(study):
+def test_a_patient_in_training_and_test_is_refused_or_recorded_if_allowed(study):
     with pytest.raises(LeakageError, match="ID0002"):
         train(study, test_captures=["ID0002C01"])
     assert not (study / "runs").exists()
@@ -226,7 +226,7 @@ def test_a_patient_on_both_sides_raises_unless_allowed_and_then_it_is_recorded(s
     assert open_run(folder).split().allow_same_patient
 
 
-def test_out_names_the_folder_and_is_not_replaced_unasked(study, tmp_path):
+def test_out_names_the_folder_and_is_replaced_only_with_overwrite(study, tmp_path):
     out = tmp_path / "elsewhere" / "run"
     assert train(study, model="lda", out=out) == out
     assert open_run(out).study().root == study
@@ -259,7 +259,7 @@ def test_overrides_and_hidden_reach_the_model(study):
         ({"model": "lda", "hidden": 3}, UsageError, "hidden"),
     ],
 )
-def test_wrong_requests_are_refused_and_leave_nothing(study, options, kind, told):
+def test_invalid_options_are_refused_and_leave_nothing(study, options, kind, told):
     with pytest.raises(kind, match=told):
         train(study, **options)
     assert not (study / "runs").exists()
@@ -282,7 +282,7 @@ def test_a_class_with_one_pixel_is_refused_by_name(study):
     assert not (study / "runs").exists()
 
 
-def test_a_patient_with_one_class_is_said_and_alone_refused(study):
+def test_a_patient_with_one_class_gives_a_hint_and_is_refused_alone(study):
     relabel(study, "ID0001C01", lambda codes: codes.__setitem__(codes > 0, 101))
     record = open_run(train(study, model="lda", test_patients=["ID0004"])).record
     assert "patient ID0001 (train) has labels of healthy only" in record.hints
@@ -308,7 +308,7 @@ def test_cubes_of_two_cameras_are_refused(study):
         train(study, test_patients=["ID0004"])
 
 
-def test_a_class_nobody_has_is_noted(study, caplog):
+def test_a_class_without_labels_is_noted(study, caplog):
     for capture in open_study(study).capture_ids:
         relabel(study, capture, lambda codes: codes.__setitem__(codes == 302, 0))
     record = open_run(train(study, model="lda")).record
@@ -316,7 +316,7 @@ def test_a_class_nobody_has_is_noted(study, caplog):
     assert "arterial" in caplog.text
 
 
-def test_the_observer_hears_each_epoch(study):
+def test_the_observer_is_called_for_each_epoch(study):
     heard = []
     folder = train(study, model="fourlayer", overrides=QUICK, observer=heard.append)
     assert heard == list(open_run(folder).history().epochs)
@@ -332,7 +332,7 @@ def test_the_record_is_plain_json_with_known_fields(study):
 
 @pytest.mark.shared
 @pytest.mark.parametrize("model", ["conv2d", "fourlayer", "lda"])
-def test_the_real_patients_train_and_test(tmp_path, model):
+def test_real_patients_can_be_trained_on_and_tested(tmp_path, model):
     folder = train(
         shared("data", "real"), model=model, test_patients=["ID0070"], out=tmp_path / "run", overrides={"epochs": 3}
     )

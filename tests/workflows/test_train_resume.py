@@ -1,4 +1,4 @@
-"""A training that is killed or interrupted goes on to the very same result."""
+"""A training that is killed or interrupted resumes to exactly the same result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gliomap.workflows import open_run, train
 
 OPTIONS = {"test_patients": ["ID0003"], "overrides": {"epochs": 8, "batch_size": 64, "checkpoint_every": 2}}
 
-# It stands still after the fifth epoch, between two checkpoints, until it is killed.
+# This training pauses after the fifth epoch, between two checkpoints, until it is killed.
 SCRIPT = """
 import sys
 from gliomap.workflows import train
@@ -30,7 +30,7 @@ train(sys.argv[1], observer=told, **eval(sys.argv[2]))
 
 @contextmanager
 def training(study, options):
-    """A process that trains as far as its fifth epoch; what it says, and its end in any case."""
+    """A process that trains up to its fifth epoch and prints each one; it is killed when the block ends."""
     words = [sys.executable, "-c", SCRIPT, str(study), repr(options)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -43,7 +43,7 @@ def unfinished(study):
     return [path.name for path in (study / "runs").glob("running_*")]
 
 
-def test_kill_9_in_the_middle_of_training(study):
+def test_a_training_ended_by_kill_9_resumes_to_the_same_weights(study):
     expected = train(study, out=study / "uninterrupted", **OPTIONS)
     with training(study, OPTIONS) as process:
         assert [int(process.stdout.readline()) for _ in range(5)] == [1, 2, 3, 4, 5]
@@ -70,7 +70,7 @@ def interrupt(at):
     return observe
 
 
-def test_a_camera_is_the_same_whoever_names_it(study):
+def test_a_training_resumes_if_the_study_names_the_same_camera(study):
     with pytest.raises(KeyboardInterrupt):
         train(study, observer=interrupt(4), sensor="generic-nir-5x5", **OPTIONS)
     (study / "study.toml").write_text('sensor = "generic-nir-5x5"\n', encoding="utf-8")
@@ -79,7 +79,7 @@ def test_a_camera_is_the_same_whoever_names_it(study):
     assert unfinished(study) == []
 
 
-def test_ctrl_c_leaves_what_can_go_on_and_says_how(study, caplog):
+def test_ctrl_c_keeps_the_training_and_says_how_to_resume(study, caplog):
     with pytest.raises(KeyboardInterrupt):
         train(study, observer=interrupt(4), **OPTIONS)
     assert unfinished(study) == ["running_conv2d_holdout_ID0003_1"]
@@ -96,7 +96,7 @@ def test_ctrl_c_before_the_first_checkpoint_leaves_nothing(study, caplog):
         train(study, resume=True, **OPTIONS)
 
 
-def test_ctrl_c_during_the_second_training_on_all_patients(study):
+def test_ctrl_c_while_retraining_resumes_to_the_same_weights(study):
     options = {**OPTIONS, "overrides": OPTIONS["overrides"] | {"checkpoint_every": 1}}
     expected = train(study, out=study / "uninterrupted", **options)
     trainings = []
@@ -120,7 +120,7 @@ def test_ctrl_c_during_the_second_training_on_all_patients(study):
     ]
     history, record = open_run(folder).history(), open_run(folder).record
     epochs = sum(epoch.seconds for epoch in (*history.epochs, *history.refit))
-    assert record.times.training >= round(epochs, 3), "the epochs of the process that was stopped are among them"
+    assert record.times.training >= round(epochs, 3), "the epochs of the interrupted process should be included"
     assert record.seconds >= record.times.training
     assert sorted(path.name for path in folder.iterdir()) == [
         "epochs.jsonl",
@@ -149,7 +149,7 @@ def test_without_resume_a_new_run_begins_beside_the_unfinished_one(study):
     assert unfinished(study) == ["running_conv2d_holdout_ID0003_1"]
 
 
-def test_resume_at_a_named_output(study, tmp_path):
+def test_a_training_with_a_named_output_can_be_resumed(study, tmp_path):
     out = tmp_path / "mine"
     with pytest.raises(KeyboardInterrupt):
         train(study, out=out, observer=interrupt(4), **OPTIONS)
@@ -164,15 +164,15 @@ def test_two_processes_do_not_train_in_one_folder(study):
     with pytest.raises(KeyboardInterrupt):
         train(study, observer=interrupt(4), **OPTIONS)
     with training(study, OPTIONS | {"resume": True}) as process:
-        # It is past its checkpoint of epoch 2 and holds the folder.
+        # The process has read its checkpoint of epoch 2 and holds the folder.
         assert process.stdout.readline() == "3\n"
         with pytest.raises(RunError, match="another process"):
             train(study, resume=True, **OPTIONS)
     assert train(study, resume=True, **OPTIONS).name == "conv2d_holdout_ID0003_1"
 
 
-def test_a_training_that_ends_is_held_until_it_has_its_name(study, monkeypatch):
-    """Else one that resumes it then, and is stopped, would clear the finished model away."""
+def test_a_finished_training_is_locked_until_it_has_its_name(study, monkeypatch):
+    """Otherwise a process that resumes it just then, and is stopped, would delete the finished model."""
 
     def meanwhile(running, final):
         with pytest.raises((RunError, KeyboardInterrupt), match="another process"):
@@ -185,7 +185,7 @@ def test_a_training_that_ends_is_held_until_it_has_its_name(study, monkeypatch):
     assert not [path.name for path in run.iterdir() if path.name == ".lock" or path.name.startswith("checkpoint")]
 
 
-def test_a_name_is_not_taken_twice_when_a_training_ends_just_then(study, monkeypatch):
+def test_a_name_is_not_reused_if_another_training_ends_meanwhile(study, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train(study, observer=interrupt(4), **OPTIONS)
     mkdir, ended = Path.mkdir, iter(range(1))
@@ -215,7 +215,7 @@ sys.exit(2)
 
 
 @pytest.mark.parametrize("limit", [20_000, 60_000], ids=["the record fits", "the weights fit"])
-def test_a_disk_that_fills_up_is_the_machine_s_fault_and_leaves_nothing_half_written(study, limit):
-    # The checkpoint, of about 180 kB, is what does not fit.
+def test_a_full_disk_is_a_machine_error_and_leaves_nothing(study, limit):
+    # The checkpoint, of about 180 kB, does not fit.
     subprocess.run([sys.executable, "-c", FULL, str(study), repr(OPTIONS), str(limit)], check=True)
     assert list((study / "runs").iterdir()) == []

@@ -1,4 +1,4 @@
-"""Evaluations made of random labels, without any training."""
+"""Evaluation records made from random labels, without any training."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def evaluation(
     classes: Sequence[int] = (1, 2, 3, 5),
     run: str = "run",
 ) -> EvaluationRecord:
-    """A test of some patients, each with 200 pixels of some classes, of which a share comes out right.
+    """An evaluation of patients with 200 labelled pixels each, of which about the share `right` is predicted correctly.
 
-    What was tested does not depend on `seed`, only what came out.
+    `seed` changes the predictions, never the labels.
     """
     generator, labels = np.random.default_rng(seed), np.random.default_rng(10)
     pixels = {}
@@ -92,7 +92,7 @@ def picture(seed: int = 0) -> MapPicture:
 
 
 def history(epochs: int = 3) -> History:
-    """A training that gets better."""
+    """A training that improves with every epoch."""
     records = tuple(
         EpochRecord(
             number, 1.0, 0.01, 1 / number, 1 - 0.5 / number, 1.2 / number, 0.9 - 0.5 / number, 0.8 - 0.5 / number
@@ -103,7 +103,7 @@ def history(epochs: int = 3) -> History:
 
 
 def reported(record: EvaluationRecord | None = None, **parts: object) -> ReportedRun:
-    """A run with maps of all its captures."""
+    """A run with a map of each capture."""
     found = record or evaluation()
     given = {
         "description": "LDA (a test)",

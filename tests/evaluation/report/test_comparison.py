@@ -1,4 +1,4 @@
-"""Two runs are compared over the patients that both tested, and nothing is claimed that so few cannot show."""
+"""Two runs are compared over the patients that both tested, and too few patients give no p-value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def cells(run: object, label: str) -> list[str]:
     return [cell.text for cell in row]
 
 
-def test_four_patients_show_no_significance() -> None:
+def test_four_patients_are_too_few_for_a_p_value() -> None:
     part = compare_runs([reported(), reported(evaluation(right=0.3, seed=2, run="other"))])
     _, first, second, difference, better, p = cells(part.pairs[0], "Overall accuracy")
     assert float(difference) == pytest.approx(float(second) - float(first), abs=0.0011)
@@ -27,14 +27,14 @@ def test_four_patients_show_no_significance() -> None:
     assert part.warnings == ()
 
 
-def test_nine_patients_are_tested_as_scipy_does() -> None:
+def test_p_value_of_nine_patients_matches_scipy() -> None:
     first, second = evaluation(MANY, right=0.8), evaluation(MANY, right=0.75, seed=3, run="other")
     part = compare_runs([reported(first), reported(second)])
     differences = [second.patients[one].macro_f1 - first.patients[one].macro_f1 for one in MANY]
     assert float(cells(part.pairs[0], "Macro F1")[-1]) == pytest.approx(wilcoxon(differences).pvalue, abs=0.0006)
 
 
-def test_what_is_unlike_is_said() -> None:
+def test_warnings_name_how_the_runs_differ() -> None:
     other = evaluation(("ID0001", "ID0002", "ID0009"), protocol="pooled", run="other")
     part = compare_runs([reported(), reported(other, study_fingerprint="8" * 64)])
     told = " ".join(part.warnings)
@@ -46,7 +46,7 @@ def test_what_is_unlike_is_said() -> None:
     assert "left out: ID0003, ID0004, ID0009" in part.pairs[0].words[0]
 
 
-def test_patients_of_whom_other_pixels_were_tested_are_named() -> None:
+def test_patients_tested_on_different_pixels_are_named() -> None:
     record = evaluation(run="other")
     capture = record.captures.pop("ID0003C01")
     record.captures["ID0003C02"] = capture
@@ -54,7 +54,7 @@ def test_patients_of_whom_other_pixels_were_tested_are_named() -> None:
     assert "different pixels of ID0003 than" in told
 
 
-def test_what_cannot_be_compared_is_refused() -> None:
+def test_runs_without_common_patients_or_with_other_classes_are_refused() -> None:
     with pytest.raises(UsageError, match="different patients"):
         compare_runs([reported(), reported(evaluation(("ID0008", "ID0009")))])
     fewer = ClassSet("two", THESIS_CLASSES.classes[:2])

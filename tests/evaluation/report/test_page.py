@@ -1,4 +1,4 @@
-"""The page holds everything, loads nothing, and says what a reader must know."""
+"""The report is one self-contained page that says what a reader must know."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MADE = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 
 
 class Page(HTMLParser):
-    """What stands in a page: elements with their attributes, and whether every one is closed."""
+    """The elements, attributes and texts of a page; an element that is not closed fails the test."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def html() -> str:
     return render_report([reported(), reported(evaluation(run="other", seed=1))], compare=True, made=MADE)
 
 
-def test_the_page_loads_nothing(html: str) -> None:
+def test_page_loads_no_external_resources(html: str) -> None:
     page = Page(html)
     assert not page.all("script")
     assert not page.all("link")
@@ -75,7 +75,7 @@ def test_the_page_loads_nothing(html: str) -> None:
     assert set(re.findall(r"https?://[^\s\"'<]+", html)) <= {"http://www.w3.org/2000/svg"}
 
 
-def test_every_link_has_its_place_and_no_name_stands_twice(html: str) -> None:
+def test_ids_are_unique_and_every_link_has_a_target(html: str) -> None:
     page = Page(html)
     names = [attributes["id"] for _, attributes in page.elements if attributes.get("id")]
     assert len(names) == len(set(names))
@@ -84,7 +84,7 @@ def test_every_link_has_its_place_and_no_name_stands_twice(html: str) -> None:
     assert {f"run{number}" for number in (1, 2)} | {"comparison"} <= targets
 
 
-def test_pictures_and_tables_say_what_they_are(html: str) -> None:
+def test_images_charts_and_tables_are_labelled_for_screen_readers(html: str) -> None:
     page = Page(html)
     assert len(page.all("img")) == 2 * 4 * 4
     assert all(one["alt"] for one in page.all("img"))
@@ -94,7 +94,7 @@ def test_pictures_and_tables_say_what_they_are(html: str) -> None:
     assert page.all("html") == [{"lang": "en"}]
 
 
-def test_headings_leave_out_no_level(html: str) -> None:
+def test_heading_levels_are_not_skipped(html: str) -> None:
     for text in (html, render_report([reported()])):
         levels = [int(name[1]) for name, _ in Page(text).elements if re.fullmatch("h[1-6]", name)]
         assert levels[0] == 1
@@ -102,13 +102,13 @@ def test_headings_leave_out_no_level(html: str) -> None:
         assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
-def test_it_says_what_it_is_not(html: str) -> None:
+def test_page_says_that_it_is_not_a_medical_device(html: str) -> None:
     text = Page(html).text
     assert text.count("not a medical device") >= 2
     assert "A map never says 'no tumour'" in text
 
 
-def test_the_first_box_tells_who_and_how_sure() -> None:
+def test_summary_states_the_number_and_kind_of_patients() -> None:
     text = Page(render_report([reported(synthetic=True)])).text
     assert "LDA (a test) was trained 4 times, each time on 3 synthetic patients, and tested on the one left out" in text
     assert "Each of 4 synthetic patients was tested once, by a model that had never seen that patient" in text
@@ -116,7 +116,7 @@ def test_the_first_box_tells_who_and_how_sure() -> None:
     assert "The patients are synthetic" in text
 
 
-def test_one_patient_is_called_an_example() -> None:
+def test_a_single_test_patient_is_called_an_example() -> None:
     record = evaluation(("ID0001", "ID0002"))
     one = record.model_copy(
         update={"patients": {"ID0001": record.patients["ID0001"]}, "folds": record.folds[:1], "protocol": "holdout"}
@@ -127,7 +127,7 @@ def test_one_patient_is_called_an_example() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["pooled", "double-cv"])
-def test_a_protocol_that_mixes_patients_has_a_red_box(protocol: str) -> None:
+def test_a_protocol_that_mixes_patients_has_a_warning_box(protocol: str) -> None:
     html = render_report([reported(evaluation(protocol=protocol))])
     assert 'class="box warning"' in html
     text = Page(html).text
@@ -136,7 +136,7 @@ def test_a_protocol_that_mixes_patients_has_a_red_box(protocol: str) -> None:
     assert 'class="box warning"' not in render_report([reported()])
 
 
-def test_what_nobody_labelled_is_not_defined() -> None:
+def test_tumour_metrics_are_not_defined_if_no_tumour_is_labelled() -> None:
     text = Page(render_report([reported(evaluation(classes=(1, 3)))])).text
     assert "Nobody labelled tumour in the tested captures" in text
     assert "not defined" in text
@@ -145,7 +145,7 @@ def test_what_nobody_labelled_is_not_defined() -> None:
 
 
 def test_patients_without_a_classified_label_are_not_counted() -> None:
-    """Of six patients one is masked altogether: five are too few for an interval."""
+    """One of six patients is masked completely, and five are too few for an interval."""
     record = evaluation(tuple(f"ID000{number}" for number in range(1, 7)))
     empty = metrics(np.ones(9, int), np.zeros(9, int), 5)
     record = record.model_copy(update={"patients": {**record.patients, "ID0006": empty}})
@@ -164,7 +164,7 @@ def test_masked_labels_are_not_called_missing() -> None:
     assert "tumour: every labelled pixel is masked" in summary_line(record.pooled, record.classes)
 
 
-def test_names_cannot_bring_markup_in() -> None:
+def test_markup_in_names_is_escaped() -> None:
     evil = "<script>alert(1)</script>"
     run = reported(evaluation((evil, "ID0002"), run=evil), notes=(evil,), hints=(evil,), commands=(evil,))
     html = render_report([run, run], compare=True)
@@ -180,7 +180,7 @@ def test_captures_without_a_map_are_named() -> None:
     assert "Without pictures: ID0003C01." in text
 
 
-def test_instruments_stand_beside_the_run() -> None:
+def test_sanity_checks_are_shown_with_their_run() -> None:
     scores = {"ID0001": SanityScore(overall_accuracy=0.21, balanced_accuracy=0.19, tumour_sensitivity=None)}
     point = SanityPoint(
         training_patients=3,
@@ -204,7 +204,7 @@ def test_the_same_run_gives_the_same_page() -> None:
     assert render_report([reported()], made=MADE) == render_report([reported()], made=MADE)
 
 
-def test_bad_requests_are_refused() -> None:
+def test_a_report_needs_one_run_and_a_comparison_two() -> None:
     with pytest.raises(UsageError, match="no run"):
         render_report([])
     with pytest.raises(UsageError, match="two runs"):

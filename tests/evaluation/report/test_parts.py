@@ -1,4 +1,4 @@
-"""Tables, charts and pictures say what the record says."""
+"""Tables, charts and pictures of a report agree with the record."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def test_tables_hold_the_numbers_of_the_record() -> None:
     assert sum(int(cell.text) for cell in labelled_pixels(reported(record)).rows[0][1:]) == 200
 
 
-def test_long_lists_of_patients_are_turned_round() -> None:
+def test_long_lists_of_training_patients_name_the_one_left_out() -> None:
     table = folds(evaluation([f"ID{number:04}" for number in range(1, 13)]))
     assert table.rows[2][1].text == "all but ID0003"
     assert table.rows[2][1].small == "11 patients"
     assert folds(evaluation()).rows[0][1].text == "ID0002, ID0003, ID0004"
 
 
-def test_a_chart_tells_its_numbers_in_words_and_keeps_its_names_to_itself() -> None:
+def test_a_chart_has_its_numbers_in_the_alt_text_and_unique_ids() -> None:
     record = evaluation()
     chart = strip_chart(record, "one")
     lowest = min(value.overall_accuracy for value in record.patients.values())
@@ -51,7 +51,7 @@ def test_a_chart_tells_its_numbers_in_words_and_keeps_its_names_to_itself() -> N
     assert strip_chart(evaluation(classes=(1, 3)), "three").alt.count("not defined") >= 1
 
 
-def test_learning_curves_need_epochs() -> None:
+def test_learning_curves_need_two_epochs() -> None:
     assert curves_chart({"": history(1)}, "none") is None
     chart = curves_chart({"a": history(4), "b": history(1), "c": history(2)}, "some")
     assert chart is not None
@@ -59,7 +59,7 @@ def test_learning_curves_need_epochs() -> None:
 
 
 @pytest.mark.parametrize("palette", ["safe", "classic"])
-def test_a_map_keeps_its_colours_in_the_page(palette: str) -> None:
+def test_a_map_on_the_page_has_the_colours_of_the_palette(palette: str) -> None:
     record, shown = evaluation(), picture()
     panels = capture_panels("ID0001C01", record.captures["ID0001C01"], shown, THESIS_CLASSES, palette)
     assert [panel.title for panel in panels.panels] == [
@@ -76,7 +76,7 @@ def test_a_map_keeps_its_colours_in_the_page(palette: str) -> None:
     assert set(map(tuple, drawn[~classified])) == {(168, 168, 168), (112, 112, 112)}
 
 
-def test_confidence_grows_lighter_evenly() -> None:
+def test_the_confidence_ramp_gets_evenly_lighter() -> None:
     lightness = confidence_ramp(np.linspace(0, 1, 33)) @ np.array([0.299, 0.587, 0.114])
     steps = np.diff(lightness)
     assert (steps > 0).all()
@@ -87,7 +87,7 @@ def test_confidence_grows_lighter_evenly() -> None:
     ("share", "told"),
     [(1.0, "100 %"), (0.996, "more than 99 %"), (0.994, "99 %"), (0.004, "less than 1 %"), (0.0, "0 %")],
 )
-def test_nearly_all_is_not_called_all(share: float, told: str) -> None:
+def test_shares_are_not_rounded_up_to_all_or_down_to_none(share: float, told: str) -> None:
     record = evaluation(patients=("ID0001",))
     found = record.patients["ID0001"]
     tumour = replace(found.classes[1], sensitivity=share)

@@ -1,4 +1,4 @@
-"""The page prints, and what is missing for that is said before any work."""
+"""A report is printed as a PDF; software that is missing for this is named."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def pdf_or_skip() -> None:
         pytest.skip(str(error))
 
 
-def test_a_page_becomes_a_pdf(tmp_path: Path) -> None:
+def test_a_page_is_written_as_pdf(tmp_path: Path) -> None:
     pdf_or_skip()
     write_pdf(render_report([reported(evaluation(("ID0001", "ID0002")))]), tmp_path / "report.pdf")
     content = (tmp_path / "report.pdf").read_bytes()
@@ -30,7 +30,7 @@ def test_a_page_becomes_a_pdf(tmp_path: Path) -> None:
     assert len(content) > 20_000
 
 
-def test_printing_reads_no_file_of_the_machine(tmp_path: Path) -> None:
+def test_a_fetcher_of_data_urls_reads_no_local_file(tmp_path: Path) -> None:
     pdf_or_skip()
     from weasyprint.urls import URLFetcher, FatalURLFetchingError  # isort: skip
 
@@ -39,13 +39,13 @@ def test_printing_reads_no_file_of_the_machine(tmp_path: Path) -> None:
         URLFetcher(allowed_protocols=("data",)).fetch((tmp_path / "secret.png").as_uri())
 
 
-def test_without_weasyprint_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weasyprint_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "weasyprint", None)
     with pytest.raises(MissingExtraError, match=r"gliomap\[pdf\]"):
         require_pdf()
 
 
-def test_without_pango_the_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_pango_names_the_system_package(monkeypatch: pytest.MonkeyPatch) -> None:
     class Finder(MetaPathFinder):
         def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
             if name == "weasyprint":
