@@ -1,4 +1,4 @@
-"""What stands in for Azure's machines: it runs the commands of jobs as they are, and the scoring script of deployments."""
+"""A stand-in for Azure's machines, which runs the commands of jobs unchanged and the scoring script of deployments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from support import free_port
 
 
 def fetch(container: ContainerClient, prefix: str, folder: Path) -> Path:
-    """All blobs below a prefix."""
+    """Download all blobs below a prefix."""
     start = prefix.rstrip("/") + "/" if prefix else ""
     for blob in container.list_blobs(name_starts_with=start):
         target = folder / blob.name[len(start) :]
@@ -31,7 +31,7 @@ def fetch(container: ContainerClient, prefix: str, folder: Path) -> Path:
 
 
 def send(container: ContainerClient, folder: Path, prefix: str) -> None:
-    """All files of a folder."""
+    """Upload all files of a folder."""
     for path in folder.rglob("*"):
         if path.is_file():
             container.upload_blob(f"{prefix.rstrip('/')}/{path.relative_to(folder).as_posix()}", path.read_bytes())
@@ -39,7 +39,7 @@ def send(container: ContainerClient, folder: Path, prefix: str) -> None:
 
 @dataclass(eq=False)
 class Machines:
-    """Runs what a workspace is given.
+    """Runs the jobs and deployments of a workspace.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Machines:
     scratch
         Folder for working directories.
     commands
-        What was run, in order.
+        Commands that were run, in order.
     """
 
     cloud: Cloud
@@ -61,7 +61,7 @@ class Machines:
     servers: dict[str, tuple[subprocess.Popen[bytes], int]] = field(default_factory=dict)
 
     def run_job(self, name: str, job: Json) -> tuple[str, str]:
-        """A command, or a command for each value of a sweep."""
+        """Run a command, or one command for each value of a sweep."""
         told = job["properties"]
         if told["jobType"] == "Command":
             return self._run(name, told["command"], told["codeId"], told, {})
@@ -109,8 +109,8 @@ class Machines:
             send(container, outputs[f"outputs.{one}"], prefix)
         return "Completed", log
 
-    def cook(self, deployment: Json) -> str:
-        """Start Azure's inference server with the scoring script of a deployment and its model."""
+    def start_deployment(self, deployment: Json) -> str:
+        """Start Azure's inference server with the scoring script and the model of a deployment."""
         told = deployment["properties"]
         folder = self.scratch / deployment["name"]
         code = self._code(told["codeConfiguration"]["codeId"], folder / "code")
@@ -141,7 +141,7 @@ class Machines:
         return "Failed"
 
     def score(self, target: str, headers: dict[str, str], content: bytes) -> tuple[int, dict[str, str], bytes]:
-        """Hand a request on to the deployment that is asked for, or that gets the most requests."""
+        """Pass a request to the deployment that it names, or else to the one with the most traffic."""
         traffic = next(
             one["properties"]["traffic"]
             for name, one in self.cloud.things.items()
@@ -159,7 +159,7 @@ class Machines:
         return answer.status_code, {"Content-Type": answer.headers["content-type"]}, answer.content
 
     def close(self) -> None:
-        """End the servers."""
+        """Stop the servers."""
         for process, _ in self.servers.values():
             process.terminate()
             process.wait(20)
@@ -170,7 +170,7 @@ class Machines:
         return fetch(self.open_container(container), prefix, folder)
 
     def _place(self, uri: str) -> tuple[ContainerClient, str]:
-        """Container and prefix of what an input, output or model names."""
+        """Container and prefix to which an input, output or model refers."""
         asset = uri.removeprefix("azureml:").removeprefix(f"{ARM}/").removeprefix(ARM + "/")
         if asset in self.cloud.things:
             known: Any = self.cloud.things[asset]["properties"]
@@ -182,7 +182,7 @@ class Machines:
 
 
 def job_environment(binaries: Path, name: str) -> dict[str, str]:
-    """What Azure sets for a job's command."""
+    """The environment that Azure sets for a job's command."""
     kept = {key: value for key, value in os.environ.items() if key in ("HOME", "LANG", "TMPDIR")}
     return {
         **kept,

@@ -1,4 +1,4 @@
-"""A cloud on loopback for each test: Azurite (one for all), the stand-in, and the way to them."""
+"""A cloud on loopback for each test: one shared Azurite, a stand-in for Azure, and the proxy that leads to them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VARIABLES = ("AZURE_", "AZUREML_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "IDE
 
 
 def missing(what: str) -> None:
-    """Skip, or fail where nothing may be left out."""
+    """Skip the test; in CI, where no test may be left out, fail it."""
     if os.environ.get("GLIOMAP_CI"):
         pytest.fail(f"{what} is not installed, and CI needs it")
     pytest.skip(f"{what} is not installed")
@@ -38,7 +38,7 @@ def missing(what: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class MachineRoom:
-    """What all tests share."""
+    """The parts that all tests share."""
 
     certificates: Certificates
     routes: Routes
@@ -57,13 +57,13 @@ class Room:
     environment: dict[str, str]
 
     def blobs(self) -> set[str]:
-        """Names of all that is stored."""
+        """Names of all stored blobs."""
         return {blob.name for blob in self.container.list_blobs()}
 
 
 @pytest.fixture(scope="session")
 def machine_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MachineRoom]:
-    """Certificates, Azurite, the proxy."""
+    """Certificates, Azurite and the proxy."""
     if azurite_command() is None:
         missing("azurite-blob (npm install -g azurite)")
     pytest.importorskip("azure.ai.ml", reason="the extra 'azure' is not installed")
@@ -129,13 +129,13 @@ def machines(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
     monkeypatch.setattr("gliomap.deploy.azure._follow.POLL_SECONDS", 0.2)
     found = Machines(room.cloud, room.container, room.open_container, tmp_path / "machines")
-    room.cloud.cluster, room.cloud.kitchen, room.cloud.score = found.run_job, found.cook, found.score
+    room.cloud.cluster, room.cloud.kitchen, room.cloud.score = found.run_job, found.start_deployment, found.score
     yield found
     found.close()
 
 
 def write_config(path: Path, **changed: str) -> None:
-    """A config.json as the studio gives it."""
+    """Write a config.json like the one that the studio offers for download."""
     from cloud.workspace import GROUP, SUBSCRIPTION, WORKSPACE
 
     content = {"subscription_id": SUBSCRIPTION, "resource_group": GROUP, "workspace_name": WORKSPACE}
@@ -147,7 +147,7 @@ Azure = Callable[..., Any]
 
 @pytest.fixture
 def azure(gliomap: Azure, room: Room) -> Azure:
-    """`gliomap azure …` with JSON on stdout, or the code and words of its fault."""
+    """Run `gliomap azure … --json` and check its exit code; returns its result, or its error if there is none."""
 
     def call(*words: object, code: int = 0) -> Any:
         done = gliomap("azure", *words, "--json")

@@ -1,4 +1,4 @@
-"""How the stand-in is reached: sign-in, control plane, history of runs and the hosts of endpoints, over TLS on one port."""
+"""The HTTP side of the stand-in: sign-in, control plane, run history and hosts of endpoints, over TLS on one port."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
     def _serve(self) -> None:
         cloud: Cloud = self.server.cloud  # type: ignore[attr-defined]
@@ -79,7 +79,7 @@ def _route(cloud: Cloud, method: str, host: str, target: str, headers: dict[str,
 
 
 def _score(cloud: Cloud, host: str, target: str, headers: dict[str, str], content: bytes) -> Reply:
-    """What the host of an endpoint answers to a frame."""
+    """Answer as the host of an endpoint does."""
     endpoint = cloud.things[f"onlineEndpoints/{host.partition('.')[0]}"]["properties"]
     if not identity.admits(endpoint["authMode"], headers):
         return Reply(401, {"error": {"code": "Unauthorized", "message": "not let in"}})
@@ -138,7 +138,7 @@ class _Server(HangUps, ThreadingHTTPServer):
 
 @contextmanager
 def serve_cloud(cloud: Cloud, certificates: Certificates) -> Iterator[int]:
-    """Serve it over TLS on a free port; gives the port."""
+    """Serve the stand-in over TLS on a free port; yields the port."""
     with _Server(("127.0.0.1", 0), _Handler) as server:
         server.socket = certificates.server_context().wrap_socket(
             server.socket, server_side=True, do_handshake_on_connect=False

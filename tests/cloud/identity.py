@@ -1,4 +1,4 @@
-"""Who one is for the stand-in: the sign-in, tokens that are each for one audience, and the door of an endpoint."""
+"""Authentication in the stand-in: the sign-in, tokens for one audience each, and what endpoints accept."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEY, SECOND_KEY, SHORT_TOKEN = "key-of-the-endpoint", "second-key-of-the-endpoin
 
 
 def token(audience: str = STORAGE, seconds: int = 3600) -> str:
-    """An Entra token as far as anybody here looks at it: Azurite's basic check reads its claims too."""
+    """An Entra token without a real signature: the stand-in and Azurite's basic check read only its claims."""
     now = int(time.time())
     claims = {
         "aud": audience,
@@ -39,7 +39,7 @@ def token(audience: str = STORAGE, seconds: int = 3600) -> str:
 
 
 def sign_in(path: str, content: bytes) -> tuple[int, Any]:
-    """What login.microsoftonline.com answers: a token for the scope that is asked, and for no other."""
+    """Answer as login.microsoftonline.com does: with a token for the requested scope, and for no other."""
     root = f"https://login.microsoftonline.com/{TENANT}"
     if path.endswith("/openid-configuration"):
         return 200, {
@@ -64,13 +64,13 @@ def sign_in(path: str, content: bytes) -> tuple[int, Any]:
 
 
 def bearer(headers: Mapping[str, str]) -> str:
-    """What a request shows, or nothing."""
+    """The bearer token of a request; empty without one."""
     kind, _, shown = headers.get("Authorization", "").partition(" ")
     return shown if kind == "Bearer" else ""
 
 
 def holds_token(headers: Mapping[str, str], *audiences: str) -> bool:
-    """Whether a request shows an Entra token for one of these audiences that has not expired."""
+    """Whether a request has an unexpired Entra token for one of these audiences."""
     parts = bearer(headers).split(".")
     if len(parts) != 3:
         return False
@@ -79,7 +79,7 @@ def holds_token(headers: Mapping[str, str], *audiences: str) -> bool:
 
 
 def admits(auth_mode: str, headers: Mapping[str, str]) -> bool:
-    """Whether an endpoint of this mode lets a request in: each takes its own kind of proof and no other."""
+    """Whether an endpoint of this mode admits a request: each mode accepts one kind of credential."""
     if auth_mode == "AADToken":
         return holds_token(headers, MACHINE_LEARNING)
     return bearer(headers) in {"Key": (KEY, SECOND_KEY), "AMLToken": (SHORT_TOKEN,)}[auth_mode]

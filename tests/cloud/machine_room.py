@@ -1,8 +1,8 @@
-"""The parts of a cloud on loopback: certificates, a proxy that leads Azure's names to them, and Azurite.
+"""The parts of a cloud on loopback: certificates, a proxy for Azure's host names, and Azurite.
 
-The command under test keeps Azure's own host names. It is told of a proxy (`HTTPS_PROXY`), as behind the firewall of a
-hospital, which leads `management.azure.com` to the stand-in for the control plane and `*.blob.core.windows.net` to
-Azurite. Any other host is refused, so nothing ever leaves the machine.
+The command under test uses Azure's own host names and, as behind the firewall of a hospital, a proxy (`HTTPS_PROXY`).
+The proxy connects `management.azure.com` to the stand-in for the control plane and `*.blob.core.windows.net` to
+Azurite. It refuses any other host, so nothing ever leaves the machine.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ NAMES = (
 
 @dataclass(frozen=True)
 class Certificates:
-    """PEM files of a server and of the authority that vouches for it."""
+    """PEM files of a server and of the authority that signed its certificate."""
 
     authority: Path
     certificate: Path
     key: Path
 
     def server_context(self) -> ssl.SSLContext:
-        """For a server on these names."""
+        """TLS settings of a server with this certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, self.key)
         return context
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """An authority, and a certificate of it for Azure's names, valid for a day."""
+    """Make an authority and a certificate signed by it for Azure's host names, valid for a day."""
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority of the tests")])
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cloud of the tests")])
@@ -104,9 +104,9 @@ def make_certificates(folder: Path) -> Certificates:
 
 @dataclass
 class Routes:
-    """Pattern of host names → port on loopback; what is asked for and has none is refused and noted.
+    """Patterns of host names → ports on loopback; hosts without a port are refused and noted.
 
-    Where `left` is a number, every line breaks once so many bytes have gone up.
+    If `left` is a number, every connection breaks after that many bytes have been sent.
     """
 
     ports: dict[str, int] = field(default_factory=dict)
@@ -115,14 +115,14 @@ class Routes:
     left: int | None = None
 
     def carries(self, size: int) -> bool:
-        """Whether so many bytes still go up."""
+        """Whether this many more bytes can be sent."""
         if self.left is not None:
             self.left -= size
             self.down = self.left < 0
         return not self.down
 
     def port(self, host: str) -> int | None:
-        """Where a host is."""
+        """The port of a host; None if the host is refused."""
         found = None if self.down else next((port for name, port in self.ports.items() if fnmatch(host, name)), None)
         if found is None:
             self.refused.append(host)
@@ -135,7 +135,7 @@ class _Connect(socketserver.StreamRequestHandler):
         while self.rfile.readline().strip():
             continue
         routes: Routes = self.server.routes  # type: ignore[attr-defined]
-        # Azure's library also asks, in plain HTTP, whether this is a machine of Azure's: it is none.
+        # Azure's library also asks, over plain HTTP, whether it runs on a machine of Azure's. It does not.
         port = routes.port(words[1].partition(":")[0]) if len(words) == 3 and words[0] == "CONNECT" else None
         if port is None:
             self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
@@ -161,7 +161,7 @@ def _pump(source: socket.socket, target: socket.socket, carries: Callable[[int],
 
 
 class HangUps:
-    """A server to which a client that hangs up is nothing worth a traceback, which would reach the tests' stderr."""
+    """Mixin of servers that print no traceback to the tests' stderr when a client hangs up."""
 
     def handle_error(self, request: Any, address: Any) -> None:
         if not isinstance(sys.exception(), OSError):
@@ -176,7 +176,7 @@ class _Proxy(HangUps, socketserver.ThreadingTCPServer):
 
 @contextmanager
 def proxy(routes: Routes) -> Iterator[str]:
-    """Run the proxy; gives its address."""
+    """Run the proxy; yields its address."""
     with _Proxy(("127.0.0.1", 0), _Connect) as server:
         server.routes = routes  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -197,7 +197,7 @@ ACCOUNT, ACCOUNT_KEY = "brainstore", "a2V5IG9mIHRoZSB0ZXN0cw=="  # known to Azur
 
 @contextmanager
 def azurite(folder: Path, certificates: Certificates | None = None) -> Iterator[int]:
-    """Run Azurite's blob service on a free port until it answers; over TLS with Entra tokens where given certificates."""
+    """Run Azurite's blob service and yield its port once it responds; certificates turn on TLS and Entra tokens."""
     command = azurite_command()
     assert command is not None
     port = free_port()

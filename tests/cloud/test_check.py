@@ -1,4 +1,4 @@
-"""`gliomap azure check`, and what every verb does when Azure refuses, is busy, or is not there."""
+"""`gliomap azure check`, and what every verb does when Azure refuses, is busy or cannot be reached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cloud.conftest import Azure, Room, write_config
 from gliomap.cli._verb import EXAMPLES
 
 
-def test_a_workspace_in_order(azure: Azure) -> None:
+def test_check_describes_a_ready_workspace(azure: Azure) -> None:
     found = azure("check")
     assert found["workspace"] == "brain"
     assert found["location"] == "westeurope"
@@ -26,7 +26,7 @@ def test_a_workspace_in_order(azure: Azure) -> None:
     assert found["missing"] == []
 
 
-def test_for_people_it_is_a_page(gliomap: Azure, room: Room) -> None:
+def test_without_json_check_prints_a_page(gliomap: Azure, room: Room) -> None:
     del room
     done = gliomap("azure", "check")
     assert done.code == 0
@@ -34,7 +34,7 @@ def test_for_people_it_is_a_page(gliomap: Azure, room: Room) -> None:
         assert word in done.out
 
 
-def test_what_is_missing_is_named_with_what_makes_it(azure: Azure, room: Room) -> None:
+def test_missing_parts_are_listed_with_a_remedy(azure: Azure, room: Room) -> None:
     del room.cloud.things["computes/cpu"], room.cloud.things["computes/gpu"]
     room.container.delete_container()
     missing = azure("check", code=2)["missing"]
@@ -65,7 +65,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_goes_wrong_has_a_message_and_a_remedy_and_once_mended_the_same_command_works(
+def test_each_fault_has_a_remedy_and_check_works_once_it_is_fixed(
     case: str, gliomap: Azure, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cloud.workspace import Fault
@@ -108,7 +108,7 @@ VERBS = (
 )
 
 
-def test_without_a_network_every_verb_says_so_and_leaves_nothing_here(
+def test_without_a_network_every_verb_says_so_and_writes_no_file(
     azure: Azure, room: Room, small_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gliomap.deploy.azure._client.RETRIES", {"retry_total": 0})
@@ -130,7 +130,7 @@ def verb_of(line: str) -> str:
     return " ".join(words[: 2 if words[0] == "dataset" else 1])
 
 
-def test_a_busy_azure_is_asked_again_after_the_time_that_it_names(azure: Azure, room: Room) -> None:
+def test_requests_are_repeated_while_azure_is_busy_or_failing(azure: Azure, room: Room) -> None:
     from cloud.workspace import Fault
 
     room.cloud.faults.append(Fault(r"/workspaces/brain\?", 429, times=2, headers={"Retry-After": "0"}))
@@ -166,7 +166,7 @@ def test_settings_come_from_flags_then_the_environment_then_the_file(tmp_path: P
     ("content", "fault"),
     [("{", "is not the config.json"), ('{"workspace_name": "w"}', "subscription_id"), (None, "does not exist")],
 )
-def test_a_bad_config_is_named(content: str | None, fault: str, tmp_path: Path, gliomap: Azure) -> None:
+def test_a_bad_or_missing_config_is_refused(content: str | None, fault: str, tmp_path: Path, gliomap: Azure) -> None:
     pytest.importorskip("azure.ai.ml")
     path = tmp_path / "mine.json"
     if content is not None:
@@ -177,7 +177,7 @@ def test_a_bad_config_is_named(content: str | None, fault: str, tmp_path: Path, 
     assert "studio" in done.err
 
 
-def test_without_any_setting_it_says_where_to_get_them(
+def test_without_settings_check_says_where_to_get_them(
     gliomap: Azure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("azure.ai.ml")

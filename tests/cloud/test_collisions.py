@@ -1,4 +1,4 @@
-"""Names that somebody else has: what Azure answers is told with the way out, and nothing of theirs is touched."""
+"""Names that are already taken: the error offers a way out, and what belongs to others stays unchanged."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def bundle(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("status", [400, 409])
-def test_an_endpoint_that_another_workspace_of_the_region_has(
+def test_an_endpoint_name_taken_in_the_region_is_refused(
     status: int, azure: Azure, room: Room, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("azure.ai.ml.constants._common.LROConfigurations.POLL_INTERVAL", 0.05)
-    if status == 400:  # as Azure tells it today
+    if status == 400:  # as Azure answers today
         room.cloud.elsewhere.add("brain")
     else:
         room.cloud.faults.append(Fault(r"^PUT .*/onlineEndpoints/brain\?", 409, code="Conflict"))
@@ -39,9 +39,7 @@ def test_an_endpoint_that_another_workspace_of_the_region_has(
     assert azure("deploy", bundle, "--endpoint", "another")["model"] == "small:1"
 
 
-def test_a_version_of_a_data_asset_that_is_there_with_other_content(
-    azure: Azure, room: Room, small_study: Path
-) -> None:
+def test_a_data_asset_version_with_other_content_is_not_replaced(azure: Azure, room: Room, small_study: Path) -> None:
     azure("upload", small_study)
     theirs = room.cloud.put("data/study/versions/1", {"dataType": "uri_folder", "dataUri": THEIRS, "tags": {}})
     before = deepcopy(theirs)
@@ -49,7 +47,7 @@ def test_a_version_of_a_data_asset_that_is_there_with_other_content(
     fault = azure(*words, "--version", "1", code=2)
     assert fault["thing"] == "data asset study:1"
     assert "already exists with other files" in fault["fault"]
-    # It appears after we looked: Azure itself refuses.
+    # The version appears after GlioMap has looked for it, so that Azure itself refuses.
     room.cloud.faults.append(Fault(r"^GET .*/data/study/versions/1\?", 404, times=1))
     fault = azure(*words, "--version", "1", code=2)
     assert fault["thing"] == "data asset study"
@@ -59,7 +57,7 @@ def test_a_version_of_a_data_asset_that_is_there_with_other_content(
     assert [one["version"] for one in azure(*words)] == ["2"]
 
 
-def test_a_version_of_a_model_that_somebody_registers_at_the_same_time(
+def test_a_model_version_registered_meanwhile_is_not_replaced(
     azure: Azure, room: Room, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("azure.ai.ml.constants._common.LROConfigurations.POLL_INTERVAL", 0.05)
@@ -76,7 +74,7 @@ def test_a_version_of_a_model_that_somebody_registers_at_the_same_time(
     assert azure("deploy", bundle, "--endpoint", "brain")["model"] == "small:2"
 
 
-def test_a_job_of_this_name_that_is_another_training_is_not_followed(
+def test_a_job_of_the_same_name_for_another_training_is_not_followed(
     azure: Azure, room: Room, small_study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gliomap.deploy.azure._follow.POLL_SECONDS", 0.05)
@@ -93,9 +91,7 @@ def test_a_job_of_this_name_that_is_another_training_is_not_followed(
     assert "ended as failed" in azure(*words, "lda", code=2)["fault"]
 
 
-def test_a_cluster_that_is_not_attached_is_named_before_anything_is_made(
-    azure: Azure, room: Room, bundle: Path
-) -> None:
+def test_an_unattached_cluster_is_refused_before_anything_is_created(azure: Azure, room: Room, bundle: Path) -> None:
     words = ("deploy", bundle, "--endpoint", "brain", "--to", "kubernetes", "--compute", "aks")
     fault = azure(*words, code=2)
     assert fault["thing"] == "compute 'aks'"

@@ -1,4 +1,4 @@
-"""Studies to the cloud and back, against Azurite and the stand-in."""
+"""Studies uploaded to the cloud and downloaded again, with Azurite and the stand-in."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
-def test_a_study_goes_up_becomes_data_assets_and_comes_back_equal(
+def test_a_study_is_uploaded_registered_and_downloaded_unchanged(
     azure: Azure, room: Room, small_study: Path, tmp_path: Path
 ) -> None:
     sent = azure("upload", small_study, "--to", "nemesis")
@@ -51,7 +51,7 @@ def test_a_study_goes_up_becomes_data_assets_and_comes_back_equal(
     assert {one["name"] for one in azure("dataset", "list")} == set(made)
 
 
-def test_frames_go_along_whatever_their_ending(small_study: Path, tmp_path: Path) -> None:
+def test_frames_with_an_upper_case_suffix_belong_to_the_study(small_study: Path, tmp_path: Path) -> None:
     study = shutil.copytree(small_study, tmp_path / "study")
     for path in (study / "tif").iterdir():
         path.rename(path.with_suffix(".TIF"))
@@ -60,7 +60,7 @@ def test_frames_go_along_whatever_their_ending(small_study: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("named", ["camera.toml", "camera.xml", "camera.xml#1"])
-def test_the_description_of_its_camera_goes_along(small_study: Path, tmp_path: Path, named: str) -> None:
+def test_the_camera_description_belongs_to_the_study(small_study: Path, tmp_path: Path, named: str) -> None:
     study = shutil.copytree(small_study, tmp_path / "study")
     file, _, _ = named.partition("#")
     (study / file).write_text("a camera")
@@ -68,7 +68,9 @@ def test_the_description_of_its_camera_goes_along(small_study: Path, tmp_path: P
     assert {name for name in study_files(open_study(study)) if "/" not in name} == {"study.toml", file}
 
 
-def test_all_of_it_again_sends_and_makes_nothing(azure: Azure, room: Room, small_study: Path, tmp_path: Path) -> None:
+def test_repeating_every_step_sends_and_creates_nothing(
+    azure: Azure, room: Room, small_study: Path, tmp_path: Path
+) -> None:
     azure("upload", small_study)
     first = azure("dataset", "create", "study")
     azure("download", "study", tmp_path / "back")
@@ -80,7 +82,7 @@ def test_all_of_it_again_sends_and_makes_nothing(azure: Azure, room: Room, small
     assert not any(line.startswith("PUT") for line in room.cloud.asked[before:])
 
 
-def test_a_changed_file_is_refused_and_nothing_is_sent(
+def test_a_changed_file_needs_overwrite_and_a_new_version(
     azure: Azure, room: Room, small_study: Path, tmp_path: Path
 ) -> None:
     study = shutil.copytree(small_study, tmp_path / "study")
@@ -105,7 +107,7 @@ def test_a_changed_file_is_refused_and_nothing_is_sent(
     azure("download", "study:2", tmp_path / "back")
 
 
-def test_a_study_of_which_a_part_arrived_is_no_data_asset(azure: Azure, room: Room, small_study: Path) -> None:
+def test_a_partly_uploaded_study_does_not_become_a_data_asset(azure: Azure, room: Room, small_study: Path) -> None:
     for path in list((small_study / "tif").iterdir())[:2]:
         room.container.upload_blob(f"study/tif/{path.name}", path.read_bytes())
     fault = azure("dataset", "create", "study", code=2)
@@ -120,7 +122,9 @@ def test_a_study_of_which_a_part_arrived_is_no_data_asset(azure: Azure, room: Ro
     azure("dataset", "create", "study")
 
 
-def test_what_changed_on_the_way_is_not_taken(azure: Azure, room: Room, small_study: Path, tmp_path: Path) -> None:
+def test_a_blob_that_fails_its_checksum_is_not_kept(
+    azure: Azure, room: Room, small_study: Path, tmp_path: Path
+) -> None:
     azure("upload", small_study)
     azure("dataset", "create", "study")
     name = "study/" + next((small_study / "GroundTruthMaps").iterdir()).relative_to(small_study).as_posix()
@@ -132,7 +136,9 @@ def test_what_changed_on_the_way_is_not_taken(azure: Azure, room: Room, small_st
     assert not list((tmp_path / "back").rglob(".*"))
 
 
-def test_a_file_that_is_there_and_differs_is_kept(azure: Azure, small_study: Path, tmp_path: Path) -> None:
+def test_download_replaces_a_differing_file_only_with_overwrite(
+    azure: Azure, small_study: Path, tmp_path: Path
+) -> None:
     azure("upload", small_study)
     azure("dataset", "create", "study")
     mine = tmp_path / "back" / "study.toml"
@@ -144,7 +150,7 @@ def test_a_file_that_is_there_and_differs_is_kept(azure: Azure, small_study: Pat
     assert mine.read_bytes() == (small_study / "study.toml").read_bytes()
 
 
-def test_a_line_that_breaks_in_the_middle_costs_only_what_was_on_its_way(
+def test_an_interrupted_upload_resends_only_what_did_not_arrive(
     azure: Azure, room: Room, small_study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gliomap.deploy.azure._client.RETRIES", {"retry_total": 0})
@@ -162,7 +168,7 @@ def test_a_line_that_breaks_in_the_middle_costs_only_what_was_on_its_way(
     assert room.blobs() == {f"study/{name}" for name in files} | {"study.inventory.json"}
 
 
-def test_without_a_role_on_the_storage_nothing_is_sent_and_the_role_is_named(
+def test_upload_without_the_storage_role_sends_nothing_and_names_it(
     azure: Azure, room: Room, small_study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = "AuthorizationPermissionMismatch"
@@ -178,14 +184,14 @@ def test_without_a_role_on_the_storage_nothing_is_sent_and_the_role_is_named(
 
 
 @pytest.mark.parametrize("name", ["../outside", "a/../../outside", "/etc/passwd", "a\\..\\b"])
-def test_a_name_that_leads_out_of_the_folder_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_name_that_leaves_the_folder_is_refused(name: str, tmp_path: Path) -> None:
     storage = pytest.importorskip("gliomap.deploy.azure._storage")
     with pytest.raises(AzureError, match="leads out"):
         storage.inside(tmp_path, name)
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_it_goes_on_where_it_was(room: Room, azure: Azure, tmp_path: Path) -> None:
+def test_a_killed_upload_leaves_no_partial_blob_and_resumes(room: Room, azure: Azure, tmp_path: Path) -> None:
     study = tmp_path / "large"
     (study / "tif").mkdir(parents=True)
     for number in range(120):
@@ -198,7 +204,9 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(room: Room, azure: Azure, 
     assert 10 <= arrived < 120
     for name in room.blobs():
         content = room.container.download_blob(name).readall()
-        assert content == (study / name.removeprefix("large/")).read_bytes(), "half a file under its name"
+        assert content == (study / name.removeprefix("large/")).read_bytes(), (
+            "part of a file was stored under its final name"
+        )
     done = azure("upload", study)
     assert done["skipped"] >= arrived
     assert done["sent"] + done["skipped"] == 120
@@ -206,7 +214,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(room: Room, azure: Azure, 
 
 
 @pytest.mark.usefixtures("room")
-def test_no_secret_is_written_or_said(gliomap: Azure, small_study: Path, tmp_path: Path) -> None:
+def test_no_secret_is_written_or_printed(gliomap: Azure, small_study: Path, tmp_path: Path) -> None:
     done = gliomap("azure", "upload", small_study, "--verbose")
     assert done.code == 0
     told = gliomap("azure", "dataset", "create", "nowhere")

@@ -1,4 +1,4 @@
-"""Every verb with `--dry-run`: YAML that azure-ai-ml's loaders take, and nothing sent."""
+"""Every verb with `--dry-run`: prints YAML that azure-ai-ml's loaders accept, and sends nothing."""
 
 from __future__ import annotations
 
@@ -43,25 +43,25 @@ VERBS = {
 
 
 @pytest.fixture
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a config.json, on a machine whose every way out is closed."""
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a config.json, where every connection is refused."""
     pytest.importorskip("azure.ai.ml")
     write_config(tmp_path / "config.json")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
-    def closed(*_: object, **__: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a dry run reached for the network")
 
-    monkeypatch.setattr("socket.socket.connect", closed)
+    monkeypatch.setattr("socket.socket.connect", refuse)
     return tmp_path
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_dry_run_prints_what_az_ml_takes_and_sends_nothing(
-    verb: str, alone: Path, gliomap: Run, small_study: Path
+def test_a_dry_run_prints_yaml_that_az_ml_loads_and_sends_nothing(
+    verb: str, offline: Path, gliomap: Run, small_study: Path
 ) -> None:
-    bundle = small_bundle(alone / "bundle", network=window_network(), sensor=small_sensor()).path
+    bundle = small_bundle(offline / "bundle", network=window_network(), sensor=small_sensor()).path
     command, kinds = VERBS[verb]
     words = [word.format(study=small_study, bundle=bundle) for word in command.split()]
     done = gliomap("azure", *words, "--dry-run")
@@ -72,13 +72,13 @@ def test_a_dry_run_prints_what_az_ml_takes_and_sends_nothing(
     found = [part for part in parts if yaml.safe_load(part) is not None]
     assert [part.split()[3] for part in found] == kinds
     for part, kind in zip(found, kinds, strict=True):
-        assert loaded(kind, part, alone).name
+        assert loaded(kind, part, offline).name
         for path in local_paths(yaml.safe_load(part)):
             assert path.exists()
 
 
 def loaded(kind: str, text: str, folder: Path) -> Any:
-    """A document through azure-ai-ml's own loader, from a file as `az ml` reads it."""
+    """Load a document with azure-ai-ml's own loader, from a file as `az ml` does."""
     import azure.ai.ml as ml
 
     path = folder / "document.yml"
@@ -87,7 +87,7 @@ def loaded(kind: str, text: str, folder: Path) -> Any:
 
 
 def local_paths(content: Any) -> list[Path]:
-    """Paths of this machine."""
+    """Local folders of code that a document names."""
     if isinstance(content, dict):
         return [
             path
@@ -97,45 +97,45 @@ def local_paths(content: Any) -> list[Path]:
     return [path for one in content for path in local_paths(one)] if isinstance(content, list) else []
 
 
-def test_a_bundle_that_no_endpoint_could_serve(alone: Path, gliomap: Run) -> None:
-    cubes_only = small_bundle(alone / "cubes-only").path
+def test_a_bundle_without_a_frame_graph_is_refused(offline: Path, gliomap: Run) -> None:
+    cubes_only = small_bundle(offline / "cubes-only").path
     told = gliomap("azure", "deploy", cubes_only, "--endpoint", "brain", "--dry-run")
     assert (told.code, "has no frame.onnx" in told.err) == (2, True)
 
 
-def test_every_verb_has_a_dry_run() -> None:
+def test_every_verb_is_covered_by_a_dry_run() -> None:
     verbs = {name.removeprefix("azure ") for name in EXAMPLES if name.startswith("azure ")}
     assert verbs <= {name if name.startswith("dataset") else name.split()[0] for name in VERBS}
 
 
 @pytest.mark.parametrize("verb", ["train", "score"])
-def test_a_mistyped_output_is_refused_before_anything_is_sent(verb: str, alone: Path, gliomap: Run) -> None:
-    (alone / "patients").mkdir()
-    (alone / "patients" / "ID0001.mat").touch()
+def test_overwrite_refuses_a_folder_that_is_not_an_earlier_result(verb: str, offline: Path, gliomap: Run) -> None:
+    (offline / "patients").mkdir()
+    (offline / "patients" / "ID0001.mat").touch()
     words = [word for word in VERBS[verb][0].split() if word not in ("-o", "run")]
-    done = gliomap("azure", *words, "-o", alone / "patients", "--overwrite")
+    done = gliomap("azure", *words, "-o", offline / "patients", "--overwrite")
     assert done.code == 2
     assert "not an earlier result" in done.err
-    assert (alone / "patients" / "ID0001.mat").exists()
+    assert (offline / "patients" / "ID0001.mat").exists()
 
 
-def test_a_file_that_a_document_names_and_is_not_there_is_refused(alone: Path) -> None:
+def test_documents_with_a_missing_file_or_field_are_refused(offline: Path) -> None:
     from gliomap.deploy.azure import Document
     from gliomap.errors import AzureError, UsageError
 
-    content = {"name": "a", "type": "uri_folder", "path": str(alone / "nowhere")}
+    content = {"name": "a", "type": "uri_folder", "path": str(offline / "nowhere")}
     with pytest.raises(UsageError, match="does not exist"):
         Document("data", content).load()
     with pytest.raises(AzureError, match="refuses"):
         Document("job", {"type": "command", "name": "a"}).load()
 
 
-def test_a_sweep_has_a_trial_for_each_fold_and_none_for_one(alone: Path, tmp_path: Path) -> None:
+def test_fold_names_follow_the_protocol_or_the_saved_folds(offline: Path, tmp_path: Path) -> None:
     from gliomap.deploy.azure import fold_names
     from gliomap.errors import UsageError
     from gliomap.studies import Folds, Split
 
-    del alone
+    del offline
     none = {"split": None, "final": True}
     assert fold_names("holdout", 5, 13, **none) == ()
     assert fold_names("pooled", 5, 13, **none) == ()
@@ -153,7 +153,7 @@ def test_a_sweep_has_a_trial_for_each_fold_and_none_for_one(alone: Path, tmp_pat
 
 
 @pytest.mark.parametrize(("kind", "extras"), [("train", {"train", "track"}), ("score", {"serve"})])
-def test_the_lock_has_every_requirement_in_a_version_that_fits(kind: str, extras: set[str]) -> None:
+def test_the_lock_pins_every_requirement_to_an_allowed_version(kind: str, extras: set[str]) -> None:
     from packaging.requirements import Requirement
 
     lines = (PROJECT / "src/gliomap/deploy/azure/locks" / f"{kind}.txt").read_text().splitlines()
@@ -168,7 +168,7 @@ def test_the_lock_has_every_requirement_in_a_version_that_fits(kind: str, extras
     assert more[kind] in pins
 
 
-def test_without_the_extra_it_says_what_to_install_and_nothing_else_loads_it(tmp_path: Path) -> None:
+def test_only_the_azure_verbs_need_the_extra_and_they_name_it(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "class No:\n"

@@ -1,4 +1,4 @@
-"""Endpoints: blue beside green, one that never gets healthy, and frames that are refused."""
+"""Endpoints: blue and green deployments, a deployment that stays unhealthy, and frames that are refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("azure.ai.ml.constants._common.LROConfigurations.POLL_INTERVAL", 0.05)
 
 
-def test_green_stands_beside_blue_until_it_answers(azure: Azure, room: Room, bundle: Path) -> None:
+def test_deployments_share_traffic_and_busy_ones_are_protected(azure: Azure, room: Room, bundle: Path) -> None:
     first = azure("deploy", bundle, "--endpoint", "brain", "--instance-type", "Standard_F4s_v2")
     assert first["deployment"] == "blue"
     assert first["traffic"] == {"blue": 100}
@@ -56,7 +56,7 @@ def test_green_stands_beside_blue_until_it_answers(azure: Azure, room: Room, bun
     assert "models/small/versions/1" in room.cloud.things
 
 
-def test_one_that_never_gets_healthy_shows_its_log_and_gets_no_requests(
+def test_an_unhealthy_deployment_shows_its_log_and_gets_no_traffic(
     gliomap: Azure, azure: Azure, room: Room, bundle: Path
 ) -> None:
     azure("deploy", bundle, "--endpoint", "brain")
@@ -75,7 +75,7 @@ def test_one_that_never_gets_healthy_shows_its_log_and_gets_no_requests(
     assert again["traffic"] == {"green": 100}
 
 
-def test_a_kubernetes_cluster_of_ones_own(azure: Azure, room: Room, bundle: Path) -> None:
+def test_a_deployment_may_use_an_attached_kubernetes_cluster(azure: Azure, room: Room, bundle: Path) -> None:
     done = azure("deploy", bundle, "--endpoint", "brain", "--to", "kubernetes", "--compute", "cpu", "--auth", "key")
     assert done["traffic"] == {"blue": 100}
     endpoint = room.cloud.things["onlineEndpoints/brain"]["properties"]
@@ -84,7 +84,9 @@ def test_a_kubernetes_cluster_of_ones_own(azure: Azure, room: Room, bundle: Path
     assert deployment["endpointComputeType"] == "Kubernetes"
 
 
-def test_wrong_use_is_refused_before_anything_is_sent(azure: Azure, room: Room, bundle: Path, tmp_path: Path) -> None:
+def test_invalid_options_are_refused_before_anything_is_created(
+    azure: Azure, room: Room, bundle: Path, tmp_path: Path
+) -> None:
     cases: list[tuple[list[Any], str]] = [
         (["deploy", bundle, "--to", "kubernetes"], "needs the attached cluster"),
         (["deploy", bundle, "--compute", "cpu"], "belongs to --to kubernetes"),
@@ -109,7 +111,9 @@ def frames(folder: Path, **changed: Any) -> list[Any]:
     return words
 
 
-def test_what_the_endpoint_says_is_wrong_is_told(azure: Azure, room: Room, bundle: Path, tmp_path: Path) -> None:
+def test_score_reports_what_the_endpoint_or_azure_refuses(
+    azure: Azure, room: Room, bundle: Path, tmp_path: Path
+) -> None:
     azure("deploy", bundle, "--endpoint", "brain")
     problem = b'{"title": "CaptureError", "detail": "raw: is too dark", "remedy": "More light."}'
     room.cloud.score = lambda *_: (422, {"Content-Type": "application/problem+json"}, problem)
@@ -124,7 +128,7 @@ def test_what_the_endpoint_says_is_wrong_is_told(azure: Azure, room: Room, bundl
 
 @pytest.mark.parametrize(("auth", "mode"), [("key", "Key"), ("entra", "AADToken")])
 @pytest.mark.usefixtures("machines")
-def test_an_endpoint_lets_in_who_shows_what_it_asks_for(
+def test_score_presents_the_credential_that_the_endpoint_expects(
     auth: str, mode: str, azure: Azure, room: Room, bundle: Path, tmp_path: Path
 ) -> None:
     azure("deploy", bundle, "--endpoint", "brain", "--auth", auth)
@@ -137,7 +141,7 @@ def test_an_endpoint_lets_in_who_shows_what_it_asks_for(
     assert any("listKeys" in line for line in room.cloud.asked[asked:]) == (auth == "key")
 
 
-def test_each_endpoint_is_shown_its_own_kind_of_proof_and_nobody_else_sees_it(
+def test_each_auth_mode_gets_its_own_credential_and_none_leaks(
     gliomap: Azure, azure: Azure, room: Room, bundle: Path, tmp_path: Path
 ) -> None:
     azure("deploy", bundle, "--endpoint", "brain")
@@ -164,7 +168,7 @@ def test_each_endpoint_is_shown_its_own_kind_of_proof_and_nobody_else_sees_it(
     ("status", "fault", "remedy"),
     [(401, "does not accept", "az login"), (403, "you may not request maps", "onlineEndpoints/score/action")],
 )
-def test_who_is_turned_away_by_an_endpoint_is_told_what_to_do(
+def test_a_rejected_credential_is_reported_with_a_remedy(
     status: int, fault: str, remedy: str, azure: Azure, room: Room, bundle: Path, tmp_path: Path
 ) -> None:
     azure("deploy", bundle, "--endpoint", "brain", "--auth", "entra")
@@ -178,7 +182,7 @@ def test_who_is_turned_away_by_an_endpoint_is_told_what_to_do(
     assert "something other" in azure("score", "brain", *frames(tmp_path), code=2)["fault"]
 
 
-def test_an_endpoint_with_keys_is_not_taken_for_one_with_sign_in(azure: Azure, room: Room, bundle: Path) -> None:
+def test_an_endpoint_with_keys_refuses_a_deployment_with_sign_in(azure: Azure, room: Room, bundle: Path) -> None:
     azure("deploy", bundle, "--endpoint", "brain")
     fault = azure("deploy", "small", "--endpoint", "brain", "--auth", "entra", code=2)
     assert fault["thing"] == "endpoint brain"
@@ -190,7 +194,7 @@ def test_an_endpoint_with_keys_is_not_taken_for_one_with_sign_in(azure: Azure, r
 
 
 def claims(packed: str) -> dict[str, Any]:
-    """What a token says of itself."""
+    """The claims of a token."""
     body = packed.split(".")[1]
     read: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     return read

@@ -84,7 +84,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def test_raw_bytes_give_the_labels_of_the_engine(endpoint: Endpoint) -> None:
+def test_tiff_files_and_raw_numbers_give_the_labels_of_the_engine(endpoint: Endpoint) -> None:
     answer = answer_of("POST", endpoint.url, files=endpoint.scene.files, headers={"Accept": "application/zip"})
     assert answer.status_code == 200, answer.text
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
@@ -106,7 +106,7 @@ def test_warnings_with_commas_reach_the_client_whole(endpoint: Endpoint) -> None
     assert "graph;dur=" in answer.headers["Server-Timing"]
 
 
-def test_the_thesis_client_works_as_it_is(endpoint: Endpoint) -> None:
+def test_the_thesis_client_works_unchanged(endpoint: Endpoint) -> None:
     scene = endpoint.scene
     request = {"raw_image": scene.raw.tolist(), "white_ref": scene.white.tolist(), "black_ref": scene.dark.tolist()}
     answer = answer_of("POST", endpoint.url, json={**request, "patch_size": 7, "batch_size": 16})
@@ -131,7 +131,7 @@ def test_the_thesis_client_works_as_it_is(endpoint: Endpoint) -> None:
         ({"files": {"white": b"12"}, "headers": {"Accept": "text/html"}}, 406, "Accept"),
     ],
 )
-def test_bad_requests_are_told_what_is_wrong(
+def test_bad_requests_get_a_problem_with_a_remedy(
     endpoint: Endpoint, request_: dict[str, object], status: int, words: str
 ) -> None:
     answer = answer_of("POST", endpoint.url, **request_)
@@ -141,7 +141,7 @@ def test_bad_requests_are_told_what_is_wrong(
     assert answer.json()["remedy"]
 
 
-def test_swapped_references_are_refused_as_the_service_refuses_them(endpoint: Endpoint) -> None:
+def test_swapped_references_are_refused(endpoint: Endpoint) -> None:
     files = endpoint.scene.files
     files["white"], files["dark"] = files["dark"], files["white"]
     answer = answer_of("POST", endpoint.url, files=files)
@@ -149,7 +149,7 @@ def test_swapped_references_are_refused_as_the_service_refuses_them(endpoint: En
     assert "white" in answer.json()["detail"]
 
 
-def test_a_model_without_a_bundle_never_gets_ready(tmp_path: Path) -> None:
+def test_the_server_exits_if_the_model_holds_no_bundle(tmp_path: Path) -> None:
     if not SERVER.exists():
         missing("azureml-inference-server-http")
     (tmp_path / "model").mkdir()

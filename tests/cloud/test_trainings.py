@@ -1,4 +1,4 @@
-"""Trainings on a cluster: folds as a sweep, what fails, and the job's command in an environment of its own."""
+"""Trainings on a cluster: folds as a sweep, failures, and the job's command in a fresh environment."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ PIPE = ("--model", "lda", "--compute", "cpu", "--experiment", "thesis")
 
 
 @pytest.mark.slow
-def test_folds_run_as_a_sweep_and_end_as_if_one_machine_had_trained_them(
-    azure: Azure, room: Room, machines, small_study: Path
-) -> None:
+def test_folds_of_a_sweep_equal_folds_trained_locally(azure: Azure, room: Room, machines, small_study: Path) -> None:
     azure("upload", small_study)
     azure("dataset", "create", "study")
     done = azure("train", "study", *PIPE, "--protocol", "lopo", "-o", "run", "--name", "folds")
@@ -41,7 +39,7 @@ def test_folds_run_as_a_sweep_and_end_as_if_one_machine_had_trained_them(
         there, here = (Path(where, "folds", name, "model.safetensors").read_bytes() for where in ("run", "local"))
         assert there == here
     assert open_bundle("run/bundle").identity
-    # 7: the thesis's table, of this training and of one that is followed by its name, not submitted again
+    # `train` with the name of a finished job follows that job and submits nothing; then step 7, the thesis's table.
     asked = len(room.cloud.asked)
     again = azure("train", "study", *PIPE, "--protocol", "lopo", "-o", "again", "--name", "folds")
     assert again["model"] == done["model"]
@@ -59,7 +57,7 @@ def test_folds_run_as_a_sweep_and_end_as_if_one_machine_had_trained_them(
     assert [row[0] for row in rows[-3:]] == ["Mean", "Std", "Std error"]
 
 
-def test_a_job_that_fails_shows_its_log_and_leaves_nothing_here(
+def test_a_failed_job_shows_its_log_and_leaves_no_run(
     gliomap: Azure, azure: Azure, room: Room, small_study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gliomap.deploy.azure._follow.POLL_SECONDS", 0.05)
@@ -77,7 +75,7 @@ def test_a_job_that_fails_shows_its_log_and_leaves_nothing_here(
     assert "has no finished training" in azure("metrics", "thesis", code=2)["fault"]
 
 
-def test_a_fold_that_fails_shows_its_log_and_that_of_no_other(
+def test_a_failed_fold_shows_only_its_own_log(
     gliomap: Azure, azure: Azure, room: Room, small_study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gliomap.deploy.azure._follow.POLL_SECONDS", 0.05)
@@ -101,7 +99,7 @@ def test_a_fold_that_fails_shows_its_log_and_that_of_no_other(
     assert "is not sound" in logs["folds_1/user_logs/std_log.txt"]
 
 
-def test_what_cannot_work_is_refused_before_anything_is_submitted(azure: Azure, room: Room, small_study: Path) -> None:
+def test_invalid_trainings_are_refused_before_submission(azure: Azure, room: Room, small_study: Path) -> None:
     azure("upload", small_study)
     azure("dataset", "create", "study", "--part", "study")
     asked = len(room.cloud.asked)
@@ -123,7 +121,7 @@ def test_what_cannot_work_is_refused_before_anything_is_submitted(azure: Azure, 
 
 
 @pytest.mark.slow
-def test_the_commands_line_runs_as_it_stands_in_a_fresh_environment(
+def test_the_command_of_a_job_runs_unchanged_in_a_fresh_environment(
     small_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     azure = pytest.importorskip("gliomap.deploy.azure")
@@ -133,7 +131,7 @@ def test_the_commands_line_runs_as_it_stands_in_a_fresh_environment(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     fresh = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", fresh], check=True)
-    # What the lock file names is installed here already; GlioMap itself must come out of the wheel in the code.
+    # What the lock file names is already installed here; GlioMap itself must come from the wheel in the job's code.
     packages = Path(sysconfig.get_paths()["purelib"])
     inside = next(fresh.glob("lib/python*/site-packages"))
     for entry in packages.iterdir():

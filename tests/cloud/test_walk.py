@@ -1,4 +1,4 @@
-"""The seven steps of the thesis with our verbs, as docs/azure.md walks them, on real parts and the stand-in."""
+"""Steps 1 to 6 of the thesis with `gliomap azure`, as in docs/azure.md; step 7 is in `test_trainings.py`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from gliomap.cli import run
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("machines")
-def test_the_seven_steps_of_the_thesis(azure: Azure, small_study: Path, tmp_path: Path) -> None:
-    # 1 connect, 2 upload, 3 data sets, 4 download
+def test_the_first_six_steps_of_the_thesis(azure: Azure, small_study: Path, tmp_path: Path) -> None:
+    # Steps 1 to 4: connect, upload, create the data assets, download.
     assert azure("check")["missing"] == []
     azure("upload", small_study)
     assert azure("dataset", "create", "study")[0]["name"] == "study"
     azure("download", "study", tmp_path / "back")
-    # 5 a training on a cluster
+    # Step 5: train on a cluster.
     trained = azure("train", "study", "--compute", "cpu", "--model", "lda", "--test-patient", "ID0003", "-o", "run")
     assert trained["model"].endswith(":1")
     assert json.loads(Path("run/run.json").read_text())["status"] == "done"
     assert Path("run/evaluation/metrics.json").is_file()
-    # 6 deploy and use it
+    # Step 6: deploy the model and use it.
     deployed = azure("deploy", trained["model"], "--endpoint", "brain")
     assert deployed["traffic"] == {"blue": 100}
     assert set(deployed["seconds"]) == {"register", "endpoint", "deployment", "traffic", "total"}

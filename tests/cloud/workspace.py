@@ -1,8 +1,8 @@
-"""A stand-in for the control plane of Azure: what one workspace holds, and the REST interface of its resources.
+"""A stand-in for Azure's control plane: the resources of one workspace and their REST interface.
 
-Its paths and replies follow the published interface of Microsoft.MachineLearningServices, as far as azure-ai-ml asks for
-it. It keeps what is put, hands jobs to a `cluster` and deployments to a `kitchen`, both given by the test, and answers
-with faults when told to. It is no Azure: what it accepts, Azure may refuse.
+Its paths and replies follow the published interface of Microsoft.MachineLearningServices, as far as azure-ai-ml uses
+it. It stores resources, passes jobs to a `cluster` and deployments to a `kitchen`, both set by the test, and
+answers with faults on request. It is not Azure: Azure may refuse what the stand-in accepts.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Json = dict[str, Any]
 
 @dataclass
 class Fault:
-    """What is answered instead, to requests whose method and path match, so many times."""
+    """An answer given instead to requests whose method and path match, at most `times` times."""
 
     match: str
     status: int
@@ -57,7 +57,7 @@ class Reply:
 
 @dataclass
 class Cloud:
-    """What the workspace holds.
+    """The contents of the workspace.
 
     Attributes
     ----------
@@ -66,19 +66,19 @@ class Cloud:
     asked
         'METHOD path' of every request, in order.
     faults
-        To be answered instead.
+        Faults to answer with instead.
     logs
-        Job or trial → what its command wrote.
+        Job or trial → output of its command.
     trials
         Sweep → trial → state.
     cluster
-        Runs a job: its name, its resource; gives its status and log.
+        Runs a job, given its name and resource; returns its status and log.
     kitchen
-        Makes a deployment: its resource; gives its provisioning state.
+        Makes a deployment, given its resource; returns its provisioning state.
     score
-        Answers a request to a scoring address: headers and body; gives status, headers, body.
+        Answers a request to a scoring address, given its target, headers and body; returns status, headers and body.
     elsewhere
-        Names of endpoints that other workspaces of the region have.
+        Names of endpoints of other workspaces in the region.
     """
 
     things: dict[str, Json] = field(default_factory=dict)
@@ -148,7 +148,7 @@ class Cloud:
             )
 
     def put(self, path: str, properties: Json, **more: Any) -> Json:
-        """Keep a resource."""
+        """Store a resource."""
         kind = "/".join(part for part in path.split("/")[::2])
         made = "2026-01-02T03:04:05.0000000+00:00"
         self.things[path] = {
@@ -170,7 +170,7 @@ def resource(cloud: Cloud, method: str, path: str, query: dict[str, str], body: 
     if method == "POST":
         return _action(cloud, path)
     if method == "GET" and path.startswith("operations/"):
-        return _told_of(cloud.things[path.removeprefix("operations/")]["properties"]["provisioningState"])
+        return _operation_status(cloud.things[path.removeprefix("operations/")]["properties"]["provisioningState"])
     if method == "GET":
         return _read(cloud, path, query)
     if method == "DELETE":
@@ -213,7 +213,7 @@ def _read(cloud: Cloud, path: str, query: dict[str, str]) -> Reply:
 
 
 def _container(cloud: Cloud, path: str) -> Json:
-    """What is told of an asset without a version."""
+    """The reply about an asset without a version."""
     latest = max((one["name"] for one in cloud.below(f"{path}/versions")), key=_number)
     known = {"latestVersion": latest, "nextVersion": str(_number(latest) + 1), "isArchived": False, "tags": {}}
     if path.startswith("data/"):
@@ -258,7 +258,7 @@ def _action(cloud: Cloud, path: str) -> Reply:
 
 
 def _credentials(auth_mode: str, action: str) -> Reply:
-    """Keys of an endpoint, or a short-lived token of its own; one that asks for a sign-in has neither."""
+    """The keys of an endpoint, or its own short-lived token; an endpoint with sign-in has neither."""
     if (auth_mode, action) == ("Key", "listKeys"):
         return Reply(200, {"primaryKey": identity.KEY, "secondaryKey": identity.SECOND_KEY})
     if (auth_mode, action) == ("AMLToken", "token"):
@@ -319,8 +319,8 @@ def _write(cloud: Cloud, path: str, body: Json) -> Reply:
     return Reply(200 if before else 201, kept)
 
 
-def _told_of(state: str) -> Reply:
-    """What is told of work that takes its time; that it failed is told with status 200 too."""
+def _operation_status(state: str) -> Reply:
+    """The state of a long-running operation; a failed one is reported with status 200 too."""
     if state != "Failed":
         return Reply(200, {"status": state})
     return Reply(200, {"status": state, "error": {"code": "BadRequest", "message": "the container never got ready"}})

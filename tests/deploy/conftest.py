@@ -1,4 +1,4 @@
-"""One image for all tests of containers, built by an installation that has no checkout."""
+"""One image for all container tests, built by an installation without a checkout."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def installation(tool: ContainerTool, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def flags(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What a build needs on this machine."""
+    """Flags that a build needs on this machine."""
     return build_flags(tmp_path_factory.mktemp("pip"))
 
 
@@ -71,7 +71,7 @@ def flags(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def image(
     installation: Installation, bundle: Path, flags: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    """What `gliomap deploy docker --json` prints of an image with `bundle` inside; several workers build it once."""
+    """The output of `gliomap deploy docker --json` for an image with `bundle` inside; several workers build it once."""
     with (tmp_path_factory.getbasetemp().parent / "gliomap-image.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = installation.run("deploy", "docker", bundle, "--tag", TAG, *flags, "--json")
@@ -81,7 +81,7 @@ def image(
 
 @pytest.fixture(scope="module")
 def running(installation: Installation, image: dict[str, Any], bundle: Path) -> Iterator[Running]:
-    """One container for all tests that leave it as it was."""
+    """One container for all tests that do not change it."""
     name = f"gliomap-running-{os.getpid()}"
     words = ["--image", image["image"], "--name", name, "--port", free_port(), "--detach", "--json"]
     told = json.loads(installation.run("deploy", "local", bundle, *words).stdout)

@@ -17,14 +17,14 @@ from support import PROJECT
 
 
 def needed(what: str) -> NoReturn:
-    """Skip the test for want of something; in CI that is a failure."""
+    """Skip the test because something is missing; in CI, fail it."""
     if os.environ.get("GLIOMAP_CI"):
         pytest.fail(f"needs {what}, and CI has to have it")
     pytest.skip(f"needs {what}")
 
 
 def tool_with_base() -> ContainerTool:
-    """Podman or Docker that answers and has, or can fetch, the base image."""
+    """Podman or Docker, if it responds and has the base image or can pull it."""
     try:
         tool = find_tool()
     except MachineError as error:
@@ -36,13 +36,13 @@ def tool_with_base() -> ContainerTool:
 
 @dataclass(frozen=True)
 class Installation:
-    """GlioMap as installed from its wheel into a folder of its own, used from an empty folder."""
+    """GlioMap as installed from its wheel into a separate folder, run in an empty folder."""
 
     library: Path
     folder: Path
 
     def run(self, *arguments: object, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of it."""
+        """Run a command of it and check its exit code."""
         done = self.start(*arguments, **environment)
         out, err = done.communicate(timeout=600)
         assert done.returncode == code, f"{arguments}\n{out}\n{err}"
@@ -62,7 +62,7 @@ class Installation:
 
 
 def install(folder: Path) -> Installation:
-    """Make the wheel of this checkout and install it, without what it depends on."""
+    """Build the wheel of this checkout and install it without its dependencies."""
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     wheels, library, empty = folder / "wheels", folder / "library", folder / "empty"
     empty.mkdir(parents=True)
@@ -73,7 +73,7 @@ def install(folder: Path) -> Installation:
 
 
 def build_flags(folder: Path) -> list[str]:
-    """Flags of `deploy docker` that carry this machine's way to the package index into the build."""
+    """Flags of `deploy docker` that pass this machine's settings for the package index to the build."""
     settings = {"index-url": os.environ.get("PIP_INDEX_URL"), "timeout": os.environ.get("PIP_DEFAULT_TIMEOUT")}
     certificates = os.environ.get("PIP_CERT")
     config = folder / "pip.conf"
@@ -83,5 +83,5 @@ def build_flags(folder: Path) -> list[str]:
 
 
 def inspect(tool: ContainerTool, what: str, template: str) -> Any:
-    """Something of an image or a container, as the tool tells it."""
+    """A property of an image or a container, as the tool reports it."""
     return tool.output("inspect", "--format", template, what)

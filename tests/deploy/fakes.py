@@ -1,4 +1,4 @@
-"""Programs that stand for podman and docker where a test is about what GlioMap does with them."""
+"""Programs that replace podman and docker in tests of how GlioMap uses them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _HEAD = '#!/bin/sh\necho "$@" >>"$0.calls"\n'
 
 
 def fake_tool(folder: Path, name: str, script: str = "exit 0") -> Path:
-    """Write a program that notes how it is called and then runs `script`; the file of its calls."""
+    """Write a program that records its arguments and then runs `script`; returns the file of recorded calls."""
     folder.mkdir(exist_ok=True)
     program = folder / name
     program.write_text(_HEAD + script + "\n")

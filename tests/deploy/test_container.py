@@ -46,7 +46,7 @@ def test_a_frame_gets_the_labels_of_the_engine(running: Running, bundle: Path, s
     assert_same_labels(running.client(), bundle, scene)
 
 
-def test_only_this_machine_reaches_it_and_only_with_a_key(tool: ContainerTool, running: Running) -> None:
+def test_only_this_machine_reaches_a_container_and_only_with_a_key(tool: ContainerTool, running: Running) -> None:
     bindings = json.loads(inspect(tool, running.name, "{{json .HostConfig.PortBindings}}"))
     assert [one["HostIp"] for one in bindings["8000/tcp"]] == ["127.0.0.1"]
     assert answer_of("GET", f"{running.told['url']}/v1/model").status_code == 401
@@ -55,7 +55,7 @@ def test_only_this_machine_reaches_it_and_only_with_a_key(tool: ContainerTool, r
     assert key not in tool.output("logs", running.name)
 
 
-def test_the_image_is_small_and_says_what_it_is(tool: ContainerTool, image: dict[str, Any]) -> None:
+def test_the_image_is_small_and_its_labels_describe_it(tool: ContainerTool, image: dict[str, Any]) -> None:
     on_base = image["bytes"] - image["bytes_of_base"]
     assert 50e6 < on_base <= MOST_ON_BASE
     labels = json.loads(inspect(tool, image["image"], "{{json .Config.Labels}}"))
@@ -66,9 +66,7 @@ def test_the_image_is_small_and_says_what_it_is(tool: ContainerTool, image: dict
     assert inspect(tool, image["image"], "{{.Config.User}}") == "10001:10001"
 
 
-def test_it_has_neither_torch_nor_a_compiler_nor_what_the_build_was_given(
-    tool: ContainerTool, running: Running
-) -> None:
+def test_the_image_has_no_torch_no_compiler_and_no_build_secret(tool: ContainerTool, running: Running) -> None:
     names = ["torch", "scipy", "sklearn", "h5py", "matplotlib", "numpy.distutils", "gliomap"]
     script = f"import importlib.util as u; print([n for n in {names} if u.find_spec(n)])"
     assert inside(tool, running, "python", "-c", script) == "['gliomap']"
@@ -80,7 +78,7 @@ def test_it_has_neither_torch_nor_a_compiler_nor_what_the_build_was_given(
     assert inside(tool, running, "sh", "-c", "find /opt/gliomap/lib -name pip -o -name tests") == ""
 
 
-def test_it_runs_as_nobody_in_particular_and_can_change_nothing(tool: ContainerTool, running: Running) -> None:
+def test_a_container_is_unprivileged_and_read_only(tool: ContainerTool, running: Running) -> None:
     assert inside(tool, running, "id", "-u") == "10001"
     status = dict(
         line.split(":\t") for line in inside(tool, running, "cat", "/proc/1/status").splitlines() if ":\t" in line
@@ -94,20 +92,20 @@ def test_it_runs_as_nobody_in_particular_and_can_change_nothing(tool: ContainerT
 
 
 @pytest.mark.skipif(os.environ.get("DOCKER_HOST") is not None, reason="only Podman runs a health check at once")
-def test_the_health_check(tool: ContainerTool, running: Running) -> None:
+def test_the_health_check_asks_for_readiness(tool: ContainerTool, running: Running) -> None:
     test = json.loads(inspect(tool, running.name, "{{json .Config.Healthcheck.Test}}"))
     assert "/health/ready" in test[-1]
     assert tool.succeeds("exec", running.name, *test[1:])
     assert not tool.succeeds("exec", running.name, *(word.replace(":8000", ":8001") for word in test[1:]))
 
 
-def test_without_a_key_it_refuses_to_listen(tool: ContainerTool, image: dict[str, Any]) -> None:
+def test_without_a_key_a_container_refuses_to_listen(tool: ContainerTool, image: dict[str, Any]) -> None:
     done = subprocess.run([tool.program, "run", "--rm", image["image"]], capture_output=True, text=True)
     assert done.returncode == 2
     assert "GLIOMAP_KEYS" in done.stdout + done.stderr
 
 
-def test_what_has_begun_is_finished_after_sigterm(
+def test_a_request_under_way_is_finished_after_sigterm(
     tool: ContainerTool, image: dict[str, Any], bundle: Path, scene: Scene, tmp_path: Path
 ) -> None:
     keys = tmp_path / "keys.txt"
@@ -118,15 +116,15 @@ def test_what_has_begun_is_finished_after_sigterm(
     with Client(running.url, key="0123456789abcdef-or-2") as client:
         client.put_references("or-2", scene.files["white"], scene.files["dark"])
     try:
-        answer = begin_and_end(tool, name, running.url, scene.files["raw"])
+        answer = answer_across_sigterm(tool, name, running.url, scene.files["raw"])
         assert answer.startswith("HTTP/1.1 200"), answer
         assert inspect(tool, name, "{{.State.ExitCode}}") == "0"
     finally:
         tool.output("rm", "--force", name)
 
 
-def begin_and_end(tool: ContainerTool, name: str, url: str, body: bytes) -> str:
-    """Send half of a request, SIGTERM, the other half; the answer."""
+def answer_across_sigterm(tool: ContainerTool, name: str, url: str, body: bytes) -> str:
+    """Send half of a request, then SIGTERM, then the other half; returns the start of the answer."""
     host, port = url.removeprefix("http://").split(":")
     place = (host, int(port))
     with (
@@ -141,7 +139,7 @@ def begin_and_end(tool: ContainerTool, name: str, url: str, body: bytes) -> str:
         connection.sendall(head.encode() + body[: len(body) // 2])
         wait_until(lambda: count(client.metrics(), "gliomap_requests_under_way") == 1)
         tool.output("kill", "--signal", "TERM", name)
-        assert idle.recv(1) == b"", "its end has begun: who asks for nothing is let go"
+        assert idle.recv(1) == b"", "the service is ending, so it closes idle connections"
         connection.sendall(body[len(body) // 2 :])
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     tool.output("wait", name)
@@ -149,7 +147,7 @@ def begin_and_end(tool: ContainerTool, name: str, url: str, body: bytes) -> str:
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
-def test_who_ends_the_command_ends_the_container(
+def test_ending_the_command_removes_the_container(
     tool: ContainerTool, image: dict[str, Any], installation: Installation, bundle: Path, end: signal.Signals
 ) -> None:
     name = f"gliomap-foreground-{os.getpid()}"
@@ -181,7 +179,7 @@ def test_an_image_with_another_bundle_is_refused(
 
 @pytest.fixture(scope="module")
 def empty_image(installation: Installation, image: dict[str, Any], bundle: Path, flags: list[str]) -> str:
-    del image  # its layers are used again
+    del image  # its layers are reused
     tag = "localhost/gliomap-tests:empty"
     installation.run("deploy", "docker", bundle, "--mounted", "--tag", tag, *flags)
     return tag
@@ -215,7 +213,7 @@ def test_a_bundle_is_mounted_and_answers_are_kept_in_a_volume(
         tool.output("volume", "rm", name)
 
 
-def test_a_build_that_fails_says_why(installation: Installation, tool: ContainerTool, bundle: Path) -> None:
+def test_a_failed_build_says_why(installation: Installation, tool: ContainerTool, bundle: Path) -> None:
     del tool
     words = ["--base", "localhost/gliomap-tests:absent", "--build-option=--pull=never"]
     done = installation.run("deploy", "docker", bundle, *words, "--quiet", code=3)
@@ -236,7 +234,7 @@ def test_a_container_that_ends_at_once_says_why(
     assert not tool.succeeds("container", "inspect", name)
 
 
-def test_a_container_that_is_not_ready_in_time_is_taken_away(
+def test_a_container_that_is_not_ready_in_time_is_removed(
     tool: ContainerTool, image: dict[str, Any], bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gliomap.deploy._local.answers", lambda _: False)

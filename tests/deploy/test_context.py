@@ -29,13 +29,13 @@ LOCK = (PROJECT / DOCKERFILE.parent / "requirements.txt").read_text(encoding="ut
 PINS = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", LOCK, re.M))
 
 
-def test_benchmarks_run_with_the_memory_that_the_image_has() -> None:
+def test_benchmarks_use_the_memory_settings_of_the_image() -> None:
     (name, value), *others = AS_IN_THE_IMAGE.items()
     assert not others
     assert f" {name}={value}\n" in (PROJECT / DOCKERFILE).read_text(encoding="utf-8")
 
 
-def test_the_wheel_is_whole_and_always_the_same(tmp_path: Path) -> None:
+def test_the_wheel_is_complete_and_reproducible(tmp_path: Path) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder in folders:
         folder.mkdir()
@@ -90,12 +90,12 @@ def copy_zipped(bundle: Path, target: Path) -> Path:
     return target
 
 
-def test_a_context_without_a_bundle(tmp_path: Path) -> None:
+def test_a_context_may_have_no_bundle(tmp_path: Path) -> None:
     write_context(tmp_path, None)
     assert not (tmp_path / "bundle").exists()
 
 
-def test_a_damaged_bundle_gets_into_no_context(bundle: Path, tmp_path: Path) -> None:
+def test_a_context_refuses_a_damaged_bundle(bundle: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     for path in bundle.iterdir():
@@ -106,11 +106,11 @@ def test_a_damaged_bundle_gets_into_no_context(bundle: Path, tmp_path: Path) -> 
         write_context(tmp_path / "context", damaged)
 
 
-def test_the_dockerfile_builds_on_the_base_that_the_command_names() -> None:
+def test_the_dockerfile_uses_the_base_image_of_the_command() -> None:
     assert f"ARG BASE={BASE_IMAGE}\n" in (PROJECT / DOCKERFILE).read_text()
 
 
-def test_the_lock_is_of_what_the_service_needs_and_of_nothing_large() -> None:
+def test_the_lock_pins_what_the_service_needs_and_nothing_large() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     wanted = [Requirement(text) for text in (*project["dependencies"], *project["optional-dependencies"]["serve"])]
     assert len(wanted) > 15
@@ -122,7 +122,7 @@ def test_the_lock_is_of_what_the_service_needs_and_of_nothing_large() -> None:
     assert not {"torch", "scipy", "scikit-learn", "h5py", "matplotlib"} & set(PINS)
 
 
-def test_the_lock_names_releases_by_their_bytes_and_no_index() -> None:
+def test_the_lock_has_a_hash_for_each_release_and_no_index() -> None:
     blocks = re.split(r"^(?=[a-z0-9])", LOCK, flags=re.M)[1:]
     assert len(blocks) == len(PINS)
     assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", block) for block in blocks)

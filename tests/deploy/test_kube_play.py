@@ -30,7 +30,7 @@ Play = Callable[[Path], tuple[str, subprocess.CompletedProcess[str]]]
 
 @pytest.fixture
 def play(tool: ContainerTool, image: dict[str, Any], installation: Installation, tmp_path: Path) -> Iterator[Play]:
-    """Render the manifests for a bundle, give them keys and a port of this machine, and play them; URL and outcome."""
+    """Play the manifests for a bundle, with keys and a port of this machine; returns the URL and the outcome."""
     if tool.name != "podman":
         needed("podman: docker plays no manifests")
     name, played = f"glio-{os.getpid()}-{tmp_path.name[-12:].replace('_', '-')}".rstrip("-"), tmp_path / "play.yaml"
@@ -47,7 +47,7 @@ def play(tool: ContainerTool, image: dict[str, Any], installation: Installation,
         port = free_port()
         pod = deployment["spec"]["template"]["spec"]
         pod["containers"][0]["ports"][0] |= {"hostIP": "127.0.0.1", "hostPort": port}
-        # Podman 4.3 would run the check of the bundle again and again; a cluster knows what an init container is.
+        # Podman 4.3 would restart the init container, which checks the bundle, again and again; a cluster does not.
         pod["restartPolicy"] = "Never"
         played.write_text(yaml.safe_dump(deployment))
         done = subprocess.run([tool.program, "kube", "play", played], capture_output=True, text=True)
@@ -60,7 +60,7 @@ def play(tool: ContainerTool, image: dict[str, Any], installation: Installation,
 
 
 def encoded(tool: ContainerTool) -> str:
-    """The file of keys as a Secret has it; Podman before 4.4 mounts it without decoding."""
+    """The keys file as the content of a Secret; Podman before 4.4 mounts it without decoding."""
     keys = f"kube {KEY}\n"
     found = re.match(r"(\d+)\.(\d+)", tool.output("version", "--format", "{{.Client.Version}}"))
     assert found is not None

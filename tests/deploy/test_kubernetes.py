@@ -1,4 +1,4 @@
-"""The manifests: valid by the schemas of Kubernetes, and by what schemas cannot see: names, labels, ports."""
+"""The manifests are valid under the Kubernetes schemas, and consistent beyond them: names, labels and ports."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def kinds(request: ClusterRequest) -> dict[str, Any]:
 
 
 def pod(request: ClusterRequest) -> dict[str, Any]:
-    """Labels, annotations and pod of a Deployment or an InferenceService, as a Pod."""
+    """The pod of a Deployment or an InferenceService, with its labels and annotations."""
     found = kinds(request)
     if request.kserve:
         own = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "labels", "annotations"}
@@ -62,7 +62,7 @@ def pod(request: ClusterRequest) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_schemas_of_kubernetes(request_: ClusterRequest, version: str) -> None:
+def test_manifests_are_valid_under_the_schemas_of_kubernetes(request_: ClusterRequest, version: str) -> None:
     checked = [
         kubernetes_validate.validate(one, version, strict=True)
         for kind, one in kinds(request_).items()
@@ -72,14 +72,14 @@ def test_the_schemas_of_kubernetes(request_: ClusterRequest, version: str) -> No
     assert kubernetes_validate.validate(pod(request_), version, strict=True)
 
 
-def test_a_misspelt_field_would_be_found() -> None:
+def test_the_schemas_catch_a_misspelt_field() -> None:
     wrong = kinds(REQUESTS["plain"])["Deployment"]
     wrong["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(wrong, VERSIONS[0], strict=True)
 
 
-def test_everything_that_selects_pods_selects_these(request_: ClusterRequest) -> None:
+def test_every_selector_matches_the_pods(request_: ClusterRequest) -> None:
     labels = pod(request_)["metadata"]["labels"].items()
     found = kinds(request_)
     selectors = [found["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"]]
@@ -90,10 +90,10 @@ def test_everything_that_selects_pods_selects_these(request_: ClusterRequest) ->
     for selector in selectors:
         assert selector
         assert selector.items() <= labels
-        assert request_.name in selector.values(), "two services in one namespace would take each other's pods"
+        assert request_.name in selector.values(), "two services in one namespace would select each other's pods"
 
 
-def test_ports_and_probes_name_what_is_there(request_: ClusterRequest) -> None:
+def test_ports_and_probes_refer_to_what_exists(request_: ClusterRequest) -> None:
     spec = pod(request_)["spec"]
     (container,) = spec["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
@@ -102,7 +102,7 @@ def test_ports_and_probes_name_what_is_there(request_: ClusterRequest) -> None:
         assert container[probe]["httpGet"]["port"] in ports
     paths = {name: probe["httpGet"]["path"] for name, probe in container.items() if name.endswith("Probe")}
     ready = [name for name, path in paths.items() if path == "/health/ready"]
-    assert ready == ["readinessProbe"], "a full archive takes a pod out of service, and must not have it killed"
+    assert ready == ["readinessProbe"], "a full archive takes a pod out of service but must not get it killed"
     found = kinds(request_)
     (rule,) = found["NetworkPolicy"]["spec"]["ingress"]
     assert [port["port"] for port in rule["ports"]] == list(ports.values())
@@ -117,7 +117,7 @@ def test_ports_and_probes_name_what_is_there(request_: ClusterRequest) -> None:
             assert "replicas" not in deployment["spec"]
 
 
-def test_volumes_and_what_mounts_them_belong_together(request_: ClusterRequest) -> None:
+def test_every_mount_has_its_volume(request_: ClusterRequest) -> None:
     spec = pod(request_)["spec"]
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
     mounts = [mount for one in (*spec["initContainers"], *spec["containers"]) for mount in one["volumeMounts"]]
@@ -134,7 +134,7 @@ def test_volumes_and_what_mounts_them_belong_together(request_: ClusterRequest) 
 def test_pods_are_locked_down(request_: ClusterRequest) -> None:
     spec = pod(request_)["spec"]
     assert spec["automountServiceAccountToken"] is False
-    assert spec["enableServiceLinks"] is False  # else GLIOMAP_… variables of the Service would come in
+    assert spec["enableServiceLinks"] is False  # otherwise the Service would add GLIOMAP_… variables
     context = spec["securityContext"]
     assert context["runAsNonRoot"] is True
     assert (
@@ -154,7 +154,7 @@ def test_pods_are_locked_down(request_: ClusterRequest) -> None:
     assert policy["policyTypes"] == ["Ingress", "Egress"]
 
 
-def test_a_pod_has_time_to_finish_what_it_has_begun(request_: ClusterRequest) -> None:
+def test_a_pod_has_time_to_finish_requests_under_way(request_: ClusterRequest) -> None:
     from gliomap.serving._server import GRACE_S
 
     spec = pod(request_)["spec"]
@@ -162,14 +162,14 @@ def test_a_pod_has_time_to_finish_what_it_has_begun(request_: ClusterRequest) ->
     assert spec["terminationGracePeriodSeconds"] > GRACE_S + waits
 
 
-def test_a_pod_starts_only_with_its_bundle_and_another_bundle_makes_new_pods(request_: ClusterRequest) -> None:
+def test_a_pod_names_its_bundle_and_checks_it_before_it_starts(request_: ClusterRequest) -> None:
     made = pod(request_)
     assert made["metadata"]["annotations"]["gliomap.org/bundle-identity"] == IDENTITY
     (check,) = made["spec"]["initContainers"]
     assert f"'{IDENTITY}  /bundle/manifest.json'" in check["command"][-1]
 
 
-def test_the_threads_of_the_service_are_the_processors_of_its_pod() -> None:
+def test_the_service_has_as_many_threads_as_its_pod_has_processors() -> None:
     (service,) = pod(ClusterRequest(IMAGE, threads=3))["spec"]["containers"]
     assert service["resources"]["limits"]["cpu"] == "3"
     assert service["args"][service["args"].index("--threads") + 1] == "3"
@@ -182,7 +182,7 @@ def test_an_archive_has_one_writer() -> None:
     assert "HorizontalPodAutoscaler" not in found
 
 
-def test_scaling_on_the_queue_names_a_number_that_the_service_has() -> None:
+def test_scaling_on_the_queue_uses_a_metric_of_the_service() -> None:
     from gliomap.serving._metrics import Metrics
 
     (metric,) = kinds(REQUESTS["queue"])["HorizontalPodAutoscaler"]["spec"]["metrics"]
@@ -199,7 +199,7 @@ def test_kserve_finds_its_container_and_the_protocol() -> None:
     assert {"name": "PROTOCOL", "value": "v2"} in container["env"]
 
 
-def test_names_and_namespace_are_everywhere() -> None:
+def test_every_manifest_has_the_name_and_the_namespace() -> None:
     for kind, one in kinds(REQUESTS["queue"]).items():
         if kind == "Kustomization":
             assert one["namespace"] == "theatre"
@@ -223,11 +223,13 @@ def test_the_folder_holds_what_its_kustomization_lists(request_: ClusterRequest,
             f"# GlioMap {__version__}, bundle {identity}. Research software, not a medical device.\n"
         )
         assert yaml.safe_load(text) == manifests(request_, identity)[name]
-        assert not [line for line in text.splitlines() if "&id" in line or "*id" in line], "anchors puzzle readers"
+        assert not [line for line in text.splitlines() if "&id" in line or "*id" in line], (
+            "readers should not have to resolve anchors"
+        )
     assert not any("kind: Secret\n" in text for text in texts.values())
 
 
-def test_the_page_tells_every_file_of_a_folder() -> None:
+def test_the_docs_list_every_file_of_a_folder() -> None:
     told = {named(row[0])[0] for row in sections("how-to/deploy-kubernetes.md")["What is in the folder"].rows()}
     assert told == {name for request in REQUESTS.values() for name in manifests(request, IDENTITY)}
 
@@ -242,7 +244,7 @@ def test_kubectl_builds_the_folder(request_: ClusterRequest, bundle: Path, tmp_p
     assert built == {one["kind"]: one for name, one in expected.items() if name != "kustomization.yaml"}
 
 
-def test_nothing_is_written_over_unless_asked_and_nothing_of_a_damaged_bundle(bundle: Path, tmp_path: Path) -> None:
+def test_a_folder_needs_overwrite_and_a_missing_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "manifests"
     render_kubernetes(REQUESTS["plain"], bundle, out)
     (out / "mine.yaml").touch()
@@ -271,12 +273,12 @@ def test_nothing_is_written_over_unless_asked_and_nothing_of_a_damaged_bundle(bu
         ({"kserve": True, "scale_on": "queue"}, "not on the queue"),
     ],
 )
-def test_what_is_refused(wrong: dict[str, Any], fault: str) -> None:
+def test_invalid_requests_are_refused(wrong: dict[str, Any], fault: str) -> None:
     with pytest.raises(UsageError, match=fault):
         ClusterRequest(IMAGE, **wrong)
 
 
-def test_all_that_can_be_combined_is_valid() -> None:
+def test_every_allowed_combination_of_options_gives_a_valid_pod() -> None:
     options = itertools.product(("cpu", "queue", "none"), (None, "theatre"), (None, "bundles"), (True, False))
     for scale_on, namespace, claim, kserve in options:
         if kserve and scale_on == "queue":

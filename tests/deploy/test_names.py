@@ -23,7 +23,9 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
         (f"gliomap:1@{DIGEST}", "gliomap", "1", DIGEST),
     ],
 )
-def test_names_of_images(text: str, repository: str, tag: str | None, digest: str | None) -> None:
+def test_image_names_are_parsed_and_written_back(
+    text: str, repository: str, tag: str | None, digest: str | None
+) -> None:
     name = ImageName.parse(text)
     assert (name.repository, name.tag, name.digest) == (repository, tag, digest)
     assert str(name) == text
@@ -36,13 +38,13 @@ def test_names_of_images(text: str, repository: str, tag: str | None, digest: st
         *("gliomap@sha256:12", "gliomap@md5:" + "0" * 32, "a" * 256, "gliomap\n", "$(id)", "gli_.omap", ":1"),
     ],
 )
-def test_what_is_no_image(text: str) -> None:
+def test_invalid_image_names_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not a valid image name"):
         ImageName.parse(text)
 
 
 @given(st.text(st.sampled_from("ab-_.:/@A0"), max_size=60))
-def test_what_is_read_is_written_back(text: str) -> None:
+def test_any_accepted_image_name_is_written_back(text: str) -> None:
     try:
         name = ImageName.parse(text)
     except UsageError:
@@ -55,21 +57,21 @@ def test_what_is_read_is_written_back(text: str) -> None:
     ("text", "moves"),
     [("gliomap", True), ("gliomap:latest", True), ("gliomap:1", False), (f"gliomap@{DIGEST}", False)],
 )
-def test_a_name_that_may_mean_another_image_tomorrow(text: str, moves: bool) -> None:
+def test_only_names_without_a_fixed_tag_or_digest_move(text: str, moves: bool) -> None:
     assert ImageName.parse(text).moves is moves
 
 
 @pytest.mark.parametrize("name", ["", "-d", "a b", "a/b", "x" * 64])
-def test_what_no_container_is_called(name: str) -> None:
+def test_invalid_container_names_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match="is not a valid container name"):
         check_container_name(name)
 
 
 @pytest.mark.parametrize("name", ["", "1a", "a-", "A", "a.b", "a" * 64])
-def test_what_kubernetes_does_not_take(name: str) -> None:
+def test_invalid_dns_labels_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match="is not a name that Kubernetes accepts"):
         check_dns_label(name, "name")
 
 
-def test_what_both_take() -> None:
+def test_a_valid_name_is_returned_unchanged() -> None:
     assert check_container_name("gliomap") == check_dns_label("gliomap", "name") == "gliomap"

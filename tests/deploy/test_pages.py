@@ -1,4 +1,4 @@
-"""Every command of the pages about containers runs as it stands there, by an installation without a checkout."""
+"""Every command on the docs pages about containers runs as written, with an installation without a checkout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.container, pytest.mark.slow]
 
 @pytest.fixture
 def programs(tool: ContainerTool, installation: Installation, flags: list[str], tmp_path: Path) -> Path:
-    """`gliomap` as installed, and the tool under both its names, told how this machine reaches the package index."""
+    """The installed `gliomap`, and the container tool under both names, with this machine's package index settings."""
     folder = tmp_path / "programs"
     folder.mkdir()
     config, certificates = flags[1], flags[3] if "--ca" in flags else None
@@ -36,21 +36,21 @@ def programs(tool: ContainerTool, installation: Installation, flags: list[str], 
     return folder
 
 
-def on_a_port_of_its_own(command: str, port: int) -> str:
-    """The same command with another port: servers of other tests may have the usual one."""
+def with_port(command: str, port: int) -> str:
+    """The same command with another port, because servers of other tests may use the default one."""
     local = f" --port {port}" if command.startswith("gliomap deploy local ") else ""
     return command.replace("127.0.0.1:8000", f"127.0.0.1:{port}") + local
 
 
 @pytest.mark.parametrize("page", CONTAINER_PAGES, ids=str)
 def test_the_commands_of_a_page_run(page: Path, image: object, programs: Path, tmp_path: Path) -> None:
-    del image  # its layers are used again
+    del image  # its layers are reused
     folder = tmp_path / "reader"
     folder.mkdir()
     environment = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     port = free_port()
     for typed in commands(page):
-        command = on_a_port_of_its_own(before_a_small_camera(typed, folder), port)
+        command = with_port(before_a_small_camera(typed, folder), port)
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
         )

@@ -1,4 +1,4 @@
-"""Docker or Podman, whichever answers."""
+"""Docker or Podman, whichever responds."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_none_is_there(programs: Path) -> None:
+def test_without_podman_and_docker_the_error_says_what_to_install(programs: Path) -> None:
     del programs
     with pytest.raises(MachineError, match=r"podman is not installed; docker is not installed.*apt-get install podman"):
         find_tool()
 
 
-def test_one_that_does_not_answer_is_passed_over(programs: Path) -> None:
+def test_a_tool_that_does_not_respond_is_skipped(programs: Path) -> None:
     fake_tool(programs, "podman", "exit 125")
     fake_tool(programs, "docker")
     assert find_tool().name == "docker"
@@ -34,20 +34,20 @@ def test_one_that_does_not_answer_is_passed_over(programs: Path) -> None:
         find_tool("podman")
 
 
-def test_podman_is_taken_where_both_answer(programs: Path) -> None:
+def test_podman_is_preferred_if_both_respond(programs: Path) -> None:
     fake_tool(programs, "podman")
     fake_tool(programs, "docker")
     assert find_tool().name == "podman"
     assert find_tool("docker").name == "docker"
 
 
-def test_a_client_without_its_daemon_is_told_apart(programs: Path) -> None:
+def test_docker_without_its_daemon_is_reported_as_unresponsive(programs: Path) -> None:
     fake_tool(programs, "docker", "exit 1")
     with pytest.raises(MachineError, match="docker is installed but does not respond"):
         find_tool()
 
 
-def test_what_it_says_is_logged_and_its_end_is_in_the_error(programs: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_output_is_logged_and_its_last_lines_are_in_the_error(programs: Path, caplog: pytest.LogCaptureFixture) -> None:
     fake_tool(
         programs,
         "podman",
@@ -63,7 +63,7 @@ def test_what_it_says_is_logged_and_its_end_is_in_the_error(programs: Path, capl
     assert "line 30" not in caught.value.remedy
 
 
-def test_what_it_prints(programs: Path) -> None:
+def test_stdout_is_returned_and_stderr_is_in_the_error(programs: Path) -> None:
     fake_tool(programs, "podman", "echo out; echo err >&2; [ $1 != rm ]")
     tool = find_tool()
     assert tool.output("inspect", "x") == "out"

@@ -27,14 +27,14 @@ def scene() -> Scene:
 
 @pytest.fixture(scope="session")
 def server(bundle: Path) -> Iterator[RunningServer]:
-    """One server for all tests that leave it as it was."""
+    """One server for all tests that do not change it."""
     with start(bundle, "--max-references", "64") as running:
         yield running
 
 
 @pytest.fixture
 def serve(bundle: Path) -> Iterator[Callable[..., RunningServer]]:
-    """Start a server of one's own; arguments are flags."""
+    """Start a server for one test; arguments are flags."""
     from contextlib import ExitStack
 
     with ExitStack() as stack:

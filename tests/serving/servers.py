@@ -52,22 +52,22 @@ GUARDED = {"GLIOMAP_KEYS": f"camera:{KEY},chief:{ADMIN}:admin"}
 
 @dataclass(frozen=True, eq=False)
 class RunningServer:
-    """A server that answers."""
+    """A server that is ready."""
 
     url: str
     process: subprocess.Popen[bytes]
     log: Path
 
     def client(self, key: str | None = None) -> Client:
-        """A client of it."""
+        """A client of this server."""
         return Client(self.url, key=key)
 
     def logged(self) -> str:
-        """What it has written to stderr."""
+        """What the server has written to stderr."""
         return self.log.read_text(encoding="utf-8")
 
     def logged_line(self, text: str, number: int = 1) -> str:
-        """The last of a number of lines of stderr that hold a text. A request's line comes after its answer: it is waited for."""
+        """Wait for `number` lines of stderr with a text; returns the last. A request is logged after its answer."""
 
         def lines() -> list[str]:
             return [line for line in self.logged().split("\n")[:-1] if text in line]
@@ -80,7 +80,7 @@ class RunningServer:
         return found[-1]
 
     def resident(self) -> int:
-        """Its memory, in KiB."""
+        """Resident memory of the server, in KiB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
         return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
 
@@ -95,7 +95,7 @@ def make_scene(sensor: MosaicSensor, seed: int = 0) -> Scene:
 
 
 def tiff(frame: npt.NDArray[np.uint16], taken_at: datetime | None = None) -> bytes:
-    """A frame as a TIFF file, which may tell its time."""
+    """A frame as a TIFF file, optionally with its time."""
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, frame, photometric="minisblack", metadata=None, datetime=taken_at)
     return buffer.getvalue()
@@ -144,12 +144,12 @@ def answer_of(method: str, url: str, **sent: Any) -> httpx.Response:
 
 
 def count(text: str, name: str) -> float:
-    """One of the numbers for Prometheus; 0 where it has none yet."""
+    """The value of a Prometheus metric; 0 if it has none yet."""
     return next((float(line.split()[-1]) for line in text.splitlines() if line.startswith(name)), 0.0)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to end, and make it end."""
+    """Ask a process to end; kill it if it does not."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
@@ -175,7 +175,7 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
 
 def _answers(url: str) -> bool:
     try:
-        if url.startswith("https"):  # certificates are the test's affair
+        if url.startswith("https"):  # the test itself checks certificates
             host, port = url.removeprefix("https://").split(":")
             socket.create_connection((host, int(port)), timeout=5).close()
             return True

@@ -1,4 +1,4 @@
-"""Who may ask: keys, certificates, addresses."""
+"""Who may use the service: keys, certificates, addresses."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def keys(tmp_path: Path) -> Path:
 
 
 class TestKeys:
-    def test_from_a_file_and_from_the_environment(self, keys: Path) -> None:
+    def test_keys_come_from_a_file_or_the_environment(self, keys: Path) -> None:
         from_file = read_keys(keys, {})
         assert from_file == read_keys(None, {"GLIOMAP_KEYS": f"camera:{KEY},chief:{ADMIN}:admin"})
         assert [(key.client.name, key.client.admin) for key in from_file] == [("camera", False), ("chief", True)]
@@ -59,11 +59,11 @@ class TestKeys:
         assert KEY not in str(caught.value)
         assert "short" not in str(caught.value).replace("shorter", "")
 
-    def test_a_file_in_the_form_of_the_variable_admits_the_same_clients(self, keys: Path) -> None:
+    def test_a_keys_file_as_a_variable_admits_the_same_clients(self, keys: Path) -> None:
         assert read_keys(None, {"GLIOMAP_KEYS": keys_as_variable(keys)}) == read_keys(keys, {})
 
     @pytest.mark.parametrize("character", [":", ","])
-    def test_a_key_that_the_variable_would_split_is_not_put_into_it(self, tmp_path: Path, character: str) -> None:
+    def test_a_key_with_a_separator_cannot_become_a_variable(self, tmp_path: Path, character: str) -> None:
         (tmp_path / "keys").write_text(f"camera {KEY}{character}1")
         with pytest.raises(UsageError, match="has keys with ':' or ','") as caught:
             keys_as_variable(tmp_path / "keys")
@@ -74,11 +74,11 @@ class TestKeys:
         assert find_client([key], {"authorization": "Bearer 0123456789abcdef"}).name == "camera"
 
     @pytest.mark.parametrize(("certificate", "name"), [(None, "anonymous"), ("theatre-1", "theatre-1")])
-    def test_nobody_is_an_admin_without_a_key_that_says_so(self, certificate: str | None, name: str) -> None:
+    def test_without_an_admin_key_nobody_is_an_admin(self, certificate: str | None, name: str) -> None:
         client = find_client((), {}, certificate)
         assert (client.name, client.admin) == (name, False)
 
-    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="not a readable file"):
             read_keys(tmp_path / "none", {})
 
@@ -89,7 +89,7 @@ class TestKeys:
             assert "digest" not in shown
 
     @given(st.text(max_size=40))
-    def test_no_other_text_is_a_key(self, text: str) -> None:
+    def test_any_other_text_is_refused_as_a_key(self, text: str) -> None:
         with pytest.raises(RequestError) as caught:
             find_client(read_keys(None, {"GLIOMAP_KEYS": f"camera:{KEY}"}), {"x-api-key": text})
         assert caught.value.status == 401
@@ -97,7 +97,7 @@ class TestKeys:
 
 class TestAddress:
     @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "theatre.example"])
-    def test_another_than_loopback_needs_keys_or_certificates(self, tmp_path: Path, host: str) -> None:
+    def test_other_addresses_than_loopback_need_keys_or_certificates(self, tmp_path: Path, host: str) -> None:
         with pytest.raises(UsageError, match="can be reached from other machines"):
             ServiceSettings(tmp_path, host=host)
         with pytest.raises(UsageError, match="can be reached"):
@@ -106,22 +106,24 @@ class TestAddress:
         ServiceSettings(tmp_path, host=host, tls=TlsSettings(tmp_path, tmp_path, tmp_path))
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1", "localhost"])
-    def test_loopback_needs_none(self, tmp_path: Path, host: str) -> None:
+    def test_loopback_needs_no_keys(self, tmp_path: Path, host: str) -> None:
         ServiceSettings(tmp_path, host=host)
 
-    def test_the_command_says_so_with_exit_code_2(self, bundle: Path) -> None:
+    def test_the_command_without_keys_ends_with_exit_code_2(self, bundle: Path) -> None:
         done = subprocess.run([COMMAND, "serve", str(bundle), "--host", "0.0.0.0"], capture_output=True, text=True)
         assert done.returncode == 2
         assert "--keys" in done.stderr
 
-    def test_a_port_that_is_taken_is_the_machines_fault(self, server: RunningServer, bundle: Path) -> None:
+    def test_a_port_in_use_ends_with_exit_code_3(self, server: RunningServer, bundle: Path) -> None:
         port = server.url.rpartition(":")[2]
         done = subprocess.run([COMMAND, "serve", str(bundle), "--port", port], capture_output=True, text=True)
         assert done.returncode == 3
         assert f"127.0.0.1:{port}: cannot listen on this address" in done.stderr
 
 
-def test_a_guarded_service(serve: Callable[..., RunningServer], keys: Path, scene: Scene) -> None:
+def test_a_service_with_keys_admits_only_clients_with_a_key(
+    serve: Callable[..., RunningServer], keys: Path, scene: Scene
+) -> None:
     server = serve("--keys", str(keys), "--host", "0.0.0.0", "--log-format", "json")
     url = server.url.replace("0.0.0.0", "127.0.0.1")
     for path in ("/health/live", "/health/ready", "/metrics", "/v2/health/ready", "/openapi.json", "/docs"):
@@ -148,7 +150,7 @@ def test_a_guarded_service(serve: Callable[..., RunningServer], keys: Path, scen
     assert ADMIN not in log
 
 
-def test_sighup_reads_keys_anew(serve: Callable[..., RunningServer], keys: Path) -> None:
+def test_sighup_rereads_the_keys(serve: Callable[..., RunningServer], keys: Path) -> None:
     server = serve("--keys", str(keys))
 
     def status(key: str) -> int:
@@ -167,7 +169,7 @@ def test_sighup_reads_keys_anew(serve: Callable[..., RunningServer], keys: Path)
 
 
 class TestTls:
-    def test_a_client_certificate_lets_in_and_nothing_else_does(
+    def test_only_a_client_certificate_admits(
         self, serve: Callable[..., RunningServer], scene: Scene, tmp_path: Path
     ) -> None:
         authority = make_certificates(tmp_path)
@@ -192,7 +194,7 @@ class TestTls:
             known.put_references("or-1", scene.white, scene.dark)
             assert known.classify(scene.raw, references="or-1").mask.any()
             assert len(list(known.stream([scene.raw], references="or-1"))) == 1
-        assert server.logged().count("[client ") >= 3, "the name in the certificate stands in the log"
+        assert server.logged().count("[client ") >= 3, "the log has the name in the certificate"
         own = (
             "--tls-ca",
             str(authority),
@@ -205,13 +207,13 @@ class TestTls:
         done = subprocess.run([COMMAND, *words], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
-    def test_one_thread_alone_handles_the_tls_of_a_stream(
+    def test_a_single_thread_handles_the_tls_of_a_stream(
         self, serve: Callable[..., RunningServer], scene: Scene, tmp_path: Path
     ) -> None:
-        # OpenSSL forbids to read and write a connection at once; where two threads did, one opening in thousands hung.
+        # OpenSSL forbids reading and writing a connection at once. When two threads did, one opening in thousands hung.
         threads: dict[object, set[int]] = defaultdict(set)
 
-        def telling(kind: type) -> type:
+        def recording(kind: type) -> type:
             def told(name: str) -> Callable[..., Any]:
                 def call(self: Any, *args: Any) -> Any:
                     threads[self].add(threading.get_ident())
@@ -225,14 +227,14 @@ class TestTls:
         authority = make_certificates(tmp_path)
         server = serve("--tls-cert", f"{tmp_path}/server.pem", "--tls-key", f"{tmp_path}/server.key")
         verify = ssl.create_default_context(cafile=str(authority))
-        verify.sslsocket_class, verify.sslobject_class = telling(ssl.SSLSocket), telling(ssl.SSLObject)
+        verify.sslsocket_class, verify.sslobject_class = recording(ssl.SSLSocket), recording(ssl.SSLObject)
         with Client(server.url, verify=verify) as client:
             client.put_references("or-1", scene.white, scene.dark)
             replies = list(client.stream([scene.raw] * 4, references="or-1", in_flight=2))
         assert replies[-1][0].sequence == 4
-        assert [len(those) for those in threads.values()] == [1, 1], "one connection of HTTP, one of the stream"
+        assert [len(those) for those in threads.values()] == [1, 1], "one connection for HTTP, one for the stream"
 
-    def test_a_certificate_that_has_run_out_is_told_as_such(
+    def test_an_expired_certificate_is_reported_as_expired(
         self, serve: Callable[..., RunningServer], tmp_path: Path
     ) -> None:
         authority = make_certificates(tmp_path, server_until=timedelta(minutes=-1))
@@ -241,7 +243,7 @@ class TestTls:
         with pytest.raises(MachineError, match=told), Client(server.url, verify=str(authority)) as client:
             client.model()
 
-    def test_sighup_reads_the_certificate_anew(self, serve: Callable[..., RunningServer], tmp_path: Path) -> None:
+    def test_sighup_rereads_the_certificate(self, serve: Callable[..., RunningServer], tmp_path: Path) -> None:
         old = ssl.create_default_context(cafile=make_certificates(tmp_path))
         certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
         server = serve("--tls-cert", str(certificate), "--tls-key", str(key))
@@ -259,13 +261,13 @@ class TestTls:
         with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
             answer_of("GET", f"{server.url}/health/ready", verify=old)
 
-    def test_a_service_without_tls_is_told_by_name(self, server: RunningServer) -> None:
+    def test_https_to_a_service_without_tls_is_explained(self, server: RunningServer) -> None:
         url = server.url.replace("http:", "https:")
         told = r"^https://127\.0\.0\.1:\d+: speaks plain HTTP, not HTTPS\. Write http://"
         with pytest.raises(MachineError, match=told), Client(url) as client:
             client.model()
 
-    def test_certificates_that_cannot_be_used(self, bundle: Path, tmp_path: Path) -> None:
+    def test_unusable_certificates_are_refused(self, bundle: Path, tmp_path: Path) -> None:
         (tmp_path / "cert.pem").write_text("nothing")
         flags = ["--port", "0", "--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "cert.pem")]
         done = subprocess.run([COMMAND, "serve", str(bundle), *flags], capture_output=True, text=True, timeout=60)
@@ -274,7 +276,7 @@ class TestTls:
 
 
 def make_certificates(folder: Path, *, server_until: timedelta = timedelta(days=1)) -> Path:
-    """An authority, a server and a client of it, valid for a day."""
+    """Make certificates of an authority, a server and a client, valid for a day; returns the authority's."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -311,7 +313,7 @@ def make_certificates(folder: Path, *, server_until: timedelta = timedelta(days=
 
 
 def with_password(key: bytes) -> bytes:
-    """A private key that can be read with a password alone."""
+    """The private key, encrypted with a password."""
     from cryptography.hazmat.primitives import serialization
 
     form = serialization.PrivateFormat.PKCS8

@@ -1,4 +1,4 @@
-"""Whoever asks, and however: the same frame gets the same labels."""
+"""Every kind of client gets the same labels for the same frame."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ Labels = npt.NDArray[np.uint8]
 
 @pytest.fixture(scope="module")
 def expected(bundle: Path, scene: Scene) -> Labels:
-    """What the engine itself says."""
+    """The labels that the engine itself gives."""
     engine = Engine.open(bundle)
     return engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark)).labels
 
 
 @pytest.fixture(scope="module")
 def client(server: RunningServer, scene: Scene) -> Client:
-    """A client whose references are there."""
+    """A client whose references are stored in the service."""
     with server.client() as client:
         client.put_references("or-1", scene.files["white"], scene.files["dark"])
         yield client
@@ -58,7 +58,7 @@ def png_labels(content: bytes) -> Labels:
     return np.asarray(image)
 
 
-def test_arrays(client: Client, scene: Scene, expected: Labels) -> None:
+def test_tiff_bytes_give_labels_probabilities_and_mask(client: Client, scene: Scene, expected: Labels) -> None:
     found = client.classify(scene.files["raw"], references="or-1")
     np.testing.assert_array_equal(found.labels, expected)
     assert found.probabilities.shape == (*expected.shape, 5)
@@ -66,20 +66,20 @@ def test_arrays(client: Client, scene: Scene, expected: Labels) -> None:
     assert found.blanked is None
 
 
-def test_plain_numbers_with_their_shape(client: Client, scene: Scene, expected: Labels) -> None:
+def test_an_array_gives_the_same_labels(client: Client, scene: Scene, expected: Labels) -> None:
     np.testing.assert_array_equal(client.classify(scene.raw, references="or-1").labels, expected)
 
 
-def test_a_frame_with_references_of_its_own(client: Client, scene: Scene, expected: Labels) -> None:
+def test_a_frame_may_bring_its_own_references(client: Client, scene: Scene, expected: Labels) -> None:
     found = client.classify(scene.raw, references=(scene.white, scene.dark))
     np.testing.assert_array_equal(found.labels, expected)
 
 
-@pytest.mark.parametrize("change", [np.transpose, np.float32, np.int32], ids=["turned", "float", "signed"])
-def test_numbers_that_are_no_frame_are_not_sent(
+@pytest.mark.parametrize("change", [np.transpose, np.float32, np.int32], ids=["transposed", "float", "signed"])
+def test_arrays_of_another_shape_or_type_are_refused(
     client: Client, scene: Scene, change: Callable[[npt.NDArray[np.uint16]], npt.NDArray[Any]]
 ) -> None:
-    # Each has as many bytes, or would be cut to as many, and gave a map of other numbers.
+    # Each has as many bytes as a frame, or would be cut to as many, and used to give a map of other numbers.
     wrong = change(scene.raw)
     with pytest.raises((CaptureError, RequestError), match="shape"):
         client.classify(wrong, references="or-1")
@@ -89,7 +89,7 @@ def test_numbers_that_are_no_frame_are_not_sent(
         list(client.stream([wrong], references="or-1"))
 
 
-def test_asyncio_tells_what_is_no_frame(server: RunningServer, client: Client, scene: Scene) -> None:
+def test_an_async_stream_refuses_an_array_of_another_shape(server: RunningServer, client: Client, scene: Scene) -> None:
     del client
 
     async def frames() -> AsyncIterator[npt.NDArray[np.uint16]]:
@@ -105,7 +105,7 @@ def test_asyncio_tells_what_is_no_frame(server: RunningServer, client: Client, s
         asyncio.run(asyncio.wait_for(ask(), 30))
 
 
-def test_json(client: Client, scene: Scene, expected: Labels) -> None:
+def test_the_summary_has_the_same_labels_and_counts(client: Client, scene: Scene, expected: Labels) -> None:
     found = client.summary(scene.files["raw"], references="or-1")
     assert found.labels_png is not None
     np.testing.assert_array_equal(png_labels(base64.b64decode(found.labels_png)), expected)
@@ -113,7 +113,7 @@ def test_json(client: Client, scene: Scene, expected: Labels) -> None:
     assert {"read", "decode", "graph", "finish"} <= set(found.timings_ms)
 
 
-def test_numbers_with_the_colours_of_a_palette(client: Client, server: RunningServer, scene: Scene) -> None:
+def test_the_summary_has_the_colours_of_the_palette(client: Client, server: RunningServer, scene: Scene) -> None:
     async def ask() -> tuple[Any, ...]:
         async with AsyncClient(server.url) as one:
             return (await one.summary(scene.raw, "or-1", palette="safe")).classes
@@ -123,7 +123,9 @@ def test_numbers_with_the_colours_of_a_palette(client: Client, server: RunningSe
     assert safe != client.summary(scene.raw, "or-1").classes
 
 
-def test_pictures(client: Client, scene: Scene, expected: Labels) -> None:
+def test_the_label_picture_has_the_same_labels_and_others_are_rgb(
+    client: Client, scene: Scene, expected: Labels
+) -> None:
     labels = client.picture(scene.files["raw"], "or-1", "labels")
     np.testing.assert_array_equal(png_labels(labels), expected)
     for kind in ("map", "overlay"):
@@ -132,7 +134,9 @@ def test_pictures(client: Client, scene: Scene, expected: Labels) -> None:
         assert min(picture.size) > 100
 
 
-def test_tiff(server: RunningServer, client: Client, scene: Scene, expected: Labels) -> None:
+def test_a_tiff_answer_has_the_same_labels(
+    server: RunningServer, client: Client, scene: Scene, expected: Labels
+) -> None:
     del client
     answer = answer_of(
         "POST",
@@ -143,7 +147,7 @@ def test_tiff(server: RunningServer, client: Client, scene: Scene, expected: Lab
     np.testing.assert_array_equal(tifffile.imread(io.BytesIO(answer.content)), expected)
 
 
-def test_the_stream(client: Client, scene: Scene, expected: Labels) -> None:
+def test_a_stream_gives_the_same_labels(client: Client, scene: Scene, expected: Labels) -> None:
     replies = list(client.stream([scene.files["raw"], scene.raw], references="or-1"))
     assert [reply.sequence for reply, _ in replies] == [1, 2]
     for reply, body in replies:
@@ -154,7 +158,7 @@ def test_the_stream(client: Client, scene: Scene, expected: Labels) -> None:
     np.testing.assert_array_equal(png_labels(picture), expected)
 
 
-def test_a_program_ends_though_it_left_a_stream_half_read(
+def test_a_program_with_a_half_read_stream_ends(
     server: RunningServer, client: Client, scene: Scene, tmp_path: Path
 ) -> None:
     del client
@@ -167,7 +171,7 @@ print(next(replies)[0].sequence)"""
     assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
 
 
-def test_a_stream_of_an_id_that_is_none_is_refused(client: Client, scene: Scene) -> None:
+def test_a_stream_with_an_invalid_references_id_is_refused(client: Client, scene: Scene) -> None:
     with pytest.raises(RequestError, match="id 'or 1&x': is not a valid id for references"):
         list(client.stream([scene.raw], references="or 1&x"))
 
@@ -193,7 +197,7 @@ def test_a_refusal_by_a_proxy_keeps_its_address_status_and_retry_time() -> None:
     assert (caught.value.status, caught.value.headers) == (502, {"Retry-After": "7"})
 
 
-def test_a_frame_for_which_memory_is_lacking_does_not_end_its_stream() -> None:
+def test_a_frame_that_exhausts_memory_does_not_end_its_stream() -> None:
     def classify(_: object) -> None:
         raise MemoryError
 
@@ -205,12 +209,14 @@ def test_a_frame_for_which_memory_is_lacking_does_not_end_its_stream() -> None:
 
 
 @pytest.mark.parametrize("message", [b"", b"\x10", b"\x02\0\0\0{}", b"\x02\0\0\0[]", b"\x30\0\0\0{", b"<html>"])
-def test_what_is_no_reply_of_a_stream_is_refused(message: bytes) -> None:
+def test_malformed_stream_replies_are_refused(message: bytes) -> None:
     with pytest.raises(RequestError, match="is not a reply of a stream"):
         unpack_reply(message)
 
 
-def test_a_bare_websocket(server: RunningServer, client: Client, scene: Scene, expected: Labels) -> None:
+def test_a_plain_websocket_gives_the_same_labels(
+    server: RunningServer, client: Client, scene: Scene, expected: Labels
+) -> None:
     del client
     url = server.url.replace("http", "ws")
     with connect(f"{url}/v1/stream?references=or-1", compression=None) as socket:
@@ -219,7 +225,9 @@ def test_a_bare_websocket(server: RunningServer, client: Client, scene: Scene, e
     np.testing.assert_array_equal(np.frombuffer(body, np.uint8).reshape(reply.shape), expected)
 
 
-def test_asyncio(server: RunningServer, client: Client, scene: Scene, expected: Labels) -> None:
+def test_the_async_client_gives_the_same_labels(
+    server: RunningServer, client: Client, scene: Scene, expected: Labels
+) -> None:
     del client
 
     async def frames() -> AsyncIterator[npt.NDArray[np.uint16]]:
@@ -244,7 +252,7 @@ def test_asyncio(server: RunningServer, client: Client, scene: Scene, expected: 
     assert seen == sorted(set(seen))
 
 
-def test_a_client_of_the_thesis(server: RunningServer, bundle: Path, scene: Scene) -> None:
+def test_a_client_of_the_thesis_gets_its_picture(server: RunningServer, bundle: Path, scene: Scene) -> None:
     request = {
         "raw_image": scene.raw.tolist(),
         "white_ref": scene.white.tolist(),
@@ -254,7 +262,7 @@ def test_a_client_of_the_thesis(server: RunningServer, bundle: Path, scene: Scen
         "patient_id": "ID0018C09",
     }
     answer = answer_of("POST", f"{server.url}/score", json=request)
-    # The SDK decoded once, the client again.
+    # The SDK decoded the answer once, and the client once more.
     found = json.loads(answer.json())
     assert set(found) == {
         "classification_map",
@@ -271,7 +279,9 @@ def test_a_client_of_the_thesis(server: RunningServer, bundle: Path, scene: Scen
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_tritonclient(server: RunningServer, client: Client, scene: Scene, expected: Labels, binary: bool) -> None:
+def test_tritonclient_gets_the_same_labels(
+    server: RunningServer, client: Client, scene: Scene, expected: Labels, binary: bool
+) -> None:
     del client
     with triton.InferenceServerClient(server.url.removeprefix("http://")) as one:
         assert one.is_server_live()
@@ -292,7 +302,7 @@ def test_tritonclient(server: RunningServer, client: Client, scene: Scene, expec
         assert answer.as_numpy("probabilities").shape == (*expected.shape, 5)
 
 
-def test_all_of_them_agree(server: RunningServer, scene: Scene, expected: Labels, tmp_path: Path) -> None:
+def test_all_clients_get_the_same_labels(server: RunningServer, scene: Scene, expected: Labels, tmp_path: Path) -> None:
     """The thesis's client, Triton's, the WebSocket, the Python client and the command: one frame, the same labels."""
     for role, content in scene.files.items():
         (tmp_path / f"{role}.tif").write_bytes(content)
@@ -320,7 +330,7 @@ def test_all_of_them_agree(server: RunningServer, scene: Scene, expected: Labels
 
 
 def labels_of_picture(picture: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> Labels:
-    """Labels from the colours of the thesis's picture, read at the middle of where each pixel lies."""
+    """Labels from the colours of the thesis's picture, read at the centre of the area of each pixel."""
     height, width = shape
     scale = min(576 / height, 768 / width)
     top, left = (576 - round(height * scale)) // 2, (768 - round(width * scale)) // 2

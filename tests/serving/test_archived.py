@@ -1,4 +1,4 @@
-"""A service with an archive: what was answered is there, whatever happens to the service."""
+"""A service with an archive: every answer is kept, whatever happens to the service."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_each_kind_of_request_is_kept(serve: Callable[..., RunningServer], scene
     tifffile.imwrite(telling, scene.raw, description="Jane Doe", datetime="2026:11:23 08:00:00", metadata=None)
     assert answer_of("POST", f"{server.url}/v1/classify?references=or-1", content=telling.getvalue()).status_code == 200
     reader = ArchiveReader(tmp_path / "cases")
-    wait_until(lambda: len(reader.rows()) == 5)  # a service does not wait for a slow disk to take rows of the index
+    wait_until(lambda: len(reader.rows()) == 5)  # a service does not wait for a slow disk to store rows of the index
     assert sorted(row.kind for row in reader.rows()) == ["classify", "classify", "classify", "score", "stream"]
     assert len(reader.rows(patient="ID0018")) == 2
     assert found.case is not None
@@ -60,7 +60,7 @@ def test_each_kind_of_request_is_kept(serve: Callable[..., RunningServer], scene
         assert b"ID0018" not in content, path
 
 
-def test_frames_of_streams_are_kept_when_asked_for(
+def test_frames_of_streams_are_kept_on_request(
     serve: Callable[..., RunningServer], scene: Scene, tmp_path: Path
 ) -> None:
     server = serve("--archive", str(tmp_path / "cases"), "--archive-frames", "--archive-keep-ids")
@@ -71,7 +71,7 @@ def test_frames_of_streams_are_kept_when_asked_for(
     assert set(ArchiveReader(tmp_path / "cases").case(reply.case).files) == {"labels.png", "raw.tif"}
 
 
-def test_a_disk_that_is_nearly_full_refuses_new_work(
+def test_new_work_is_refused_if_the_disk_is_nearly_full(
     scene: Scene, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gliomap.serving import ArchiveSettings, Service, ServiceSettings, create_app
@@ -100,10 +100,10 @@ def test_a_disk_that_is_nearly_full_refuses_new_work(
     assert len(ArchiveReader(tmp_path / "cases").ids()) == 1
 
 
-def test_without_its_archive_a_service_is_not_ready_and_answers_nothing(
+def test_a_service_without_its_archive_is_not_ready_and_refuses_work(
     scene: Scene, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its disk is unmounted, comes back, and hangs."""
+    """The disk of the archive is unmounted, comes back, and then hangs."""
     from gliomap.serving import ArchiveSettings, Service, ServiceSettings, create_app
 
     folder = tmp_path / "cases"
@@ -140,9 +140,7 @@ def test_without_its_archive_a_service_is_not_ready_and_answers_nothing(
 
 
 @pytest.mark.slow
-def test_killed_50_times_under_load_every_acknowledged_case_is_there(
-    bundle: Path, scene: Scene, tmp_path: Path
-) -> None:
+def test_every_acknowledged_case_survives_50_kills_under_load(bundle: Path, scene: Scene, tmp_path: Path) -> None:
     folder, acknowledged = tmp_path / "cases", []
     rng = np.random.default_rng(0)
     files = {role: scene.files[role] for role in ("raw", "white", "dark")}
@@ -187,7 +185,7 @@ def test_an_archive_belongs_to_one_service(serve: Callable[..., RunningServer], 
         serve("--archive", str(tmp_path / "cases"), path=bundle)
 
 
-def test_flags_of_the_archive_need_it(bundle: Path) -> None:
+def test_archive_frames_needs_an_archive(bundle: Path) -> None:
     with (
         pytest.raises(AssertionError, match="--archive-frames can only be used with --archive"),
         start(bundle, "--archive-frames"),
@@ -195,7 +193,7 @@ def test_flags_of_the_archive_need_it(bundle: Path) -> None:
         pass
 
 
-def test_a_busy_service_is_asked_again(serve: Callable[..., RunningServer], scene: Scene) -> None:
+def test_a_busy_service_answers_or_refuses_with_503(serve: Callable[..., RunningServer], scene: Scene) -> None:
     server = serve("--queue", "0")
     failed = []
 

@@ -1,4 +1,4 @@
-"""Whatever is sent, the service answers with a map or with what is wrong, and goes on."""
+"""Whatever is sent, the service answers with a map or an explained refusal, and keeps running."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROUNDS = 2000
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:
-    """Bytes flipped, cut out, doubled, put in, or the end cut off."""
+    """Flip, remove, repeat or insert bytes, or cut off the end."""
     data = bytearray(content)
     for _ in range(int(rng.integers(1, 6))):
         at = int(rng.integers(0, max(1, min(len(data), 400 if rng.random() < 0.7 else len(data)))))
@@ -55,7 +55,9 @@ def client(server: RunningServer, scene: Scene) -> Iterator[httpx.Client]:
         yield plain
 
 
-def test_a_corpus_of_mutated_bodies(server: RunningServer, client: httpx.Client, scene: Scene) -> None:
+def test_mutated_bodies_cause_no_server_error_and_no_memory_growth(
+    server: RunningServer, client: httpx.Client, scene: Scene
+) -> None:
     rng = np.random.default_rng(0)
     lists = {"raw_image": scene.raw.tolist(), "white_ref": scene.white.tolist(), "black_ref": scene.dark.tolist()}
     tensor = {"name": "raw", "shape": list(scene.raw.shape), "datatype": "UINT16", "data": scene.raw.ravel().tolist()}
@@ -107,7 +109,7 @@ def bomb(rows: int, columns: int) -> bytes:
         (tiff(np.zeros((5, 5), np.uint16)), "5×5 pixels"),
     ],
 )
-def test_frames_that_are_none(client: httpx.Client, content: bytes, fault: str) -> None:
+def test_invalid_frames_are_refused(client: httpx.Client, content: bytes, fault: str) -> None:
     answer = client.post("/v1/classify?references=fuzz", content=content, headers={"Content-Type": "image/tiff"})
     assert answer.status_code == 422
     assert fault in answer.json()["detail"]
@@ -124,16 +126,16 @@ def test_frames_that_are_none(client: httpx.Client, content: bytes, fault: str) 
         b"NaN",
         b'"' + b"x" * 9_000_000,
     ],
-    ids=["deep lists", "deep objects", "infinity", "not UTF-8", "NaN", "an endless text"],
+    ids=["deep lists", "deep objects", "infinity", "not UTF-8", "NaN", "a very long text"],
 )
-def test_json_that_is_meant_to_hurt(server: RunningServer, client: httpx.Client, path: str, content: bytes) -> None:
+def test_hostile_json_is_refused(server: RunningServer, client: httpx.Client, path: str, content: bytes) -> None:
     answer = client.post(path, content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code in (400, 422)
     assert answer.json()["remedy"]
     assert server.process.poll() is None
 
 
-def test_bombs_cost_no_memory(server: RunningServer, client: httpx.Client, scene: Scene) -> None:
+def test_decompression_bombs_cost_no_memory(server: RunningServer, client: httpx.Client, scene: Scene) -> None:
     client.post("/v1/classify?references=fuzz", content=scene.files["raw"], headers={"Content-Type": "image/tiff"})
     before = server.resident()
     largest = before
@@ -144,7 +146,7 @@ def test_bombs_cost_no_memory(server: RunningServer, client: httpx.Client, scene
             )
             assert answer.status_code == 422
             largest = max(largest, server.resident())
-    assert largest - before < 100_000, "KiB; unpacked, the first alone has 288 MB"
+    assert largest - before < 100_000, "in KiB; unpacked, the first file alone has 288 MB"
 
 
 def pages(scene: Scene, count: int) -> bytes:
@@ -156,7 +158,7 @@ def pages(scene: Scene, count: int) -> bytes:
     return buffer.getvalue()
 
 
-def test_colour_pictures_are_no_frames(client: httpx.Client, scene: Scene) -> None:
+def test_colour_pictures_are_refused(client: httpx.Client, scene: Scene) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", scene.raw.shape[::-1]).save(buffer, "TIFF")
     answer = client.post(
@@ -183,7 +185,7 @@ def test_colour_pictures_are_no_frames(client: httpx.Client, scene: Scene) -> No
         ({}, "", 400),
     ],
 )
-def test_requests_that_contradict_themselves(
+def test_invalid_headers_and_queries_are_refused_with_a_remedy(
     client: httpx.Client, scene: Scene, headers: dict[str, str], query: str, status: int
 ) -> None:
     given = {"Content-Type": "image/tiff", **headers}
@@ -192,20 +194,20 @@ def test_requests_that_contradict_themselves(
     assert answer.json()["remedy"]
 
 
-def test_references_are_named_or_brought_along(client: httpx.Client, scene: Scene) -> None:
+def test_references_are_either_named_or_sent_along(client: httpx.Client, scene: Scene) -> None:
     answer = client.post("/v1/classify?references=fuzz", files=scene.files)
     assert answer.status_code == 400
     assert "also sends white and dark" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("accept", ["application/json", "image/png"])
-def test_a_frame_that_is_a_reference_is_refused(client: httpx.Client, scene: Scene, accept: str) -> None:
+def test_a_frame_identical_to_a_reference_is_refused(client: httpx.Client, scene: Scene, accept: str) -> None:
     answer = client.post("/v1/classify?references=fuzz", content=scene.files["white"], headers={"Accept": accept})
     assert answer.status_code == 422
     assert "is identical to a reference" in answer.json()["detail"]
 
 
-def test_a_frame_that_is_too_bright_for_its_references_is_told_of(client: httpx.Client, scene: Scene) -> None:
+def test_a_frame_brighter_than_its_white_causes_a_warning(client: httpx.Client, scene: Scene) -> None:
     bright = scene.raw.copy()
     bright[: len(bright) // 3] = np.minimum(scene.white[: len(bright) // 3] + 50, 1000)
     answer = client.post("/v1/classify?references=fuzz", content=tiff(bright))
@@ -217,33 +219,33 @@ class TestReferences:
     def put(self, client: httpx.Client, name: str = "x", query: str = "", **files: bytes) -> httpx.Response:
         return client.put(f"/v1/references/{name}?{query}", files=files)
 
-    def test_swapped_ones_are_refused(self, client: httpx.Client, scene: Scene) -> None:
+    def test_swapped_references_are_refused(self, client: httpx.Client, scene: Scene) -> None:
         answer = self.put(client, white=scene.files["dark"], dark=scene.files["white"])
         assert answer.status_code == 422
         assert "look swapped" in answer.json()["detail"]
         assert client.get("/v1/references/x").status_code == 404
 
-    def test_one_is_missing(self, client: httpx.Client, scene: Scene) -> None:
+    def test_a_missing_file_is_refused(self, client: httpx.Client, scene: Scene) -> None:
         assert "no file dark" in self.put(client, white=scene.files["white"]).json()["detail"]
 
-    def test_an_unknown_file(self, client: httpx.Client, scene: Scene) -> None:
+    def test_an_unknown_file_is_refused(self, client: httpx.Client, scene: Scene) -> None:
         assert self.put(client, white=scene.files["white"], dark=scene.files["dark"], grey=b"").status_code == 400
 
-    def test_text_instead_of_a_file(self, client: httpx.Client, scene: Scene) -> None:
+    def test_text_instead_of_a_file_is_refused(self, client: httpx.Client, scene: Scene) -> None:
         answer = client.put("/v1/references/x", files={"white": scene.files["white"]}, data={"dark": "text"})
         assert answer.status_code == 400
 
     @pytest.mark.parametrize("name", ["..", "a b", "%00", "x" * 65, "-x", "a%2Fb"])
-    def test_ids_that_are_no_names(self, client: httpx.Client, scene: Scene, name: str) -> None:
+    def test_invalid_ids_are_refused(self, client: httpx.Client, scene: Scene, name: str) -> None:
         answer = self.put(client, name, white=scene.files["white"], dark=scene.files["dark"])
         assert answer.status_code in (400, 404, 405, 422)
 
-    def test_exposure_times_in_part(self, client: httpx.Client, scene: Scene) -> None:
+    def test_incomplete_exposure_times_are_refused(self, client: httpx.Client, scene: Scene) -> None:
         answer = self.put(client, query="raw_ms=40", white=scene.files["white"], dark=scene.files["dark"])
         assert answer.status_code == 400
         assert "are incomplete" in answer.json()["detail"]
 
-    def test_what_is_kept_is_told(self, client: httpx.Client) -> None:
+    def test_stored_references_are_described_and_deleted(self, client: httpx.Client) -> None:
         kept = client.get("/v1/references/fuzz").json()
         assert set(kept["sha256"]) == {"white", "dark"}
         assert client.delete("/v1/references/fuzz").status_code == 204
@@ -269,7 +271,7 @@ class TestReferences:
     ],
     ids=str,
 )
-def test_the_thesis_s_json_with_one_fault(client: httpx.Client, scene: Scene, change: dict[str, Any]) -> None:
+def test_thesis_json_with_one_fault_is_refused(client: httpx.Client, scene: Scene, change: dict[str, Any]) -> None:
     good = {"raw_image": scene.raw.tolist(), "white_ref": scene.white.tolist(), "black_ref": scene.dark.tolist()}
     answer = client.post("/score", json=good | change)
     assert answer.status_code in (400, 422)
@@ -297,7 +299,7 @@ def test_the_thesis_s_json_with_one_fault(client: httpx.Client, scene: Scene, ch
     ],
     ids=str,
 )
-def test_tensors_with_one_fault(client: httpx.Client, scene: Scene, change: dict[str, Any]) -> None:
+def test_tensors_with_one_fault_are_refused(client: httpx.Client, scene: Scene, change: dict[str, Any]) -> None:
     tensor = {"name": "raw", "shape": list(scene.raw.shape), "datatype": "UINT16", "data": scene.raw.ravel().tolist()}
     good = {"inputs": [tensor], "parameters": {"references": "fuzz"}}
     answer = client.post("/v2/models/gliomap/infer", json=good | change)
@@ -305,7 +307,7 @@ def test_tensors_with_one_fault(client: httpx.Client, scene: Scene, change: dict
     assert client.post("/v2/models/other/infer", json=good).status_code == 404
 
 
-def test_a_frame_whose_references_are_old_gives_a_blank_map(server: RunningServer, bundle: Path, scene: Scene) -> None:
+def test_a_frame_with_stale_references_gives_a_blank_map(server: RunningServer, bundle: Path, scene: Scene) -> None:
     def dated(frame: Any, when: str) -> bytes:
         buffer = io.BytesIO()
         tifffile.imwrite(buffer, frame, photometric="minisblack", metadata=None, datetime=when)
@@ -321,24 +323,26 @@ def test_a_frame_whose_references_are_old_gives_a_blank_map(server: RunningServe
     assert "90.0 min older" in found.blanked
     assert found.classified == 0
     assert fresh.blanked is None
-    assert undated.blanked is None, "without a camera's time the server's counts, and they have just come"
+    assert undated.blanked is None, (
+        "without a camera time, the server's time counts, and the references have just arrived"
+    )
     assert Engine.open(bundle).max_reference_age is None
 
 
 @schemathesis.serializer("application/zip", "image/tiff")
-def send_as_it_is(_: Any, value: Any) -> Any:
-    """Bodies that are not structured are sent as the bytes that were made."""
+def send_unchanged(_: Any, value: Any) -> Any:
+    """Send unstructured bodies as the generated bytes."""
     return value if isinstance(value, bytes) else str(value).encode()
 
 
 @pytest.mark.slow
-def test_requests_made_from_the_schema_find_no_fault(server: RunningServer) -> None:
+def test_requests_generated_from_the_schema_cause_no_server_error(server: RunningServer) -> None:
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
     seen = Counter[int]()
     for found in schema.get_all_operations():
         operation = found.ok()
         try_operation(operation, GenerationMode.POSITIVE, server, seen)
-        with contextlib.suppress(Unsatisfiable):  # of some operations everything that can be sent is valid
+        with contextlib.suppress(Unsatisfiable):  # for some operations every possible request is valid
             try_operation(operation, GenerationMode.NEGATIVE, server, seen)
     assert sum(seen.values()) > 200
     assert all(status < 500 for status in seen), seen
@@ -346,7 +350,7 @@ def test_requests_made_from_the_schema_find_no_fault(server: RunningServer) -> N
 
 
 def try_operation(operation: Any, mode: GenerationMode, server: RunningServer, seen: Counter[int]) -> None:
-    """Send what is generated for one operation; its answers must be of the kind and form that the schema tells."""
+    """Send requests generated for one operation; the answers must have the types and form that the schema states."""
 
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(max_examples=15, suppress_health_check=list(HealthCheck), database=None)

@@ -1,4 +1,4 @@
-"""Clients whose work crosses threads and tasks: faults on the other side are told, what is cancelled leaves nothing behind."""
+"""Clients that work across threads and tasks: faults on the other side are raised; cancelled calls leave nothing."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ Frame = npt.NDArray[np.uint16]
 
 @pytest.fixture(scope="module")
 def url(server: RunningServer, scene: Scene) -> str:
-    """Of a service that has references."""
+    """The URL of a service that has references."""
     with server.client() as client:
         client.put_references("or-1", scene.white, scene.dark)
     return server.url
 
 
 async def answered(client: AsyncClient, frames: AsyncIterator[Frame]) -> int:
-    """Frames of a stream that came back; the fault of one that ended early goes through."""
+    """The number of frames that a stream answered; an error that ends the stream is passed on."""
     return len([reply async for reply, _ in client.stream(frames, references="or-1")])
 
 
 @pytest.mark.parametrize("before", [0, 1, 3])
-def test_what_ends_the_frames_ends_the_stream(url: str, scene: Scene, before: int) -> None:
-    """Once the stream ended like a whole one, where all that was sent had its map."""
+def test_an_error_in_the_frames_ends_the_stream(url: str, scene: Scene, before: int) -> None:
+    """The stream used to end as if it were complete when every frame sent so far had its map."""
 
     async def camera() -> AsyncIterator[Frame]:
         for _ in range(before):
@@ -54,21 +54,19 @@ def test_what_ends_the_frames_ends_the_stream(url: str, scene: Scene, before: in
         asyncio.run(asyncio.wait_for(ask(), 30))
 
 
-def test_a_first_frame_that_is_none_ends_the_stream(url: str, scene: Scene) -> None:
-    async def turned() -> AsyncIterator[Frame]:
+def test_an_invalid_first_frame_ends_the_stream(url: str, scene: Scene) -> None:
+    async def transposed() -> AsyncIterator[Frame]:
         yield scene.raw.T
 
     async def ask() -> None:
         async with AsyncClient(url) as client:
-            await answered(client, turned())
+            await answered(client, transposed())
 
     with pytest.raises(CaptureError, match="shape"):
         asyncio.run(asyncio.wait_for(ask(), 30))
 
 
-def test_a_stream_that_the_service_ends_politely_is_not_a_whole_one(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stream_that_the_service_closes_early_is_an_error(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     async def one_frame(socket: ServerConnection) -> None:
         await socket.recv()
         await socket.close(1000)
@@ -93,7 +91,7 @@ def test_a_stream_that_the_service_ends_politely_is_not_a_whole_one(
 
 
 def test_a_cancelled_call_does_not_cancel_its_request() -> None:
-    """Of each request that was cancelled at the wrong moment httpx lost a connection; of a hundred, the last one."""
+    """Each request cancelled at the wrong moment cost httpx a connection, and the hundredth cost it the last one."""
     began, go_on = asyncio.Event(), asyncio.Event()
     ended: list[str] = []
 
@@ -125,24 +123,22 @@ def test_a_cancelled_call_does_not_cancel_its_request() -> None:
             go_on.clear()
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(client.model(), 0.01)
-        assert ended[2:] == ["cancelled"], "what is left ends with its client"
+        assert ended[2:] == ["cancelled"], "unfinished requests end with their client"
         assert not client._left
 
     asyncio.run(asyncio.wait_for(ask(), 30))
 
 
-def test_a_stream_that_is_garbage_is_ended_by_whichever_thread_finds_it(
-    url: str, scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its own thread could not wait for itself, and held a place of the service until the program ended."""
+def test_a_stream_collected_in_its_own_thread_ends(url: str, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own thread could not wait for itself, and used to occupy a place in the service until the program ended."""
     opened: list[WaitingSocket] = []
 
-    class Noted(WaitingSocket):
+    class Recorded(WaitingSocket):
         def __init__(self, *asked: Any) -> None:
             super().__init__(*asked)
             opened.append(self)
 
-    monkeypatch.setattr(clients, "WaitingSocket", Noted)
+    monkeypatch.setattr(clients, "WaitingSocket", Recorded)
     gc.disable()
     try:
         with Client(url) as client:

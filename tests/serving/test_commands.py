@@ -1,4 +1,4 @@
-"""The commands around a service: score, archive, bench; installed, as people type them."""
+"""The commands around a service (score, archive and bench), installed and run as people type them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def expected(bundle: Path, scene: Scene) -> np.ndarray:
 
 
 class TestScore:
-    def test_a_frame_with_its_own_references(
+    def test_score_writes_the_map_of_a_frame_and_its_references(
         self, server: RunningServer, frames: dict[str, Path], expected: np.ndarray, tmp_path: Path
     ) -> None:
         told = as_json("score", server.url, *own(frames), "-o", tmp_path / "map")
@@ -74,7 +74,7 @@ class TestScore:
         assert "already exists" in again.stderr
         run("score", server.url, *own(frames), "-o", tmp_path / "map", "--overwrite")
 
-    def test_without_a_folder_it_tells_the_numbers(self, server: RunningServer, frames: dict[str, Path]) -> None:
+    def test_without_a_folder_the_numbers_are_printed(self, server: RunningServer, frames: dict[str, Path]) -> None:
         printed = run("score", server.url, *own(frames)).stdout
         assert "not classified" in printed
         assert "a map cannot rule tumour out" in printed
@@ -88,7 +88,7 @@ class TestScore:
         )
         assert safe != as_json("score", server.url, *own(frames))["classes"]
 
-    def test_references_that_the_service_has(
+    def test_a_frame_may_use_references_stored_in_the_service(
         self, server: RunningServer, frames: dict[str, Path], scene: Scene, expected: np.ndarray
     ) -> None:
         with server.client() as client:
@@ -98,7 +98,9 @@ class TestScore:
         assert told["classified"] == np.count_nonzero(expected)
         run("score", server.url, "--raw", frames["raw"], "--references", "nobody", code=2)
 
-    def test_a_key(self, serve: Callable[..., RunningServer], frames: dict[str, Path], tmp_path: Path) -> None:
+    def test_the_key_comes_from_a_file_or_the_environment(
+        self, serve: Callable[..., RunningServer], frames: dict[str, Path], tmp_path: Path
+    ) -> None:
         server = serve(env=GUARDED)
         (tmp_path / "key").write_text(f"{KEY}\n")
         refused = run("score", server.url, *own(frames), code=2)
@@ -119,12 +121,14 @@ class TestScore:
             (["http://127.0.0.1:1", "--references", "kept"], 2, "--references was given together with reference files"),
         ],
     )
-    def test_what_cannot_be(self, frames: dict[str, Path], words: list[str], code: int, fault: str) -> None:
+    def test_invalid_addresses_and_options_are_refused(
+        self, frames: dict[str, Path], words: list[str], code: int, fault: str
+    ) -> None:
         assert fault in run("score", *words, *own(frames), code=code).stderr
 
 
 class TestWatch:
-    def test_each_frame_that_a_camera_drops_gets_its_map(
+    def test_each_new_or_rewritten_file_gets_its_map(
         self, server: RunningServer, frames: dict[str, Path], scene: Scene, expected: np.ndarray, tmp_path: Path
     ) -> None:
         folder = tmp_path / "camera"
@@ -137,7 +141,7 @@ class TestWatch:
         try:
             wait_for(folder / "before_result.json", watching)
             slowly = scene.files["raw"]
-            with (folder / "frame1.tif").open("wb") as camera:  # a program that writes slowly is not overtaken
+            with (folder / "frame1.tif").open("wb") as camera:  # a slowly written file is not read too early
                 camera.write(slowly[:1000])
                 camera.flush()
                 time.sleep(0.1)
@@ -147,12 +151,12 @@ class TestWatch:
             wait_for(folder / "frame1_result.json", watching)
             (folder / "frame2.tif").write_bytes(scene.files["raw"])
             wait_for(folder / "frame2_result.json", watching)
-            # A camera that writes into the same file again: the old map must not be taken for the new frame's.
+            # A camera writes into the same file again: the old map must not be taken for that of the new frame.
             glare = tifffile.imread(io.BytesIO(scene.files["raw"]))
             glare[:, : glare.shape[1] // 2] = 1023
             (folder / "frame2.tif").write_bytes(tiff_bytes(glare))
             wait_for(folder / "frame2_labels.npy", watching, lambda path: not np.load(path)[:, :3].any())
-            # And where the new frame has no map, the old one goes.
+            # If the new frame has no map, the old map is removed.
             (folder / "frame2.tif").write_bytes(b"II*\x00junk")
             wait_for(folder, watching, lambda path: not list(path.glob("frame2_*")))
         finally:
@@ -178,7 +182,7 @@ class TestWatch:
             again.communicate(timeout=30)
         assert (folder / "before_map.png").stat().st_mtime_ns == state, "frames that have a map are left alone"
 
-    def test_it_outlives_a_service_that_is_started_again(
+    def test_watching_survives_a_restart_of_the_service(
         self, bundle: Path, frames: dict[str, Path], scene: Scene, expected: np.ndarray, tmp_path: Path
     ) -> None:
         folder, printed = tmp_path / "camera", tmp_path / "printed"
@@ -200,12 +204,14 @@ class TestWatch:
             finally:
                 watching.send_signal(signal.SIGINT)
                 told = watching.communicate(timeout=30)[1]
-        assert watching.returncode == 130, "that the service is gone again does not hide that it was interrupted"
+        assert watching.returncode == 130, "the exit code shows the interruption even though the service is gone again"
         assert "had lost the references, so they were sent again" in told
         assert printed.read_text().count("waiting") == 1
         np.testing.assert_array_equal(np.load(folder / "frame2_labels.npy"), expected)
 
-    def test_references_of_others_are_not_made_up_for(self, server: RunningServer, tmp_path: Path) -> None:
+    def test_watching_with_unknown_references_or_no_service_is_refused(
+        self, server: RunningServer, tmp_path: Path
+    ) -> None:
         done = run("score", server.url, "--watch", tmp_path, "--references", "theirs", code=2)
         assert "are unknown" in done.stderr
         done = run("score", "http://127.0.0.1:1", "--watch", tmp_path, "--references", "theirs", code=3)
@@ -271,13 +277,15 @@ class TestBench:
             assert 0 < one["times_ms"]["median"] <= one["times_ms"]["p99"] <= one["times_ms"]["longest"]
         assert answer_of("GET", f"{server.url}/v1/references/bench-x").status_code == 404
 
-    def test_a_table_for_people_with_frames_of_their_own(self, server: RunningServer, frames: dict[str, Path]) -> None:
+    def test_a_table_is_printed_for_given_frames(self, server: RunningServer, frames: dict[str, Path]) -> None:
         printed = run("bench", "serve", server.url, "--kind", "labels", "--seconds", "0.2", *own(frames)).stdout
         assert "maps/s" in printed
         assert "label map as PNG" in printed
 
-    def test_what_was_measured_is_told_where_the_next_is_refused(self, server: RunningServer, scene: Scene) -> None:
-        """A service takes 4 streams, unless told otherwise."""
+    def test_results_are_printed_even_if_the_next_measurement_is_refused(
+        self, server: RunningServer, scene: Scene
+    ) -> None:
+        """By default, a service accepts 4 streams."""
         with server.client() as client:
             client.put_references("streams", scene.white, scene.dark)
         url = f"{server.url.replace('http', 'ws')}/v1/stream?references=streams"
@@ -292,13 +300,13 @@ class TestBench:
     def test_every_client_gets_an_answer_however_short_the_time(
         self, server: RunningServer, scene: Scene, kind: str
     ) -> None:
-        """Before a busy service the time can be over once a stream is open; a measurement of nothing tells nothing."""
+        """With a busy service, the time can be over before a stream opens, and a measurement of nothing is useless."""
         with server.client() as client:
             client.put_references("short", scene.white, scene.dark)
             found = measure(client, kind, scene, references="short", clients=3, seconds=0)
         assert found.answers == {200: 3}
 
-    def test_what_the_service_does_now(self, server: RunningServer, scene: Scene) -> None:
+    def test_live_shows_what_the_service_is_doing(self, server: RunningServer, scene: Scene) -> None:
         words = [COMMAND, "bench", "serve", server.url, "--live", "--every", "1", "--count", "1", "--json"]
         looking = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         with server.client() as client:
@@ -313,8 +321,8 @@ class TestBench:
         assert "graph" in {one["name"] for one in seen["stages"]}
         assert seen["memory_mb"] > 10
 
-    def test_who_stops_looking_has_interrupted_it(self, server: RunningServer) -> None:
-        """One rule for all verbs: Ctrl-C gives 130, and a script can tell it from --count."""
+    def test_ctrl_c_ends_live_with_exit_code_130(self, server: RunningServer) -> None:
+        """This holds for all verbs, so that a script can tell Ctrl-C from the end of --count."""
         words = [COMMAND, "bench", "serve", server.url, "--live", "--every", "0.1", "--json"]
         looking = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert looking.stdout is not None
@@ -327,5 +335,5 @@ class TestBench:
     @pytest.mark.parametrize(
         ("words", "fault"), [(["--kind", "guess"], "'guess' is not a kind"), (["--clients", "0"], "from 1 to 256")]
     )
-    def test_what_cannot_be_measured(self, server: RunningServer, words: list[str], fault: str) -> None:
+    def test_invalid_measurements_are_refused(self, server: RunningServer, words: list[str], fault: str) -> None:
         assert fault in run("bench", "serve", server.url, *words, code=2).stderr

@@ -19,7 +19,7 @@ NO_BUNDLE = ("put", "/v1/model")
 
 @pytest.fixture(scope="module")
 def guarded(bundle: Any) -> Iterator[httpx.Client]:
-    """A service with keys, and a client with all rights."""
+    """A client with all rights, of a service with keys."""
     with (
         start(bundle, env=GUARDED) as server,
         httpx.Client(base_url=server.url, headers={"X-API-Key": ADMIN}, timeout=60) as client,
@@ -27,7 +27,7 @@ def guarded(bundle: Any) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_the_page_needs_no_internet(server: RunningServer) -> None:
+def test_the_docs_page_needs_no_internet(server: RunningServer) -> None:
     page = answer_of("GET", f"{server.url}/docs").text
     assert "GlioMap" in page
     assert re.findall(r"(?:src|href)\s*=\s*[\"'](?:https?:)?//", page) == []
@@ -38,7 +38,7 @@ def test_the_page_needs_no_internet(server: RunningServer) -> None:
     assert "swagger-ui" in page
 
 
-def test_the_description_says_how_a_key_is_shown(server: RunningServer) -> None:
+def test_the_description_says_how_a_key_is_sent(server: RunningServer) -> None:
     description = answer_of("GET", f"{server.url}/openapi.json").json()
     schemes = description["components"]["securitySchemes"]
     assert {(one["type"], one.get("scheme"), one.get("name")) for one in schemes.values()} == {
@@ -66,7 +66,7 @@ def test_every_operation_runs_with_its_examples(guarded: httpx.Client) -> None:
     for method, path, operation in sorted(operations, key=lambda one: 4 if one[:2] == NO_BUNDLE else order[one[0]]):
         filled, query = parameters(path, operation)
         for sent in bodies(guarded, method, path, operation):
-            # References are named or brought along, never both.
+            # References are either named or sent along, never both.
             named = {} if "white" in sent.get("files", {}) else query
             answer = guarded.request(method, filled, params=named, **sent)
             assert answer.is_success, (method, path, answer.text[:300])
@@ -79,7 +79,7 @@ def test_every_operation_runs_with_its_examples(guarded: httpx.Client) -> None:
 
 
 def parameters(path: str, operation: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    """The path with its examples in it, and the query of theirs."""
+    """The path filled with the examples of its parameters, and a query made of examples."""
     query = {}
     for one in operation.get("parameters", []):
         examples = one["schema"].get("examples") or one.get("examples")
@@ -92,7 +92,7 @@ def parameters(path: str, operation: dict[str, Any]) -> tuple[str, dict[str, str
 
 
 def bodies(client: httpx.Client, method: str, path: str, operation: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Each kind of body that an operation takes, as its example tells it."""
+    """The example of each kind of body that an operation accepts."""
     content = operation.get("requestBody", {}).get("content", {})
     if not content or (method, path) == NO_BUNDLE:
         yield {}
@@ -109,10 +109,10 @@ def bodies(client: httpx.Client, method: str, path: str, operation: dict[str, An
                 assert file.headers["content-type"] == kind
                 yield {"content": file.content, "headers": {"Content-Type": kind}}
         else:
-            assert kind == "application/octet-stream", (path, kind)  # tensors behind a head; /v2 has it as JSON too
+            assert kind == "application/octet-stream", (path, kind)  # tensors after a header; /v2 also takes plain JSON
 
 
-def test_the_example_of_the_thesis_is_what_its_client_sent(guarded: httpx.Client) -> None:
+def test_the_thesis_example_has_the_fields_that_its_client_sent(guarded: httpx.Client) -> None:
     example = json.loads(guarded.get("/v1/examples/score.json").content)
     assert set(example) == {"raw_image", "white_ref", "black_ref", "patch_size", "batch_size", "patient_id"}
     assert guarded.get("/v1/examples/..%2Fmanifest.json").status_code in (404, 422)

@@ -30,7 +30,7 @@ RAW[0, :2] = 0, 1023
     ],
     ids=["tiff", "numbers", "numbers with their shape", "array", "int64", "big-endian"],
 )
-def test_every_way_of_sending_gives_the_frame(sent: Any) -> None:
+def test_every_form_of_a_frame_is_read_as_the_same_numbers(sent: Any) -> None:
     found = frames_of({"raw": sent}, SENSOR)["raw"].data
     assert found.dtype == np.uint16
     assert found.dtype.isnative
@@ -46,10 +46,10 @@ def test_every_way_of_sending_gives_the_frame(sent: Any) -> None:
         RAW.astype(">u2"),
         np.asfortranarray(RAW),
     ],
-    ids=["numbers", "array", "int64", "big-endian", "column by column"],
+    ids=["numbers", "array", "int64", "big-endian", "column-major"],
 )
-def test_the_digest_of_numbers_is_theirs_however_they_came(sent: Any) -> None:
-    """In JSON they have no type, so whoever compares takes the one that is told: little-endian uint16, row by row."""
+def test_the_digest_of_numbers_does_not_depend_on_their_form(sent: Any) -> None:
+    """Numbers in JSON have no type, so the digest is that of the documented form: little-endian uint16, row by row."""
     assert digest_of(sent) == hashlib.sha256(RAW.astype("<u2").tobytes()).hexdigest()
 
 
@@ -69,8 +69,8 @@ def test_the_digest_of_a_file_is_that_of_its_bytes() -> None:
         (FrameBytes(RAW.tobytes()[:-1], "numbers"), "bytes; 20×25 uint16 numbers have 1,000"),
         (FrameBytes(RAW.tobytes(), "numbers", (25, 20)), "is uint16 of shape 25×20"),
     ],
-    ids=["floats", "three dimensions", "negative", "too high", "empty", "cut off", "turned"],
+    ids=["floats", "three dimensions", "negative", "too high", "empty", "cut off", "transposed"],
 )
-def test_what_is_no_frame_is_refused_by_name(sent: Any, fault: str) -> None:
+def test_invalid_frames_are_refused_by_name(sent: Any, fault: str) -> None:
     with pytest.raises(CaptureError, match=f"^raw: .*{fault}"):
         frames_of({"raw": sent}, SENSOR)

@@ -1,4 +1,4 @@
-"""Work that nobody waits for any more leaves no case: its sender was told 503, and sends the frame again."""
+"""Work that nobody waits for any more leaves no case: its sender got status 503 and sends the frame again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def held(bundle: Path, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 class Held:
-    """A service whose maps are ready, and come when they are let go."""
+    """A service that holds back its finished maps until they are released."""
 
     def __init__(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
         self.service, self._free = service, threading.Event()
@@ -65,13 +65,13 @@ class Held:
         monkeypatch.setattr(service, "classify", late)
 
     def end(self) -> None:
-        """Let maps go, and wait until all work has ended."""
+        """Release the maps, and wait until all work has ended."""
         if not self._free.is_set():
             self._free.set()
             self.service.close()
 
     def cases(self) -> list[str]:
-        """Ids of what is kept."""
+        """Ids of the archived cases."""
         assert self.service.archive is not None
         return ArchiveReader(self.service.archive.folder).ids()
 
@@ -84,9 +84,9 @@ class Held:
         ("/score", lambda scene: {"json": lists(scene)}),
         ("/v2/models/gliomap/infer", lambda scene: {"json": tensors(scene)}),
     ],
-    ids=["classify", "with references that are kept", "score", "infer"],
+    ids=["classify", "with stored references", "score", "infer"],
 )
-def test_an_answer_that_comes_too_late_is_no_case(
+def test_an_answer_after_the_deadline_leaves_no_case(
     held: Held, scene: Scene, path: str, sent: Callable[[Scene], dict[str, Any]]
 ) -> None:
     async def ask() -> None:
@@ -103,7 +103,7 @@ def test_an_answer_that_comes_too_late_is_no_case(
 
 
 class Listening:
-    """The side of a stream that stays open and takes replies."""
+    """The client's side of a stream: it stays open and collects replies."""
 
     application_state = WebSocketState.CONNECTED
 
@@ -114,7 +114,7 @@ class Listening:
         self.replies.append(reply)
 
 
-def test_a_frame_of_a_stream_that_comes_too_late_is_no_case(held: Held, scene: Scene) -> None:
+def test_a_map_in_a_stream_after_the_deadline_leaves_no_case(held: Held, scene: Scene) -> None:
     async def ask() -> list[bytes]:
         socket, newest = Listening(), _Newest()
         newest.put(scene.raw.tobytes())
@@ -131,18 +131,18 @@ def test_a_frame_of_a_stream_that_comes_too_late_is_no_case(held: Held, scene: S
     assert "gliomap_stream_refused_frames_total 1.0" in held.service.metrics.text().decode(), "counted once"
 
 
-def test_who_is_still_waited_for_is_told_nothing() -> None:
+def test_work_that_is_still_awaited_is_not_given_up() -> None:
     async def ask() -> None:
         workers = Workers(1, 1, timedelta(seconds=60))
         await workers.run(require_awaited)
         workers.close()
 
     asyncio.run(ask())
-    require_awaited()  # outside of any, as in a scoring script of Azure
+    require_awaited()  # outside any worker, as in Azure's scoring script
 
 
-def test_it_is_the_work_s_own_deadline_that_counts() -> None:
-    """One thread does one piece of work after another."""
+def test_each_piece_of_work_has_its_own_deadline() -> None:
+    """One thread does one piece of work after the other."""
 
     async def ask() -> None:
         workers, free, ends = Workers(1, 4, timedelta(seconds=0.05)), threading.Event(), []

@@ -1,4 +1,4 @@
-"""Headers that hold something else than they should are refused or passed over, and never a fault of the service."""
+"""Headers with unexpected content are refused or ignored, and never cause a server error."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from gliomap.serving._inference_protocol import _split
         ("image/png;q=², application/zip;q=0.1", "zip"),
     ],
 )
-def test_the_most_wanted_form_is_chosen(accept: str, form: str) -> None:
+def test_the_preferred_form_is_chosen(accept: str, form: str) -> None:
     assert chosen_form(accept, None) == form
 
 
 @pytest.mark.parametrize("accept", ["text/html", "image/png;q=0", "image/png;q=²"])
-def test_what_cannot_be_made_is_refused(accept: str) -> None:
+def test_unsupported_forms_are_refused(accept: str) -> None:
     with pytest.raises(RequestError, match="Accept"):
         chosen_form(accept, None)
 
 
 @pytest.mark.parametrize("length", ["x", "-1", "²", "99"])
-def test_a_length_of_the_head_that_is_none_is_refused(length: str) -> None:
+def test_invalid_header_lengths_are_refused(length: str) -> None:
     with pytest.raises(UsageError, match="inference-header-content-length"):
         _split(bytearray(b"{}"), length)

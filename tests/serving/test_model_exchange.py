@@ -1,4 +1,4 @@
-"""Another bundle while the service runs: taken if it is good, and if not the current one stays."""
+"""Another bundle for a running service: a good one is served, and otherwise the current one stays."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def labels(bundle: Path, scene: Scene) -> np.ndarray:
     return engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark)).labels
 
 
-def test_a_zip_is_served_and_references_are_prepared_for_it(
+def test_an_uploaded_bundle_is_served_with_the_stored_references(
     serve: Callable[..., RunningServer], own: Path, other: Path, scene: Scene
 ) -> None:
     server = serve(path=own, env=GUARDED)
@@ -70,7 +70,7 @@ def test_a_zip_is_served_and_references_are_prepared_for_it(
 
 
 @pytest.mark.parametrize("content", [b"junk", b"PK\x03\x04", None], ids=["no zip", "torn zip", "flipped byte"])
-def test_a_bad_one_is_refused_and_the_present_one_stays(
+def test_a_bad_bundle_is_refused_and_the_current_one_stays(
     serve: Callable[..., RunningServer], own: Path, other: Path, scene: Scene, content: bytes | None
 ) -> None:
     if content is None:
@@ -88,7 +88,7 @@ def test_a_bad_one_is_refused_and_the_present_one_stays(
     np.testing.assert_array_equal(found.labels, labels(own, scene))
 
 
-def test_a_disk_that_fails_while_the_bundle_is_read_anew_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disk_error_while_rereading_the_bundle_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     def fail() -> None:
         raise OSError(errno.EIO, "Input/output error")
 
@@ -97,7 +97,7 @@ def test_a_disk_that_fails_while_the_bundle_is_read_anew_is_told(caplog: pytest.
     assert "the current one stays: [Errno 5] Input/output error" in caplog.text
 
 
-def test_without_keys_nobody_is_an_admin(server: RunningServer, other: Path) -> None:
+def test_without_keys_nobody_may_exchange_the_model(server: RunningServer, other: Path) -> None:
     answer = answer_of("PUT", f"{server.url}/v1/model", content=zipped(other))
     assert answer.status_code == 403
     assert "SIGHUP" in answer.json()["remedy"]
@@ -132,7 +132,7 @@ def test_frames_are_answered_while_a_model_is_exchanged(
         np.testing.assert_array_equal(found, right[identity])
 
 
-def test_sighup_reads_the_path_anew(serve: Callable[..., RunningServer], own: Path, other: Path) -> None:
+def test_sighup_rereads_the_bundle(serve: Callable[..., RunningServer], own: Path, other: Path) -> None:
     server = serve(path=own)
     with server.client() as client:
         before = client.model().bundle
@@ -148,7 +148,7 @@ def test_sighup_reads_the_path_anew(serve: Callable[..., RunningServer], own: Pa
 
 
 @pytest.mark.parametrize("fault", ["flipped byte", "no frame graph", "not there"])
-def test_a_bundle_that_is_not_fit_is_not_served_at_all(own: Path, tmp_path: Path, fault: str) -> None:
+def test_an_unusable_bundle_is_not_served(own: Path, tmp_path: Path, fault: str) -> None:
     if fault == "flipped byte":
         (own / "card.md").write_bytes((own / "card.md").read_bytes() + b".")
     elif fault == "no frame graph":
@@ -161,8 +161,8 @@ def test_a_bundle_that_is_not_fit_is_not_served_at_all(own: Path, tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
-def test_a_hangup_that_comes_while_it_starts_waits_until_it_is_up(own: Path, tmp_path: Path) -> None:
-    """Whoever puts a bundle in place and says so at once must not end the service that has just read the one before."""
+def test_sighup_during_the_start_waits_until_the_service_is_up(own: Path, tmp_path: Path) -> None:
+    """A SIGHUP right after a bundle was replaced must not end a service that has just read the previous one."""
     command = tmp_path / "gliomap"
     command.write_text(f"""#!{sys.executable}
 import os, signal

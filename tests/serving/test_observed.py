@@ -1,4 +1,4 @@
-"""What a request leaves behind: an id, a line of the log, numbers, and traces where they are wanted."""
+"""What a request leaves behind: an id, a line in the log, metrics and, on request, traces."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_request_ids_join_answer_log_and_archive(
     assert line["ms"] > 0
 
 
-def test_what_libraries_log_keeps_to_the_form() -> None:
-    """A line in another form breaks a collector of logs."""
+def test_messages_of_libraries_are_logged_in_the_same_form() -> None:
+    """A line in another form breaks log collectors."""
     code = """import logging
 from gliomap.serving._observe import set_up_logging
 set_up_logging("json")
@@ -49,7 +49,7 @@ logging.getLogger("somebody.else").warning("theirs")"""
     assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["ours", "theirs"]
 
 
-def test_a_stream_that_is_refused_is_logged_and_counted_as_such(server: RunningServer) -> None:
+def test_a_refused_stream_is_logged_and_counted_with_its_status(server: RunningServer) -> None:
     with pytest.raises(InvalidStatus) as caught:
         connect(f"{server.url.replace('http', 'ws')}/v1/stream?references=nobody")
     answer = caught.value.response
@@ -61,7 +61,7 @@ def test_a_stream_that_is_refused_is_logged_and_counted_as_such(server: RunningS
         )
 
 
-def test_a_fault_of_its_own_is_counted_as_one() -> None:
+def test_an_internal_error_is_counted_as_500() -> None:
     async def broken(*_: object) -> None:
         raise ZeroDivisionError
 
@@ -72,12 +72,12 @@ def test_a_fault_of_its_own_is_counted_as_one() -> None:
     assert 'gliomap_requests_total{method="GET",route="other",status="500"} 1.0' in metrics.text().decode()
 
 
-def test_a_line_break_in_a_path_begins_no_line_of_the_log(server: RunningServer) -> None:
+def test_a_line_break_in_a_path_starts_no_line_in_the_log(server: RunningServer) -> None:
     assert answer_of("GET", f"{server.url}/nothing%0A12:00:00%20error%20forged").status_code == 404
     assert "GET /nothing%0A12%3A00%3A00%20error%20forged 404" in server.logged_line("forged")
 
 
-def test_the_numbers_count_what_happened(server: RunningServer, scene: Scene) -> None:
+def test_metrics_count_requests_stages_and_memory(server: RunningServer, scene: Scene) -> None:
     with server.client() as client:
         before = count(client.metrics(), 'gliomap_maps_total{kind="classify",outcome="map"}')
         client.classify(scene.raw, references=(scene.white, scene.dark))
@@ -87,10 +87,10 @@ def test_the_numbers_count_what_happened(server: RunningServer, scene: Scene) ->
     assert count(after, 'gliomap_stage_seconds_count{stage="graph"}') >= 1
     assert count(after, "process_resident_memory_bytes") > 1e7
     assert 'route="/v1/references/{id}"' in after
-    assert "theatre-7" not in after, "ids that clients choose are no labels"
+    assert "theatre-7" not in after, "ids that clients choose must not become labels"
 
 
-def test_no_patient_and_no_forged_line_is_in_the_log(serve: Callable[..., RunningServer], scene: Scene) -> None:
+def test_the_log_has_no_patient_and_no_forged_line(serve: Callable[..., RunningServer], scene: Scene) -> None:
     server = serve()
     with server.client() as client:
         client.put_references("or-1", scene.white, scene.dark)
@@ -109,14 +109,14 @@ def test_no_patient_and_no_forged_line_is_in_the_log(serve: Callable[..., Runnin
     server.process.wait(20)
     logged = server.logged()
     assert "Jane-Doe" not in logged
-    assert " error " not in logged, "a refused stream is no fault of the service"
+    assert " error " not in logged, "a refused stream is not an error of the service"
     lines = logged.splitlines()
     assert not [line for line in lines if line.startswith("12:00:00 info POST")]
     assert logged.isascii()
     assert max(map(len, lines)) < 300
 
 
-def test_a_stream_that_opens_has_its_id(server: RunningServer, scene: Scene) -> None:
+def test_an_opened_stream_returns_its_request_id(server: RunningServer, scene: Scene) -> None:
     with server.client() as client:
         client.put_references("told", scene.white, scene.dark)
     url, own = f"{server.url.replace('http', 'ws')}/v1/stream?references=told", {"X-Request-Id": "or-7.stream-1"}
@@ -125,7 +125,7 @@ def test_a_stream_that_opens_has_its_id(server: RunningServer, scene: Scene) -> 
         assert opened.response.headers["x-request-id"] == "or-7.stream-1"
 
 
-def test_why_frames_of_a_stream_have_no_map_is_logged_once_and_counted(
+def test_frames_refused_in_a_row_are_logged_once_and_all_counted(
     serve: Callable[..., RunningServer], scene: Scene
 ) -> None:
     server = serve("--log-format", "json")
@@ -141,7 +141,7 @@ def test_why_frames_of_a_stream_have_no_map_is_logged_once_and_counted(
 
 
 class _Collector(http.server.BaseHTTPRequestHandler):
-    """Takes traces as a collector does."""
+    """Accepts traces as a collector does."""
 
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers["Content-Length"]))
@@ -150,7 +150,7 @@ class _Collector(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def collector() -> Iterator[http.server.HTTPServer]:
         thread.join()
 
 
-def test_traces_reach_a_collector_where_one_is_named(
+def test_traces_reach_a_named_collector_and_contain_no_patient(
     bundle: Path, scene: Scene, collector: http.server.HTTPServer
 ) -> None:
     address = f"http://127.0.0.1:{collector.server_port}"
@@ -176,4 +176,4 @@ def test_traces_reach_a_collector_where_one_is_named(
     sent = b"".join(content for _, content in received)
     assert b"POST /v1/classify" in sent
     assert b"/health/ready" not in sent
-    assert b"ID0018" not in sent, "traces go to others"
+    assert b"ID0018" not in sent, "traces are sent to other systems"

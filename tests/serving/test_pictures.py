@@ -1,4 +1,4 @@
-"""A picture that leaves the service says of itself where it comes from."""
+"""Every picture from the service states where it comes from."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def ask(scene: Scene) -> Ask:
     return Ask("classify", "camera", "1", frames, references=None)
 
 
-def test_model_references_and_time_stand_under_the_title(service: Service, scene: Scene, drawn: list[str]) -> None:
+def test_pictures_name_model_references_and_time(service: Service, scene: Scene, drawn: list[str]) -> None:
     for form in ("map", "overlay", "zip"):
         drawn.clear()
         service.answer(ask(scene), form)
@@ -61,13 +61,13 @@ def test_model_references_and_time_stand_under_the_title(service: Service, scene
 
 
 def shaded(scene: Scene) -> npt.NDArray[np.uint16]:
-    """The frame with a quarter of it in the dark."""
+    """The frame with a quarter of it in shadow."""
     raw = scene.raw.copy()
     raw[: len(raw) // 4] = scene.dark[: len(raw) // 4] + 1
     return raw
 
 
-def test_a_shadow_is_told_of_in_every_form_and_on_the_pictures(
+def test_a_shadow_causes_a_warning_in_every_form_and_on_pictures(
     service: Service, scene: Scene, drawn: list[str]
 ) -> None:
     dark = replace(ask(scene), frames={**ask(scene).frames, "raw": FrameBytes(tiff(shaded(scene)), "tiff")})
@@ -83,7 +83,7 @@ def test_a_shadow_is_told_of_in_every_form_and_on_the_pictures(
                 assert (image.mode, image.size[::-1]) == ("P", service.classify(dark).tissue.labels.shape)
 
 
-def test_clients_and_streams_are_told_of_a_shadow(server: RunningServer, scene: Scene) -> None:
+def test_clients_and_streams_are_warned_of_a_shadow(server: RunningServer, scene: Scene) -> None:
     with server.client() as client:
         client.put_references("shaded", scene.white, scene.dark)
         assert client.classify(scene.raw, "shaded").warnings == ""
@@ -100,5 +100,5 @@ def test_the_same_frame_gives_the_same_picture_later(service: Service, scene: Sc
     assert service.answer(earlier, "map").body == service.answer(later, "map").body
 
 
-def test_an_answer_warns_of_a_model_that_never_saw_people(service: Service, scene: Scene) -> None:
+def test_an_answer_warns_of_a_model_trained_on_synthetic_patients(service: Service, scene: Scene) -> None:
     assert "from synthetic patients only" in service.result(ask(scene), service.classify(ask(scene))).warnings[-1]

@@ -40,7 +40,7 @@ def pair(
     return engine, pair_of_frames("or-1", frames_of(files, engine.sensor), {}, engine, exposures)
 
 
-def test_the_white_s_own_dark_is_subtracted_from_it(bundle: Path, scene: Scene) -> None:
+def test_the_dark_of_the_white_is_subtracted_from_the_white(bundle: Path, scene: Scene) -> None:
     own = scene.dark + np.uint16(7)
     engine, kept = pair(bundle, scene, {}, white_dark=own)
     expected = engine.prepare(scene.white, scene.dark, white_dark=own)
@@ -51,8 +51,8 @@ def test_the_white_s_own_dark_is_subtracted_from_it(bundle: Path, scene: Scene) 
         assert not np.array_equal(ready.gain, other.gain)
 
 
-def test_a_frame_is_held_against_the_dark_that_is_subtracted_from_it(bundle: Path, scene: Scene) -> None:
-    """Of its own exposure, which is the white's; the longer one is brighter than all of it and belongs to none."""
+def test_a_frame_is_checked_against_the_dark_of_its_own_exposure(bundle: Path, scene: Scene) -> None:
+    """It is also the white's exposure. The dark of the longer exposure fits neither and is brighter than the frame."""
     raw = (scene.dark + (scene.white - scene.dark) * 0.05).astype(np.uint16)
     times = Exposures(raw_ms=12, white_ms=12, dark_ms=40, white_dark_ms=12)
     _, kept = pair(bundle, scene, {}, exposures=times, dark=scene.dark + np.uint16(50), white_dark=scene.dark)
@@ -75,7 +75,7 @@ def test_a_frame_is_held_against_the_dark_that_is_subtracted_from_it(bundle: Pat
     ],
     ids=["dark first", "white first", "white alone", "dark alone", "neither"],
 )
-def test_their_age_is_that_of_the_older_one_or_unknown(
+def test_references_are_as_old_as_the_older_one_or_of_unknown_age(
     bundle: Path, scene: Scene, taken: dict[str, datetime], time: datetime | None
 ) -> None:
     engine, kept = pair(bundle, scene, taken)
@@ -87,12 +87,12 @@ def test_their_age_is_that_of_the_older_one_or_unknown(
 @pytest.mark.parametrize(
     ("clock", "steady", "blank"),
     [(0, 0, False), (-90, 0, False), (-90, 90, True), (90, 0, True), (90, 90, True)],
-    ids=["at once", "the clock was set back", "set back, and late", "it slept meanwhile", "late"],
+    ids=["at once", "clock set back", "clock set back and late", "slept meanwhile", "late"],
 )
-def test_of_two_clocks_the_one_counts_by_which_they_are_older(
+def test_the_clock_by_which_references_are_older_counts(
     bundle: Path, scene: Scene, clock: int, steady: int, blank: bool
 ) -> None:
-    """Minutes that passed by the computer's clock, which may be set, and by the one that is never set and may sleep."""
+    """Minutes by the computer's clock, which may be set, and by the steady clock, which is never set but may sleep."""
     service = Service(ServiceSettings(bundle))
     _, kept = pair(bundle, scene, {})
     service.references.put(kept)
@@ -115,19 +115,19 @@ SPREAD = "8 bits; values were spread over the sensor's range, and fine differenc
 
 
 def coarse(frame: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
-    """A frame of 10 bits as a camera in its 8-bit mode gives it."""
+    """A 10-bit frame as a camera delivers it in its 8-bit mode."""
     return (frame * (255 / 1023)).round().astype(np.uint8)
 
 
 def high(frame: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
-    """Its 10 bits in the high end of 16."""
+    """A 10-bit frame in the high bits of 16."""
     return frame << np.uint16(6)
 
 
 class TestBitDepth:
     @pytest.fixture
     def service(self, bundle: Path, scene: Scene) -> Iterator[Service]:
-        """With references of one operation in each mode of the camera."""
+        """A service with references of one operation in each mode of the camera."""
         made = Service(ServiceSettings(bundle))
         for name, mode in (("low", np.asarray), ("high", high), ("coarse", coarse)):
             sent = {role: FrameBytes(tiff_bytes(mode(getattr(scene, role))), "tiff") for role in ("white", "dark")}
@@ -148,10 +148,10 @@ class TestBitDepth:
             ("high", coarse, r"\(raw: 8 bits, references: 16 bits\)"),
         ],
     )
-    def test_a_frame_of_another_one_than_its_references_is_refused(
+    def test_a_frame_of_another_bit_depth_than_its_references_is_refused(
         self, service: Service, scene: Scene, references: str, mode: Any, told: str
     ) -> None:
-        """As it is where all three come in one request."""
+        """As it is if all three frames come in one request."""
         with pytest.raises(
             CaptureError, match=f"raw: and references '{references}' differ in bit depth {told}"
         ) as kept:
@@ -162,8 +162,8 @@ class TestBitDepth:
             service.classify(self.ask(frames, None))
         assert kept.value.remedy == own.value.remedy == "Record all in one mode."
 
-    def test_in_a_stream_too(self, service: Service, scene: Scene) -> None:
-        """Numbers have 16 bits."""
+    def test_a_stream_refuses_frames_of_another_bit_depth(self, service: Service, scene: Scene) -> None:
+        """Plain numbers have 16 bits."""
         counts = {"sequence": 1, "dropped": 0, "dropped_total": 0}
         stream = _Stream(service, "camera", "1", "coarse", "labels", "classic", None)
         for frame, refused in ((scene.raw.tobytes(), True), (tiff_bytes(coarse(scene.raw)), False)):
@@ -171,15 +171,13 @@ class TestBitDepth:
             assert ("differ in bit depth" in str(reply.problem)) == refused
             assert (reply.problem is None) != refused
 
-    def test_frames_of_8_bits_are_taken_with_references_of_8_bits_and_both_say_so(
-        self, service: Service, scene: Scene
-    ) -> None:
+    def test_8_bit_frames_and_references_are_accepted_with_warnings(self, service: Service, scene: Scene) -> None:
         assert service.references.get("coarse").warnings[-1] == f"references: have {SPREAD}"
         assert not service.references.get("low").warnings
         warnings = service.classify(self.ask({"raw": coarse(scene.raw)}, "coarse")).warnings
         assert f"references: have {SPREAD}" in warnings
         assert f"raw: has {SPREAD}" in warnings
 
-    def test_bits_that_stand_high_are_read_as_those_of_the_references(self, service: Service, scene: Scene) -> None:
+    def test_frames_in_the_high_bits_give_the_same_map(self, service: Service, scene: Scene) -> None:
         low = service.classify(self.ask({"raw": scene.raw}, "low")).tissue.labels
         assert np.array_equal(service.classify(self.ask({"raw": high(scene.raw)}, "high")).tissue.labels, low)

@@ -1,4 +1,4 @@
-"""`gliomap serve models:/NAME@champion`: who is promoted is served, without a break."""
+"""`gliomap serve models:/NAME@champion` serves the version that was promoted last."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support import wait_until
 
 
 @pytest.mark.slow
-def test_a_promotion_reaches_a_running_service(
+def test_a_running_service_takes_over_a_promotion_on_sighup(
     serve: Callable[..., RunningServer], bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""The picture in the thesis's answer: as large as its clients expect, and honest about what is not classified."""
+"""The picture in the thesis's answer: as large as its clients expect, with unclassified pixels shown as such."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def map_of(labels: np.ndarray) -> TissueMap:
 
 
 @pytest.mark.parametrize(("height", "width", "scale"), [(96, 64, 6), (48, 128, 6), (96, 128, 6)])
-def test_the_map_stands_whole_in_the_middle_of_a_white_page(height: int, width: int, scale: int) -> None:
+def test_the_whole_map_is_centred_on_a_white_page(height: int, width: int, scale: int) -> None:
     labels = np.random.default_rng(0).integers(0, 6, (height, width)).astype(np.uint8)
     page = thesis_picture(map_of(labels))
     assert page.shape == (576, 768, 4)

@@ -1,4 +1,4 @@
-"""A study with finished runs, and stores of MLflow that need no server."""
+"""A study with finished runs, and MLflow stores that need no server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHORT = {"epochs": 3, "patience": None}
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs in a study: `net`, evaluated, reported and bundled; `folds`, evaluated. Not to be changed: copy it."""
+    """Two runs in a study: `net`, evaluated, reported and bundled; `folds`, evaluated. Tests must not change it."""
     study = write_study(tmp_path_factory.mktemp("made") / "study")
     net = train(study, out=study / "runs" / "net", model="fourlayer", test_patients=["ID0003"], overrides=SHORT)
     evaluate(net)
@@ -35,7 +35,7 @@ def study(made: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database as MLflow makes it; that takes seconds, so it is copied."""
+    """A database made by MLflow. Making one takes seconds, so tests copy it."""
     from gliomap.tracking import list_models
     from gliomap.tracking._mlflow import client_of, in_our_words
 
@@ -55,7 +55,7 @@ def store(study: Path, empty_store: Path) -> Store:
 
 @pytest.fixture
 def client(store: Store):
-    """What MLflow itself says of the store."""
+    """MLflow's own client of the store."""
     from gliomap.tracking._mlflow import client_of
 
     return client_of(store)
@@ -63,7 +63,7 @@ def client(store: Store):
 
 @pytest.fixture(autouse=True)
 def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither the suite's 'none' nor the user's settings and cache."""
+    """Use neither the suite's 'none' nor the user's settings and cache."""
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -32,18 +32,18 @@ class MlflowServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Until it answers."""
+        """Start the server and wait until it answers."""
         quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         known = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         with self.log.open("ab") as log:
-            # It starts processes of its own; in a session of theirs they are killed together.
+            # The server starts further processes; in a session of their own they can be killed together.
             self._process = subprocess.Popen(
                 self._words, stdout=log, stderr=log, env=known | quiet, start_new_session=True
             )
         wait_until(self._answers, self._process, self.log.read_text)
 
     def kill(self) -> None:
-        """At once, as when the power fails."""
+        """Kill the server at once, as a power failure would."""
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(20)

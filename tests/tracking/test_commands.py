@@ -55,7 +55,7 @@ def quick(study: Path, out: Path) -> list[object]:
     return [*words, "-o", out]
 
 
-def test_a_run_is_mirrored_beside_the_study_without_a_word(study: Path, store: Store) -> None:
+def test_a_run_is_mirrored_beside_the_study_by_default(study: Path, store: Store) -> None:
     out = study / "runs" / "new"
     done = gliomap(*quick(study, out))
     assert (done.code, done.err) == (0, "")
@@ -67,7 +67,7 @@ def test_a_run_is_mirrored_beside_the_study_without_a_word(study: Path, store: S
     assert [one["changed"] for one in json.loads(done.out)["runs"]] == [False]
 
 
-def test_a_run_that_was_told_none_is_left_out_by_what_comes_later(study: Path, store: Store) -> None:
+def test_a_run_trained_with_tracking_none_is_left_out_afterwards(study: Path, store: Store) -> None:
     shutil.rmtree(study / "runs")
     out = study / "runs" / "new"
     words = ("train", study, "--model", "lda", "--test-patient", "ID0003", "-o", out, "-q", "--tracking", "none")
@@ -78,14 +78,14 @@ def test_a_run_that_was_told_none_is_left_out_by_what_comes_later(study: Path, s
     assert (refused.code, "--tracking URI" in refused.err) == (2, True)
     assert not (out / "tracking.json").exists()
     assert names(store) == set()
-    # Who names the run itself asks for it.
+    # Naming the run itself asks for it to be sent.
     assert json.loads(gliomap("runs", "sync", out, "--json").out)["runs"][0]["changed"]
     assert names(store) == {"new"}
 
 
 @contextmanager
-def silent() -> Iterator[str]:
-    """A server that takes connections and never says a word."""
+def silent_server() -> Iterator[str]:
+    """A server that accepts connections and never answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(16)
@@ -97,8 +97,8 @@ def nobody() -> Iterator[str]:
     yield f"http://127.0.0.1:{free_port()}"
 
 
-@pytest.mark.parametrize("server", [nobody, silent])
-def test_whatever_is_wrong_with_a_server_the_run_is_whole(study: Path, server: Any) -> None:
+@pytest.mark.parametrize("server", [nobody, silent_server])
+def test_a_run_is_complete_although_its_server_is_down_or_silent(study: Path, server: Any) -> None:
     out = study / "runs" / "new"
     with server() as uri:
         patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
@@ -111,7 +111,7 @@ def test_whatever_is_wrong_with_a_server_the_run_is_whole(study: Path, server: A
     assert json.loads(sent.err)["error"]["fault"] == "does not answer"
 
 
-def test_a_training_that_was_killed_goes_on_as_the_same_run(study: Path, store: Store) -> None:
+def test_a_killed_training_resumes_as_the_same_mlflow_run(study: Path, store: Store) -> None:
     out = study / "runs" / "new"
     words = ["train", study, "--model", "fourlayer", "--preset", "thesis", "--epochs", 12, "--test-patient", "ID0003"]
     known = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
@@ -124,7 +124,7 @@ def test_a_training_that_was_killed_goes_on_as_the_same_run(study: Path, store: 
     training.wait()
     wait_until(lambda: held(store)["new"].info.status == "KILLED")
     assert len(read_journal(running)) < 12
-    # Sent again it stays what it is, until somebody goes on with it.
+    # Sent again, the run keeps its status until the training is resumed.
     assert gliomap("runs", "sync", running, "-q").code == 0
     assert held(store)["new"].info.status == "KILLED"
     done = gliomap(*words, "-q", "-o", out, "--resume")
@@ -149,7 +149,7 @@ def test_a_registered_model_is_used_by_its_name(study: Path, store: Store, tmp_p
     assert json.loads(done.out)["uri"] == f"models:/{NAME}/1"
     where = ["--tracking", store_of_study(study).uri]
     assert gliomap("models", "promote", f"{NAME}/1", *where).out.startswith(f"Made models:/{NAME}/1 the champion")
-    # Both once more: nothing is new, and it is said.
+    # Both commands again: nothing is new, and they say so.
     again = gliomap("models", "register", run)
     assert again.out.startswith(f"Already registered, nothing new: models:/{NAME}/1, @champion\n")
     assert "Next" not in again.out
@@ -165,7 +165,7 @@ def test_a_registered_model_is_used_by_its_name(study: Path, store: Store, tmp_p
     shown = gliomap("models", "show", model, *where)
     assert "**Research software, not a medical device.**" in shown.out
     assert gliomap("models", "show", NAME, *where).out == shown.out
-    assert gliomap("models", "promote", NAME, *where).code == 2, "only a version that is named gets an alias"
+    assert gliomap("models", "promote", NAME, *where).code == 2, "only a named version gets an alias"
     assert gliomap("bundle", "verify", model, *where).code == 0
     missing = gliomap("classify", f"models:/{NAME}/7", "--study", study, "--capture", "ID0003C01")
     assert missing.code == 2
@@ -175,7 +175,7 @@ def test_a_registered_model_is_used_by_its_name(study: Path, store: Store, tmp_p
 class TestWithoutAServer:
     """Lists, tables and pictures come from the run folders alone."""
 
-    def test_a_list_names_what_is_damaged_and_shows_the_rest(self, study: Path) -> None:
+    def test_a_list_names_damaged_runs_and_shows_the_others(self, study: Path) -> None:
         (study / "runs" / "broken").mkdir()
         (study / "runs" / "broken" / "run.json").write_text("{")
         done = gliomap("runs", "list", study)
@@ -188,7 +188,7 @@ class TestWithoutAServer:
         assert accuracies == sorted(accuracies, reverse=True)
         assert gliomap("runs", "list", study, "--sort", "colour").code == 2
 
-    def test_a_folder_without_runs_says_so(self, tmp_path: Path) -> None:
+    def test_a_list_of_a_folder_without_runs_says_so(self, tmp_path: Path) -> None:
         told = f"No runs in {tmp_path}. Train one with `gliomap train STUDY`, or name the folder that holds them.\n"
         assert gliomap("runs", "list", tmp_path).out == told
         assert json.loads(gliomap("runs", "list", tmp_path, "--json").out) == {"runs": []}
@@ -197,7 +197,7 @@ class TestWithoutAServer:
         done = gliomap("runs", "show", study / "runs" / "net")
         for stage in ("loading arguments", "preparing train data", "training", "predicting", "generating maps"):
             assert stage in done.out
-        # Nobody chose between its epochs, as patients who validate do where a training may end early.
+        # No epoch was chosen as the best, because there are no validation patients and no early stopping.
         assert re.search(r"\d epochs\b(?!, the best)", done.out)
         record = study / "runs" / "net" / "run.json"
         told = json.loads(record.read_text())
@@ -206,7 +206,7 @@ class TestWithoutAServer:
         assert "epochs, best " in gliomap("runs", "show", study / "runs" / "net").out
         assert "epochs" not in gliomap("runs", "show", study / "runs" / "folds" / "folds" / "ID0001").out
 
-    def test_a_picture_and_a_table_are_not_replaced_unasked(self, study: Path, tmp_path: Path) -> None:
+    def test_a_picture_or_table_is_replaced_only_with_overwrite(self, study: Path, tmp_path: Path) -> None:
         for words, out in (
             (["compare", study, "-o"], tmp_path / "a.png"),
             (["export", study, "--csv"], tmp_path / "a.csv"),
@@ -220,13 +220,13 @@ class TestWithoutAServer:
         assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
         assert (tmp_path / "a.csv").read_text().startswith("Experiment Name,Patients used for testing,OACC,ACC_tumor")
 
-    def test_nothing_to_compare(self, study: Path, tmp_path: Path) -> None:
+    def test_compare_needs_an_evaluated_run(self, study: Path, tmp_path: Path) -> None:
         shutil.rmtree(study / "runs")
         done = gliomap("runs", "compare", study, "-o", tmp_path / "a.png")
         assert (done.code, "no evaluated run" in done.err) == (2, True)
 
 
-def test_a_damaged_run_keeps_no_other_from_being_sent(study: Path, store: Store) -> None:
+def test_a_damaged_run_does_not_keep_others_from_being_sent(study: Path, store: Store) -> None:
     bad = shutil.copytree(study / "runs" / "net", study / "runs" / "a-bad")
     (bad / "evaluation" / "metrics.json").write_text("{")
     done = gliomap("runs", "sync", study, "--quiet")

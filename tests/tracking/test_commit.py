@@ -27,7 +27,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_changes_that_are_not_committed_are_marked(checkout: Path) -> None:
+def test_uncommitted_changes_are_marked(checkout: Path) -> None:
     commit = git(checkout, "rev-parse", "HEAD")
     (checkout / "notes.txt").write_text("untracked")
     assert _commit(checkout) == commit
@@ -36,7 +36,7 @@ def test_changes_that_are_not_committed_are_marked(checkout: Path) -> None:
 
 
 def test_the_checkout_is_only_read(checkout: Path) -> None:
-    """A lock of git that a killed training leaves behind would stop every later commit."""
+    """A git lock left behind by a killed training would block every later commit."""
     os.utime(checkout / "code.py", (1, 1))
     index = checkout / ".git" / "index"
     before = index.stat().st_mtime_ns
@@ -44,7 +44,7 @@ def test_the_checkout_is_only_read(checkout: Path) -> None:
     assert index.stat().st_mtime_ns == before
 
 
-def test_without_git_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_a_repository_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GLIOMAP_COMMIT", raising=False)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert _commit(tmp_path) is None

@@ -1,4 +1,4 @@
-"""The compose file of the tracking server says what the project and its page promise."""
+"""The compose file of the tracking server keeps what the project and its docs promise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def services() -> dict[str, Any]:
     return found
 
 
-def test_server_and_clients_are_of_one_version() -> None:
+def test_server_and_clients_have_the_same_version() -> None:
     extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     pinned = {
         re.sub(r".*==", "", one)
@@ -32,12 +32,12 @@ def test_server_and_clients_are_of_one_version() -> None:
     assert pinned == {image}
 
 
-def test_it_is_reached_from_this_machine_alone_and_its_database_from_nowhere(services: dict[str, Any]) -> None:
+def test_the_server_listens_on_loopback_and_its_database_nowhere(services: dict[str, Any]) -> None:
     assert services["mlflow"]["ports"] == ["127.0.0.1:5000:5000"]
     assert "ports" not in services["database"]
 
 
-def test_no_password_stands_in_a_file(services: dict[str, Any]) -> None:
+def test_the_password_comes_from_the_environment(services: dict[str, Any]) -> None:
     assert services["database"]["environment"]["POSTGRES_PASSWORD"].startswith("${GLIOMAP_TRACKING_PASSWORD:?")
     assert "${GLIOMAP_TRACKING_PASSWORD:?}@database" in services["mlflow"]["environment"]["MLFLOW_BACKEND_STORE_URI"]
 

@@ -1,4 +1,4 @@
-"""Who holds a folder in which a training is not finished."""
+"""Locks on the folders of unfinished trainings."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_folder_is_held_for_as_long_as_its_process_lives(tmp_path: Path) -> No
     assert not is_held(tmp_path)
 
 
-def test_who_asks_is_not_in_the_way_of_who_trains(tmp_path: Path) -> None:
+def test_asking_whether_a_folder_is_held_does_not_block_training(tmp_path: Path) -> None:
     with lock_folder(tmp_path):
         assert is_held(tmp_path)
         assert is_held(tmp_path)
@@ -48,29 +48,25 @@ def test_who_asks_is_not_in_the_way_of_who_trains(tmp_path: Path) -> None:
         assert is_held(tmp_path)
 
 
-def test_who_trains_is_not_refused_because_somebody_asks_just_then(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_training_is_not_refused_while_another_process_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".lock").touch()
     asking, flock = os.open(tmp_path / ".lock", os.O_RDONLY), fcntl.flock
     flock(asking, fcntl.LOCK_SH)
 
-    def until_it_is_noticed(descriptor: int, operation: int) -> None:
+    def release_once_refused(descriptor: int, operation: int) -> None:
         try:
             flock(descriptor, operation)
         except BlockingIOError:
             flock(asking, fcntl.LOCK_UN)
             raise
 
-    monkeypatch.setattr(fcntl, "flock", until_it_is_noticed)
+    monkeypatch.setattr(fcntl, "flock", release_once_refused)
     with lock_folder(tmp_path):
         assert is_held(tmp_path)
     os.close(asking)
 
 
-def test_where_locks_cannot_be_asked_for_a_training_is_taken_for_granted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_counts_as_held_if_its_lock_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with lock_folder(tmp_path):
         pass
 

@@ -13,7 +13,7 @@ from gliomap.learning import EpochRecord, History
 from gliomap.tracking._journal import read_history, write_history
 
 
-def test_a_history_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_history_is_read_back_unchanged(tmp_path: Path) -> None:
     epochs = tuple(EpochRecord(number, 1.0, 0.001, 0.5 / number, 0.9) for number in (1, 2))
     history = History(epochs=epochs, best_epoch=2, stopped="all epochs", notes=("few pixels",), refit=epochs[:1])
     write_history(tmp_path, history)
@@ -22,7 +22,7 @@ def test_a_history_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"epochs": 3}'])
-def test_one_that_is_missing_or_damaged_is_named(tmp_path: Path, content: bytes) -> None:
+def test_a_missing_or_damaged_history_is_an_error(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(RunError, match=r"history\.json: does not exist"):
         read_history(tmp_path)
     (tmp_path / "history.json").write_bytes(content)

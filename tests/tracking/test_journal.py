@@ -1,4 +1,4 @@
-"""epochs.jsonl while a training is written, killed and resumed."""
+"""epochs.jsonl while a training writes it, is killed and is resumed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def epoch(number: int, loss: float = 0.5) -> EpochRecord:
     return EpochRecord(number, 1.0, 0.001, loss, 0.9)
 
 
-def test_what_is_written_is_read_at_once_and_told_on(tmp_path: Path) -> None:
+def test_an_epoch_can_be_read_at_once_and_is_passed_on(tmp_path: Path) -> None:
     told: list[EpochRecord] = []
     with journal(tmp_path, told.append) as write:
         for number in (1, 2):
@@ -23,7 +23,7 @@ def test_what_is_written_is_read_at_once_and_told_on(tmp_path: Path) -> None:
     assert times == sorted(times)
 
 
-def test_a_torn_line_costs_no_other(tmp_path: Path) -> None:
+def test_a_torn_line_loses_only_its_own_epoch(tmp_path: Path) -> None:
     with journal(tmp_path) as write:
         write(epoch(1))
         write(epoch(2))
@@ -35,7 +35,7 @@ def test_a_torn_line_costs_no_other(tmp_path: Path) -> None:
     assert [one.record.epoch for one in read_journal(tmp_path)] == [1, 2]
 
 
-def test_of_an_epoch_that_was_repeated_the_first_time_counts(tmp_path: Path) -> None:
+def test_a_repeated_epoch_is_read_once(tmp_path: Path) -> None:
     for _ in range(2):
         with journal(tmp_path) as write:
             write(epoch(1))
@@ -44,5 +44,5 @@ def test_of_an_epoch_that_was_repeated_the_first_time_counts(tmp_path: Path) -> 
     assert first == read_journal(tmp_path)[0]
 
 
-def test_without_a_journal_there_is_nothing(tmp_path: Path) -> None:
+def test_a_missing_journal_has_no_epochs(tmp_path: Path) -> None:
     assert read_journal(tmp_path) == ()

@@ -1,4 +1,4 @@
-"""What is loaded when, and that the small installation is enough."""
+"""Which libraries are loaded when, and that the small installation is enough."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def test_neither_mlflow_nor_azure_is_loaded_before_it_is_needed(code: str, made:
     assert script(f"{code.replace('STUDY', str(made))}\n{ask}") == []
 
 
-def test_a_list_loads_nothing_that_is_slow_to_load(made: Path) -> None:
+def test_runs_list_loads_no_slow_library(made: Path) -> None:
     names = ("numpy", "torch", "matplotlib", "sklearn", "h5py", "onnxruntime")
     ask = f"import json, sys; print(json.dumps([name for name in {names!r} if name in sys.modules]))"
     assert script(f"import gliomap.cli; gliomap.cli.run(['runs', 'list', {str(made)!r}, '-q'])\n{ask}") == []
 
 
-def test_the_small_installation_carries_store_and_registry(study: Path, empty_store: Path, tmp_path: Path) -> None:
-    """Without what only the whole of MLflow brings, and without any connection."""
+def test_store_and_registry_work_with_the_small_installation(study: Path, empty_store: Path, tmp_path: Path) -> None:
+    """That is, without the libraries that only full MLflow brings, and without any connection."""
     (study / "mlflow.db").write_bytes(empty_store.read_bytes())
     absent = ("pandas", "flask", "pyarrow", "docker", "graphene", "gunicorn", "skops", "matplotlib", "torch")
     code = f"""
@@ -66,8 +66,8 @@ print(json.dumps([made.version, fetch_bundle(store, ModelReference(made.name, No
     assert (found, len(identity)) == (1, 64)
 
 
-def test_a_mirror_loads_nothing_that_it_does_not_need(study: Path, empty_store: Path) -> None:
-    """Its processor time is the training's; the run is evaluated, reported and bundled."""
+def test_a_mirror_loads_no_library_that_it_does_not_need(study: Path, empty_store: Path) -> None:
+    """It takes processor time from the training. The run here is evaluated, reported and bundled."""
     (study / "mlflow.db").write_bytes(empty_store.read_bytes())
     names = ("pandas", "azureml", "azure", "torch", "sklearn", "scipy", "h5py", "matplotlib", "onnxruntime")
     code = f"""
@@ -84,8 +84,8 @@ print(json.dumps([name for name in {names!r} if name in sys.modules]))
     assert script(code) == []
 
 
-def test_the_pair_of_mlflow_and_its_azure_plugin_fits() -> None:
-    """Older pairs resolve silently, and then the plugin does not load."""
+def test_mlflow_and_its_azure_plugin_fit_together() -> None:
+    """Older pairs can be installed together without complaint, and then the plugin does not load."""
     try:
         plugin = version("azureml-mlflow")
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""The process that mirrors a run while it is worked on."""
+"""The process that mirrors a run in progress."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from gliomap.tracking import Store, _mirror, mirrored
 
 
-def test_a_mirror_that_gives_no_sign_of_life_is_given_up(
+def test_a_mirror_that_does_not_respond_is_abandoned(
     study: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As one that hangs; loading MLflow alone takes longer than this patience."""
+    """Loading MLflow alone takes longer than this patience, so that the mirror seems to hang."""
     monkeypatch.setattr(_mirror, "PATIENCE", 0.1)
     run = study / "runs" / "net"
     with mirrored(run, Store("http://127.0.0.1:9")) as mirror:
@@ -22,7 +22,7 @@ def test_a_mirror_that_gives_no_sign_of_life_is_given_up(
     assert "tracking store http://127.0.0.1:9 takes too long to answer; nothing is lost" in caplog.text
 
 
-def test_what_a_mirror_says_last_is_told_without_a_password(
+def test_the_last_output_of_a_mirror_is_shown_without_passwords(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     program = tmp_path / "python"

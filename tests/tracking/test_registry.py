@@ -1,4 +1,4 @@
-"""Bundles under names and versions: registered once, promoted knowingly, never another than was registered."""
+"""Bundles under names and versions: registered once, promoted on purpose, never replaced by another bundle."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ def named(version: int | None = None, alias: str | None = None) -> ModelReferenc
     return ModelReference(NAME, version, alias)
 
 
-def test_a_run_is_registered_under_the_name_that_the_thesis_gave(net: Path, store: Store) -> None:
+def test_a_run_is_registered_under_its_name_in_the_thesis(net: Path, store: Store) -> None:
     done = register_run(open_run(net), store)
     assert (done.name, done.version, done.aliases) == (NAME, 1, ())
     assert done.uri == f"models:/{NAME}/1"
     assert done.identity == open_bundle(net / "bundle").identity
 
 
-def test_names_of_runs_that_test_several(study: Path) -> None:
+def test_the_name_of_a_run_with_several_test_patients(study: Path) -> None:
     assert model_name(open_run(study / "runs" / "folds")) == "LDA_4-patients_lopo"
 
 
-def test_the_same_bundle_stays_the_version_that_it_is(net: Path, store: Store) -> None:
+def test_registering_the_same_bundle_again_adds_no_version(net: Path, store: Store) -> None:
     first = register_run(open_run(net), store)
     again = register_run(open_run(net), store)
     assert again == first
@@ -84,7 +84,7 @@ def test_another_bundle_is_the_next_version(net: Path, unevaluated: Path, store:
     second = register_bundle(unevaluated, store, NAME)
     assert second.version == 2
     assert [one.version for one in list_models(store)] == [2, 1]
-    # A bundle that was made again leaves the files of an earlier version as they are.
+    # Making the bundle again does not change the files of an earlier version.
     first = fetch_bundle(store, named(1))
     shutil.rmtree(net / "bundle")
     shutil.copytree(unevaluated, net / "bundle")
@@ -93,13 +93,13 @@ def test_another_bundle_is_the_next_version(net: Path, unevaluated: Path, store:
     assert open_bundle(fetch_bundle(store, named(1))).identity != second.identity
 
 
-def test_an_archive_is_registered_as_a_folder_is(net: Path, store: Store, tmp_path: Path) -> None:
+def test_a_zipped_bundle_is_registered_like_a_folder(net: Path, store: Store, tmp_path: Path) -> None:
     packed = make_bundle(net, tmp_path / "packed.zip")
     done = register_bundle(packed.path, store, "packed")
     assert open_bundle(fetch_bundle(store, ModelReference("packed", 1))).identity == packed.identity == done.identity
 
 
-def test_the_champion_is_who_was_promoted_last(net: Path, unevaluated: Path, store: Store, client: Any) -> None:
+def test_the_champion_is_the_version_promoted_last(net: Path, unevaluated: Path, store: Store, client: Any) -> None:
     register_run(open_run(net), store)
     register_bundle(unevaluated, store, NAME)
     first = promote(store, named(1))
@@ -115,7 +115,7 @@ def test_the_champion_is_who_was_promoted_last(net: Path, unevaluated: Path, sto
     assert show_version(store, named(2)).aliases == ("champion",)
 
 
-def test_what_nobody_evaluated_is_not_promoted_by_mistake(unevaluated: Path, store: Store) -> None:
+def test_an_unevaluated_bundle_is_not_promoted_by_default(unevaluated: Path, store: Store) -> None:
     register_bundle(unevaluated, store, NAME)
     with pytest.raises(BundleError, match="never evaluated"):
         promote(store, named(1))
@@ -123,7 +123,7 @@ def test_what_nobody_evaluated_is_not_promoted_by_mistake(unevaluated: Path, sto
         show_version(store, named(alias="champion"))
 
 
-def test_figures_that_overstate_are_told_at_the_promotion(study: Path, net: Path, store: Store) -> None:
+def test_promotion_warns_of_figures_that_overstate(study: Path, net: Path, store: Store) -> None:
     run = train(study, model="lda", protocol="pooled", out=study / "runs" / "pooled")
     evaluate(run)
     register_bundle(make_bundle(run).path, store, NAME)
@@ -134,7 +134,7 @@ def test_figures_that_overstate_are_told_at_the_promotion(study: Path, net: Path
 
 
 @pytest.mark.parametrize("alias", ["latest", "v2", "two words", ""])
-def test_a_word_that_is_no_alias(store: Store, alias: str) -> None:
+def test_invalid_aliases_are_refused(store: Store, alias: str) -> None:
     with pytest.raises(UsageError, match="is not a valid alias"):
         promote(store, named(1), alias)
 
@@ -145,7 +145,7 @@ def stored(store: Store) -> Path:
     return manifest.parent
 
 
-def test_an_artifact_that_was_altered_is_refused(net: Path, store: Store) -> None:
+def test_an_altered_artifact_is_refused(net: Path, store: Store) -> None:
     register_run(open_run(net), store)
     graph = stored(store) / "cube.onnx"
     graph.write_bytes(graph.read_bytes()[:-1] + b"\0")
@@ -156,7 +156,7 @@ def test_an_artifact_that_was_altered_is_refused(net: Path, store: Store) -> Non
     assert fetch_bundle(store, named(1)).is_dir()
 
 
-def test_another_bundle_in_its_place_is_refused_though_it_is_whole(net: Path, unevaluated: Path, store: Store) -> None:
+def test_another_intact_bundle_in_its_place_is_refused(net: Path, unevaluated: Path, store: Store) -> None:
     register_run(open_run(net), store)
     shutil.rmtree(stored(store))
     target = next(Path(store.artifacts.removeprefix("file://")).rglob("MLmodel")).parent / "bundle"
@@ -165,7 +165,7 @@ def test_another_bundle_in_its_place_is_refused_though_it_is_whole(net: Path, un
         fetch_bundle(store, named(1))
 
 
-def test_files_that_are_gone(net: Path, store: Store) -> None:
+def test_missing_artifacts_are_reported(net: Path, store: Store) -> None:
     register_run(open_run(net), store)
     shutil.rmtree(Path(store.artifacts.removeprefix("file://")))
     with pytest.raises(BundleError, match="no longer at "):
@@ -173,7 +173,7 @@ def test_files_that_are_gone(net: Path, store: Store) -> None:
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_a_study_that_was_moved_or_copied_has_its_models_with_it(
+def test_a_moved_or_copied_study_keeps_its_models(
     net: Path, unevaluated: Path, store: Store, study: Path, copied: bool
 ) -> None:
     done = register_run(open_run(net), store)
@@ -190,7 +190,7 @@ def test_a_study_that_was_moved_or_copied_has_its_models_with_it(
     assert fetch_bundle(there, named(register_run(open_run(moved / net.relative_to(study)), there).version)).is_dir()
 
 
-def test_it_is_fetched_once_and_a_damaged_copy_again(net: Path, store: Store) -> None:
+def test_a_bundle_is_fetched_once_and_a_damaged_copy_again(net: Path, store: Store) -> None:
     register_run(open_run(net), store)
     path = fetch_bundle(store, named(1))
     kept = stored(store).rename(stored(store).with_name("away"))
@@ -200,7 +200,7 @@ def test_it_is_fetched_once_and_a_damaged_copy_again(net: Path, store: Store) ->
     assert open_bundle(fetch_bundle(store, named(1))).identity == path.name
 
 
-def test_a_name_that_something_else_has(net: Path, store: Store, client: Any) -> None:
+def test_a_model_that_gliomap_did_not_register_is_refused(net: Path, store: Store, client: Any) -> None:
     client.create_registered_model(NAME)
     run = client.create_run(client.create_experiment("foreign", artifact_location=store.artifacts)).info
     client.create_model_version(NAME, f"{run.artifact_uri}/model", run.run_id)
@@ -210,7 +210,7 @@ def test_a_name_that_something_else_has(net: Path, store: Store, client: Any) ->
         fetch_bundle(store, named(1))
 
 
-def test_what_is_not_there_is_named_with_what_is(net: Path, store: Store) -> None:
+def test_an_unknown_model_or_version_error_lists_what_exists(net: Path, store: Store) -> None:
     with pytest.raises(TrackingError, match="Models there: none"):
         show_version(store, named(1))
     register_run(open_run(net), store)
@@ -218,7 +218,7 @@ def test_what_is_not_there_is_named_with_what_is(net: Path, store: Store) -> Non
         show_version(store, named(7))
 
 
-def test_a_run_without_a_bundle_and_a_name_that_is_none(study: Path, store: Store, net: Path) -> None:
+def test_a_run_without_a_bundle_and_an_invalid_name_are_refused(study: Path, store: Store, net: Path) -> None:
     with pytest.raises(RunError, match="gliomap bundle create"):
         register_run(open_run(study / "runs" / "folds"), store)
     with pytest.raises(UsageError, match="contains a character that is not allowed"):
@@ -234,12 +234,12 @@ def test_a_run_without_a_bundle_and_a_name_that_is_none(study: Path, store: Stor
         ("./models/net", None),
     ],
 )
-def test_a_reference_is_read(text: str, wanted: ModelReference | None) -> None:
+def test_model_references_are_distinguished_from_paths(text: str, wanted: ModelReference | None) -> None:
     assert ModelReference.parse(text) == wanted
 
 
 @pytest.mark.parametrize("text", ["models:/net", "models:/net/latest", "models:net/1", "models:/net/1@champion"])
-def test_a_reference_without_a_version(text: str) -> None:
+def test_a_reference_without_a_version_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="names no version"):
         ModelReference.parse(text)
 
@@ -255,21 +255,21 @@ class TestPyfunc:
         assert not [path for path in model.rglob("*") if path.suffix in (".pkl", ".pickle", ".joblib")]
         return pyfunc.load_model(str(model))
 
-    def test_its_labels_are_the_engines(self, loaded: Any, net: Path, study: Path) -> None:
+    def test_its_predictions_are_those_of_the_engine(self, loaded: Any, net: Path, study: Path) -> None:
         cube = open_study(study).cube("ID0003C01")
         found, wanted = loaded.predict(cube.data), Engine.open(net / "bundle").classify_cube(cube)
         np.testing.assert_array_equal(found["labels"], wanted.labels)
         np.testing.assert_array_equal(found["probabilities"], wanted.probabilities)
 
-    def test_another_shape_is_refused(self, loaded: Any) -> None:
+    def test_a_cube_of_another_shape_is_refused(self, loaded: Any) -> None:
         with pytest.raises(CubeError, match=r"has shape \(4, 4, 3\)"):
             loaded.predict(np.zeros((4, 4, 3), np.float32))
 
-    def test_half_of_a_frame_is_refused(self, loaded: Any) -> None:
+    def test_a_frame_without_its_references_is_refused(self, loaded: Any) -> None:
         with pytest.raises(CubeError, match="lacks white, dark"):
             loaded.predict({"raw": np.zeros((2, 2), np.uint16)})
 
-    def test_frames_that_do_not_belong_together_are_refused(self, tmp_path: Path) -> None:
+    def test_swapped_references_and_a_reference_as_frame_are_refused(self, tmp_path: Path) -> None:
         scene = make_scene(small_sensor())
         model = BundleModel(str(small_bundle(tmp_path / "bundle", sensor=small_sensor()).path))
         frames = {"raw": scene.raw, "white": scene.white, "dark": scene.dark}
@@ -279,6 +279,6 @@ class TestPyfunc:
         with pytest.raises(CaptureError, match="identical to a reference"):
             model.predict(frames | {"raw": scene.white})
 
-    def test_its_metadata_tell_the_bundle(self, loaded: Any, net: Path) -> None:
+    def test_its_metadata_identify_the_bundle(self, loaded: Any, net: Path) -> None:
         assert loaded.metadata.metadata["bundle_identity"] == open_bundle(net / "bundle").identity
         assert json.dumps(loaded.metadata.metadata["classes"])

@@ -41,7 +41,7 @@ def postgresql_server(tmp_path: Path) -> Iterator[MlflowServer]:
 
 @contextmanager
 def running(folder: Path, database: str) -> Iterator[MlflowServer]:
-    """A server that is killed in the end; where MLflow's is not installed the test skips (in CI: fails)."""
+    """A server that is killed at the end. Without MLflow's server installed, the test is skipped (in CI, it fails)."""
     if not MLFLOW.exists():
         if os.environ.get("GLIOMAP_CI"):
             pytest.fail("the MLflow server is not installed, and CI needs it")
@@ -58,7 +58,7 @@ def gliomap(*words: object) -> subprocess.Popen[str]:
 
 
 def steps(client: Any, name: str = "train_loss") -> list[int]:
-    """Epochs that the server holds of the only run."""
+    """Epochs of the only run that the server holds."""
     experiment = client.get_experiment_by_name("study")
     runs = [] if experiment is None else client.search_runs([experiment.experiment_id])
     return [one.step for run in runs for one in client.get_metric_history(run.info.run_id, name)]
@@ -66,7 +66,7 @@ def steps(client: Any, name: str = "train_loss") -> list[int]:
 
 @contextmanager
 def paused(process: subprocess.Popen[str]) -> Iterator[None]:
-    """Hold a training still; its mirror is a process of its own and goes on."""
+    """Pause a training; its mirror is a separate process and goes on."""
     process.send_signal(signal.SIGSTOP)
     try:
         yield
@@ -95,7 +95,7 @@ def training_cut_off(server: MlflowServer, study: Path, run: Path) -> Iterator[s
         training.communicate()
 
 
-def test_a_server_that_stays_away_is_told_later(sqlite_server: MlflowServer, tmp_path: Path) -> None:
+def test_a_run_is_sent_later_if_its_server_stays_down(sqlite_server: MlflowServer, tmp_path: Path) -> None:
     study, run, server = write_study(tmp_path / "study"), tmp_path / "run", sqlite_server
     with training_cut_off(server, study, run) as training:
         _, told = training.communicate(timeout=120)
@@ -111,7 +111,7 @@ def test_a_server_that_stays_away_is_told_later(sqlite_server: MlflowServer, tmp
     assert steps(client_of(Store(server.uri))) == list(range(1, EPOCHS + 1))
 
 
-def test_a_server_that_comes_back_is_told_at_once_and_keeps_models(
+def test_a_run_catches_up_if_its_server_returns_and_its_model_is_kept(
     postgresql_server: MlflowServer, tmp_path: Path
 ) -> None:
     study, run, server = write_study(tmp_path / "study"), tmp_path / "run", postgresql_server

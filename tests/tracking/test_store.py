@@ -1,4 +1,4 @@
-"""Which store is meant, and that nothing secret of it is told."""
+"""Which store is used, and that its secrets are never shown."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from gliomap.tracking._database import database_path, make_database
 SERVER = "http://tracking.example:5000"
 
 
-def test_without_a_word_it_is_the_one_beside_the_study(tmp_path: Path) -> None:
+def test_the_default_store_is_the_one_beside_the_study(tmp_path: Path) -> None:
     found = find_store(None, tmp_path, {})
     assert found == Store(f"sqlite:///{tmp_path}/mlflow.db", f"file://{tmp_path}/mlartifacts")
 
 
-def test_a_flag_goes_before_the_environment_and_that_before_the_study(tmp_path: Path) -> None:
+def test_a_flag_overrides_the_environment_which_overrides_the_study(tmp_path: Path) -> None:
     environment = {"MLFLOW_TRACKING_URI": SERVER}
     assert find_store(None, tmp_path, environment) == Store(SERVER)
     assert find_store("https://other", tmp_path, environment) == Store("https://other")
 
 
 @pytest.mark.parametrize("environment", [{}, {"MLFLOW_TRACKING_URI": SERVER}])
-def test_none_means_no_mirror(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_none_means_no_store(tmp_path: Path, environment: dict[str, str]) -> None:
     assert find_store("none", tmp_path, environment) is None
     assert find_store(None, tmp_path, {"MLFLOW_TRACKING_URI": "none"}) is None
     assert find_store(None, None, {}) is None
 
 
-def test_without_mlflow_nothing_is_mirrored_unless_it_was_asked_for(
+def test_missing_mlflow_is_an_error_only_if_a_store_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gliomap.tracking._store.find_spec", lambda _: None)
@@ -44,20 +44,20 @@ def test_without_mlflow_nothing_is_mirrored_unless_it_was_asked_for(
             asked()
 
 
-def test_files_of_a_named_database_lie_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_files_of_a_named_database_are_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = find_store("sqlite:///here/runs.db")
     assert found == Store(f"sqlite:///{tmp_path}/here/runs.db", f"file://{tmp_path}/here/mlartifacts")
 
 
 @pytest.mark.parametrize("uri", ["mlruns", "file:///mlruns", "postgresql://who:hidden@host/db", "databricks"])
-def test_what_needs_a_server_in_front_of_it_is_refused(uri: str) -> None:
+def test_unsupported_store_addresses_are_refused(uri: str) -> None:
     with pytest.raises(UsageError, match=r"sqlite:///FILE\.db, the http") as caught:
         find_store(uri)
     assert "hidden" not in str(caught.value)
 
 
-def test_no_secret_of_a_store_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_secret_of_a_store_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "very-secret")
     store = Store("https://user:password@host/path?sig=abc&x=1")
     told = [repr(store), store.name, without_secrets("401 for https://user:password@host (very-secret)")]
@@ -66,7 +66,7 @@ def test_no_secret_of_a_store_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert without_secrets("https://user:p@ssword@host/path") == "https://host/path"
 
 
-def test_a_registry_is_found_where_one_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_nearest_store_is_found_unless_there_are_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = tmp_path / "study"
     (study / "runs").mkdir(parents=True)
     (study / "mlflow.db").touch()
@@ -91,14 +91,14 @@ def test_a_database_without_a_file_is_refused(uri: str) -> None:
         find_store(uri)
 
 
-def test_a_study_may_be_called_as_it_likes(tmp_path: Path) -> None:
+def test_a_study_name_may_contain_special_characters(tmp_path: Path) -> None:
     study = tmp_path / "100 %20 ü#?&"
     found = store_of_study(study)
     assert database_path(found.uri) == study / "mlflow.db"
     assert find_store(found.uri) == found
 
 
-def test_a_database_that_was_not_finished_is_none(tmp_path: Path) -> None:
+def test_an_unfinished_database_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "here" / "mlflow.db"
 
     def killed(uri: str) -> None:
@@ -110,7 +110,7 @@ def test_a_database_that_was_not_finished_is_none(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == []
 
 
-def test_of_two_at_once_one_makes_the_database_and_the_other_waits(tmp_path: Path) -> None:
+def test_a_database_requested_several_times_at_once_is_made_once(tmp_path: Path) -> None:
     path, built = tmp_path / "mlflow.db", []
 
     def build(uri: str) -> None:

@@ -1,4 +1,4 @@
-"""What MLflow holds of a run, and that sending it again changes nothing."""
+"""What MLflow holds of a run, and that sending the run again changes nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def all_files(client: Any, run_id: str, folder: str = "") -> set[str]:
 
 
 def everything(client: Any, run_id: str) -> dict[str, Any]:
-    """All that MLflow holds of a run, comparable."""
+    """Everything that MLflow holds of a run, in a form that can be compared."""
     run = client.get_run(run_id)
     history = {key: [(m.step, m.value) for m in client.get_metric_history(run_id, key)] for key in run.data.metrics}
     files = sorted(all_files(client, run_id))
@@ -50,7 +50,7 @@ def net(study: Path, store: Store) -> Path:
     return study / "runs" / "net"
 
 
-def test_everything_of_a_run_is_there(net: Path, store: Store, client: Any) -> None:
+def test_a_run_is_sent_with_everything_except_array_files(net: Path, store: Store, client: Any) -> None:
     sent = Sender(store).send(net)
     assert sent.changed
     run, record = client.get_run(sent.run_id), open_run(net).record
@@ -84,10 +84,10 @@ def test_everything_of_a_run_is_there(net: Path, store: Store, client: Any) -> N
     assert not [name for name in files if name.endswith((".npz", ".safetensors", ".pkl"))]
 
 
-def test_a_run_that_two_send_at_once_is_there_once(
+def test_a_run_sent_twice_at_once_is_created_once(
     net: Path, store: Store, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when `runs sync` is given while a training begins, or twice: each asked the store, and each made a run."""
+    """As when `runs sync` runs while a training starts, or twice: both asked the store, and each created a run."""
     found: list[Sent] = []
     waits = threading.Event()
     second = threading.Thread(target=lambda: (found.append(Sender(store).send(net)), waits.set()))
@@ -107,7 +107,7 @@ def test_a_run_that_two_send_at_once_is_there_once(
     search = client.search_runs
     monkeypatch.setattr(Sender, "_run_of", meanwhile)
     monkeypatch.setattr(fcntl, "flock", noted)
-    # Each apart: the second may be done before this thread goes on from where it let the run go.
+    # Keep the results apart: the second may be done before this thread goes on after releasing the run.
     first = Sender(store).send(net)
     second.join(60)
     assert [one.changed for one in (first, *found)] == [True, False]
@@ -116,7 +116,7 @@ def test_a_run_that_two_send_at_once_is_there_once(
     assert len(search([experiment])) == 1
 
 
-def test_intervals_over_patients_are_there(study: Path, store: Store, client: Any) -> None:
+def test_intervals_over_patients_are_sent(study: Path, store: Store, client: Any) -> None:
     folds = study / "runs" / "folds"
     run = client.get_run(Sender(store).send(folds).run_id)
     interval = read_evaluation(folds / "evaluation" / "metrics.json").intervals["overall accuracy"]
@@ -125,7 +125,7 @@ def test_intervals_over_patients_are_there(study: Path, store: Store, client: An
     assert run.data.metrics["patients.overall_accuracy.patients"] == interval.patients == 4
 
 
-def test_folds_are_runs_below_their_run(study: Path, store: Store, client: Any) -> None:
+def test_folds_are_child_runs_of_their_run(study: Path, store: Store, client: Any) -> None:
     sent = Sender(store).send(study / "runs" / "folds")
     experiment = client.get_run(sent.run_id).info.experiment_id
     below = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{sent.run_id}'")
@@ -133,24 +133,24 @@ def test_folds_are_runs_below_their_run(study: Path, store: Store, client: Any) 
     assert {run.info.status for run in below} == {"FINISHED"}
 
 
-def test_sending_again_asks_nothing_and_forced_it_changes_nothing(net: Path, store: Store, client: Any) -> None:
+def test_sending_again_changes_nothing_even_if_forced(net: Path, store: Store, client: Any) -> None:
     first = Sender(store).send(net)
     before = everything(client, first.run_id)
     assert not Sender(store).send(net).changed
     assert Sender(store).send(net, again=True).changed
-    # What was remembered is lost as well: the store is asked, and answers.
+    # Without the local record, the store is asked for the run.
     (net / "tracking.json").unlink()
     assert Sender(store).send(net).run_id == first.run_id
     assert everything(client, first.run_id) == before
 
 
-def test_a_damaged_memory_is_no_harm(net: Path, store: Store) -> None:
+def test_a_damaged_tracking_file_does_no_harm(net: Path, store: Store) -> None:
     first = Sender(store).send(net)
     (net / "tracking.json").write_text("{")
     assert Sender(store).send(net).run_id == first.run_id
 
 
-def test_a_new_evaluation_is_sent_and_nothing_else_twice(net: Path, store: Store, client: Any) -> None:
+def test_a_new_evaluation_is_sent_without_repeating_the_curves(net: Path, store: Store, client: Any) -> None:
     first = Sender(store).send(net)
     summary = json.loads((net / "evaluation" / "summary.json").read_text())
     (net / "evaluation" / "summary.json").write_text(json.dumps(summary))
@@ -158,13 +158,13 @@ def test_a_new_evaluation_is_sent_and_nothing_else_twice(net: Path, store: Store
     assert [one.step for one in client.get_metric_history(first.run_id, "train_loss")] == [1, 2, 3]
 
 
-def test_a_moved_and_renamed_run_stays_the_run_that_it_is(net: Path, store: Store, tmp_path: Path) -> None:
+def test_a_moved_and_renamed_run_stays_the_same_mlflow_run(net: Path, store: Store, tmp_path: Path) -> None:
     first = Sender(store).send(net)
     shutil.move(net, tmp_path / "elsewhere")
     assert Sender(store).send(tmp_path / "elsewhere").run_id == first.run_id
 
 
-def test_a_training_that_was_killed_is_sent_as_far_as_it_went(net: Path, store: Store, client: Any) -> None:
+def test_a_killed_training_is_sent_as_far_as_it_got(net: Path, store: Store, client: Any) -> None:
     running = net.with_name("running_net")
     shutil.copytree(net, running)
     record = json.loads((running / "run.json").read_text()) | {"status": "running", "finished_at": None}
@@ -178,7 +178,7 @@ def test_a_training_that_was_killed_is_sent_as_far_as_it_went(net: Path, store: 
     assert len(client.get_metric_history(killed.run_id, "train_loss")) == 3
     assert all_files(client, killed.run_id) == set()
     assert not (running / "tracking.json").exists()
-    # It is resumed and ends: the same run goes on.
+    # The training was resumed and has ended: the same run goes on.
     assert Sender(store).send(net).run_id == killed.run_id
     assert client.get_run(killed.run_id).info.status == "FINISHED"
     assert [one.step for one in client.get_metric_history(killed.run_id, "train_loss")] == [1, 2, 3]
@@ -186,7 +186,7 @@ def test_a_training_that_was_killed_is_sent_as_far_as_it_went(net: Path, store: 
 
 @pytest.fixture
 def running(net: Path) -> Path:
-    """A training that goes on: two of its three epochs are done."""
+    """A training in progress: two of its three epochs are done."""
     folder = net.with_name("running_net")
     folder.mkdir()
     record = json.loads((net / "run.json").read_text()) | {"status": "running", "finished_at": None}
@@ -200,7 +200,7 @@ def end_epoch(running: Path, net: Path) -> None:
     (running / "epochs.jsonl").write_bytes((net / "epochs.jsonl").read_bytes())
 
 
-def test_of_a_training_that_goes_on_only_what_is_new_is_told(
+def test_of_a_training_in_progress_only_new_epochs_are_sent(
     running: Path, net: Path, store: Store, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sender = Sender(store)
@@ -221,9 +221,7 @@ def test_of_a_training_that_goes_on_only_what_is_new_is_told(
     assert [one.step for one in client.get_metric_history(run_id, "train_loss")] == [1, 2, 3]
 
 
-def test_a_run_that_was_deleted_while_it_is_trained_is_made_anew(
-    running: Path, net: Path, store: Store, client: Any
-) -> None:
+def test_a_run_deleted_during_its_training_is_created_anew(running: Path, net: Path, store: Store, client: Any) -> None:
     sender = Sender(store)
     first = sender.send(running).run_id
     client.delete_run(first)
@@ -236,13 +234,13 @@ def test_a_run_that_was_deleted_while_it_is_trained_is_made_anew(
     assert client.get_run(second).data.params == client.get_run(first).data.params
 
 
-def test_a_run_of_before_the_journal_has_its_curves_from_history(net: Path, store: Store, client: Any) -> None:
+def test_a_run_without_a_journal_has_its_curves_from_its_history(net: Path, store: Store, client: Any) -> None:
     (net / "epochs.jsonl").unlink()
     sent = Sender(store).send(net)
     assert [one.step for one in client.get_metric_history(sent.run_id, "train_loss")] == [1, 2, 3]
 
 
-def test_a_run_that_somebody_opened_for_it_is_used_once(
+def test_the_run_named_by_mlflow_run_id_is_used_once(
     net: Path, study: Path, store: Store, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = client.create_run(
@@ -253,26 +251,26 @@ def test_a_run_that_somebody_opened_for_it_is_used_once(
     assert Sender(store).send(study / "runs" / "folds").run_id != opened
 
 
-def test_an_experiment_that_was_deleted_is_named_with_its_remedy(net: Path, store: Store, client: Any) -> None:
+def test_a_deleted_experiment_is_reported_with_a_remedy(net: Path, store: Store, client: Any) -> None:
     experiment = client.create_experiment(open_run(net).record.study.name)
     client.delete_experiment(experiment)
     with pytest.raises(TrackingError, match=f"mlflow experiments restore -x {experiment}"):
         Sender(store).send(net)
 
 
-def test_a_store_that_cannot_be_opened_is_named(net: Path, tmp_path: Path) -> None:
+def test_a_store_that_is_not_a_database_is_reported(net: Path, tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("no database")
     with pytest.raises(TrackingError, match=r"tracking store sqlite:////.*mlflow\.db: is not a database"):
         Sender(store_of_study(tmp_path)).send(net)
 
 
-def test_a_store_that_cannot_be_made_is_named(net: Path, tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_created_is_reported(net: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TrackingError, match=r"mlflow\.db: cannot be created \(.*--tracking URI"):
         Sender(store_of_study(tmp_path / "file")).send(net)
 
 
-def test_a_store_of_another_mlflow_is_named(net: Path, store: Store, tmp_path: Path) -> None:
+def test_a_store_of_another_mlflow_version_is_reported(net: Path, store: Store, tmp_path: Path) -> None:
     shutil.copyfile(store.uri.removeprefix("sqlite:///"), tmp_path / "mlflow.db")
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
         database.execute("update alembic_version set version_num = 'ffffffffffff'")
@@ -293,7 +291,7 @@ def answering(status: int) -> Iterator[str]:
         do_GET = do_POST = do_PUT = respond  # noqa: N815 — names of the standard library
 
         def log_message(self, *told: object) -> None:
-            """Not on the test's stderr."""
+            """Keep the test's stderr clean."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -310,7 +308,7 @@ def answering(status: int) -> Iterator[str]:
         (500, r"cannot answer now \(HTTP 500\)"),
     ],
 )
-def test_a_server_that_refuses_is_told_in_plain_words(
+def test_a_refusal_by_the_server_is_explained_without_the_password(
     net: Path, status: int, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -320,6 +318,6 @@ def test_a_server_that_refuses_is_told_in_plain_words(
     assert not (net / "tracking.json").exists()
 
 
-def test_a_folder_that_is_no_run(tmp_path: Path, store: Store) -> None:
+def test_a_missing_run_folder_is_refused(tmp_path: Path, store: Store) -> None:
     with pytest.raises(RunError, match="does not exist"):
         Sender(store).send(tmp_path / "none")

@@ -1,4 +1,4 @@
-"""The thesis's table of experiments, and the rows of a list."""
+"""The thesis's table of experiments, and the rows of `runs list`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def table(text: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text)))
 
 
-def test_it_has_the_columns_and_the_last_rows_of_the_thesis(study: Path) -> None:
+def test_the_table_has_the_columns_and_last_rows_of_the_thesis(study: Path) -> None:
     rows = [read_row(folder) for folder in find_runs(study)]
     heads, *lines = table(thesis_csv(rows))
     assert heads == COLUMNS
@@ -50,7 +50,7 @@ def test_it_has_the_columns_and_the_last_rows_of_the_thesis(study: Path) -> None
         assert [float(line[column]) for line in lines[2:]] == pytest.approx(wanted, rel=1e-4, abs=1e-6)
 
 
-def test_its_figures_are_those_of_the_evaluation(study: Path) -> None:
+def test_the_figures_of_the_table_are_those_of_the_evaluation(study: Path) -> None:
     line = table(thesis_csv([read_row(study / "runs" / "net")]))[1]
     found = read_evaluation(study / "runs" / "net" / "evaluation" / "metrics.json")
     tumour = found.pooled.classes[1]
@@ -62,7 +62,7 @@ def test_its_figures_are_those_of_the_evaluation(study: Path) -> None:
     assert times.training > 0
 
 
-def test_a_row_for_each_fold(study: Path) -> None:
+def test_the_table_by_fold_has_a_row_for_each_fold(study: Path) -> None:
     _, *lines = table(thesis_csv([read_row(study / "runs" / "folds")], by_fold=True))
     assert [line[:2] for line in lines[:4]] == [[f"folds ID000{n}", f"ID000{n}"] for n in (1, 2, 3, 4)]
     found = read_evaluation(study / "runs" / "folds" / "evaluation" / "metrics.json")
@@ -71,7 +71,7 @@ def test_a_row_for_each_fold(study: Path) -> None:
     )
 
 
-def test_what_is_not_known_is_empty_and_in_no_mean(study: Path) -> None:
+def test_unknown_figures_are_empty_and_left_out_of_the_mean(study: Path) -> None:
     shutil.rmtree(study / "runs" / "net" / "evaluation")
     heads, *lines = table(thesis_csv([read_row(folder) for folder in find_runs(study)]))
     assert lines[1][1:6] == [""] * 5
@@ -90,21 +90,21 @@ def test_runs_are_found_in_a_study_in_a_folder_and_alone(study: Path, tmp_path: 
         find_runs(tmp_path / "none")
 
 
-def test_a_row_tells_where_a_run_stands(study: Path) -> None:
+def test_a_row_has_the_state_of_its_run(study: Path) -> None:
     assert read_row(study / "runs" / "net").state == "bundled"
     assert read_row(study / "runs" / "folds").state == "evaluated"
     shutil.rmtree(study / "runs" / "folds" / "evaluation")
     assert read_row(study / "runs" / "folds").state == "trained"
 
 
-def test_an_evaluation_of_before_the_summary_is_read_as_well(study: Path) -> None:
+def test_an_evaluation_without_a_summary_is_read_too(study: Path) -> None:
     path = study / "runs" / "net" / "evaluation" / "summary.json"
     written = read_row(study / "runs" / "net").figures
     path.unlink()
     assert read_row(study / "runs" / "net").figures == written
 
 
-def test_a_damaged_summary_is_named(study: Path) -> None:
+def test_a_summary_of_a_newer_format_is_refused(study: Path) -> None:
     path = study / "runs" / "net" / "evaluation" / "summary.json"
     path.write_text('{"format": 2}')
     with pytest.raises(RunError, match="of a newer format"):
@@ -112,18 +112,18 @@ def test_a_damaged_summary_is_named(study: Path) -> None:
 
 
 @pytest.mark.parametrize("figure", ["high", [1]])
-def test_a_figure_that_is_no_number_is_named(study: Path, figure: object) -> None:
+def test_a_figure_that_is_not_a_number_is_refused(study: Path, figure: object) -> None:
     path = study / "runs" / "net" / "evaluation" / "summary.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"overall_accuracy": figure}))
     with pytest.raises(RunError, match="is not a number"):
         read_row(study / "runs" / "net")
 
 
-def test_times_stand_in_the_order_of_the_thesis(study: Path) -> None:
+def test_times_are_in_the_order_of_the_thesis(study: Path) -> None:
     assert list(read_row(study / "runs" / "net").times) == [*TRAINING_TIMES, *TEST_TIMES]
 
 
-def test_what_is_no_file_is_named_and_a_time_without_a_zone_is_of_here(study: Path) -> None:
+def test_a_time_gets_a_zone_and_a_record_that_is_a_folder_is_refused(study: Path) -> None:
     path = study / "runs" / "net" / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"started_at": "2026-01-01T00:00:00"}))
     assert read_row(path.parent).started_at.tzinfo is not None
