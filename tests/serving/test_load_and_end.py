@@ -1,4 +1,4 @@
-"""Too much at once, too slow, too late: everybody gets an answer, and the end is orderly."""
+"""Too many, too slow or too late: every client gets an answer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HEADERS = {"Content-Type": "image/tiff", "Accept": "image/png"}
 
 
 class TestWorkers:
-    def test_more_than_there_is_room_for_is_refused_with_a_time(self) -> None:
+    def test_requests_beyond_the_queue_are_refused_with_a_retry_time(self) -> None:
         async def ask() -> None:
             workers = Workers(1, 1, timedelta(seconds=5))
             async with workers.place(), workers.place():
@@ -47,7 +47,7 @@ class TestWorkers:
 
         asyncio.run(ask())
 
-    def test_who_waits_too_long_is_told_so_and_never_served(self) -> None:
+    def test_a_request_beyond_its_deadline_is_refused_and_never_run(self) -> None:
         async def ask() -> None:
             workers = Workers(1, 4, timedelta(seconds=0.05))
             gate, served = threading.Event(), []
@@ -65,9 +65,7 @@ class TestWorkers:
         asyncio.run(ask())
 
 
-def test_32_clients_at_once_all_get_an_answer_and_none_a_wrong_one(
-    serve: Callable[..., RunningServer], scene: Scene
-) -> None:
+def test_32_clients_at_once_each_get_their_own_answer(serve: Callable[..., RunningServer], scene: Scene) -> None:
     server = serve("--queue", "4")
     with server.client() as client:
         client.put_references("or-1", scene.white, scene.dark)
@@ -98,7 +96,7 @@ def test_32_clients_at_once_all_get_an_answer_and_none_a_wrong_one(
     assert answer_of("GET", f"{server.url}/health/ready").status_code == 200
 
 
-def test_a_stream_answers_the_newest_frame_and_counts_the_others(server: RunningServer, scene: Scene) -> None:
+def test_a_stream_answers_the_newest_frame_and_counts_dropped_ones(server: RunningServer, scene: Scene) -> None:
     with server.client() as client:
         client.put_references("newest", scene.white, scene.dark)
     frames = 200
@@ -133,7 +131,7 @@ def test_a_bad_frame_does_not_end_a_stream(server: RunningServer, scene: Scene) 
         (f"references=q&patient={'x' * 200}", 400),
     ],
 )
-def test_a_stream_that_cannot_be_is_refused_before_it_opens(
+def test_an_invalid_stream_is_refused_before_it_opens(
     server: RunningServer, scene: Scene, query: str, status: int
 ) -> None:
     with server.client() as client:
@@ -144,9 +142,7 @@ def test_a_stream_that_cannot_be_is_refused_before_it_opens(
     assert b'"remedy"' in refused.value.response.body
 
 
-def test_of_many_streams_that_open_at_once_so_many_are_served_as_were_allowed(
-    serve: Callable[..., RunningServer], scene: Scene
-) -> None:
+def test_simultaneous_streams_never_exceed_the_limit(serve: Callable[..., RunningServer], scene: Scene) -> None:
     running = serve("--max-streams", "2")
     with running.client() as client:
         client.put_references("r", scene.white, scene.dark)
@@ -168,7 +164,7 @@ def test_of_many_streams_that_open_at_once_so_many_are_served_as_were_allowed(
     assert asyncio.run(opened()) == [101] * 2 + [503] * 10
 
 
-def test_what_has_begun_is_finished_and_nothing_new_begun(serve: Callable[..., RunningServer], scene: Scene) -> None:
+def test_shutdown_finishes_begun_requests_and_starts_none(serve: Callable[..., RunningServer], scene: Scene) -> None:
     server = serve()
     with server.client() as client:
         client.put_references("or-1", scene.white, scene.dark)
@@ -187,8 +183,8 @@ def test_what_has_begun_is_finished_and_nothing_new_begun(serve: Callable[..., R
     assert server.process.wait(20) == 0
 
 
-def test_a_service_that_ends_begins_nothing_and_is_ready_no_more(bundle: Path, scene: Scene) -> None:
-    """Over a connection that is still open; and whoever shares the load asks the one or the other way for readiness."""
+def test_a_service_shutting_down_is_not_ready_and_refuses_requests(bundle: Path, scene: Scene) -> None:
+    """Also over connections that are still open; load balancers use either readiness endpoint."""
     service = Service(ServiceSettings(bundle))
     asked = [("GET", path) for path in ("/health/ready", "/v2/health/ready", "/v2/models/small/ready")]
     asked += [("POST", "/v1/classify?references=or-1"), ("POST", "/score"), ("POST", "/v2/models/small/infer")]
@@ -217,7 +213,7 @@ def test_a_service_that_ends_begins_nothing_and_is_ready_no_more(bundle: Path, s
     [("3000", 3, 3), (None, 3, 3), ("5000", 0, 0), (None, 9, 5)],
     ids=["small", "of unknown size", "large", "endless"],
 )
-def test_of_a_refused_request_so_much_is_taken_that_its_sender_gets_to_the_answer(
+def test_enough_of_a_refused_body_is_read_for_the_client_to_see_the_answer(
     declared: str | None, sent: int, taken: int
 ) -> None:
     left = [{"type": "http.request", "body": bytes(1000), "more_body": n > 1} for n in range(sent, 0, -1)]
@@ -238,12 +234,12 @@ class TestSlowAndLarge:
             return b"".join(iter(lambda: raw.recv(1 << 16), b""))
 
     @pytest.mark.parametrize("path", ["/v1/classify", "/score", "/v2/models/gliomap/infer"])
-    def test_four_gigabytes_are_refused_before_they_come(self, server: RunningServer, path: str) -> None:
+    def test_four_gigabytes_are_refused_before_they_arrive(self, server: RunningServer, path: str) -> None:
         answer = self.ask(server, f"POST {path} HTTP/1.1\r\nContent-Length: 4294967296")
         assert answer.startswith(b"HTTP/1.1 413")
         assert b"application/problem+json" in answer
 
-    def test_endless_chunks_end(self, server: RunningServer) -> None:
+    def test_endless_chunks_are_cut_off(self, server: RunningServer) -> None:
         host, port = server.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=30) as raw:
             raw.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -251,7 +247,7 @@ class TestSlowAndLarge:
                 raw.sendall((b"100000\r\n" + bytes(1 << 20) + b"\r\n") * 200)
         assert answer_of("GET", f"{server.url}/health/ready").status_code == 200
 
-    def test_a_sender_who_dawdles_is_told_so_and_keeps_no_place(self, serve: Callable[..., RunningServer]) -> None:
+    def test_a_slow_sender_gets_408_and_frees_its_place(self, serve: Callable[..., RunningServer]) -> None:
         server = serve("--body-timeout", "0.5", "--queue", "0")
         head = "POST /v1/classify HTTP/1.1\r\nContent-Type: image/tiff\r\nContent-Length: 1000"
         answer = self.ask(server, head, b"abc")
@@ -261,7 +257,7 @@ class TestSlowAndLarge:
         whole = self.ask(server, "POST /v1/classify HTTP/1.1\r\nConnection: close\r\nContent-Length: 4", b"junk")
         assert whole.startswith((b"HTTP/1.1 400", b"HTTP/1.1 422"))
 
-    def test_a_connection_that_says_nothing_is_closed(self, serve: Callable[..., RunningServer]) -> None:
+    def test_a_silent_connection_is_closed(self, serve: Callable[..., RunningServer]) -> None:
         server = serve("--body-timeout", "0.5")
         host, port = server.url.removeprefix("http://").split(":")
         with (
@@ -272,7 +268,7 @@ class TestSlowAndLarge:
             assert silent.recv(100) == b""
             assert slow.recv(100) == b""
 
-    def test_a_client_that_closes_its_side_still_gets_its_answer(self, server: RunningServer, scene: Scene) -> None:
+    def test_a_half_closed_connection_still_gets_its_answer(self, server: RunningServer, scene: Scene) -> None:
         host, port = server.url.removeprefix("http://").split(":")
         with server.client() as client:
             client.put_references("half", scene.white, scene.dark)
@@ -289,7 +285,7 @@ class TestSlowAndLarge:
             assert torn.recv(1 << 16) == b"", "half a frame is nothing to answer"
         assert answer_of("GET", f"{server.url}/health/ready").status_code == 200
 
-    def test_a_client_that_leaves_half_way(self, server: RunningServer) -> None:
+    def test_a_client_that_disconnects_midway_does_no_harm(self, server: RunningServer) -> None:
         host, port = server.url.removeprefix("http://").split(":")
         for _ in range(20):
             with socket.create_connection((host, int(port))) as raw:
@@ -297,7 +293,9 @@ class TestSlowAndLarge:
         assert answer_of("GET", f"{server.url}/health/ready").status_code == 200
 
 
-def test_many_references_are_refused_not_thrown_out(serve: Callable[..., RunningServer], scene: Scene) -> None:
+def test_references_beyond_the_limit_are_refused_and_none_evicted(
+    serve: Callable[..., RunningServer], scene: Scene
+) -> None:
     server = serve()
     with server.client() as client:
         for number in range(8):
@@ -310,7 +308,7 @@ def test_many_references_are_refused_not_thrown_out(serve: Callable[..., Running
         client.put_references("or-9", scene.white, scene.dark)
 
 
-def test_the_thesis_s_large_requests_come_one_at_a_time_and_leave_no_memory(
+def test_large_thesis_requests_run_one_at_a_time_and_free_their_memory(
     serve: Callable[..., RunningServer], scene: Scene
 ) -> None:
     server = serve()
@@ -335,7 +333,7 @@ def test_the_thesis_s_large_requests_come_one_at_a_time_and_leave_no_memory(
     assert server.resident() < 1.1 * before
 
 
-def test_memory_does_not_grow(serve: Callable[..., RunningServer], scene: Scene) -> None:
+def test_memory_does_not_grow_with_requests(serve: Callable[..., RunningServer], scene: Scene) -> None:
     server = serve()
 
     with server.client() as client:

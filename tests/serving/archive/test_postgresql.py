@@ -13,21 +13,21 @@ from gliomap.errors import ArchiveError
 from gliomap.serving.archive import Archive, ArchiveReader
 from gliomap.serving.archive._case import case_path
 from postgresql import postgresql
-from serving.archive.test_archive import CASE
+from serving.archive.cases import CASE
 
 pytest.importorskip("psycopg")
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """A server of its own."""
+    """A PostgreSQL server of this test's own."""
     with postgresql() as address:
         yield address
 
 
 @pytest.fixture
 def url(server: str) -> Iterator[str]:
-    """A database without rows: each archive has its own."""
+    """An empty database: each archive needs its own."""
     yield server
     engine = sa.create_engine(server)
     with engine.begin() as connection:
@@ -35,7 +35,7 @@ def url(server: str) -> Iterator[str]:
     engine.dispose()
 
 
-def test_cases_are_found_in_it_and_what_it_lacks_is_added(url: str, tmp_path: Path) -> None:
+def test_cases_are_found_and_missing_rows_are_added(url: str, tmp_path: Path) -> None:
     archive = Archive.open(tmp_path / "cases", database=url, least_free=0)
     names = [archive.record(CASE), archive.record(CASE)]
     archive.close()
@@ -47,7 +47,7 @@ def test_cases_are_found_in_it_and_what_it_lacks_is_added(url: str, tmp_path: Pa
     assert not list((tmp_path / "cases").glob("index.sqlite*"))
 
 
-def test_it_is_a_witness_of_what_was_taken_out_and_another_archive_does_not_use_it(url: str, tmp_path: Path) -> None:
+def test_it_reveals_removed_cases_and_serves_one_archive_only(url: str, tmp_path: Path) -> None:
     archive = Archive.open(tmp_path / "cases", database=url, least_free=0)
     first, second = archive.record(CASE), archive.record(CASE)
     archive.close()
@@ -65,7 +65,7 @@ def test_a_wrong_database_is_refused(url: str, tmp_path: Path) -> None:
         Archive.open(tmp_path / "cases", database=url.replace("/postgres", "/nowhere"))
 
 
-def test_names_as_long_as_registries_make_them_find_their_place(url: str, tmp_path: Path) -> None:
+def test_long_model_names_fit(url: str, tmp_path: Path) -> None:
     archive = Archive.open(tmp_path / "cases", database=url, keep_ids=True, least_free=0)
     case = replace(CASE, patient="P" * 128, model_version=f"models:/{'glioma-map' * 20}/3")
     name = archive.record(case)

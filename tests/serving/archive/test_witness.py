@@ -1,4 +1,4 @@
-"""The index as a witness: it still has what was taken out of files and log."""
+"""The index as a witness: it still lists what was removed from files and log."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import pytest
 
 from gliomap.serving.archive import Archive, ArchiveReader
 from gliomap.serving.archive._case import case_path
-from serving.archive.test_archive import CASE, forge
+from serving.archive.cases import CASE, forge
 
 
 @dataclass(frozen=True)
 class Closed:
-    """An archive of three cases that nobody writes."""
+    """An archive of three cases without a writer."""
 
     folder: Path
     names: list[str]
 
     def cut_log(self, lines: int) -> None:
-        """Cut off the last lines of the log: what is left is a whole chain."""
+        """Remove the last lines of the log; the rest is a valid chain."""
         log = self.folder / "audit.jsonl"
         log.write_text("".join(log.read_text().splitlines(keepends=True)[:-lines]))
 
@@ -38,8 +38,8 @@ def closed(tmp_path: Path) -> Closed:
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_the_newest_case_cannot_be_taken_out_with_its_line(closed: Closed, restarted: bool) -> None:
-    """What is left of the log is a whole chain; the index still has the case."""
+def test_removing_the_newest_case_with_its_line_is_found(closed: Closed, restarted: bool) -> None:
+    """The rest of the log is a valid chain, but the index still lists the case."""
     closed.cut_log(1)
     case_path(closed.folder, closed.names[-1]).unlink()
     if restarted:
@@ -49,7 +49,7 @@ def test_the_newest_case_cannot_be_taken_out_with_its_line(closed: Closed, resta
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_the_newest_case_cannot_be_forged_where_its_line_is_cut_off(
+def test_forging_the_newest_case_without_its_line_is_found(
     closed: Closed, restarted: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     closed.cut_log(1)
@@ -64,15 +64,15 @@ def test_the_newest_case_cannot_be_forged_where_its_line_is_cut_off(
     assert found.faults == (f"{path}: is not the file recorded in the index", line_gone)
 
 
-def test_a_line_that_is_cut_off_is_missed(closed: Closed) -> None:
-    """A row follows its line: it is no case that a killed service had no time for."""
+def test_a_removed_line_is_found(closed: Closed) -> None:
+    """A row is written after its line, so a killed service cannot have left this state."""
     closed.cut_log(1)
     found = ArchiveReader(closed.folder).verify()
     assert found.faults == (f"case {closed.names[-1]}: is in the index, but its line in the audit log is gone",)
     assert found.notes == ()
 
 
-def test_an_older_log_that_was_put_back_is_brought_up_to_date(closed: Closed) -> None:
+def test_an_older_log_is_brought_up_to_date(closed: Closed) -> None:
     closed.cut_log(2)
     Archive.open(closed.folder, least_free=0).close()
     lines = [json.loads(line) for line in (closed.folder / "audit.jsonl").read_text().splitlines()]
@@ -85,8 +85,8 @@ def test_an_older_log_that_was_put_back_is_brought_up_to_date(closed: Closed) ->
     ("column", "value"),
     [("patient", "p-0000000000000000"), ("client", "nobody"), ("received_at", "2026-11-22 10:00:00"), ("has_raw", 0)],
 )
-def test_a_row_that_tells_another_case_is_a_fault(closed: Closed, column: str, value: object) -> None:
-    """`list --patient` would not find it, and find it under another."""
+def test_a_row_that_contradicts_its_case_is_a_fault(closed: Closed, column: str, value: object) -> None:
+    """`list --patient` would list the case under the wrong patient."""
     with closing(sqlite3.connect(closed.folder / "index.sqlite")) as index:
         index.execute(f"UPDATE gliomap_cases SET {column} = ? WHERE id = ?", (value, closed.names[0]))
         index.commit()
@@ -94,8 +94,8 @@ def test_a_row_that_tells_another_case_is_a_fault(closed: Closed, column: str, v
     assert fault == f"case {closed.names[0]}: its row in the index contradicts case.json ({column})"
 
 
-def test_beside_a_service_that_records_all_is_well(tmp_path: Path) -> None:
-    """Index, log and files are read one after the other, and between them cases come."""
+def test_verify_finds_no_fault_while_a_service_records(tmp_path: Path) -> None:
+    """Index, log and files are read one after another while cases arrive."""
     archive, ended = Archive.open(tmp_path / "busy", least_free=0), threading.Event()
 
     def write() -> None:
