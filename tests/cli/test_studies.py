@@ -21,12 +21,6 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def study(small_study: Path, tmp_path: Path) -> Path:
-    """A copy that a test may damage."""
-    return Path(shutil.copytree(small_study, tmp_path / "study"))
-
-
-@pytest.fixture
 def camera(tmp_path: Path) -> Path:
     path = tmp_path / "small.toml"
     write_sensor_toml(resized(get_sensor("generic-nir-5x5"), 40, 60), path)

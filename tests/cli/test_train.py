@@ -19,11 +19,6 @@ from support import shared
 Run = Callable[..., Any]
 
 
-@pytest.fixture
-def study(small_study: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(small_study, tmp_path / "study"))
-
-
 def test_lists_may_be_repeated_or_written_with_commas() -> None:
     assert split_list(["a,b", " c "]) == ["a", "b", "c"]
     assert split_list(None) == []
