@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -81,13 +82,14 @@ def test_an_error_states_the_thing_the_fault_and_the_remedy(capsys: pytest.Captu
     assert capsys.readouterr().err == expected
 
 
-def test_with_json_an_error_is_json_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    call(raising(BundleError("b", "is damaged", "Copy it again.")), "--json")
-    told = json.loads(capsys.readouterr().err)["error"]
-    assert told == {
+def test_with_json_an_error_is_one_line_of_json_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    call(raising(BundleError("b", "is damaged:\nits second line", "Copy it again.")), "--json")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.count("\n"), captured.err[-1]) == ("", 1, "\n")
+    assert json.loads(captured.err)["error"] == {
         "kind": "BundleError",
         "thing": "b",
-        "fault": "is damaged",
+        "fault": "is damaged:\nits second line",
         "remedy": "Copy it again.",
         "exit_code": 2,
     }
@@ -208,14 +210,22 @@ def test_numbers_are_not_broken_on_a_narrow_terminal(
     assert out.splitlines()[-2].split() == list(row)
 
 
-def test_facts_keep_paths_whole_and_wrap_sentences(capsys: pytest.CaptureFixture[str]) -> None:
-    whole, sentence = "/data/" + "a" * 150, "Ranges given for this camera are 655-975. " * 5
-    call(lambda ui: ui.facts([("Folder", whole), ("Empty", ""), ("Source", sentence)]))
-    first, *rest = capsys.readouterr().out.splitlines()
+def test_facts_keep_paths_and_hashes_whole_and_wrap_sentences(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, sentence = "/data/with-hyphens/" + "a" * 150, "Ranges given for this camera are 655-975. " * 5
+    digest = "0123456789abcdef" * 4
+    facts = [("Folder", whole), ("Hash", digest), ("Empty", ""), ("Source", sentence)]
+    call(lambda ui: ui.facts(facts))
+    first, second, *rest = capsys.readouterr().out.splitlines()
     assert first == f"Folder  {whole}"
+    assert second == f"Hash    {digest}"
     assert " ".join(line[8:] for line in rest) == sentence.rstrip()
     assert [line[:8].rstrip() for line in rest] == ["Source", *[""] * (len(rest) - 1)]
     assert max(map(len, rest)) <= 80
+    monkeypatch.setenv("COLUMNS", "20")
+    call(lambda ui: ui.facts(facts))
+    assert capsys.readouterr().out.splitlines()[:2] == [first, second]
 
 
 def test_characters_that_stdout_cannot_encode_do_not_stop_a_command(
@@ -249,19 +259,46 @@ def test_overwrite_is_offered_only_by_verbs_that_write() -> None:
         call(lambda ui: ui.say("x"), "--overwrite")
 
 
+def left_on_screen(written: str) -> list[str]:
+    """What a terminal shows after this text, which moves the cursor only up by lines and to the start of a line."""
+    lines, row, column = [""], 0, 0
+    for command, letters in re.findall(r"\x1b\[([0-9;?]*[A-Za-z])|([^\x1b]+)", written):
+        if command.endswith("A"):
+            row -= int(command[:-1])
+        elif command == "2K":
+            lines[row] = ""
+        for letter in letters:
+            if letter == "\r":
+                column = 0
+            elif letter == "\n":
+                row, column = row + 1, 0
+                lines += [""] * (row + 1 - len(lines))
+            else:
+                lines[row] = lines[row].ljust(column)[:column] + letter + lines[row][column + 1 :]
+                column += 1
+    return [line for line in lines if line.strip()]
+
+
 class TestProgress:
-    def test_bars_pass_items_through_and_show_their_title(self) -> None:
+    @pytest.fixture(autouse=True)
+    def terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TERM", "xterm")
+
+    def test_bars_pass_items_through_show_their_title_and_go_away(self) -> None:
         stream = io.StringIO()
         bars = Bars(Console(file=stream, force_terminal=True, width=80))
         taken = [
             (outer, inner) for outer in bars(range(2), "outer [x]") for inner in bars(iter("ab"), "inner", total=2)
         ]
         assert taken == [(0, "a"), (0, "b"), (1, "a"), (1, "b")]
-        assert "outer [x]" in stream.getvalue()
+        written = stream.getvalue()
+        until = written.rindex("outer [x]") + len("outer [x]")
+        assert any(line.startswith("outer [x]") for line in left_on_screen(written[:until]))
+        assert left_on_screen(written) == []
 
-    def test_bars_can_be_used_again_after_an_error(self) -> None:
-        console = Console(file=io.StringIO(), force_terminal=True)
-        bars = Bars(console)
+    def test_bars_go_away_after_an_error_and_can_be_used_again(self) -> None:
+        stream = io.StringIO()
+        bars = Bars(Console(file=stream, force_terminal=True, width=80))
 
         def work() -> None:
             for item in bars(range(3), "work"):
@@ -269,6 +306,8 @@ class TestProgress:
 
         with pytest.raises(UsageError):
             work()
+        assert "work" in stream.getvalue()
+        assert left_on_screen(stream.getvalue()) == []
         assert list(bars(range(2), "again")) == [0, 1]
 
     def test_progress_lines_are_written_only_for_long_work(self) -> None:

@@ -261,17 +261,17 @@ def test_a_bad_frame_is_named_and_nothing_is_written(gliomap: Run, files: Files,
 REFERENCES: dict[str, tuple[Callable[[Files], object], str, str]] = {
     "swapped": (
         lambda files: _exchange(files.white, files.dark),
-        "swapped",
-        "Swap",
+        "look swapped: the white's mean is 23, the dark's 668",
+        "Swap the two files",
     ),
     "white equal to dark everywhere": (
         lambda files: files.white.write_bytes(files.dark.read_bytes()),
-        "100.0%",
+        "is less than 2% of full scale above the dark at 100.0% of its pixels (means 23 and 23)",
         "Record the white",
     ),
     "a saturated white": (
         lambda files: write_frame(files.white, np.full(files.camera.frame_shape, 1023, np.uint16)),
-        "saturated",
+        "100.0% of its pixels are saturated (at 1023 or more)",
         "Shorten the exposure of the white",
     ),
     "raw is the white": (
@@ -289,7 +289,7 @@ def _exchange(one: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", REFERENCES)
-def test_unusable_references_are_refused_with_fault_and_remedy(gliomap: Run, files: Files, fault: str) -> None:
+def test_unusable_references_are_refused_with_numbers_and_a_remedy(gliomap: Run, files: Files, fault: str) -> None:
     spoil, told, remedy = REFERENCES[fault]
     spoil(files)
     result = gliomap("preprocess", *files.flags, "--sensor", files.sensor, "-o", files.folder / "cube.npz")

@@ -130,12 +130,19 @@ def verb_of(line: str) -> str:
     return " ".join(words[: 2 if words[0] == "dataset" else 1])
 
 
-def test_requests_are_repeated_while_azure_is_busy_or_failing(azure: Azure, room: Room) -> None:
+def test_requests_are_repeated_after_the_time_that_a_busy_or_failing_azure_names(
+    azure: Azure, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from cloud.workspace import Fault
 
-    room.cloud.faults.append(Fault(r"/workspaces/brain\?", 429, times=2, headers={"Retry-After": "0"}))
-    room.cloud.faults.append(Fault(r"/computes\?", 500, times=1, headers={"Retry-After": "0"}))
+    waits: list[float] = []
+    monkeypatch.setattr(
+        "azure.core.pipeline.transport.RequestsTransport.sleep", lambda _, seconds: waits.append(seconds)
+    )
+    room.cloud.faults.append(Fault(r"/workspaces/brain\?", 429, times=2, headers={"Retry-After": "70"}))
+    room.cloud.faults.append(Fault(r"/computes\?", 500, times=1, headers={"Retry-After": "30"}))
     assert azure("check")["missing"] == []
+    assert waits == [70, 70, 30]
     asked = [line for line in room.cloud.asked if "/workspaces/brain?" in line]
     assert len(asked) == 3
 

@@ -22,8 +22,9 @@ from cloud.conftest import missing
 from gliomap.captures import tiff_bytes
 from gliomap.engine import Engine
 from gliomap.errors import BundleError
+from gliomap.serving import Service, ServiceSettings
 from gliomap.serving._references import SPREAD
-from serving.servers import Scene, answer_of, make_scene
+from serving.servers import Scene, answer_of, in_this_process, make_scene
 from support import free_port, wait_until
 
 SERVER = Path(sys.executable).with_name("azmlinfsrv")
@@ -31,9 +32,10 @@ SERVER = Path(sys.executable).with_name("azmlinfsrv")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The running server, and the labels that the engine gives."""
+    """The running server, its bundle, and the labels that the engine gives."""
 
     url: str
+    bundle: Path
     scene: Scene
     labels: np.ndarray
 
@@ -71,7 +73,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     try:
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: _answers(url), process, (folder / "log").read_text)
-        yield Endpoint(f"{url}/score", scene, labels)
+        yield Endpoint(f"{url}/score", bundle.path, scene, labels)
     finally:
         process.terminate()
         process.wait(20)
@@ -141,12 +143,18 @@ def test_bad_requests_get_a_problem_with_a_remedy(
     assert answer.json()["remedy"]
 
 
-def test_swapped_references_are_refused(endpoint: Endpoint) -> None:
+def test_swapped_references_are_refused_as_by_the_service(endpoint: Endpoint) -> None:
     files = endpoint.scene.files
     files["white"], files["dark"] = files["dark"], files["white"]
     answer = answer_of("POST", endpoint.url, files=files)
-    assert answer.status_code == 422
-    assert "white" in answer.json()["detail"]
+    with in_this_process(Service(ServiceSettings(endpoint.bundle, port=0))) as (_, host, port):
+        wanted = answer_of("POST", f"http://{host}:{port}/v1/classify", files=files)
+    assert answer.status_code == wanted.status_code == 422
+    told, expected = answer.json(), wanted.json()
+    assert told.pop("request_id") != expected.pop("request_id")
+    assert told == expected
+    assert (told["title"], told["remedy"]) == ("ReferenceFrameError", "Swap the two files.")
+    assert "look swapped" in told["detail"]
 
 
 def test_the_server_exits_if_the_model_holds_no_bundle(tmp_path: Path) -> None:

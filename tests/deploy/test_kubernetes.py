@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -244,7 +245,7 @@ def test_kubectl_builds_the_folder(request_: ClusterRequest, bundle: Path, tmp_p
     assert built == {one["kind"]: one for name, one in expected.items() if name != "kustomization.yaml"}
 
 
-def test_a_folder_needs_overwrite_and_a_missing_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
+def test_an_existing_folder_is_replaced_only_with_overwrite(bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "manifests"
     render_kubernetes(REQUESTS["plain"], bundle, out)
     (out / "mine.yaml").touch()
@@ -254,9 +255,30 @@ def test_a_folder_needs_overwrite_and_a_missing_bundle_is_refused(bundle: Path, 
     render_kubernetes(REQUESTS["kserve"], bundle, out, overwrite=True)
     assert (out / "inferenceservice.yaml").exists()
     assert not (out / "deployment.yaml").exists()
-    with pytest.raises(BundleError):
-        render_kubernetes(REQUESTS["plain"], tmp_path / "nothing", tmp_path / "other")
-    assert not (tmp_path / "other").exists()
+
+
+def test_for_a_missing_bundle_no_folder_is_written(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="does not exist"):
+        render_kubernetes(REQUESTS["plain"], tmp_path / "nothing", tmp_path / "manifests")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_for_a_bundle_with_a_flipped_byte_no_folder_is_written_and_the_earlier_one_is_kept(
+    bundle: Path, tmp_path: Path
+) -> None:
+    copied, out = Path(shutil.copytree(bundle, tmp_path / "bundle")), tmp_path / "manifests"
+    render_kubernetes(REQUESTS["plain"], copied, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    for name in open_bundle(copied).manifest.files:
+        whole = (copied / name).read_bytes()
+        (copied / name).write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+        with pytest.raises(BundleError, match=re.escape(name)):
+            render_kubernetes(REQUESTS["plain"], copied, tmp_path / "other")
+        with pytest.raises(BundleError, match=re.escape(name)):
+            render_kubernetes(REQUESTS["kserve"], copied, out, overwrite=True)
+        (copied / name).write_bytes(whole)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "manifests"]
 
 
 @pytest.mark.parametrize(

@@ -47,11 +47,20 @@ def test_metrics_equal_those_of_the_original_code() -> None:
     assert [list(row) for row in result.confusion] == golden["confusion"]
 
 
-def test_an_absent_class_does_not_enter_mean_specificity() -> None:
-    """No pixel is assigned to such a class, so its specificity of 1 is no merit of the model."""
-    true, predicted = np.array([1, 1, 2, 2]), np.array([1, 1, 1, 1])
-    for n_classes in (2, 5):
-        assert metrics(true, predicted, n_classes).macro_specificity == 0.5
+def test_a_class_neither_labelled_nor_predicted_enters_no_mean() -> None:
+    """It is rejected everywhere, but its specificity of 1 is no merit of the model."""
+    true, predicted = np.array([1, 1, 1, 2]), np.array([1, 2, 1, 2])
+    scores = np.array([[0.9, 0.1], [0.4, 0.6], [0.6, 0.4], [0.5, 0.5]])
+    wider = np.hstack([scores, np.zeros((4, 3))])
+    absent = metrics(true, predicted, 5, wider).classes[4]
+    assert (absent.sensitivity, absent.precision, absent.f1, absent.roc_auc) == (None, None, None, None)
+    assert absent.specificity == 1
+    for result in (metrics(true, predicted, 2, scores), metrics(true, predicted, 5, wider)):
+        assert result.balanced_accuracy == pytest.approx((2 / 3 + 1) / 2)
+        assert result.macro_specificity == pytest.approx((1 + 2 / 3) / 2)
+        assert result.macro_precision == pytest.approx((1 + 1 / 2) / 2)
+        assert result.macro_f1 == pytest.approx((4 / 5 + 2 / 3) / 2)
+        assert result.macro_roc_auc == pytest.approx(2 / 3)
 
 
 def test_a_small_case_by_hand() -> None:
@@ -68,14 +77,18 @@ def test_a_small_case_by_hand() -> None:
 
 
 class TestUndefinedMetrics:
-    def test_sensitivity_of_an_unlabelled_class_is_undefined_and_in_no_mean(self) -> None:
-        result = metrics(np.array([1, 1, 2, 2]), np.array([1, 3, 2, 2]), 3)
-        absent = result.classes[2]
-        assert (absent.sensitivity, absent.roc_auc) == (None, None)
-        assert absent.precision == absent.f1 == 0  # defined, since the class was predicted, wrongly
-        assert result.macro_f1 == pytest.approx((2 / 3 + 1 + 0) / 3)
-        assert absent.specificity == 3 / 4
+    def test_an_unlabelled_class_that_is_predicted_enters_every_mean_but_those_of_sensitivity_and_auc(self) -> None:
+        scores = np.array([[0.8, 0.1, 0.1], [0.2, 0.2, 0.6], [0.3, 0.6, 0.1], [0.1, 0.9, 0]])
+        result = metrics(np.array([1, 1, 2, 2]), np.array([1, 3, 2, 2]), 3, scores)
+        unlabelled = result.classes[2]
+        assert (unlabelled.sensitivity, unlabelled.roc_auc) == (None, None)
         assert result.balanced_accuracy == pytest.approx((1 / 2 + 1) / 2)
+        assert result.macro_roc_auc == pytest.approx((3 / 4 + 1) / 2)
+        # Defined, since the class was predicted, wrongly.
+        assert (unlabelled.precision, unlabelled.f1, unlabelled.specificity) == (0, 0, 3 / 4)
+        assert result.macro_precision == pytest.approx((1 + 1 + 0) / 3)
+        assert result.macro_f1 == pytest.approx((2 / 3 + 1 + 0) / 3)
+        assert result.macro_specificity == pytest.approx((1 + 1 + 3 / 4) / 3)
 
     def test_a_class_never_predicted_has_no_precision_but_an_f1_of_0(self) -> None:
         result = metrics(np.array([1, 1, 2, 2]), np.array([1, 1, 1, 1]), 2)
@@ -106,11 +119,6 @@ class TestUndefinedMetrics:
         assert result.overall_accuracy == 1
         assert (result.n, result.not_classified) == (2, 2)
         assert [entry.not_classified for entry in result.classes] == [1, 1]
-
-    def test_a_class_neither_true_nor_predicted_enters_no_mean(self) -> None:
-        result = metrics(np.array([1, 1, 2, 2]), np.array([1, 1, 2, 2]), 3)
-        assert result.classes[2].f1 is None
-        assert result.macro_f1 == result.macro_precision == 1
 
 
 class TestProbabilities:

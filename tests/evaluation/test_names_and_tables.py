@@ -31,8 +31,8 @@ class TestNames:
     def test_another_protocol_is_named_as_on_the_command_line(self) -> None:
         assert picture_stem("LDA", "ID1C1", "kfold-patient") == "LDA_ID1C1_kfold-patient"
 
-    def test_picture_names_contain_no_slash(self) -> None:
-        assert "/" not in picture_name(picture_stem("a/../b", "c\\d", "../e"), 1)
+    def test_slashes_and_backslashes_in_a_picture_name_become_hyphens(self) -> None:
+        assert picture_name(picture_stem("a/../b", "c\\d", "../e"), 1) == "a-..-b_c-d_..-e_version_1.png"
 
     def test_the_first_free_version_is_taken(self, tmp_path: Path) -> None:
         stem = "Conv2DNet_ID0018C09_noCV"

@@ -235,10 +235,30 @@ class TestReferences:
         answer = client.put("/v1/references/x", files={"white": scene.files["white"]}, data={"dark": "text"})
         assert answer.status_code == 400
 
-    @pytest.mark.parametrize("name", ["..", "a b", "%00", "x" * 65, "-x", "a%2Fb"])
-    def test_invalid_ids_are_refused(self, client: httpx.Client, scene: Scene, name: str) -> None:
+    @pytest.mark.parametrize(
+        ("name", "status", "detail"),
+        [
+            ("%2E%2E", 400, "id '..': is not a valid id for references"),
+            ("a b", 400, "id 'a b': is not a valid id for references"),
+            ("%00", 400, r"id '\x00': is not a valid id for references"),
+            ("a%0A", 400, r"id 'a\n': is not a valid id for references"),
+            ("-x", 400, "id '-x': is not a valid id for references"),
+            ("x" * 65, 422, "path.id: String should have at most 64 characters"),
+            ("a%2Fb", 404, "PUT /v1/references/a/b: not found"),
+            ("", 404, "PUT /v1/references/: not found"),
+        ],
+    )
+    def test_an_invalid_id_is_refused_with_its_status_and_reason(
+        self, client: httpx.Client, scene: Scene, name: str, status: int, detail: str
+    ) -> None:
         answer = self.put(client, name, white=scene.files["white"], dark=scene.files["dark"])
-        assert answer.status_code in (400, 404, 405, 422)
+        assert (answer.status_code, answer.json()["detail"]) == (status, detail)
+        assert answer.json()["remedy"]
+
+    def test_an_id_of_64_characters_is_valid(self, client: httpx.Client, scene: Scene) -> None:
+        name = "a" + "._-9" * 15 + "xyz"
+        assert self.put(client, name, white=scene.files["white"], dark=scene.files["dark"]).status_code == 201
+        assert client.delete(f"/v1/references/{name}").status_code == 204
 
     def test_incomplete_exposure_times_are_refused(self, client: httpx.Client, scene: Scene) -> None:
         answer = self.put(client, query="raw_ms=40", white=scene.files["white"], dark=scene.files["dark"])

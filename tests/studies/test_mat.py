@@ -14,6 +14,7 @@ import scipy.io
 
 from gliomap.errors import StudyError
 from gliomap.studies import list_mat, read_mat, write_mat
+from support import little_memory
 
 NUMBERS = np.arange(24).reshape(2, 3, 4)
 DTYPES = ["float64", "float32", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
@@ -118,6 +119,19 @@ def test_anything_but_plain_numbers_is_refused(tmp_path: Path, value: Any, kind:
     assert set(read_mat(tmp_path / "odd.mat", ["plain"], optional=["values"])) == {"plain"}
 
 
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_variable_that_was_not_asked_for_or_is_no_array_is_not_read_into_memory(
+    tmp_path: Path, compress: bool
+) -> None:
+    large = np.zeros((2000, 1000))
+    arrays = {"large": large, "cell": np.array([large, "text"], object), "plain": NUMBERS}
+    scipy.io.savemat(tmp_path / "large.mat", arrays, do_compression=compress)
+    with little_memory(1_000_000):
+        assert set(read_mat(tmp_path / "large.mat", ["plain"], optional=["cell"])) == {"plain"}
+        with pytest.raises(StudyError, match="'cell' is a cell"):
+            read_mat(tmp_path / "large.mat", ["cell"])
+
+
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
@@ -160,28 +174,29 @@ def test_a_flipped_byte_in_a_compressed_variable_is_detected(tmp_path: Path) -> 
         read_mat(tmp_path / "whole.mat", ["values"])
 
 
-def test_a_variable_over_the_size_limit_is_refused(tmp_path: Path) -> None:
-    write_mat(tmp_path / "large.mat", {"values": np.zeros((100, 100))})
-    with pytest.raises(StudyError, match=r"shape \(100, 100\) would take 80,000 bytes, and at most 79,999"):
-        read_mat(tmp_path / "large.mat", ["values"], max_bytes=79_999)
-    assert read_mat(tmp_path / "large.mat", ["values"], max_bytes=80_000)
+def test_a_variable_over_the_size_limit_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    write_mat(tmp_path / "large.mat", {"values": np.zeros((2000, 1000))}, compress=True)
+    fault = r"shape \(2000, 1000\) would take 16,000,000 bytes, and at most 15,999,999"
+    with little_memory(1_000_000), pytest.raises(StudyError, match=fault):
+        read_mat(tmp_path / "large.mat", ["values"], max_bytes=15_999_999)
+    assert read_mat(tmp_path / "large.mat", ["values"], max_bytes=16_000_000)
 
 
-def test_a_header_that_declares_a_huge_array_is_refused(tmp_path: Path) -> None:
+def test_a_header_that_declares_a_huge_array_is_refused_without_taking_the_memory(tmp_path: Path) -> None:
     body = struct.pack("<4I", 6, 8, 6, 0) + struct.pack("<2I2i", 5, 8, 2**31 - 1, 2**31 - 1)
     body += struct.pack("<HH4s", 1, 3, b"map\0") + struct.pack("<2I", 9, 2**32 - 8)
     packed = zlib.compress(struct.pack("<2I", 14, 2**32 - 64) + body)
     (tmp_path / "huge.mat").write_bytes(header() + struct.pack("<2I", 15, len(packed)) + packed)
-    with pytest.raises(StudyError, match="would take 36,893,488,113,059,364,872 bytes"):
+    with little_memory(1_000_000), pytest.raises(StudyError, match="would take 36,893,488,113,059,364,872 bytes"):
         read_mat(tmp_path / "huge.mat", ["map"])
 
 
-def test_a_variable_that_inflates_beyond_its_stated_length_is_refused(tmp_path: Path) -> None:
+def test_a_variable_that_inflates_beyond_its_stated_length_is_refused_without_taking_the_memory(tmp_path: Path) -> None:
     body = struct.pack("<4I", 6, 8, 6, 0) + struct.pack("<2I2i", 5, 8, 1, 1)
     body += struct.pack("<HH4s", 1, 3, b"map\0") + struct.pack("<2Id", 9, 8, 1.0)
     packed = zlib.compress(struct.pack("<2I", 14, len(body)) + body + bytes(50_000_000))
     (tmp_path / "bomb.mat").write_bytes(header() + struct.pack("<2I", 15, len(packed)) + packed)
-    with pytest.raises(StudyError, match="longer than it states"):
+    with little_memory(1_000_000), pytest.raises(StudyError, match="longer than it states"):
         read_mat(tmp_path / "bomb.mat", ["map"])
 
 

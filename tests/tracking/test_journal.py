@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from gliomap.learning import EpochRecord
-from gliomap.tracking._journal import journal, read_journal
+from gliomap.tracking._journal import Epoch, journal, read_journal
 
 
 def epoch(number: int, loss: float = 0.5) -> EpochRecord:
@@ -35,13 +36,16 @@ def test_a_torn_line_loses_only_its_own_epoch(tmp_path: Path) -> None:
     assert [one.record.epoch for one in read_journal(tmp_path)] == [1, 2]
 
 
-def test_a_repeated_epoch_is_read_once(tmp_path: Path) -> None:
-    for _ in range(2):
+def test_the_first_record_of_a_repeated_epoch_counts(tmp_path: Path) -> None:
+    for number, loss in ((1, 0.5), (2, 0.4), (2, 0.3), (3, 0.2)):
         with journal(tmp_path) as write:
-            write(epoch(1))
-    first, *more = read_journal(tmp_path)
-    assert more == []
-    assert first == read_journal(tmp_path)[0]
+            write(epoch(number, loss))
+    times = [json.loads(line)["time_ms"] for line in (tmp_path / "epochs.jsonl").read_text().splitlines()]
+    assert read_journal(tmp_path) == (
+        Epoch(epoch(1, 0.5), times[0]),
+        Epoch(epoch(2, 0.4), times[1]),
+        Epoch(epoch(3, 0.2), times[3]),
+    )
 
 
 def test_a_missing_journal_has_no_epochs(tmp_path: Path) -> None:

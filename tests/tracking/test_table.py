@@ -7,6 +7,9 @@ import io
 import json
 import shutil
 import statistics
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -111,6 +114,14 @@ def test_a_summary_of_a_newer_format_is_refused(study: Path) -> None:
         read_row(study / "runs" / "net")
 
 
+def test_a_truncated_summary_is_refused_with_a_remedy(study: Path) -> None:
+    path = study / "runs" / "net" / "evaluation" / "summary.json"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(RunError, match="is damaged: ") as caught:
+        read_row(study / "runs" / "net")
+    assert (caught.value.thing, caught.value.remedy) == (str(path), "Evaluate the run again.")
+
+
 @pytest.mark.parametrize("figure", ["high", [1]])
 def test_a_figure_that_is_not_a_number_is_refused(study: Path, figure: object) -> None:
     path = study / "runs" / "net" / "evaluation" / "summary.json"
@@ -123,10 +134,28 @@ def test_times_are_in_the_order_of_the_thesis(study: Path) -> None:
     assert list(read_row(study / "runs" / "net").times) == [*TRAINING_TIMES, *TEST_TIMES]
 
 
-def test_a_time_gets_a_zone_and_a_record_that_is_a_folder_is_refused(study: Path) -> None:
+@pytest.fixture
+def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose local zone is 9 hours ahead of UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "JST-9")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("tokyo")
+@pytest.mark.parametrize(
+    ("written", "hour"), [("2026-01-01T12:00:00", 3), ("2026-01-01T12:00:00Z", 12), ("2026-01-01T12:00:00+02:00", 10)]
+)
+def test_a_time_without_a_zone_is_local_time(study: Path, written: str, hour: int) -> None:
     path = study / "runs" / "net" / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"started_at": "2026-01-01T00:00:00"}))
-    assert read_row(path.parent).started_at.tzinfo is not None
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"started_at": written}))
+    assert read_row(path.parent).started_at == datetime(2026, 1, 1, hour, tzinfo=UTC)
+
+
+def test_a_record_that_is_a_folder_is_refused(study: Path) -> None:
+    path = study / "runs" / "net" / "run.json"
     path.unlink()
     path.mkdir()
     with pytest.raises(RunError, match="cannot be read"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 import tifffile
 
 from gliomap.bundles import open_bundle
+from gliomap.captures import read_frame, write_frame
 from gliomap.errors import (
     BundleError,
     CaptureError,
@@ -315,9 +316,24 @@ def test_masked_pixels_are_counted_by_reason_and_have_no_class(bundle: Path, cop
     assert done.result.classified + done.result.not_classified == 48 * 72
 
 
-def test_a_frame_within_the_age_limit_of_references_is_not_blanked(bundle: Path, study: Path) -> None:
-    done = classify(bundle, frames(study), options=ClassifyOptions(max_reference_age=timedelta(days=1000)))
-    assert done.result.blanked is None
+@pytest.mark.parametrize(("limit", "blank"), [(None, True), (89, True), (90, False), (1000, False)])
+def test_the_age_limit_of_references_decides_whether_the_map_is_blank(
+    bundle: Path, copy: Path, limit: int | None, blank: bool
+) -> None:
+    taken = datetime(2026, 11, 23, 9, 30)
+    source = frames(copy)
+    for path, when in ((source.raw, taken), (source.white, taken), (source.dark, taken - timedelta(minutes=90))):
+        write_frame(path, read_frame(path).data, when)
+    age = None if limit is None else timedelta(minutes=limit)
+    done = classify(bundle, source, options=ClassifyOptions(max_reference_age=age))
+    assert done.result.input.reference_age_minutes == 90
+    assert (done.result.classified == 0) == blank
+    if blank:
+        limit = limit or 60
+        assert done.result.blanked is not None
+        assert f"90.0 min older than the frame; the limit is {limit}.0 min" in done.result.blanked
+    else:
+        assert done.result.blanked is None
 
 
 def test_existing_output_is_refused_before_anything_is_computed(study: Path, tmp_path: Path) -> None:

@@ -71,6 +71,25 @@ def test_a_folder_that_is_not_a_demo_is_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "letters").is_dir()
 
 
+def test_an_earlier_demo_is_kept_unless_overwriting(
+    made: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = tmp_path / "demo"
+    earlier.mkdir()
+    for name in ("demo.json", "patients.png"):
+        (earlier / name).write_bytes((made.folder / name).read_bytes())
+    before = {path.name: path.read_bytes() for path in earlier.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(workflow, "_make", lambda *_: pytest.fail("began to make a demo"))
+        with pytest.raises(OutputExistsError, match="already exists") as caught:
+            demo(earlier, **SMALL)
+    assert "--overwrite" in caught.value.remedy
+    assert {path.name: path.read_bytes() for path in earlier.iterdir()} == before
+    monkeypatch.setattr(workflow, "_make", lambda *_: made)
+    demo(earlier, **SMALL, overwrite=True)
+    assert [path.name for path in earlier.iterdir()] == ["demo.json"]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), UsageError("thing", "fault", "Remedy.")])
 def test_a_demo_that_is_stopped_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException

@@ -334,16 +334,21 @@ def test_test_captures_are_not_read_while_a_fold_trains(study: Path, monkeypatch
     assert not {one for one in opened if one.startswith("ID0002")}
 
 
-def test_the_seed_is_not_in_the_fingerprint_of_a_split_by_patient(study: Path) -> None:
-    split = open_run(train(study, model="lda", test_patients=["ID0003"])).split()
-    same = Split(
-        split.protocol, split.train, split.validation, split.test, 99, False, split.patients, split.files, None
-    )
-    assert same.fingerprint == split.fingerprint
-    mixed = Split(
-        "pooled", split.train, (), split.train, 99, False, split.patients, split.files, PixelParts(5, test=(0,))
-    )
-    assert Folds("pooled", {"a": mixed}).fingerprint != split.fingerprint
+def test_the_seed_changes_the_fingerprint_only_of_a_split_by_pixel() -> None:
+    by_patient = Split("holdout", ("A",), (), ("B",), 1, False, {"A": "a", "B": "b"}, {"A.mat": "12", "B.mat": "34"})
+    assert replace(by_patient, seed=2).fingerprint == by_patient.fingerprint
+    by_pixel = replace(by_patient, protocol="pooled", test=("A",), pixels=PixelParts(5, test=(0,)))
+    other = replace(by_pixel, seed=2)
+    assert other.fingerprint != by_pixel.fingerprint
+    assert Folds("pooled", {"a": other}).fingerprint != Folds("pooled", {"a": by_pixel}).fingerprint
+
+
+def test_fingerprints_are_those_of_earlier_versions() -> None:
+    """Otherwise every earlier run would be refused as edited."""
+    by_patient = Split("holdout", ("A",), (), ("B",), 1, False, {"A": "a", "B": "b"}, {"A.mat": "12", "B.mat": "34"})
+    by_pixel = replace(by_patient, protocol="pooled", test=("A",), pixels=PixelParts(5, test=(0,)))
+    assert by_patient.fingerprint == "d98fea94995e17f61caa4ebfcc172b53568e208594ce20cbc6abed4208e4d3e6"
+    assert by_pixel.fingerprint == "ac97ea3fb5e6ca7fcb1fb0e51c815590514c02514b6dd28a4bdd4754b939c3ee"
 
 
 def test_a_runs_folder_outside_any_study_does_not_hide_the_study(study: Path, tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import socket
 import sys
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from evaluation.report.scenes import evaluation, reported
 from gliomap.errors import MachineError, MissingExtraError
@@ -30,13 +33,27 @@ def test_a_page_is_written_as_pdf(tmp_path: Path) -> None:
     assert len(content) > 20_000
 
 
-def test_a_fetcher_of_data_urls_reads_no_local_file(tmp_path: Path) -> None:
+def test_a_page_that_names_a_file_or_a_server_is_printed_without_reading_them(tmp_path: Path) -> None:
     pdf_or_skip()
-    from weasyprint.urls import URLFetcher, FatalURLFetchingError  # isort: skip
+    picture = tmp_path / "secret.png"
+    Image.new("RGB", (8, 8)).save(picture)
 
-    (tmp_path / "secret.png").write_bytes(b"x")
-    with pytest.raises((ValueError, FatalURLFetchingError)):
-        URLFetcher(allowed_protocols=("data",)).fetch((tmp_path / "secret.png").as_uri())
+    def printed(source: str) -> bytes:
+        attached = f'<link rel="attachment" href="{source}">'
+        head = f'<head><title>A page</title>{attached}<link rel="stylesheet" href="{source}"></head>'
+        write_pdf(f'<html lang="en">{head}<body><img alt="" src="{source}"></body></html>', tmp_path / "out.pdf")
+        return (tmp_path / "out.pdf").read_bytes()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        for source in (picture.as_uri(), f"http://127.0.0.1:{listener.getsockname()[1]}/secret.png"):
+            found = printed(source)
+            assert b"/Image" not in found
+            assert b"/EmbeddedFile" not in found
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    data = base64.b64encode(picture.read_bytes()).decode()
+    assert b"/Image" in printed(f"data:image/png;base64,{data}"), "data in the page itself is shown"
 
 
 def test_missing_weasyprint_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
