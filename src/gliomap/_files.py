@@ -23,6 +23,7 @@ __all__ = [
     "read_limited",
     "refuse_existing",
     "require_suffix",
+    "set_aside",
     "sha256_of",
     "user_folder",
     "write_json",
@@ -143,6 +144,26 @@ def put_in_place(folder: Path, path: Path) -> None:
             replaced.replace(path)
         else:
             _remove(replaced)  # another process has put its own folder there first
+        raise
+    _remove(replaced)
+
+
+@contextmanager
+def set_aside(path: Path) -> Iterator[None]:
+    """Move an existing `path` away while the block makes a new one there; it returns if the block raises.
+
+    For folders whose content holds their own path, so that they cannot be made elsewhere; see `atomic_folder` for others.
+    """
+    replaced = _beside(path, path.name, "-replaced")
+    existed = path.exists()
+    if existed:
+        path.replace(replaced)
+    try:
+        yield
+    except BaseException:
+        _remove(path)
+        if existed:
+            replaced.replace(path)
         raise
     _remove(replaced)
 

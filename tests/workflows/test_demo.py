@@ -88,10 +88,11 @@ def test_an_earlier_demo_is_kept_unless_overwriting(
     monkeypatch.setattr(workflow, "_make", lambda *_: made)
     demo(earlier, **SMALL, overwrite=True)
     assert [path.name for path in earlier.iterdir()] == ["demo.json"]
+    assert list(tmp_path.iterdir()) == [earlier]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), UsageError("thing", "fault", "Remedy.")])
-def test_a_demo_that_is_stopped_leaves_nothing(
+def test_a_stopped_demo_leaves_nothing_but_an_earlier_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     def stop(*_: object, **__: object) -> None:
@@ -101,6 +102,13 @@ def test_a_demo_that_is_stopped_leaves_nothing(
     with pytest.raises(type(error)):
         demo(tmp_path / "out", **SMALL)
     assert list(tmp_path.iterdir()) == []
+    earlier = tmp_path / "out" / "demo.json"
+    earlier.parent.mkdir()
+    earlier.write_text("of yesterday")
+    with pytest.raises(type(error)):
+        demo(tmp_path / "out", **SMALL, overwrite=True)
+    assert earlier.read_text() == "of yesterday"
+    assert list(tmp_path.iterdir()) == [earlier.parent]
 
 
 def test_the_command_says_where_the_pictures_are_and_what_they_show(

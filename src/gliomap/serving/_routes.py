@@ -73,7 +73,9 @@ _PAIR_BODY: dict[str, Any] = {
     }
 }
 
-Id = Annotated[str, PathParameter(description="A name for the operation.", examples=["or-1"], max_length=64)]
+Id = Annotated[
+    str, PathParameter(description="A name for the operation.", examples=["or-1"], json_schema_extra={"maxLength": 64})
+]
 Palette = Annotated[str, Query(description="'classic', or 'safe' for colour-blind readers.", examples=["safe"])]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gliomap._files import refuse_existing, write_json
+from gliomap._files import refuse_existing, set_aside, write_json
 from gliomap._progress import Track, silent
 from gliomap.evaluation import EvaluationRecord, contact_sheet
 from gliomap.phantom import make_phantom
@@ -81,7 +80,7 @@ def demo(
 ) -> Demo:
     """Make a phantom study, train on all patients but the last, evaluate, bundle, classify a raw frame.
 
-    If the demo fails or is interrupted, its output is removed.
+    If the demo fails or is interrupted, its output is removed, and an earlier demo stays.
 
     Parameters
     ----------
@@ -106,15 +105,12 @@ def demo(
         `out` exists but is not a demo, so overwriting would delete something else.
     """
     folder = Path(out)
-    _make_room(folder, overwrite=overwrite)
-    folder.mkdir(parents=True)
-    try:
+    refuse_existing(folder, overwrite=overwrite, mark=RECORD)
+    with set_aside(folder):
+        folder.mkdir(parents=True)
         write_json(folder / RECORD, {"status": "running"})
         made = _make(folder, patients, seed, difficulty, sensor, dict(settings or {}), threads, track)
         write_json(folder / RECORD, _record(made))
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
     return made
 
 
@@ -179,13 +175,6 @@ def _step(number: int, what: str, name: str, seconds: dict[str, float]) -> Itera
     begun = time.monotonic()
     yield
     seconds[name] = round(time.monotonic() - begun, 3)
-
-
-def _make_room(folder: Path, *, overwrite: bool) -> None:
-    """Refuse an existing folder, or with `overwrite` remove it if a demo made it."""
-    refuse_existing(folder, overwrite=overwrite, mark=RECORD)
-    if folder.exists():
-        shutil.rmtree(folder)
 
 
 def _record(made: Demo) -> dict[str, Any]:
