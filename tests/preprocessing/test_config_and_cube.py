@@ -29,6 +29,15 @@ def test_a_configuration_survives_conversion_to_a_dictionary() -> None:
     assert PreprocessingConfig.from_dict({"min_brightness": 0}).min_brightness == 0
 
 
+def test_the_default_configuration_is_that_of_the_thesis() -> None:
+    assert PreprocessingConfig().as_dict() == {
+        "spectral_correction": True,
+        "normalisation": "brightness",
+        "dark_fraction": 0.02,
+        "min_brightness": 1e-6,
+    }
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -54,6 +63,17 @@ def test_units_say_what_the_values_are() -> None:
     assert PreprocessingConfig().units == "brightness-normalised reflectance"
     assert PreprocessingConfig(normalisation="none").units == "reflectance"
     assert PreprocessingConfig(False, "none").units == "reflectance, not spectrally corrected"
+
+
+def test_the_bits_of_the_reasons_never_change() -> None:
+    """Saved cubes and maps hold them."""
+    assert {reason.name: int(reason) for reason in Reason} == {
+        "SATURATED": 1,
+        "DARK": 2,
+        "ZERO_BRIGHTNESS": 4,
+        "OUTSIDE": 8,
+        "DEFECTIVE": 16,
+    }
 
 
 def test_invalid_pixels_are_counted_by_reason() -> None:

@@ -41,6 +41,19 @@ def test_bands_are_dropped_and_decimated_with_their_wavelengths() -> None:
     assert set(np.diff(np.searchsorted(kept, few))) == {5, 6}
 
 
+def test_no_band_or_all_but_one_may_be_dropped() -> None:
+    assert np.array_equal(drop_bands(WAVES, 0, 0), WAVES)
+    assert drop_bands(WAVES, 400, 425).tolist() == [WAVES[400]]
+    assert np.array_equal(decimate(WAVES, 826), WAVES)
+    assert decimate(WAVES, 1).tolist() == [WAVES[0]]
+
+
+@pytest.mark.parametrize(("first", "last"), [(-1, 0), (0, -1)])
+def test_a_negative_number_of_bands_cannot_be_dropped(first: int, last: int) -> None:
+    with pytest.raises(CubeError, match=f"dropping {first} and {last}"):
+        drop_bands(WAVES, first, last)
+
+
 @pytest.mark.parametrize(
     "call", [lambda: drop_bands(WAVES[:182]), lambda: decimate(WAVES[:100]), lambda: decimate(WAVES, 0)]
 )
@@ -76,3 +89,8 @@ def test_flat_and_broken_pixels_are_masked(cube: np.ndarray) -> None:
 def test_the_number_of_wavelengths_must_match_the_bands(cube: np.ndarray) -> None:
     with pytest.raises(CubeError, match="825 wavelengths"):
         helicoid_chain(cube, WAVES[1:])
+
+
+def test_spectra_without_rows_and_columns_are_refused(cube: np.ndarray) -> None:
+    with pytest.raises(CubeError, match=r"of shape \(6, 826\) comes with 826 wavelengths"):
+        helicoid_chain(cube[0], WAVES)
