@@ -181,6 +181,13 @@ class TestMasks:
         white[place] = dark[place] + light  # 2 % of 1023 is 20.46
         assert preprocess(raw, prepare_references(white, dark, AFTER)).mask[2, 0] == valid
 
+    @pytest.mark.parametrize(("light", "valid"), [(19, False), (20, True)])
+    def test_exactly_two_percent_of_full_scale_are_enough(self, light: int, valid: bool) -> None:
+        raw, white, dark = scene(AFTER)
+        white[:] = dark + np.uint16(light)
+        cube = preprocess(raw, prepare_references(white, dark, replace(AFTER, saturation=1000)))
+        assert cube.mask.all() == valid
+
     @SENSORS
     def test_a_white_equal_to_the_dark_everywhere_masks_all_tiles(self, sensor: MosaicSensor) -> None:
         raw, _, dark = scene(sensor)
@@ -220,6 +227,19 @@ class TestMasks:
         assert preprocess(raw, prepare_references(dark + np.uint16(200), dark, hopeless)).invalid_counts() == {
             "dark": 12
         }
+
+    @pytest.mark.parametrize("size", [0.01, 1, 100])
+    @pytest.mark.parametrize(("left", "valid"), [(5e-6, False), (1e-5, True)])
+    def test_a_band_is_masked_below_a_millionth_of_full_scale_after_amplification(
+        self, size: float, left: float, valid: bool
+    ) -> None:
+        """The limit is 1e-6 · 1023 · √2 · size; 200 · left · size remains of the light."""
+        raw, _, dark = scene(BEFORE)
+        matrix = BEFORE.band_matrix().copy()
+        matrix[3] = 0
+        matrix[3, :2] = size, -size * (1 - left)
+        sensor = replace(BEFORE, correction=SpectralCorrection(matrix, after_division=False))
+        assert prepare_references(dark + np.uint16(200), dark, sensor).reasons.any() != valid
 
     @SENSORS
     def test_a_raw_frame_equal_to_the_dark_has_zero_brightness(self, sensor: MosaicSensor) -> None:

@@ -68,8 +68,12 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         mosaic_to_cube(np.zeros((10, 12)), (5, 5))
     with pytest.raises(CubeError, match="not whole tiles of 5×5"):
         mosaic_to_cube(np.zeros((12, 10)), (5, 5))
+    with pytest.raises(CubeError, match="not whole tiles of 5×5"):
+        mosaic_to_cube(np.zeros((10, 10, 2)), (5, 5))
     with pytest.raises(CubeError, match="25 channels"):
         cube_to_mosaic(np.zeros((2, 2, 24)), (5, 5))
+    with pytest.raises(CubeError, match="25 channels"):
+        cube_to_mosaic(np.zeros((2, 2, 25, 2)), (5, 5))
     with pytest.raises(CubeError, match="24 channels"):
         correct_spectra(np.zeros((2, 2, 24), np.float32), np.eye(25))
 
@@ -107,6 +111,16 @@ def test_spectra_without_brightness_become_zero(kind: Normalisation) -> None:
     dim = np.array([[0, 0, 0], [1e-7, -1e-7, 1e-7]], np.float32)
     assert not normalise(dim, kind).any()
     assert not normalise(np.zeros((2, 3), np.float32), kind, min_brightness=0).any()
+
+
+def test_a_spectrum_must_be_brighter_than_the_limit() -> None:
+    even, uneven = np.full((1, 2), 0.5, np.float32), np.array([[2, 3]], np.float32)
+    assert not normalise(even, "none", min_brightness=0.5).any()
+    assert normalise(even, "none", min_brightness=0.499).tolist() == [[0.5, 0.5]]
+    # Its divisor, maximum − minimum, is 1.
+    assert not normalise(uneven, "minmax", min_brightness=1).any()
+    assert normalise(uneven, "minmax", min_brightness=0.999).tolist() == [[0, 1]]
+    assert normalise(np.full((1, 3), 1.2e-6, np.float32)).tolist() == [[1, 1, 1]]
 
 
 @pytest.mark.parametrize("kind", ["snv", "minmax"])
@@ -151,5 +165,10 @@ def test_normalised_spectra_are_distinguished_from_reflectance(kind: Normalisati
     # A few outliers do not change the result.
     spectra[:4] *= 2
     assert is_normalised(spectra, kind)
-    spectra[:8] *= 2
-    assert not is_normalised(spectra, kind)
+    spectra[4] *= 2
+    assert not is_normalised(spectra, kind), "five of 400 are more than a hundredth"
+
+
+def test_spectra_may_deviate_by_a_hundredth_of_their_brightness() -> None:
+    assert is_normalised(np.full((9, 25), 1.009, np.float32), "brightness")
+    assert not is_normalised(np.full((9, 25), 1.012, np.float32), "brightness")

@@ -31,7 +31,8 @@ from gliomap.engine import Engine
 from gliomap.errors import CaptureError, RequestError
 from gliomap.serving import AsyncClient, Client, RemoteMap, Service, ServiceSettings
 from gliomap.serving._metrics import Metrics
-from gliomap.serving._reply import unpack_reply
+from gliomap.serving._reply import pack_reply, unpack_reply
+from gliomap.serving._schemas import StreamReply
 from gliomap.serving._stream import _Stream
 from gliomap.serving._thesis import thesis_picture
 from serving.servers import COMMAND, RunningServer, Scene, answer_of, in_this_process, make_scene
@@ -271,6 +272,15 @@ def test_a_frame_that_exhausts_memory_does_not_end_its_stream() -> None:
     )
     reply, body = unpack_reply(stream.reply({"sequence": 1, "dropped": 0, "dropped_total": 0}, b"", 0.0))
     assert (reply.sequence, reply.problem["status"], body) == (1, 503, b"")
+
+
+def test_a_stream_reply_begins_with_the_length_of_its_head() -> None:
+    """As documented for clients of other languages: uint32, little-endian."""
+    head = StreamReply(sequence=3, dropped=0, dropped_total=1, encoding="labels", blanked="why " * 100)
+    text = head.model_dump_json(exclude_none=True).encode()
+    message = pack_reply(head, b"map")
+    assert message == bytes([len(text) % 256, len(text) // 256, 0, 0]) + text + b"map"
+    assert unpack_reply(message) == (head, b"map")
 
 
 @pytest.mark.parametrize("message", [b"", b"\x10", b"\x02\0\0\0{}", b"\x02\0\0\0[]", b"\x30\0\0\0{", b"<html>"])
