@@ -33,7 +33,8 @@ def test_every_pixel_is_classified_unlabelled_or_ignored(codes: list[int]) -> No
 
 def test_palettes() -> None:
     classic, safe = THESIS_CLASSES.colours(), THESIS_CLASSES.colours("safe")
-    assert classic.tolist()[:3] == [[0, 0, 0], [0, 255, 0], [255, 0, 0]]
+    green, red, blue, cyan, magenta = [0, 255, 0], [255, 0, 0], [0, 0, 255], [0, 255, 255], [255, 0, 255]
+    assert classic.tolist() == [[0, 0, 0], green, red, blue, cyan, magenta]
     assert classic.shape == safe.shape == (6, 3)
     # Published by Okabe and Ito: bluish green, vermilion, blue, sky blue, reddish purple.
     published = ["009e73", "d55e00", "0072b2", "56b4e9", "cc79a7"]

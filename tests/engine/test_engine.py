@@ -195,7 +195,8 @@ def test_references_that_leave_no_valid_pixel_blank_the_map(bundle: Bundle, scen
 @pytest.mark.parametrize(
     ("references_at", "frame_at", "blanked"),
     [
-        (NOON, NOON + timedelta(minutes=59), None),
+        (NOON, NOON + timedelta(minutes=60), None),
+        (NOON, NOON - timedelta(minutes=60), None),
         (NOON, NOON + timedelta(minutes=61), "61.0 min older than the frame; the limit is 60.0 min"),
         (NOON, NOON - timedelta(minutes=61), "61.0 min younger"),
         (None, NOON, "it is not known when the references were taken"),

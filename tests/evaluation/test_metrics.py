@@ -74,6 +74,9 @@ def test_a_small_case_by_hand() -> None:
     assert result.balanced_accuracy == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
     # Gorodkin 2004: (c·s − Σ p·t) / sqrt((s² − Σ p²)(s² − Σ t²)), s = 6, c = 4, p = (2, 2, 2), t = (3, 2, 1)
     assert result.mcc == pytest.approx((4 * 6 - 12) / np.sqrt((36 - 12) * (36 - 14)))
+    # s = 4, c = 3, p = (3, 1), t = (2, 2)
+    two = metrics(np.array([1, 1, 2, 2]), np.array([1, 1, 2, 1]), 2)
+    assert two.mcc == pytest.approx((3 * 4 - 8) / np.sqrt((16 - 10) * (16 - 8)))
 
 
 class TestUndefinedMetrics:
@@ -105,6 +108,7 @@ class TestUndefinedMetrics:
         assert result.classes[1].roc_auc is None
         assert result.mcc is None
         assert result.macro_roc_auc is None
+        assert metrics(np.array([2, 2, 2]), np.array([2, 2, 1]), 3).mcc is None
 
     @pytest.mark.parametrize("true", [[], [1, 2]])
     def test_every_metric_is_undefined_if_nothing_is_classified(self, true: list[int]) -> None:
@@ -141,6 +145,15 @@ class TestProbabilities:
         scores = np.array([0.9, 0.4, 0.6, 0.1])
         result = metrics(np.array([1, 1, 2, 2]), np.array([1, 2, 1, 2]), 2, np.stack([scores, 1 - scores], 1))
         assert result.classes[0].roc_auc == 3 / 4
+
+    def test_a_single_pixel_of_a_class_has_a_roc_auc(self) -> None:
+        scores = np.array([0.5, 0.9, 0.1])
+        result = metrics(np.array([1, 2, 2]), np.array([1, 1, 2]), 2, np.stack([scores, 1 - scores], 1))
+        assert [entry.roc_auc for entry in result.classes] == [1 / 2, 1 / 2]
+
+    def test_rounding_may_lift_a_probability_above_1(self) -> None:
+        true = np.array([1, 2])
+        assert metrics(true, true, 2, np.array([[1.000009, 0], [0, 1]])).calibration_error == 0
 
 
 class TestProperties:
@@ -218,11 +231,13 @@ class TestProperties:
     ("true", "predicted", "probabilities", "told"),
     [
         ([1, 2], [1], None, "one per pixel"),
+        ([[1], [2]], [[1], [2]], None, "one per pixel"),
         ([0, 2], [1, 2], None, "true labels"),
         ([1, 2], [1, 3], None, "predicted labels"),
         ([1, 2], [1, 2], [[0.5, 0.5]], r"\(2, 2\)"),
         ([1, 2], [1, 2], [[0.5, 0.5], [np.nan, 0.5]], "0…1"),
         ([1, 2], [1, 2], [[0.5, 0.5], [1.5, 0.5]], "0…1"),
+        ([1, 2], [1, 2], [[0.5, 0.5], [1.000012, 0]], "0…1"),
         ([1, 2], [1, 2], [[0.5, 0.5], [0.5, -0.5]], "0…1"),
     ],
 )
