@@ -183,6 +183,8 @@ def test_invalid_references_blank_the_map(bundle: Bundle, scene: FrameScene) -> 
     assert not found.labels.any()
     assert not found.mask.any()
     assert not found.probabilities.any()
+    assert found.timings["graph"] == found.timings["finish"] == 0
+    assert found.timings["check"] == found.timings["total"]
 
 
 def test_references_that_leave_no_valid_pixel_blank_the_map(bundle: Bundle, scene: FrameScene) -> None:
@@ -276,6 +278,13 @@ def test_a_bundle_for_cubes_only_refuses_references(tmp_path: Path, scene: Frame
 def test_cubes_with_another_number_of_bands_are_refused(bundle: Bundle) -> None:
     with pytest.raises(CubeError, match="takes 4 bands"):
         Engine(bundle).classify_cube(cube_scene(5, PreprocessingConfig()))
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (4, 0)])
+def test_cubes_without_pixels_are_refused(bundle: Bundle, shape: tuple[int, int]) -> None:
+    nothing = HyperCube(np.zeros((*shape, 4), np.float32), None, "", np.ones(shape, bool), np.zeros(shape, np.uint8))
+    with pytest.raises(CubeError, match=f"is {shape[0]}×{shape[1]}×4"):
+        Engine(bundle).classify_cube(nothing)
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,17 @@ class TestProbabilities:
         result = metrics(np.array([1, 1, 2, 2]), np.array([1, 2, 1, 2]), 2, np.stack([scores, 1 - scores], 1))
         assert result.classes[0].roc_auc == 3 / 4
 
+    def test_confidences_fall_into_fifteen_equal_bins(self) -> None:
+        """The last begins at 14/15 = 0.933 and includes 1."""
+        scores = np.array([1, 0.94, 0.93, 0.6])
+        result = metrics(np.array([1, 2, 1, 1]), np.ones(4, int), 2, np.stack([scores, 1 - scores], 1))
+        bins = [(one.pixels, one.confidence, one.accuracy) for one in result.reliability]
+        assert bins == [(1, 0.6, 1), (1, 0.93, 1), (2, pytest.approx(0.97), 0.5)]
+        assert result.calibration_error == pytest.approx((0.4 + 0.07 + 2 * 0.47) / 4)
+
+    def test_tumour_has_no_curve_without_probabilities(self) -> None:
+        assert metrics(np.array([1, 2]), np.array([1, 2]), 2, tumour=[2]).tumour is None
+
     def test_a_single_pixel_of_a_class_has_a_roc_auc(self) -> None:
         scores = np.array([0.5, 0.9, 0.1])
         result = metrics(np.array([1, 2, 2]), np.array([1, 1, 2]), 2, np.stack([scores, 1 - scores], 1))

@@ -117,7 +117,8 @@ def test_a_spectrum_must_be_brighter_than_the_limit() -> None:
     even, uneven = np.full((1, 2), 0.5, np.float32), np.array([[2, 3]], np.float32)
     assert not normalise(even, "none", min_brightness=0.5).any()
     assert normalise(even, "none", min_brightness=0.499).tolist() == [[0.5, 0.5]]
-    # Its divisor, maximum − minimum, is 1.
+    assert not normalise(even, "area", min_brightness=0.5).any()  # although its divisor is 1
+    # The divisor, maximum − minimum, is 1.
     assert not normalise(uneven, "minmax", min_brightness=1).any()
     assert normalise(uneven, "minmax", min_brightness=0.999).tolist() == [[0, 1]]
     assert normalise(np.full((1, 3), 1.2e-6, np.float32)).tolist() == [[1, 1, 1]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -52,6 +53,12 @@ def test_a_patient_in_train_and_test_is_refused_unless_allowed(prepared_study: S
     assert "ID0001C02" in split.train
     named = make_holdout(study, test_captures=["ID0001C01"], train_captures=["ID0002C01"])
     assert (named.train, named.shared_patients) == (("ID0002C01",), ())
+
+
+def test_a_single_patient_may_train_and_test_if_allowed(prepared_study: StudyMaker) -> None:
+    study = prepared_study(("ID0001C01", "ID0001C02"))
+    split = make_holdout(study, test_captures=["ID0001C01"], allow_same_patient=True)
+    assert (split.train, split.test, split.shared_patients) == (("ID0001C02",), ("ID0001C01",), ("ID0001",))
 
 
 def test_an_alias_counts_as_the_same_patient(prepared_study: StudyMaker) -> None:
@@ -147,6 +154,22 @@ def test_the_fingerprint_covers_files_and_assignment(prepared_study: StudyMaker)
     write_cube(study.root, "ID0003C011", make_cube(seed=99))
     others.add(make_holdout(study, ["ID0002"]).fingerprint)
     assert len(others | {split.fingerprint}) == 5
+
+
+def test_the_fingerprint_of_a_split_never_changes() -> None:
+    """Files written long ago must still match it."""
+    patients = {"ID0001C01": "ID0001", "ID0002C01": "ID0002", "ID0003C01": "ID0003"}
+    files = {"b.mat": "1" * 64, "a.mat": "2" * 64}
+    split = Split("holdout", ("ID0001C01",), ("ID0002C01",), ("ID0003C01",), 5, False, patients, files)
+    content = (
+        '{"allow_same_patient": false, "files": [["'
+        + "1" * 64
+        + '", "b.mat"], ["'
+        + "2" * 64
+        + '", "a.mat"]], "protocol": "holdout", "roles": [["train", "ID0001C01", "ID0001"],'
+        ' ["validation", "ID0002C01", "ID0002"], ["test", "ID0003C01", "ID0003"]]}'
+    )
+    assert split.fingerprint == hashlib.sha256(content.encode()).hexdigest()
 
 
 def test_a_split_survives_saving_and_loading(prepared_study: StudyMaker, tmp_path: Path) -> None:
@@ -277,6 +300,26 @@ def test_of_three_duplicates_only_the_pair_that_leaks_is_reported(prepared_study
     assert [one.captures for one in split.leaking_duplicates] == [("ID0001C02", "ID0002C01")]
 
 
+def test_a_duplicate_among_training_patients_does_not_leak(prepared_study: StudyMaker) -> None:
+    study = prepared_study(("ID0001C01", "ID0002C01", "ID0003C01"))
+    for capture_id in ("ID0001C01", "ID0002C01"):
+        write_cube(study.root, capture_id, make_cube(seed=5))
+    split = make_holdout(open_study(study.root), ["ID0003"])
+    assert [one.captures for one in split.duplicates] == [("ID0001C01", "ID0002C01")]
+    assert split.leaking_duplicates == ()
+
+
+def test_patients_and_files_of_a_split_cannot_be_changed() -> None:
+    patients, files = {"ID0001C01": "ID0001"}, {"a.mat": "0" * 64}
+    split = Split("holdout", ("ID0001C01",), (), (), 0, False, patients, files)
+    before = split.fingerprint
+    for kept in (split.patients, split.files):
+        with pytest.raises(TypeError):
+            kept["ID0001C01"] = "ID0002"
+    patients["ID0001C01"], files["a.mat"] = "ID0002", "1" * 64
+    assert split.fingerprint == before
+
+
 def edited(path: Path, **changes: object) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**content, **changes}), encoding="utf-8")
@@ -289,6 +332,7 @@ def edited(path: Path, **changes: object) -> None:
         ({"train": ["ID0001C01"], "test": ["ID0001C02"], "validation": []}, LeakageError, "patient ID0001"),
         ({"train": []}, StudyError, "has no training capture"),
         ({"test": ["ID0001C01"], "train": ["ID0001C01"]}, StudyError, r"split\.json: holds ID0001C01 twice"),
+        ({"validation": ["ID0001C02", "ID0001C02"]}, StudyError, r"split\.json: holds ID0001C02 twice"),
         ({"test": ["ID0077C01"]}, StudyError, "does not state the patients of ID0077C01"),
         ({"format": 2}, StudyError, "is not a split: format"),
         ({"train": 5}, StudyError, "is not a split: train"),
