@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gliomap.engine._rows import FrameRows, Span, Strip
+from bundles.makers import small_sensor
+from gliomap.bundles import frame_graph_record
+from gliomap.engine._rows import FrameRows, Span, Strip, free_rows
+from gliomap.sensors import ActiveArea
 
 FRAMES = st.builds(
     lambda cube, tile, top, below, reach: FrameRows(top + cube * tile + below, cube, top, tile, reach),
@@ -89,3 +96,20 @@ def test_strips_of_the_frame_of_the_thesis() -> None:
 @pytest.mark.parametrize("threads", [1, 2, 8])
 def test_a_graph_with_wrong_rows_at_strip_edges_has_no_strips(threads: int) -> None:
     assert FrameRows(frame=1088, cube=217, top=0, tile=5, reach=None).strips(threads) == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "window", "reach"), [(2, 1, 0), (2, 7, None), (3, 1, 0), (3, 7, 3)], ids=lambda value: str(value)
+)
+def test_only_graphs_of_format_3_give_right_rows_at_strip_edges(version: int, window: int, reach: int | None) -> None:
+    """In format 2, only a model of single spectra does, as it has no neighbourhood to cut."""
+    sensor = replace(small_sensor(), pattern=(1, 4), active_area=ActiveArea(1, 2, 18, 20))
+    graph = frame_graph_record(sensor, 5, version)
+    manifest = cast("Any", SimpleNamespace(graphs={"frame": graph}, model=SimpleNamespace(window=window)))
+    assert free_rows(manifest, sensor) == FrameRows(frame=20, cube=18, top=1, tile=1, reach=reach)
+
+
+def test_the_rows_of_a_graph_of_format_1_are_fixed() -> None:
+    graph = frame_graph_record(small_sensor(), 5, 1)
+    manifest = cast("Any", SimpleNamespace(graphs={"frame": graph}, model=SimpleNamespace(window=7)))
+    assert free_rows(manifest, small_sensor()) is None

@@ -83,6 +83,23 @@ class TestComparison:
         assert found.difference.patients == 2
         assert (found.better, found.worse, found.equal) == (2, 0, 0)
 
+    def test_the_difference_has_an_interval(self) -> None:
+        gains = [0.1, -0.2, 0.3, 0.1, 0.2, -0.3]
+        first = {str(k): 0.5 for k in range(6)}
+        found = compare_over_patients(first, {str(k): 0.5 + gain for k, gain in enumerate(gains)})
+        assert found is not None
+        low, high = t.interval(0.95, 5, np.mean(gains), np.std(gains, ddof=1) / np.sqrt(6))
+        assert (found.difference.low, found.difference.high) == (pytest.approx(low), pytest.approx(high))
+        assert found.difference.low < 0 < found.difference.high
+
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_two_figures_between_minus_1_and_1_differ_by_2_at_most(self, sign: int) -> None:
+        first = {str(k): -1.0 * sign for k in range(6)}
+        found = compare_over_patients(first, first | dict.fromkeys("01234", 1.0 * sign))
+        assert found is not None
+        assert found.difference.mean == pytest.approx(sign * 10 / 6)
+        assert (found.difference.high if sign == 1 else found.difference.low) == sign * 2
+
     def test_too_few_patients_give_no_p_value(self) -> None:
         first = {str(k): 0.5 for k in range(5)}
         found = compare_over_patients(first, dict.fromkeys(first, 0.9))

@@ -85,6 +85,7 @@ class TestDistance:
         bins = distance_accuracy(tested, right, reference)
         assert [one.pixels for one in bins] == [1, 1, 2, 4, 8, 16, 27]
         assert [one.right for one in bins] == [1, 1, 1, 0, 0, 0, 0]
+        assert [one.least for one in bins] == [0, 1.5, 2.5, 4.5, 8.5, 16.5, 32.5]
         assert [one.most for one in bins] == [*(one.least for one in bins[1:]), None]
 
     def test_an_empty_reference_gives_no_bins(self) -> None:
@@ -96,4 +97,5 @@ class TestDistance:
         bins = distance_accuracy(~reference, ~reference, reference)
         both = pooled_distances([bins, (), bins])
         assert [one.pixels for one in both] == [2 * one.pixels for one in bins]
+        assert [(one.least, one.most) for one in both] == [(one.least, one.most) for one in bins]
         assert pooled_distances([(), ()]) == ()

@@ -33,7 +33,7 @@ from gliomap.rendering import (
     upscale,
 )
 from gliomap.rendering._layout import WARNING_PAPER, dimmed
-from gliomap.rendering._legend import PAPER, SOFT_INK
+from gliomap.rendering._legend import PAPER, SOFT_INK, _share
 from gliomap.rendering._paint import HATCH_DARK, HATCH_LIGHT
 from gliomap.rendering._text import fit, line_height, plain, text_width, wrap
 from gliomap.taxonomy import THESIS_CLASSES
@@ -167,6 +167,12 @@ class TestBlankedMap:
         assert all(row.cells == ("no map", "") for row in rows[:5])
         assert rows[5].name == "not classified"
         assert rows[5].cells[0] == f"{60 * 90:,}"
+        assert len(rows) == 6, "the reason stands in a note"
+
+    def test_the_legend_gives_the_reason(self, scene: Scene, drawn: list[str]) -> None:
+        legend(dataclasses.replace(scene.map, blanked=self.REASON), width=900)
+        assert f"No map: {self.REASON}" in drawn
+        assert not any("Every classified pixel" in line for line in drawn)
 
     def test_the_picture_of_a_blanked_map_has_no_class_colour_in_its_panels(self, scene: Scene) -> None:
         blanked = dataclasses.replace(scene.map, blanked=self.REASON)
@@ -244,6 +250,12 @@ class TestLegend:
         labels[30, 40] = 2
         assert legend_rows(dataclasses.replace(scene.map, labels=labels))[1].cells == ("1", "< 0.1 %")
 
+    @pytest.mark.parametrize(
+        ("pixels", "share"), [(9, "< 0.1 %"), (10, "0.1 %"), (14, "0.1 %"), (5000, "50.0 %"), (10_000, "100.0 %")]
+    )
+    def test_only_a_share_below_a_tenth_of_a_percent_is_not_given(self, pixels: int, share: str) -> None:
+        assert _share(pixels, 10_000) == share
+
     def test_ground_truth_adds_a_column(self, scene: Scene) -> None:
         truth = np.where(scene.truth == 4, 0, scene.truth)
         rows = legend_rows(scene.map, truth=truth)
@@ -262,6 +274,10 @@ class TestLegend:
         some = dataclasses.replace(scene.map, labels=np.zeros_like(scene.map.labels))
         overlay_picture(some, synthetic_rgb(scene.cube))
         assert any("without colour" in line for line in drawn)
+        drawn.clear()
+        legend(some)
+        overlay_picture(scene.map, synthetic_rgb(scene.cube))
+        assert not any("without colour" in line for line in drawn)
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,11 @@ class TestKeys:
             keys_as_variable(tmp_path / "keys")
         assert KEY not in str(caught.value)
 
+    def test_a_bad_file_does_not_become_a_variable(self, tmp_path: Path) -> None:
+        (tmp_path / "keys").write_text("camera short")
+        with pytest.raises(UsageError, match="is shorter than 16"):
+            keys_as_variable(tmp_path / "keys")
+
     def test_sixteen_characters_are_enough(self) -> None:
         (key,) = read_keys(None, {"GLIOMAP_KEYS": "camera:0123456789abcdef"})
         assert find_client([key], {"authorization": "Bearer 0123456789abcdef"}).name == "camera"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from time import perf_counter
@@ -14,10 +15,10 @@ import pytest
 
 from gliomap.captures import Exposures, tiff_bytes
 from gliomap.engine import Engine
-from gliomap.errors import CaptureError
+from gliomap.errors import CaptureError, RequestError
 from gliomap.serving import Service, ServiceSettings
 from gliomap.serving._bodies import FrameBytes, frames_of
-from gliomap.serving._references import ReferencePair, pair_of_frames
+from gliomap.serving._references import ReferencePair, ReferenceStore, check_id, pair_of_frames
 from gliomap.serving._reply import unpack_reply
 from gliomap.serving._service import Ask
 from gliomap.serving._stream import _Stream
@@ -109,6 +110,41 @@ def test_the_clock_by_which_references_are_older_counts(
     service.close()
     assert (blanked is not None and "90.0 min older" in blanked) == blank
     assert (blanked is None) != blank
+
+
+class TestStore:
+    def test_a_full_store_takes_no_other_operation_but_a_replacement(self, bundle: Path, scene: Scene) -> None:
+        _, one = pair(bundle, scene, {})
+        store = ReferenceStore(2)
+        assert store.put(one)
+        assert store.put(replace(one, name="or-2"))
+        with pytest.raises(RequestError, match="of 2 operations are stored") as full:
+            store.put(replace(one, name="or-3"))
+        assert full.value.status == 409
+        assert store.names() == ("or-1", "or-2")
+        again = replace(one, exposures=Exposures(10, 10, 10))
+        assert not store.put(again)
+        assert store.get("or-1") is again
+
+    def test_a_deleted_pair_is_unknown(self, bundle: Path, scene: Scene) -> None:
+        _, one = pair(bundle, scene, {})
+        store = ReferenceStore(2)
+        store.put(one)
+        store.delete("or-1")
+        assert len(store) == 0
+        for ask in (store.get, store.delete):
+            with pytest.raises(RequestError, match="references 'or-1': are unknown") as unknown:
+                ask("or-1")
+            assert unknown.value.status == 404
+
+    @pytest.mark.parametrize("name", ["", ".", "-a", "../a", "a/b", "a b", "a\n", "é", "a" * 65])
+    def test_an_id_that_does_not_fit_paths_is_refused(self, name: str) -> None:
+        with pytest.raises(RequestError, match="is not a valid id") as caught:
+            check_id(name)
+        assert caught.value.status == 400
+
+    def test_an_id_may_have_64_characters(self) -> None:
+        assert check_id("A.b_c-9" + "a" * 57) == "A.b_c-9" + "a" * 57
 
 
 SPREAD = "8 bits; values were spread over the sensor's range, and fine differences are lost"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,10 @@ def test_a_duplicate_within_one_patient_is_not_a_leak(prepared_study: StudyMaker
         shutil.copyfile(study.files("ID0001C01").cube, study.files(name).cube)
     split = make_folds(study, "pooled", counts_of(study)).first
     assert [one.captures for one in split.duplicates] == [("ID0001C01", "ID0001C02"), ("ID0001C01", "ID0002C01")]
+    assert [str(one) for one in split.duplicates] == [
+        "ID0001C01 and ID0001C02 (one patient) are the same image",
+        "ID0001C01 and ID0002C01 (two patients) are the same image",
+    ]
     leaking = [("ID0001C01", "ID0002C01"), ("ID0001C02", "ID0002C01")]
     assert [one.captures for one in split.leaking_duplicates] == leaking
 
@@ -209,3 +214,14 @@ def test_folds_without_splits_of_their_own_protocol_are_refused(prepared_study: 
         Folds("lopo", {"one": split})
     with pytest.raises(StudyError, match="there are none"):
         Folds("lopo", {})
+    with pytest.raises(StudyError, match="not all of protocol 'holdout'"):
+        Folds("holdout", {"one": split, "two": replace(split, protocol="lopo")})
+
+
+def test_splits_cannot_be_added_to_folds(prepared_study: StudyMaker) -> None:
+    splits = {"one": make_holdout(prepared_study(SIX), ["ID0002"])}
+    folds = Folds("holdout", splits)
+    with pytest.raises(TypeError):
+        folds.splits["two"] = folds.first
+    splits["two"] = folds.first
+    assert list(folds.splits) == ["one"]
