@@ -10,6 +10,7 @@ import stat
 import subprocess
 import zipfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ import pytest
 
 from bundles.makers import linear_network, small_bundle, small_manifest, small_sensor
 from gliomap.bundles import Bundle, SensorInfo, Training, copy_bundle, open_bundle, write_bundle
+from gliomap.bundles._manifest import cube_graph_record, frame_graph_record, parse_manifest
 from gliomap.errors import BundleError, OutputExistsError
 from gliomap.sensors import MosaicSensor
+from gliomap.taxonomy import ClassSet, TissueClass
 
 FILES = ("manifest.json", "manifest.sha256", "cube.onnx", "frame.onnx", "card.md")
 
@@ -44,6 +47,13 @@ def rewrite(bundle: Bundle, change: Callable[[dict[str, Any]], None]) -> None:
     content = json.dumps(table).encode()
     manifest.write_bytes(content)
     (bundle.path / "manifest.sha256").write_text(f"{hashlib.sha256(content).hexdigest()}  manifest.json\n")
+
+
+def five_bands(table: dict[str, Any]) -> None:
+    """Describe a model of five bands beside a sensor of four."""
+    table["model"].update(n_bands=5)
+    table["graphs"].update(cube=cube_graph_record(5, 5).model_dump(mode="json"))
+    table.update(wavelengths_nm=None)
 
 
 @pytest.mark.parametrize("name", ["bundle", "bundle.zip"])
@@ -161,13 +171,17 @@ def test_a_newer_format_is_refused_with_advice_to_update(bundle: Bundle) -> None
     ("change", "fault"),
     [
         (lambda table: table.update(format_version="1"), "format version"),
+        (lambda table: table.update(format_version=True), "format version True"),
+        (lambda table: table.update(format_version=0), "format version 0"),
         (lambda table: table.update(format_version=1), "file: inputs or outputs of the frame graph"),
         (lambda table: table.update(surprise=1), "surprise"),
         (lambda table: table.pop("classes"), "classes"),
         (lambda table: table["graphs"].pop("cube"), "cube"),
         (lambda table: table["graphs"]["cube"]["outputs"][0].update(dtype="uint16"), "cube graph"),
         (lambda table: table["graphs"]["frame"]["inputs"][0].update(shape=[3, 3]), "frame graph"),
-        (lambda table: table["model"].update(n_bands=5), "5 bands"),
+        (lambda table: table.update(format_version=2), "file: inputs or outputs of the frame graph"),
+        (lambda table: table["model"].update(n_bands=5), "4 wavelengths for 5 bands"),
+        (five_bands, "sensor 'small' delivers 4 bands, the model takes 5"),
         (lambda table: table["sensor"].update(saturation=1000), "fingerprint"),
         (lambda table: table["sensor"]["correction"].pop(), "3 wavelengths"),
         (lambda table: table["sensor"]["correction"][0].pop(), "differ in length"),
@@ -175,6 +189,7 @@ def test_a_newer_format_is_refused_with_advice_to_update(bundle: Bundle) -> None
         (lambda table: table["preprocessing"].update(normalisation="magic"), "normalisation"),
         (lambda table: table["files"].pop("card.md"), "names files"),
         (lambda table: table.update(sensor=None), "contradict"),
+        (lambda table: table.update(no_frame="the sensor is not known"), "contradict"),
     ],
 )
 def test_an_invalid_or_contradictory_manifest_is_refused(
@@ -183,6 +198,40 @@ def test_an_invalid_or_contradictory_manifest_is_refused(
     rewrite(bundle, change)
     with pytest.raises(BundleError, match=fault):
         open_bundle(bundle.path)
+
+
+@pytest.mark.parametrize(
+    ("version", "frame", "scale", "made"),
+    [
+        (1, (20, 25), (4, 9, 11), (9, 11)),
+        (2, ("frame_rows", 25), (4, "rows", 11), ("rows", 11)),
+        (3, ("frame_rows", 25), (4, "rows", 11), ("map_rows", 11)),
+    ],
+)
+def test_the_shapes_of_a_frame_graph_by_format_version(
+    sensor: MosaicSensor, version: int, frame: tuple[object, ...], scale: tuple[object, ...], made: tuple[object, ...]
+) -> None:
+    graph = frame_graph_record(sensor, 5, version)
+    assert [one.shape for one in graph.inputs] == [frame, frame, frame, scale]
+    assert [one.shape for one in graph.outputs] == [made, made, (5, *made)]
+
+
+@pytest.mark.parametrize(("count", "fits"), [(0, False), (1, True), (255, True), (256, False)])
+def test_a_model_has_1_to_255_classes(tmp_path: Path, count: int, fits: bool) -> None:
+    """The labels are uint8, and 0 is no class."""
+    one = TissueClass(1, "some", (), (0, 0, 0), (0, 0, 0))
+    classes = ClassSet("many", tuple(replace(one, index=index) for index in range(1, count + 1)))
+    changes = {"classes": classes, "graphs": {"cube": cube_graph_record(4, count)}}
+    content = small_bundle(tmp_path / "bundle").manifest.model_copy(update=changes).to_bytes()
+    with nullcontext() if fits else pytest.raises(BundleError, match=f"{count} classes do not fit labels of uint8"):
+        assert len(parse_manifest(content, "manifest.json").classes) == count
+
+
+def test_a_manifest_is_sorted_and_indented_json_in_utf_8(tmp_path: Path) -> None:
+    manifest = small_bundle(tmp_path / "bundle").manifest.model_copy(update={"name": "Großhirn"})
+    text = manifest.to_bytes().decode("utf-8")
+    assert '\n  "name": "Großhirn",\n' in text
+    assert text == json.dumps(json.loads(text), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def test_a_graph_whose_inputs_differ_from_the_manifest_is_not_written(tmp_path: Path) -> None:
