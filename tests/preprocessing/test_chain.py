@@ -234,7 +234,7 @@ class TestMasks:
         self, size: float, left: float, valid: bool
     ) -> None:
         """The limit is 1e-6 · 1023 · √2 · size; 200 · left · size remains of the light."""
-        raw, _, dark = scene(BEFORE)
+        _, _, dark = scene(BEFORE)
         matrix = BEFORE.band_matrix().copy()
         matrix[3] = 0
         matrix[3, :2] = size, -size * (1 - left)
