@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluation.report.scenes import evaluation
 from gliomap.evaluation import (
     NOT_DEFINED,
+    EvaluationTimes,
     class_table,
     confusion_table,
     metrics,
@@ -16,6 +18,7 @@ from gliomap.evaluation import (
     overall_table,
     picture_name,
     picture_stem,
+    summarise,
     summary_line,
     tumour_indices,
 )
@@ -78,3 +81,18 @@ class TestTables:
         classes = ClassSet("one", (TissueClass(1, "something", codes, (1, 2, 3), (4, 5, 6)),))
         assert tumour_indices(classes) == tumour
         assert tumour_indices(THESIS_CLASSES) == (2,)
+
+
+def test_a_summary_has_the_pooled_figures_and_the_times_of_all_folds() -> None:
+    record = evaluation(("ID0002", "ID0001", "ID0003"))
+    assert summarise(record).times is None
+    times = EvaluationTimes(preparing_test_data=1.5, predicting=0.25, generating_maps=0.0004)
+    first, second, third = record.folds
+    timed = (first.model_copy(update={"times": times}), second.model_copy(update={"times": times}), third)
+    found = summarise(record.model_copy(update={"folds": timed}))
+    assert found.times == EvaluationTimes(preparing_test_data=3, predicting=0.5, generating_maps=0.001)
+    assert found.tested == ("ID0001", "ID0002", "ID0003")
+    assert (found.pixels, found.overall_accuracy) == (600, record.pooled.overall_accuracy)
+    assert (found.balanced_accuracy, found.macro_f1) == (record.pooled.balanced_accuracy, record.pooled.macro_f1)
+    assert found.tumour.sensitivity == record.pooled.classes[1].sensitivity
+    assert found.tumour.specificity == record.pooled.classes[1].specificity

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from gliomap.evaluation import distance_accuracy, metrics, pooled_distances, tumour_curve
+from gliomap.evaluation import (
+    TumourFigures,
+    distance_accuracy,
+    metrics,
+    pooled_distances,
+    tumour_curve,
+    tumour_figures,
+)
+from gliomap.taxonomy import ClassSet, TissueClass
 
 
 class TestTumourCurve:
@@ -73,6 +81,50 @@ class TestTumourCurve:
         assert points[0].tolist() == [0, 0]
         assert points[-1].tolist() == [1, 1]
         assert (np.diff(points, axis=0) >= 0).all()
+
+
+class TestTumourFigures:
+    """Two tumour classes of three: taken for each other, they are still tumour."""
+
+    CLASSES = ClassSet(
+        "three",
+        (
+            TissueClass(1, "healthy", (101,), (0, 255, 0), (0, 158, 115)),
+            TissueClass(2, "glioma", (200,), (255, 0, 0), (213, 94, 0)),
+            TissueClass(3, "metastasis", (250,), (200, 0, 0), (200, 94, 0)),
+        ),
+    )
+
+    def figures(self, confusion: list[list[int]]) -> TumourFigures:
+        true = np.repeat([1, 2, 3], np.sum(confusion, axis=1))
+        predicted = np.repeat(np.tile([1, 2, 3], 3), np.ravel(confusion))
+        return tumour_figures(metrics(true, predicted, 3), self.CLASSES)
+
+    def test_all_tumour_classes_stand_against_the_rest(self) -> None:
+        # 12 pixels are tumour and 9 of them are found; 5 of 8 others are rejected.
+        found = self.figures([[5, 1, 2], [1, 3, 1], [2, 1, 4]])
+        assert (found.accuracy, found.sensitivity, found.specificity) == (14 / 20, 9 / 12, 5 / 8)
+
+    @pytest.mark.parametrize(
+        ("confusion", "expected"),
+        [
+            ([[3, 1, 0], [0, 0, 0], [0, 0, 0]], (3 / 4, None, 3 / 4)),
+            ([[0, 0, 0], [1, 2, 0], [0, 0, 1]], (3 / 4, 3 / 4, None)),
+            ([[0, 0, 0], [0, 0, 0], [0, 0, 0]], (None, None, None)),
+        ],
+        ids=["no tumour", "tumour alone", "nothing"],
+    )
+    def test_figures_without_pixels_are_not_defined(
+        self, confusion: list[list[int]], expected: tuple[float | None, ...]
+    ) -> None:
+        found = self.figures(confusion)
+        assert (found.accuracy, found.sensitivity, found.specificity) == expected
+
+    def test_classes_without_tumour_have_no_figures(self) -> None:
+        blood = TissueClass(2, "blood", (300,), (0, 0, 255), (0, 114, 178))
+        others = ClassSet("two", (self.CLASSES.classes[0], blood))
+        found = tumour_figures(metrics(np.array([1, 2]), np.array([1, 2]), 2), others)
+        assert (found.accuracy, found.sensitivity, found.specificity) == (None, None, None)
 
 
 class TestDistance:
