@@ -198,6 +198,14 @@ class TestJudge:
         assert found.labelled_marked == int(((truth > 0) & (scene.map.labels == 2)).sum())
         assert found.frame_marked == int((scene.map.labels == 2).sum())
         assert found.frame_share == found.frame_marked / int((scene.map.labels > 0).sum())
+        assert found.labelled == int(((truth > 0) & (scene.map.labels > 0)).sum())
+        assert found.labelled_share == found.labelled_marked / found.labelled
+
+    def test_false_tumour_is_not_counted_if_no_class_is_tumour(self, scene: Scene) -> None:
+        clot = dataclasses.replace(THESIS_CLASSES.classes[1], name="clot", codes=(310,))
+        classes = ClassSet("no tumour", (THESIS_CLASSES.classes[0], clot, *THESIS_CLASSES.classes[2:]))
+        tissue = dataclasses.replace(full_map(scene), classes=classes)
+        assert false_tumour(scene.truth, tissue, np.ones_like(scene.truth, bool)) is None
 
     def test_false_tumour_is_not_counted_if_tumour_is_labelled(self, scene: Scene) -> None:
         assert (scene.truth == 2).any()
@@ -206,7 +214,8 @@ class TestJudge:
     def test_false_tumour_is_not_counted_if_untested_pixels_are_tumour(self, scene: Scene) -> None:
         tested = scene.truth != 2
         judged = judge("ID0001C01", "ID0001", scene.truth, full_map(scene), tested)
-        assert not (judged.true == 2).any()
+        of_class = np.bincount(scene.truth.ravel(), minlength=6)
+        assert np.bincount(judged.true, minlength=6).tolist() == [0, of_class[1], 0, *of_class[3:]]
         assert judged.false_tumour is None
 
     def test_only_tested_pixels_count_as_labelled(self, scene: Scene) -> None:
