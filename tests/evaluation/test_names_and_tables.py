@@ -11,8 +11,10 @@ from evaluation.report.scenes import evaluation
 from gliomap.evaluation import (
     NOT_DEFINED,
     EvaluationTimes,
+    Interval,
     class_table,
     confusion_table,
+    interval_text,
     metrics,
     next_version,
     overall_table,
@@ -73,8 +75,27 @@ class TestTables:
     def test_summary_line_gives_tumour_sensitivity_and_precision(self) -> None:
         line = summary_line(metrics(np.array([2, 2, 1]), np.array([2, 1, 1]), 5), THESIS_CLASSES)
         assert "tumour: sensitivity 0.500, precision 1.000" in line
+        assert line.endswith("3 labelled pixels")
+        masked = summary_line(metrics(np.array([2, 1]), np.array([0, 1]), 5), THESIS_CLASSES)
+        assert "tumour: every labelled pixel is masked" in masked
 
-    @pytest.mark.parametrize(("codes", "tumour"), [((200, 257), (1,)), ((101,), ()), ((270, 310), ()), ((), ())])
+    def test_the_overall_table_ends_with_the_sensitivity_for_tumour(self) -> None:
+        table = overall_table({"a": metrics(np.array([2, 2, 1]), np.array([2, 1, 1]), 5)}, THESIS_CLASSES)
+        (row,) = table.rows
+        assert table.columns[-1] == "tumour sens."
+        assert row == ("a", "3", "0.667", "0.750", "0.667", "0.500", NOT_DEFINED, NOT_DEFINED, "0.500")
+
+    def test_an_interval_names_its_bounds_patients_and_method(self) -> None:
+        t, bootstrap = Interval(0.7124, 0.64, 0.79, 9, "t"), Interval(0.7124, 0.64, 0.79, 20, "bootstrap")
+        assert interval_text(t) == "0.712 (0.640–0.790, 9 patients, Student's t)"
+        assert interval_text(bootstrap) == "0.712 (0.640–0.790, 20 patients, bootstrap)"
+        assert interval_text(Interval(0.6, None, None, 2, "values", (0.5, 0.7))) == "0.600 (2 patients: 0.500, 0.700)"
+        assert interval_text(Interval(0.6, None, None, 1, "values", (0.6,))) == "0.600 (1 patient)"
+        assert interval_text(None) == NOT_DEFINED
+
+    @pytest.mark.parametrize(
+        ("codes", "tumour"), [((200, 257), (1,)), ((101,), ()), ((300,), ()), ((270, 310), ()), ((), ())]
+    )
     def test_tumour_classes_are_recognised_by_their_codes(
         self, codes: tuple[int, ...], tumour: tuple[int, ...]
     ) -> None:
