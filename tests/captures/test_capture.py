@@ -48,17 +48,20 @@ def test_a_good_capture_has_no_findings(tmp_path: Path, frames: Frames, caplog: 
     assert not caplog.records
 
 
-def test_reference_age_counts_from_the_older_reference(tmp_path: Path, frames: Frames) -> None:
+@pytest.mark.parametrize("oldest", ["white", "dark", "white_dark"])
+def test_reference_age_counts_from_the_oldest_reference(tmp_path: Path, frames: Frames, oldest: str) -> None:
+    frames["white_dark"] = frames["dark"]
     start = datetime(2021, 5, 4, 9, 0, 0)
-    times = {"dark": start, "white": start + timedelta(minutes=5), "raw": start + timedelta(hours=2)}
+    times = {**dict.fromkeys(frames, start + timedelta(minutes=5)), oldest: start, "raw": start + timedelta(hours=2)}
     capture = read_capture(**stored(tmp_path, frames, times), sensor=SENSOR)
     assert capture.taken_at == times["raw"]
-    assert capture.references_taken_at == start  # the older one counts
+    assert capture.references_taken_at == start
     assert reference_age(capture) == timedelta(hours=2)
 
 
-@pytest.mark.parametrize("unknown", ["raw", "white", "dark"])
+@pytest.mark.parametrize("unknown", ["raw", "white", "dark", "white_dark"])
 def test_an_unknown_time_gives_an_unknown_age(tmp_path: Path, frames: Frames, unknown: str) -> None:
+    frames["white_dark"] = frames["dark"]
     times = {name: datetime(2021, 5, 4) for name in frames if name != unknown}
     assert reference_age(read_capture(**stored(tmp_path, frames, times), sensor=SENSOR)) is None
 

@@ -85,6 +85,15 @@ def test_references_are_as_old_as_the_older_one_or_of_unknown_age(
     assert kept.prepared(engine, camera_clock=False).taken_at == kept.received_at
 
 
+@pytest.mark.parametrize(("taken", "time"), [(EARLIER, EARLIER), (None, None)])
+def test_the_time_of_a_second_dark_counts_as_well(
+    bundle: Path, scene: Scene, taken: datetime | None, time: datetime | None
+) -> None:
+    times = {"white": LATER, "dark": LATER} | ({} if taken is None else {"white_dark": taken})
+    _, kept = pair(bundle, scene, times, white_dark=scene.dark)
+    assert kept.camera_time == time
+
+
 @pytest.mark.parametrize(
     ("clock", "steady", "blank"),
     [(0, 0, False), (-90, 0, False), (-90, 90, True), (90, 0, True), (90, 90, True)],

@@ -4,7 +4,7 @@ from gliomap.captures._capture import Capture, inspect_capture, read_capture, re
 from gliomap.captures._checks import check_raw, check_references, inspect_raw, inspect_references, require_frame
 from gliomap.captures._exposures import LONGEST_MS, SHORTEST_MS, DarkPlan, Exposures, plan_darks
 from gliomap.captures._finding import Finding, Severity
-from gliomap.captures._frames import Frame, parse_frames, read_frame, read_frames, write_frame
+from gliomap.captures._frames import Frame, oldest_time, parse_frames, read_frame, read_frames, write_frame
 from gliomap.captures._shadows import inspect_shadows, shadow_floor
 from gliomap.captures._tiff import tiff_bytes
 
@@ -23,6 +23,7 @@ __all__ = [
     "inspect_raw",
     "inspect_references",
     "inspect_shadows",
+    "oldest_time",
     "parse_frames",
     "plan_darks",
     "read_capture",

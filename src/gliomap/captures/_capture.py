@@ -16,7 +16,7 @@ import numpy.typing as npt
 from gliomap.captures._checks import inspect_raw, inspect_references, require_frame
 from gliomap.captures._exposures import Exposures
 from gliomap.captures._finding import Finding
-from gliomap.captures._frames import Frame, read_frames
+from gliomap.captures._frames import oldest_time, read_frames
 from gliomap.errors import CaptureError, ReferenceFrameError
 from gliomap.sensors import MosaicSensor
 
@@ -57,7 +57,7 @@ class Capture:
     taken_at
         When the raw frame was taken (local time of the camera's computer), or None.
     references_taken_at
-        When the older of white and dark was taken, or None if either time is unknown.
+        When the oldest reference was taken, or None if the time of any is unknown.
     findings
         Findings of the checks.
 
@@ -132,7 +132,7 @@ def read_capture(
         white_dark=frames[3].data if len(frames) > 3 else None,
         exposures=exposures,
         taken_at=frames[0].taken_at,
-        references_taken_at=_older(frames[1:3]),
+        references_taken_at=oldest_time(frames[1:]),
     )
     findings = inspect_capture(capture)
     if frames[0].eight_bit:
@@ -174,12 +174,6 @@ def reference_age(capture: Capture) -> timedelta | None:
     if capture.taken_at is None or capture.references_taken_at is None:
         return None
     return capture.taken_at - capture.references_taken_at
-
-
-def _older(references: list[Frame]) -> datetime | None:
-    times = [frame.taken_at for frame in references]
-    known = [time for time in times if time is not None]
-    return min(known) if len(known) == len(times) else None
 
 
 def _named(findings: tuple[Finding, ...], paths: list[Path]) -> tuple[Finding, ...]:

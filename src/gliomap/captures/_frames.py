@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from gliomap.captures._tiff import RawImage, parse_tiff, read_tiff, write_tiff
 from gliomap.errors import CaptureError
 from gliomap.sensors import MosaicSensor
 
-__all__ = ["Frame", "parse_frames", "read_frame", "read_frames", "write_frame"]
+__all__ = ["Frame", "oldest_time", "parse_frames", "read_frame", "read_frames", "write_frame"]
 
 _CONTAINER_BITS = 16
 
@@ -40,6 +40,13 @@ class Frame:
     taken_at: datetime | None
     msb_aligned: bool = False
     eight_bit: bool = False
+
+
+def oldest_time(frames: Iterable[Frame]) -> datetime | None:
+    """When the oldest of some frames was taken; None if the time of any is unknown."""
+    times = [frame.taken_at for frame in frames]
+    known = [time for time in times if time is not None]
+    return min(known) if len(known) == len(times) else None
 
 
 def read_frame(path: Path | str, sensor: MosaicSensor | None = None, *, msb_aligned: bool | None = None) -> Frame:

@@ -167,7 +167,7 @@ class Engine:
         exposures
             Exposure times, where they differ.
         taken_at
-            When the older of the two was taken.
+            When the oldest of them was taken.
 
         Raises
         ------

@@ -19,7 +19,7 @@ class DatedReferences(References):
     Attributes
     ----------
     taken_at
-        When the older of white and dark was taken; None if unknown.
+        When the oldest reference was taken; None if unknown.
     fault
         Why no frame may be classified with them (swapped, hardly any light, …); None if they are usable.
     """

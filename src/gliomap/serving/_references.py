@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap._text import counted
-from gliomap.captures import Exposures, Frame, check_references, shadow_floor
+from gliomap.captures import Exposures, Frame, check_references, oldest_time, shadow_floor
 from gliomap.engine import DatedReferences, Engine
 from gliomap.errors import CaptureError, RequestError
 from gliomap.sensors import MosaicSensor
@@ -65,10 +65,8 @@ class ReferencePair:
 
     @property
     def camera_time(self) -> datetime | None:
-        """When the older of white and dark was taken, by the camera's clock; None if unknown."""
-        if self.white.taken_at is None or self.dark.taken_at is None:
-            return None
-        return min(self.white.taken_at, self.dark.taken_at)
+        """When the oldest of the references was taken, by the camera's clock; None if unknown."""
+        return oldest_time(one for one in (self.white, self.dark, self.white_dark) if one is not None)
 
     def moment(self, told: datetime, steady: float) -> datetime:
         """When a frame arrived, for the age of the references, by the clock on which more time has passed.

@@ -34,7 +34,7 @@ class ReferencesAnswer(Fields):
     id: str = Field(examples=["or-1"])
     received_at: datetime = Field(description="When they arrived, UTC.")
     taken_at: datetime | None = Field(
-        description="When the older of the two was taken, by the camera's clock; null if unknown."
+        description="When the oldest of them was taken, by the camera's clock; null if unknown."
     )
     sha256: dict[str, str] = Field(description="Role (white, dark, white_dark) → hash of the bytes as received.")
     warnings: tuple[str, ...] = Field(description="What the checks noticed.")

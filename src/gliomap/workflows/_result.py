@@ -29,7 +29,7 @@ class InputRecord(Fields):
     files: dict[str, str] = Field(description="Role (raw, white, dark, cube, study) → path as it was given.")
     capture: str | None = Field(default=None, description="Capture of the study.")
     taken_at: datetime | None = Field(default=None, description="TIFF DateTime of the raw frame: camera's local time.")
-    references_taken_at: datetime | None = Field(default=None, description="Time of the older of white and dark.")
+    references_taken_at: datetime | None = Field(default=None, description="Time of the oldest reference.")
     reference_age_minutes: float | None = Field(
         default=None, description="How much older the references are than the raw frame; null if unknown."
     )
