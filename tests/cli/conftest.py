@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from gliomap.cli import run
+from gliomap.cli._ui import Ui
+from gliomap.cli._verb import EXAMPLES, new_app, verb
 from gliomap.phantom import make_phantom
 from gliomap.sensors import get_sensor, resized
 
@@ -29,6 +32,16 @@ class Result:
 
 
 Run = Callable[..., Result]
+
+
+def call(function: Callable[[Ui], None], *arguments: str, writes: bool = False) -> int:
+    """Run a function as the only verb of an application."""
+    app = new_app("for tests")
+    verb(app, "try", examples=("try",), writes=writes)(function)
+    app.callback()(lambda: None)
+    EXAMPLES.pop("try")
+    code = get_command(app).main(args=["try", *arguments], prog_name="test", standalone_mode=False)
+    return code or 0
 
 
 @pytest.fixture

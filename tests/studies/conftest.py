@@ -9,7 +9,7 @@ import pytest
 
 from gliomap.sensors import MosaicSensor, get_sensor, resized
 from gliomap.studies import Study, open_study, write_capture_files
-from studies.makers import StudyMaker, make_codes, make_cube
+from studies.makers import StudyMaker, make_codes, make_cube, write_raw_study
 
 
 @pytest.fixture
@@ -31,3 +31,9 @@ def prepared_study(tmp_path: Path) -> StudyMaker:
 def small_sensor() -> MosaicSensor:
     """The camera of the phantom with a frame of 12×14 tiles."""
     return resized(get_sensor("generic-nir-5x5"), 12, 14)
+
+
+@pytest.fixture
+def raw_study(tmp_path: Path, small_sensor: MosaicSensor) -> Study:
+    """Two captures as frames; see `write_raw_study`."""
+    return write_raw_study(tmp_path / "study", small_sensor)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from gliomap.errors import StudyError
-from gliomap.sensors import MosaicSensor, write_sensor_toml
-from gliomap.studies import Study, check_study, fill_preprocessed, make_holdout, open_study, write_capture_files
-from studies.makers import make_codes, make_frames
+from gliomap.sensors import MosaicSensor
+from gliomap.studies import Study, check_study, fill_preprocessed, make_holdout, open_study
+from studies.makers import with_settings, write_raw_study
 
 CAPTURES = ("ID0001C01", "ID0002C01", "ID0003C011")
 
@@ -19,12 +19,7 @@ CAPTURES = ("ID0001C01", "ID0002C01", "ID0003C011")
 @pytest.fixture
 def study(tmp_path: Path, small_sensor: MosaicSensor) -> Study:
     """Three captures as frames with full-size maps, and their camera."""
-    root = tmp_path / "study"
-    for seed, capture_id in enumerate(CAPTURES):
-        write_capture_files(root, capture_id, frames=make_frames(small_sensor, seed), codes=make_codes(12, 14, seed))
-    write_sensor_toml(small_sensor, root / "camera.toml")
-    (root / "study.toml").write_text('sensor = "camera.toml"\n', encoding="utf-8")
-    return open_study(root)
+    return with_settings(write_raw_study(tmp_path / "study", small_sensor, CAPTURES))
 
 
 def with_other_extensions(study: Study) -> Study:

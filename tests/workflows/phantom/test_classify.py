@@ -1,4 +1,4 @@
-"""Classification and bundles from Python, including what the command line does not reach."""
+"""Classification from Python, including what the command line does not reach."""
 
 from __future__ import annotations
 
@@ -18,16 +18,12 @@ from gliomap.errors import (
     BundleError,
     CaptureError,
     CubeError,
-    ModelError,
     OutputExistsError,
-    RunError,
-    SensorError,
     StudyError,
     UsageError,
 )
-from gliomap.phantom import make_phantom
 from gliomap.preprocessing import load_npz, preprocess_capture, save_npz
-from gliomap.sensors import MosaicSensor, get_sensor, import_sensor, resized
+from gliomap.sensors import MosaicSensor, get_sensor, import_sensor
 from gliomap.studies import (
     CaptureSettings,
     Crop,
@@ -42,43 +38,17 @@ from gliomap.studies import (
     write_mat,
     write_study_toml,
 )
-from gliomap.taxonomy import THESIS_CLASSES, ClassSet
+from gliomap.taxonomy import THESIS_CLASSES
 from gliomap.workflows import (
     ClassificationResult,
     ClassifyOptions,
     CubeFile,
     FrameFiles,
     StudyCapture,
-    bundle_from_weights,
     classify,
     make_bundle,
-    open_run,
-    train,
 )
-
-CAMERA = resized(get_sensor("generic-nir-5x5"), 48, 72)
-CAPTURE = "ID0003C01"
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("study") / "study"
-    return make_phantom(folder, patients=3, difficulty="easy", sensor=CAMERA, label_fraction=0.4)
-
-
-@pytest.fixture(scope="module")
-def run(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(study, out=tmp_path_factory.mktemp("run") / "run", model="lda", test_patients=["ID0003"])
-
-
-@pytest.fixture(scope="module")
-def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(run, tmp_path_factory.mktemp("bundle") / "bundle").path
-
-
-@pytest.fixture
-def copy(study: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(study, tmp_path / "copy"))
+from workflows.phantom.conftest import CAMERA, CAPTURE
 
 
 def frames(study: Path) -> FrameFiles:
@@ -347,77 +317,3 @@ def test_existing_output_is_refused_before_anything_is_computed(study: Path, tmp
 def test_another_camera_is_refused(bundle: Path, study: Path) -> None:
     with pytest.raises(BundleError, match="nemesis"):
         classify(bundle, frames(study), options=ClassifyOptions(sensor=get_sensor("nemesis")))
-
-
-class TestMakeBundle:
-    def test_the_bundle_is_written_into_its_run_by_default(self, run: Path, tmp_path: Path) -> None:
-        copied = Path(shutil.copytree(run, tmp_path / "run"))
-        made = make_bundle(copied)
-        assert made.path == copied / "bundle"
-        training = made.manifest.training
-        assert training is not None
-        assert training.split_fingerprint == open_run(run).record.split_fingerprint
-        assert training.patients == {"train": ("ID0001", "ID0002"), "validation": (), "test": ("ID0003",)}
-        assert training.same_patient == ()
-        with pytest.raises(OutputExistsError):
-            make_bundle(copied)
-
-    def test_a_camera_that_is_not_found_again_must_be_given(
-        self, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("GLIOMAP_SENSORS", str(tmp_path / "registry"))
-        run = train(copy, out=tmp_path / "run", model="lda")
-        (copy / "study.toml").write_text('name = "the sensor is no longer named"\n')
-        # The small camera of the phantom has the name of the packaged camera, which has another size.
-        with pytest.raises(SensorError, match="calibration differs"):
-            make_bundle(run, tmp_path / "a")
-        assert make_bundle(run, tmp_path / "b", sensor=CAMERA).sensor is not None
-        record = open_run(run).record
-        assert record.sensor is not None
-        renamed = record.model_copy(update={"sensor": record.sensor.model_copy(update={"name": "gone"})})
-        (run / "run.json").write_text(renamed.model_dump_json())
-        with pytest.raises(SensorError, match="--sensor FILE"):
-            make_bundle(run, tmp_path / "c")
-
-    def test_the_card_says_if_the_camera_was_named_only_for_the_bundle(self, copy: Path, tmp_path: Path) -> None:
-        shutil.rmtree(copy / "tif")
-        (copy / "study.toml").unlink()
-        run = train(copy, out=tmp_path / "run", model="lda")
-        claim = "The camera was named only when the bundle was made;"
-        assert claim in make_bundle(run, tmp_path / "claimed", sensor=CAMERA).card
-        assert claim not in make_bundle(run, tmp_path / "cubes").card
-
-    def test_a_folder_that_is_not_a_run_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(RunError):
-            make_bundle(tmp_path)
-
-
-class TestFromWeights:
-    @pytest.fixture
-    def weights(self, tmp_path: Path) -> Path:
-        from gliomap.learning import build_model, save_model
-
-        path = tmp_path / "weights.safetensors"
-        save_model(build_model("fourlayer", 25, 5), path)
-        return path
-
-    def test_a_bundle_without_a_sensor_takes_cubes_only(self, weights: Path, tmp_path: Path) -> None:
-        made = bundle_from_weights("fourlayer", weights, tmp_path / "bundle")
-        assert made.frame_graph is None
-        assert made.manifest.training is None
-        assert "their training is unknown" in made.manifest.notes[0]
-
-    def test_a_bundle_with_a_sensor_takes_frames(self, weights: Path, tmp_path: Path) -> None:
-        made = bundle_from_weights("fourlayer", weights, tmp_path / "bundle.zip", sensor=CAMERA, name="mine")
-        assert made.frame_graph is not None
-        assert made.manifest.name == "mine"
-
-    def test_another_number_of_classes_is_refused(self, weights: Path, tmp_path: Path) -> None:
-        two = ClassSet("two", THESIS_CLASSES.classes[:2])
-        with pytest.raises(ModelError, match="5 classes"):
-            bundle_from_weights("fourlayer", weights, tmp_path / "bundle", classes=two)
-
-    def test_weights_of_another_architecture_are_refused(self, weights: Path, tmp_path: Path) -> None:
-        with pytest.raises(ModelError):
-            bundle_from_weights("conv2d", weights, tmp_path / "bundle")
-        assert not (tmp_path / "bundle").exists()
