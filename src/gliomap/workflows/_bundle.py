@@ -19,7 +19,7 @@ from gliomap.tracking import BUNDLE, EVALUATION, METRICS, Run, Store, mirrored, 
 from gliomap.workflows._evaluation_record import patient_intervals
 from gliomap.workflows._folds_plan import FINAL
 from gliomap.workflows._report_facts import told_aside
-from gliomap.workflows._trained_sensor import in_registry
+from gliomap.workflows._trained_sensor import in_registry, same_calibration
 
 __all__ = ["bundle_from_weights", "make_bundle"]
 
@@ -179,13 +179,7 @@ def _sensor_of(run: Run, asked: SensorLike | None) -> MosaicSensor | None:
             f"of run {run.path} is neither in its study nor in the registry",
             "Give its description with --sensor FILE.",
         )
-    if found.fingerprint() != trained.fingerprint:
-        raise SensorError(
-            f"sensor {found.name!r}",
-            f"is not the {trained.name!r} that run {run.path} was trained for: its calibration differs",
-            "Give that camera's description with --sensor FILE.",
-        )
-    return found
+    return same_calibration(found, trained, run.path)
 
 
 def _from_study(run: Run) -> MosaicSensor | None:

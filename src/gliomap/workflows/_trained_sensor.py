@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 from gliomap.errors import SensorError
 from gliomap.sensors import MosaicSensor, get_sensor, list_sensors
 from gliomap.studies import SensorLike, Study
 from gliomap.tracking import Run, SensorRecord
 
-__all__ = ["in_registry", "trained_sensor"]
+__all__ = ["in_registry", "same_calibration", "trained_sensor"]
 
 
 def trained_sensor(run: Run, study: Study, asked: SensorLike | None) -> MosaicSensor | None:
@@ -30,11 +31,22 @@ def trained_sensor(run: Run, study: Study, asked: SensorLike | None) -> MosaicSe
     if registered is not None:
         return registered
     found = study.sensor(asked) if asked is not None or study.settings.sensor is not None else get_sensor(trained.name)
+    return same_calibration(found, trained, run.path)
+
+
+def same_calibration(found: MosaicSensor, trained: SensorRecord, run: Path) -> MosaicSensor:
+    """The sensor that was found, if it is the one that the run was trained for.
+
+    Raises
+    ------
+    SensorError
+        It is another.
+    """
     if found.fingerprint() != trained.fingerprint:
         raise SensorError(
             f"sensor {found.name!r}",
-            f"is not the {trained.name!r} that the run was trained for: its calibration differs",
-            "Give that sensor's description with --sensor.",
+            f"is not the {trained.name!r} that run {run} was trained for: its calibration differs",
+            "Give that sensor's description with --sensor FILE.",
         )
     return found
 
