@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from PIL import ImageDraw
+
+from support import shared
 
 # Variables set for other work would decide where files are found, kept and sent, and how output is printed.
 OWN = ("GLIOMAP_", "MLFLOW_", "AZURE", "OTEL_", "COLUMNS", "FORCE_COLOR", "NO_COLOR")
@@ -43,3 +46,10 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", record)
     return texts
+
+
+@pytest.fixture(scope="session")
+def golden() -> dict[str, np.ndarray]:
+    """What the thesis's code computed from the frames of `golden.formula_frames`; skips where it is absent."""
+    with np.load(shared("data", "golden", "golden_dev.npz")) as archive:
+        return dict(archive)

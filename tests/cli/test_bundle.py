@@ -7,14 +7,12 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from cli.conftest import Run
 from support import shared
-
-Run = Callable[..., Any]
 
 
 class TestCreate:

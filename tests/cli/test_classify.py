@@ -8,22 +8,19 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from cli.scenes import formula_frames
+from cli.conftest import Run
 from gliomap.captures import read_frame, write_frame
 from gliomap.sensors import get_sensor, resized, write_sensor_toml
 from gliomap.studies import capture_files, open_study, read_mat, write_mat
 from gliomap.workflows import ClassificationResult
+from golden import formula_frames
 from support import shared
-
-Run = Callable[..., Any]
-
 
 SYNTHETIC = "the model has learned from synthetic patients only: its maps say nothing about people"
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from typer.main import get_command
 
+from cli.conftest import Run
 from gliomap.cli import _main
 from gliomap.cli._app import app
 from gliomap.cli._verb import EXAMPLES
 from support import PROJECT
-
-Run = Callable[..., Any]
 
 VERBS = [
     "archive export",

@@ -10,14 +10,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from cli.conftest import Run
 from cli.scenes import Files, write_capture
 from support import wait_until
 
-Run = Callable[..., Any]
 COMMAND = str(Path(sys.executable).with_name("gliomap"))
 
 

@@ -6,19 +6,18 @@ import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 
-from cli.scenes import Files, formula_frames, write_capture
+from cli.conftest import Run
+from cli.scenes import Files, write_capture
 from gliomap.captures import read_frame, write_frame
 from gliomap.preprocessing import load_npz
 from gliomap.sensors import resized, write_sensor_toml
+from golden import formula_frames
 from support import shared
-
-Run = Callable[..., Any]
 
 
 @pytest.fixture

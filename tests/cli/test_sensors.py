@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
+from cli.conftest import Run
 from gliomap.sensors import get_sensor, resized, write_sensor_toml
 from support import shared
-
-Run = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)

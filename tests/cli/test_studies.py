@@ -6,18 +6,16 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
+from cli.conftest import Run
 from gliomap.sensors import get_sensor, resized, write_sensor_toml
 from gliomap.studies import capture_files, open_study, read_mat, write_mat
 from support import shared
-
-Run = Callable[..., Any]
 
 
 @pytest.fixture

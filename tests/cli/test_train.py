@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from cli.conftest import Run
 from gliomap.cli._runs import MIXING
 from gliomap.cli._train_options import split_list
 from gliomap.studies import PROTOCOLS
 from gliomap.workflows import open_run
 from support import shared
-
-Run = Callable[..., Any]
 
 
 def test_lists_may_be_repeated_or_written_with_commas() -> None:

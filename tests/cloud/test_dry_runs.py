@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ import pytest
 import yaml
 
 from bundles.makers import small_bundle, small_sensor, window_network
+from cli.conftest import Run
 from cloud.conftest import write_config
 from gliomap.cli._verb import EXAMPLES
 from support import PROJECT
-
-Run = Callable[..., Any]
 
 VERBS = {
     "check": ("check", ["workspace", "compute"]),

@@ -18,10 +18,9 @@ from bundles.makers import linear_network, small_bundle, small_sensor
 from deploy.conftest import Running
 from deploy.containers import Installation, inspect
 from gliomap.deploy import ContainerTool, LocalRequest, run_local
-from gliomap.engine import Engine
 from gliomap.errors import MachineError
 from gliomap.serving import Client
-from serving.servers import Scene, answer_of, count
+from serving.servers import Scene, answer_of, count, engine_labels
 from support import free_port, wait_until
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
@@ -34,8 +33,7 @@ def inside(tool: ContainerTool, running: Running, *command: str) -> str:
 
 
 def assert_same_labels(client: Client, bundle: Path, scene: Scene) -> None:
-    engine = Engine.open(bundle)
-    expected = engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark)).labels
+    expected = engine_labels(bundle, scene)
     with client:
         found = client.classify(scene.files["raw"], references=(scene.files["white"], scene.files["dark"]))
     assert len(np.unique(expected)) > 2

@@ -8,21 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from cli.scenes import formula_frames
 from gliomap.engine import BACKENDS, BackendName, Engine
 from gliomap.learning import load_model
 from gliomap.learning.export import BundleInfo, export_bundle
 from gliomap.preprocessing import preprocess
 from gliomap.sensors import get_sensor
+from golden import formula_frames
 from support import shared
 
 pytestmark = pytest.mark.shared
-
-
-@pytest.fixture(scope="module")
-def golden() -> dict[str, npt.NDArray[np.generic]]:
-    with np.load(shared("data", "golden", "golden_dev.npz")) as archive:
-        return dict(archive)
 
 
 @pytest.fixture(scope="module")

@@ -8,18 +8,8 @@ import pytest
 from gliomap.learning import LabelledCube, PatchSource, load_model, predict
 from gliomap.preprocessing import prepare_references, preprocess
 from gliomap.sensors import get_sensor
+from golden import formula_frames
 from support import shared
-
-
-def formula_frames(k: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Raw, white and dark of ../shared/data/golden/README.md."""
-    y, x = np.mgrid[0:1088, 0:2048].astype(np.int64)
-    m = (y % 5) * 5 + x % 5
-    dark = 12 + (x * 7 + y * 13 + k * 5) % 23
-    white = 430 + (x * x + 3 * y * y + k * 17) % 311 + m * 7
-    share = ((x // 5) * (31 + k) + (y // 5) * (17 + 2 * k) + m * m * (7 + k) + ((x // 40) * (y // 40)) * 11) % 1000
-    raw = dark + ((white - dark) * (60 + share * 85 // 100)) // 1000
-    return raw.astype(np.uint16), white.astype(np.uint16), dark.astype(np.uint16)
 
 
 @pytest.mark.shared

@@ -19,27 +19,14 @@ from gliomap.preprocessing import (
 )
 from gliomap.preprocessing import normalise as normalise_spectra
 from gliomap.sensors import get_sensor
-from support import shared
+from golden import formula_frames
 
 pytestmark = pytest.mark.shared
 
 
 @pytest.fixture(scope="module")
-def golden() -> dict[str, npt.NDArray[np.float64]]:
-    with np.load(shared("data", "golden", "golden_dev.npz")) as archive:
-        return dict(archive)
-
-
-@pytest.fixture(scope="module")
 def frames() -> tuple[npt.NDArray[np.uint16], ...]:
-    """raw, white, dark by the formula of the golden data's README, k = 0."""
-    y, x = np.mgrid[:1088, :2048]
-    m = (y % 5) * 5 + x % 5
-    dark = 12 + (x * 7 + y * 13) % 23
-    white = 430 + (x * x + 3 * y * y) % 311 + m * 7
-    share = ((x // 5) * 31 + (y // 5) * 17 + m * m * 7 + ((x // 40) * (y // 40)) * 11) % 1000
-    raw = dark + ((white - dark) * (60 + share * 85 // 100)) // 1000
-    return tuple(frame.astype(np.uint16) for frame in (raw, white, dark))
+    return formula_frames()
 
 
 def test_the_formula_frames_have_the_published_checksums(

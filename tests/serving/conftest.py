@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from bundles.makers import small_bundle, small_sensor, window_network
-from serving.servers import RunningServer, Scene, make_scene, start
+from serving.servers import RunningServer, Scene, engine_labels, make_scene, start
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +25,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scene() -> Scene:
     """A frame with its references."""
     return make_scene(small_sensor())
+
+
+@pytest.fixture(scope="session")
+def expected(bundle: Path, scene: Scene) -> npt.NDArray[np.uint8]:
+    """The labels that the engine itself gives."""
+    return engine_labels(bundle, scene)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from gliomap.engine import Engine
 from gliomap.sensors import MosaicSensor
 from gliomap.serving import Client, Service
 from gliomap.serving._server import _config, _listen, _Server
@@ -92,6 +93,12 @@ def make_scene(sensor: MosaicSensor, seed: int = 0) -> Scene:
     white = rng.integers(600, 900, sensor.frame_shape).astype(np.uint16)
     raw = (dark + (white - dark) * rng.uniform(0.2, 0.8, sensor.frame_shape)).astype(np.uint16)
     return Scene(raw, white, dark)
+
+
+def engine_labels(bundle: Path, scene: Scene) -> npt.NDArray[np.uint8]:
+    """The labels that the engine itself gives."""
+    engine = Engine.open(bundle)
+    return engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark)).labels
 
 
 def tiff(frame: npt.NDArray[np.uint16], taken_at: datetime | None = None) -> bytes:

@@ -35,13 +35,6 @@ Labels = npt.NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")
-def expected(bundle: Path, scene: Scene) -> Labels:
-    """The labels that the engine itself gives."""
-    engine = Engine.open(bundle)
-    return engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark)).labels
-
-
-@pytest.fixture(scope="module")
 def client(server: RunningServer, scene: Scene) -> Client:
     """A client whose references are stored in the service."""
     with server.client() as client:

@@ -19,7 +19,6 @@ import tifffile
 from websockets.sync.client import connect
 
 from gliomap.captures import tiff_bytes
-from gliomap.engine import Engine
 from gliomap.serving import measure
 from gliomap.serving.archive import ArchiveReader
 from serving.servers import COMMAND, GUARDED, KEY, RunningServer, Scene, answer_of, count, start
@@ -48,12 +47,6 @@ def as_json(*words: object, **options: Any) -> Any:
 
 def own(frames: dict[str, Path], *roles: str) -> Sequence[object]:
     return [word for role in roles or frames for word in (f"--{role}", frames[role])]
-
-
-@pytest.fixture
-def expected(bundle: Path, scene: Scene) -> np.ndarray:
-    engine = Engine.open(bundle)
-    return engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark)).labels
 
 
 class TestScore:

@@ -21,7 +21,7 @@ import pytest
 from bundles.makers import small_bundle, small_sensor, window_network
 from gliomap.engine import Engine
 from gliomap.serving._renewal import renew
-from serving.servers import ADMIN, COMMAND, GUARDED, KEY, RunningServer, Scene, answer_of, start
+from serving.servers import ADMIN, COMMAND, GUARDED, KEY, RunningServer, Scene, answer_of, engine_labels, start
 from support import wait_until
 
 ZIP = {"Content-Type": "application/zip", "X-API-Key": ADMIN}
@@ -48,11 +48,6 @@ def zipped(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
-def labels(bundle: Path, scene: Scene) -> np.ndarray:
-    engine = Engine.open(bundle)
-    return engine.classify_frame(scene.raw, engine.prepare(scene.white, scene.dark)).labels
-
-
 def test_an_uploaded_bundle_is_served_with_the_stored_references(
     serve: Callable[..., RunningServer], own: Path, other: Path, scene: Scene
 ) -> None:
@@ -65,7 +60,7 @@ def test_an_uploaded_bundle_is_served_with_the_stored_references(
         assert answer.json()["version"] == "4"
         after = client.classify(scene.raw, references="or-1")
         assert after.bundle == client.model().bundle != before.bundle
-    np.testing.assert_array_equal(after.labels, labels(other, scene))
+    np.testing.assert_array_equal(after.labels, engine_labels(other, scene))
     assert (after.labels != before.labels).any()
 
 
@@ -85,7 +80,7 @@ def test_a_bad_bundle_is_refused_and_the_current_one_stays(
         assert answer.status_code == 422
         assert (client.model().bundle, client.model().version) == (identity, "3")
         found = client.classify(scene.raw, references=(scene.white, scene.dark))
-    np.testing.assert_array_equal(found.labels, labels(own, scene))
+    np.testing.assert_array_equal(found.labels, engine_labels(own, scene))
 
 
 def test_a_disk_error_while_rereading_the_bundle_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -125,7 +120,7 @@ def test_frames_are_answered_while_a_model_is_exchanged(
             )
         stop.set()
         asking.join()
-    right = {Engine.open(path).bundle.identity: labels(path, scene) for path in (own, other)}
+    right = {Engine.open(path).bundle.identity: engine_labels(path, scene) for path in (own, other)}
     assert set(right) == identities
     assert seen
     for identity, found in seen:
