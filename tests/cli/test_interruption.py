@@ -1,4 +1,4 @@
-"""Ctrl-C takes effect even if a library swallows it while it is imported."""
+"""Ctrl-C takes effect even if a library swallows it while it is imported, and clean-up is completed after it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 PROGRAM = """
 import signal
+from gliomap.cli import _interruption
 from gliomap.cli._interruption import Interruption
 
 # As a command in a terminal: a process in the background ignores Ctrl-C.
@@ -24,6 +25,14 @@ def swallow():
     except KeyboardInterrupt:
         return
     raise AssertionError("Ctrl-C did not arrive")
+
+
+def clean_up_late():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.raise_signal(signal.SIGINT)
+        print("cleaned up", end=" ")
 
 
 try:
@@ -43,6 +52,14 @@ CASES = {
         "AttributeError default_int_handler",
     ),
     "work that ends well in spite of it is done": ("with Interruption(): swallow()", "default_int_handler"),
+    "a second one at once does not disturb the clean-up after the first": (
+        "with Interruption(): clean_up_late()",
+        "cleaned up KeyboardInterrupt default_int_handler",
+    ),
+    "a second one later ends a clean-up that hangs": (
+        "_interruption._CLEAN_UP_S = -1\n    with Interruption(): clean_up_late()",
+        "KeyboardInterrupt default_int_handler",
+    ),
     "a process that ignores it goes on ignoring it": (
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n    with Interruption(): signal.raise_signal(signal.SIGINT)",
         "ignored",

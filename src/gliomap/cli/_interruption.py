@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -12,17 +14,21 @@ __all__ = ["Interruption"]
 
 _IMPORT = "<frozen importlib._bootstrap>"
 _SOON_S = 0.05
+_CLEAN_UP_S = 5.0
+"""Time for which Ctrl-C has no effect after it has interrupted the work: impatient users press it again."""
 
 
 class Interruption:
     """Remember Ctrl-C while the block runs, and end the block with it.
 
     Ctrl-C during an import waits until the import is over: large libraries swallow it there and fail later in other ways,
-    and in C++ code it ends the whole process. A process that ignores Ctrl-C, such as a background job, keeps ignoring it.
+    and in C++ code it ends the whole process. Another Ctrl-C within seconds is ignored: it would interrupt the removal of what
+    is unfinished. A process that ignores Ctrl-C, such as a background job, keeps ignoring it.
     """
 
     def __init__(self) -> None:
         self._seen = self._watching = False
+        self._raised_at = -math.inf
         self._later: threading.Timer | None = None
 
     def __enter__(self) -> Self:
@@ -37,7 +43,8 @@ class Interruption:
             self._later = threading.Timer(_SOON_S, _send, [number])
             self._later.daemon = True
             self._later.start()
-        else:
+        elif time.monotonic() - self._raised_at > _CLEAN_UP_S:
+            self._raised_at = time.monotonic()
             signal.default_int_handler(number, frame)
 
     def __exit__(
