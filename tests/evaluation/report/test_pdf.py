@@ -33,6 +33,21 @@ def test_a_page_is_written_as_pdf(tmp_path: Path) -> None:
     assert len(content) > 20_000
 
 
+def test_no_last_page_holds_the_footer_alone() -> None:
+    pdf_or_skip()
+    from weasyprint import HTML
+
+    head, _, rest = render_report([reported(evaluation(("ID0001",)))]).partition("<main>")
+    footer = rest.partition("</main>")[2].replace("<footer>", '<footer id="footer">')
+    lengths = set()
+    for filled in range(150, 235, 5):
+        main = f'<main><div style="height: {filled}mm"></div><p id="last">The last line.</p></main>'
+        pages = HTML(string=head + main + footer).render().pages
+        assert {"last", "footer"} <= pages[-1].anchors.keys(), f"after {filled} mm"
+        lengths.add(len(pages))
+    assert lengths == {1, 2}
+
+
 def test_a_page_that_names_a_file_or_a_server_is_printed_without_reading_them(tmp_path: Path) -> None:
     pdf_or_skip()
     picture = tmp_path / "secret.png"
