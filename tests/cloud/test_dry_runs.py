@@ -135,19 +135,21 @@ def test_fold_names_follow_the_protocol_or_the_saved_folds(offline: Path, tmp_pa
 
     del offline
     none = {"split": None, "final": True}
-    assert fold_names("holdout", 5, 13, **none) == ()
+    assert fold_names("holdout", None, 13, **none) == ()
     assert fold_names("pooled", 5, 13, **none) == ()
-    assert fold_names("lopo", 5, 3, **none) == ("1", "2", "3", "final")
+    assert fold_names("lopo", None, 3, **none) == ("1", "2", "3", "final")
     assert fold_names("kfold-patient", 3, 0, split=None, final=False) == ("1", "2", "3")
-    assert len(fold_names("double-cv", 5, 0, **none)) == 25
+    assert len(fold_names("double-cv", None, 0, **none)) == 25
+    with pytest.raises(UsageError, match="offers no choice of folds"):
+        fold_names("lopo", 4, 3, **none)
     with pytest.raises(UsageError, match="--patients"):
-        fold_names("lopo", 5, 0, **none)
+        fold_names("lopo", None, 0, **none)
     patients = {"ID0001C01": "ID0001", "ID0002C01": "ID0002"}
     split = Split("lopo", ("ID0001C01",), (), ("ID0002C01",), 0, False, patients, {})
     Folds("lopo", {"ID0002": split, "again": split}).save(tmp_path / "folds.json")
-    assert fold_names("holdout", 5, 0, split=tmp_path / "folds.json", final=True) == ("1", "2", "final")
+    assert fold_names("holdout", None, 0, split=tmp_path / "folds.json", final=True) == ("1", "2", "final")
     with pytest.raises(UsageError, match="protocol pooled: is not that of"):
-        fold_names("pooled", 5, 0, split=tmp_path / "folds.json", final=True)
+        fold_names("pooled", None, 0, split=tmp_path / "folds.json", final=True)
 
 
 @pytest.mark.parametrize(("kind", "extras"), [("train", {"train", "track"}), ("score", {"serve"})])

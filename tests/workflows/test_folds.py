@@ -20,6 +20,7 @@ from gliomap.tracking import write_record
 from gliomap.workflows import (
     FoldsPlan,
     TrainingPlan,
+    draw_folds,
     evaluate,
     make_bundle,
     open_run,
@@ -277,6 +278,19 @@ class TestSharedSplits:
         with pytest.raises(UsageError, match="validation patients cannot be given"):
             plan_protocol(study, {"protocol": protocol, "folds": 3, "validation_patients": 2})
         assert plan_protocol(study, {"protocol": "lopo", "validation_patients": 2}).any.split.patients_of("validation")
+
+    @pytest.mark.parametrize("protocol", ["holdout", "lopo"])
+    def test_a_number_of_folds_is_refused_where_the_protocol_has_no_choice(self, study: Path, protocol: str) -> None:
+        told = f"protocol {protocol}: offers no choice of folds; a number of 3 cannot be given"
+        with pytest.raises(UsageError, match=told):
+            plan_protocol(study, {"model": "lda", "protocol": protocol, "folds": 3})
+
+    def test_a_number_of_folds_is_refused_for_a_file_of_folds(self, study: Path, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="protocol lopo: offers no choice of folds"):
+            draw_folds(study, {"protocol": "lopo", "folds": 3})
+        draw_folds(study, {"protocol": "pooled", "folds": 3}).save(tmp_path / "splits.json")
+        with pytest.raises(UsageError, match="a file of folds: determines their number; 4 cannot be given"):
+            plan_protocol(study, {"split": tmp_path / "splits.json", "folds": 4})
 
 
 class TestUnusualStudies:

@@ -89,16 +89,18 @@ def reported_run_of(run: Path) -> ReportedRun:
     return reported_run(run)
 
 
-@pytest.mark.parametrize(("protocol", "folds"), [("lopo", 4), ("double-cv", 4)])
-def test_ignored_labels_and_training_times_cover_all_folds(study: Path, protocol: str, folds: int) -> None:
+@pytest.mark.parametrize(
+    "division", [{"protocol": "lopo", "final": False}, {"protocol": "double-cv", "folds": 2}], ids=["lopo", "double-cv"]
+)
+def test_ignored_labels_and_training_times_cover_all_folds(study: Path, division: dict[str, object]) -> None:
     """Only records of folds have labels outside the classes, and double cross-validation tests only half of its folds."""
-    path = train(study, model="lda", protocol=protocol, folds=2, final=False)
+    path = train(study, model="lda", **division)
     run, shown = open_run(path), reported_run_of(path)
     assert dict(shown.study)["Labels outside the classes"] == "code 310: 5 pixels"
     alone = reported_run_of(path / "folds" / run.record.chosen[0])
     assert dict(alone.study)["Labels outside the classes"] == "code 310: 5 pixels"
     seconds = [run.fold(name).record.seconds for name in run.record.folds]
-    assert len(seconds) == folds
+    assert len(seconds) == 4
     assert dict(shown.times)["Training, all folds"] == f"{sum(seconds):.1f} s"
     assert dict(alone.times)["Training"] == f"{run.fold(run.record.chosen[0]).record.seconds:.1f} s"
 

@@ -98,7 +98,7 @@ def split(
     protocol: Annotated[
         str, typer.Option("--protocol", metavar="P", help="lopo, kfold-patient, double-cv or pooled.")
     ] = "lopo",
-    folds: FoldCount = 5,
+    folds: FoldCount = None,
     seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Same seed, same folds.")] = 0,
     sensor: SensorName = None,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.json", help="The file to write.")] = Path(

@@ -38,7 +38,8 @@ def split_list(values: list[str] | None) -> list[str]:
 
 
 FoldCount = Annotated[
-    int, typer.Option("--folds", metavar="K", min=2, help="Number of folds, for protocols with a choice.")
+    int | None,
+    typer.Option("--folds", metavar="K", min=2, help="Number of folds, for protocols with a choice; 5 by default."),
 ]
 
 
@@ -61,7 +62,7 @@ class Training:
             help="holdout, lopo, kfold-patient; double-cv and pooled mix patients, so figures are too high.",
         ),
     ] = "holdout"
-    folds: FoldCount = 5
+    folds: FoldCount = None
     split: Annotated[
         Path | None,
         typer.Option("--split", metavar="FILE", help="File of folds, from `gliomap study split` or another run."),

@@ -19,7 +19,7 @@ from gliomap.studies._duplicates import Duplicate
 from gliomap.studies._fill import FillReport, fill_preprocessed
 from gliomap.studies._find_crop import find_crop
 from gliomap.studies._findings import CaptureRow, Finding, StudyCheck
-from gliomap.studies._folds import PROTOCOLS, Folds, Protocol
+from gliomap.studies._folds import PROTOCOLS, USUAL_FOLDS, Folds, Protocol, refuse_unheeded
 from gliomap.studies._holdout import make_holdout
 from gliomap.studies._layout import CaptureFiles, capture_files
 from gliomap.studies._made_with import made_with
@@ -52,6 +52,7 @@ from gliomap.studies._write import (
 __all__ = [
     "PROTOCOLS",
     "ROLES",
+    "USUAL_FOLDS",
     "CaptureFiles",
     "CaptureRow",
     "CaptureSettings",
@@ -92,6 +93,7 @@ __all__ = [
     "read_mat",
     "read_prepared",
     "read_study_toml",
+    "refuse_unheeded",
     "require_aligned",
     "study_of_file",
     "write_capture_files",

@@ -15,12 +15,15 @@ from pydantic import Field, ValidationError
 from gliomap._fields import Fields, field_faults
 from gliomap._files import read_limited, write_json
 from gliomap._progress import Track, silent
-from gliomap.errors import StudyError
+from gliomap.errors import StudyError, UsageError
 from gliomap.studies._pixel_parts import PixelParts
 from gliomap.studies._split import Split, faults_name
 from gliomap.studies._study import Study
 
-__all__ = ["PROTOCOLS", "Folds", "Protocol"]
+__all__ = ["PROTOCOLS", "USUAL_FOLDS", "Folds", "Protocol", "refuse_unheeded"]
+
+USUAL_FOLDS = 5
+"""Number of folds of protocols with a choice, unless another is given."""
 
 _MAX_BYTES = 64 << 20
 
@@ -37,11 +40,14 @@ class Protocol:
         One line.
     warning
         Why its figures are too optimistic; None if no patient is on both sides.
+    chosen_folds
+        Whether the number of folds can be chosen.
     """
 
     name: str
     description: str
     warning: str | None = None
+    chosen_folds: bool = False
 
 
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
@@ -54,23 +60,55 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 "kfold-patient",
                 "k folds over patients: one tests, one validates, the others train; with 5 folds the 60/20/20 of the"
                 " 34-patient benchmark",
+                chosen_folds=True,
             ),
             Protocol(
                 "double-cv",
                 "the thesis's double cross-validation over batches of pixels; it mixes patients",
                 "Double cross-validation divides batches of pixels, not patients: every test patient was also used for"
                 " training. Its figures overstate the performance on a new patient; compare with lopo.",
+                chosen_folds=True,
             ),
             Protocol(
                 "pooled",
                 "tests random pixels of all patients; it mixes patients",
                 "Pooled testing draws random pixels of all patients: next to every test pixel lies a training pixel."
                 " Its figures overstate the performance on a new patient; compare with lopo.",
+                chosen_folds=True,
             ),
         )
     }
 )
 """Every protocol, by name."""
+
+
+def refuse_unheeded(protocol: str, folds: int | None, *, from_file: bool = False) -> None:
+    """Refuse a number of folds where the protocol, or a file of folds, determines it.
+
+    Parameters
+    ----------
+    protocol
+        A name of `PROTOCOLS`; other names are not judged.
+    folds
+        The requested number of folds; None if none was.
+    from_file
+        Whether the folds come from a file.
+
+    Raises
+    ------
+    UsageError
+        There is no choice.
+    """
+    if folds is not None and from_file:
+        raise UsageError("a file of folds", f"determines their number; {folds} cannot be given", "Omit --folds.")
+    if folds is None or protocol not in PROTOCOLS or PROTOCOLS[protocol].chosen_folds:
+        return
+    choices = ", ".join(one.name for one in PROTOCOLS.values() if one.chosen_folds)
+    raise UsageError(
+        f"protocol {protocol}",
+        f"offers no choice of folds; a number of {folds} cannot be given",
+        f"Omit --folds, or name a protocol that has the choice: {choices}.",
+    )
 
 
 class _Fold(Fields):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gliomap._progress import Track, silent
 from gliomap.errors import UsageError
-from gliomap.studies import PROTOCOLS, Folds, Split, Study, make_folds
+from gliomap.studies import PROTOCOLS, USUAL_FOLDS, Folds, Split, Study, make_folds, refuse_unheeded
 from gliomap.workflows._captures_used import require_usable
 from gliomap.workflows._options import TrainingOptions
 from gliomap.workflows._plan import Ground, TrainingPlan, files_fingerprint, lay_ground, plan_training, tell_hints
@@ -166,6 +166,7 @@ def plan_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
             f"determines who trains and tests; {', '.join(name.replace('_', ' ') for name in held)} cannot be given",
             "Omit these, or use --protocol holdout.",
         )
+    refuse_unheeded(protocol, options.get("folds"), from_file=given is not None)
     ground = lay_ground(study_path, options, track)
     if given is None:
         folds = _drawn(ground, protocol, track)
@@ -200,7 +201,7 @@ def _drawn(ground: Ground, protocol: str, track: Track) -> Folds:
         ground.study,
         protocol,
         ground.labelled,
-        folds=ground.asked.get("folds", 5),
+        folds=ground.asked.get("folds") or USUAL_FOLDS,
         seed=ground.seed,
         sensor=ground.sensor,
         track=track,
@@ -234,8 +235,10 @@ def draw_folds(study_path: str | Path, options: TrainingOptions, track: Track = 
     UsageError, StudyError, SensorError
         As `plan_folds`.
     """
+    protocol = options.get("protocol", "lopo")
+    refuse_unheeded(protocol, options.get("folds"))
     # This model needs no validation patients.
-    return _drawn(lay_ground(study_path, {**options, "model": "lda"}, track), options.get("protocol", "lopo"), track)
+    return _drawn(lay_ground(study_path, {**options, "model": "lda"}, track), protocol, track)
 
 
 def _final(ground: Ground, folds: Folds) -> TrainingPlan | None:

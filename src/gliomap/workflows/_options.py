@@ -25,7 +25,7 @@ class TrainingOptions(TypedDict, total=False):
     protocol
         A name from `gliomap.studies.PROTOCOLS`; 'holdout' by default, the thesis's 'no CV'.
     folds
-        Number of folds, for protocols with a choice; 5 by default.
+        Number of folds, for protocols with a choice; 5 by default. Refused elsewhere.
     split
         A file of `Folds` or `Split` that determines who trains and tests, instead of a protocol.
     final
@@ -54,7 +54,7 @@ class TrainingOptions(TypedDict, total=False):
     model: str
     preset: str
     protocol: str
-    folds: int
+    folds: int | None
     split: Path | None
     final: bool
     test_patients: Sequence[str]

@@ -17,7 +17,7 @@ from gliomap.errors import UsageError
 from gliomap.learning import ModelKind, TrainingConfig, model_kind
 from gliomap.learning import preset as preset_named
 from gliomap.sensors import MosaicSensor
-from gliomap.studies import ROLES, SensorLike, Split, Study, make_holdout, open_study
+from gliomap.studies import ROLES, SensorLike, Split, Study, make_holdout, open_study, refuse_unheeded
 from gliomap.taxonomy import THESIS_CLASSES, ClassSet
 from gliomap.workflows._captures_used import made_anew, require_usable, told_anew
 from gliomap.workflows._options import TrainingOptions, require_known
@@ -234,6 +234,7 @@ def plan_training(
     asked: TrainingOptions = options or {}
     if asked.get("protocol", "holdout") != "holdout":
         raise UsageError(f"protocol {asked['protocol']!r}", "has several folds", "Plan it with plan_folds.")
+    refuse_unheeded("holdout", asked.get("folds"))
     ground = lay_ground(study_path, asked, track)
     test_patients, test_captures, hints = _tested(ground.study, asked)
     named = asked.get("validation_patients")

@@ -23,7 +23,7 @@ from gliomap.deploy.azure._code import UNPACK, code_folder, environment
 from gliomap.deploy.azure._documents import SCHEMAS, Document
 from gliomap.errors import UsageError
 from gliomap.learning import MODELS, PRESETS
-from gliomap.studies import PROTOCOLS, Folds
+from gliomap.studies import PROTOCOLS, USUAL_FOLDS, Folds, refuse_unheeded
 from gliomap.tracking import COMMIT_VARIABLE
 from gliomap.tracking import environment as environment_here
 
@@ -122,7 +122,7 @@ def check_training(options: Mapping[str, Any], name: str) -> None:
         raise UsageError(f"name {name!r}", "is not a valid job name", "Use letters, digits, '-' and '_'.")
 
 
-def fold_names(protocol: str, folds: int, patients: int, *, split: Path | None, final: bool) -> tuple[str, ...]:
+def fold_names(protocol: str, folds: int | None, patients: int, *, split: Path | None, final: bool) -> tuple[str, ...]:
     """The values of `--fold` for all folds of a protocol; empty if there is only one fold.
 
     Parameters
@@ -130,7 +130,7 @@ def fold_names(protocol: str, folds: int, patients: int, *, split: Path | None, 
     protocol
         A name in `PROTOCOLS`.
     folds
-        Number of folds, for protocols with a choice.
+        Requested number of folds; None if none was.
     patients
         Number of labelled patients in the study; 0 if unknown.
     split
@@ -141,8 +141,10 @@ def fold_names(protocol: str, folds: int, patients: int, *, split: Path | None, 
     Raises
     ------
     UsageError
-        The protocol is `lopo` and the number of patients is unknown, or the file is of another protocol.
+        The protocol is `lopo` and the number of patients is unknown, the file is of another protocol, or the protocol offers
+        no choice of the folds that were requested.
     """
+    refuse_unheeded(protocol, folds, from_file=split is not None)
     if split is not None:
         given = Folds.load(split)
         if protocol not in ("holdout", given.protocol):
@@ -151,7 +153,8 @@ def fold_names(protocol: str, folds: int, patients: int, *, split: Path | None, 
             )
         protocol, count = given.protocol, len(given.splits)
     else:
-        count = {"kfold-patient": folds, "double-cv": folds * folds, "lopo": patients}.get(protocol, 1)
+        chosen = folds or USUAL_FOLDS
+        count = {"kfold-patient": chosen, "double-cv": chosen * chosen, "lopo": patients}.get(protocol, 1)
     if protocol == "lopo" and not count:
         raise UsageError("lopo", "has one fold per patient, but the number of patients is unknown", "Add --patients N.")
     if count < 2:
