@@ -100,7 +100,7 @@ def test_double_cv_tests_and_validates_each_part_equally_often(prepared_study: S
     ("captures", "protocol", "folds", "named"),
     [
         (("ID0001C01", "ID0001C02"), "lopo", 5, "needs 2 patients"),
-        (SIX[:4], "kfold-patient", 5, "needs 3 patients.*--protocol lopo"),
+        (SIX[:4], "kfold-patient", 5, "needs 5 patients.*Add patients, or leave one patient out with --protocol lopo"),
         (SIX[:8], "kfold-patient", 5, "needs 5 patients.*--folds 4"),
         (SIX, "kfold-patient", 2, "leave none to train on"),
         (SIX, "pooled", 1, "divide nothing"),
@@ -113,6 +113,22 @@ def test_protocols_that_do_not_fit_the_study_are_refused(
     study = prepared_study(captures)
     with pytest.raises(UsageError, match=named):
         make_folds(study, protocol, counts_of(study), folds=folds)
+
+
+@pytest.mark.parametrize(("protocol", "needed"), [("lopo", 2), ("kfold-patient", 5)])
+def test_too_few_usable_patients_are_reported_with_what_the_others_lack(
+    prepared_study: StudyMaker, protocol: str, needed: int
+) -> None:
+    study = prepared_study(SIX[:4])
+    for capture in ("ID0002C01", "ID0002C02"):
+        study.files(capture).map.unlink()
+    with pytest.raises(UsageError) as caught:
+        make_folds(study, protocol, counts_of(study), folds=5)
+    assert caught.value.fault == (
+        f"needs {needed} patients, and only ID0001 can train and test: ID0002C01 lacks its ground-truth map,"
+        " ID0002C02 lacks its ground-truth map"
+    )
+    assert caught.value.remedy.startswith("Add what is lacking, or train with --protocol pooled")
 
 
 @pytest.mark.parametrize("protocol", ["lopo", "kfold-patient", "double-cv", "pooled"])

@@ -13,7 +13,7 @@ from gliomap.studies._folds import Folds
 from gliomap.studies._pixel_parts import PixelParts
 from gliomap.studies._split import Split, hash_sources
 from gliomap.studies._study import SensorLike, Study
-from gliomap.studies._usable import require_labelled
+from gliomap.studies._usable import require_labelled, told_lacking
 
 __all__ = ["THESIS_BATCH", "deal_patients", "make_folds"]
 
@@ -69,6 +69,9 @@ def make_folds(
         raise UsageError(f"protocol {protocol!r}", "has no folds", f"Choose one of: {', '.join(makers)}.")
     if protocol != "lopo" and folds < 2:
         raise UsageError("folds", f"{folds} divide nothing", "Use at least 2.")
+    if protocol == "kfold-patient" and folds < 3:
+        raise UsageError("folds", f"{folds} leave none to train on", "One tests and one validates: use 3 or more.")
+    _require_patients(study, groups, protocol, folds)
     counts = {
         patient: np.sum([classes_of[capture] for capture in members], axis=0) for patient, members in groups.items()
     }
@@ -100,7 +103,6 @@ _Assigned = dict[str, tuple[Sequence[str], Sequence[str], Sequence[str], PixelPa
 
 def _lopo(groups: _Groups, counts: _Counts, folds: int, seed: int) -> _Assigned:
     del counts, folds, seed
-    _require_patients(groups, 2, "lopo")
     return {
         patient: (_members(groups, (one for one in groups if one != patient)), (), tuple(groups[patient]), None)
         for patient in sorted(groups)
@@ -108,15 +110,6 @@ def _lopo(groups: _Groups, counts: _Counts, folds: int, seed: int) -> _Assigned:
 
 
 def _kfold(groups: _Groups, counts: _Counts, folds: int, seed: int) -> _Assigned:
-    if folds < 3:
-        raise UsageError("folds", f"{folds} leave none to train on", "One tests and one validates: use 3 or more.")
-    if 3 <= len(groups) < folds:
-        raise UsageError(
-            f"protocol kfold-patient with {folds} folds",
-            f"needs {folds} patients, the study has {len(groups)} with labels ({', '.join(sorted(groups))})",
-            f"Use --folds {len(groups)}, or leave one patient out with --protocol lopo.",
-        )
-    _require_patients(groups, 3, "kfold-patient")
     dealt = deal_patients(counts, folds, np.random.default_rng(seed))
     result: _Assigned = {}
     for number in range(folds):
@@ -200,12 +193,20 @@ def _members(groups: _Groups, patients: Iterable[str]) -> list[str]:
     return [capture for patient in patients for capture in groups[patient]]
 
 
-def _require_patients(groups: _Groups, least: int, protocol: str) -> None:
-    if len(groups) < least:
-        raise UsageError(
-            f"protocol {protocol}",
-            f"needs {least} patients, the study has {len(groups)} with labels ({', '.join(sorted(groups))})",
-            "Leave one patient out with --protocol lopo."
-            if len(groups) > 1
-            else "Add patients, or train with --protocol pooled, which mixes pixels of one patient and reports that it does.",
-        )
+def _require_patients(study: Study, groups: _Groups, protocol: str, folds: int) -> None:
+    """Refuse a protocol that needs more patients than are usable, and name what the others lack."""
+    least = {"lopo": 2, "kfold-patient": folds}.get(protocol, 1)
+    if len(groups) >= least:
+        return
+    if len(groups) == 1:
+        remedy = "or train with --protocol pooled, which mixes pixels of one patient and reports that it does."
+    elif len(groups) == 2:
+        remedy = "or leave one patient out with --protocol lopo."
+    else:
+        remedy = f"use --folds {len(groups)}, or leave one patient out with --protocol lopo."
+    lacking = told_lacking(study)
+    raise UsageError(
+        f"protocol {protocol}" + (f" with {folds} folds" if protocol == "kfold-patient" else ""),
+        f"needs {least} patients, and only {', '.join(sorted(groups))} can train and test{lacking and f': {lacking}'}",
+        f"Add {'what is lacking' if lacking else 'patients'}, {remedy}",
+    )
