@@ -17,7 +17,7 @@ from gliomap.errors import OutputExistsError, RunError, SensorError, StudyError
 from gliomap.evaluation import read_evaluation, record_tables
 from gliomap.phantom import make_phantom
 from gliomap.sensors import get_sensor, import_sensor, resized
-from gliomap.studies import Study, open_study, write_map
+from gliomap.studies import Study, open_study, write_cube, write_map
 from gliomap.workflows import _test_pictures as test_pictures
 from gliomap.workflows import evaluate, make_bundle, open_run, plan_protocol, train
 
@@ -220,6 +220,22 @@ class TestRefusals:
         monkeypatch.setattr(Study, "cube", None)  # no cube may be read to find this
         with pytest.raises(StudyError, match=r"and its map 20×.* and no crop is known"):
             plan_protocol(study, {"protocol": protocol})
+
+    @pytest.mark.parametrize("named", [True, False], ids=["sensor named", "no sensor"])
+    @pytest.mark.parametrize("protocol", ["holdout", "lopo"])
+    def test_a_held_out_cube_with_another_number_of_bands_is_refused_early(
+        self, copied: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, protocol: str, named: bool
+    ) -> None:
+        study = copied[0]
+        cube = open_study(study).cube(TESTED)
+        write_cube(study, TESTED, replace(cube, data=cube.data[:, :, :20], wavelengths_nm=None))
+        if not named:
+            (study / "study.toml").unlink()
+        monkeypatch.setattr(Study, "cube", None)  # no cube may be read to find this
+        other = "and sensor 'generic-nir-5x5' has 25" if named else "but the cube of ID0001C01 has 25"
+        with pytest.raises(StudyError, match=f"has 20 bands, {other}") as caught:
+            plan_protocol(study, {"protocol": protocol})
+        assert caught.value.thing == str(open_study(study).files(TESTED).cube)
 
     def test_a_folder_that_is_not_a_run_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(RunError):

@@ -12,7 +12,6 @@ import pytest
 
 from gliomap.bundles import open_bundle
 from gliomap.errors import (
-    CubeError,
     LeakageError,
     ModelError,
     OutputExistsError,
@@ -304,7 +303,7 @@ def test_cubes_of_two_cameras_are_refused(study):
         np.ones((*shape, 20), np.float32), None, "reflectance", np.ones(shape, bool), np.zeros(shape, np.uint8)
     )
     write_capture_files(study, "ID0003C01", cube=cube)
-    with pytest.raises(CubeError, match=r"ID0003C01.*20 bands"):
+    with pytest.raises(StudyError, match=r"ID0003C01.*20 bands"):
         train(study, test_patients=["ID0004"])
 
 

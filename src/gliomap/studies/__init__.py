@@ -39,7 +39,7 @@ from gliomap.studies._settings import (
 )
 from gliomap.studies._split import ROLES, Split
 from gliomap.studies._study import SensorLike, Study
-from gliomap.studies._usable import require_aligned
+from gliomap.studies._usable import require_aligned, require_equal_bands
 from gliomap.studies._write import (
     write_capture_files,
     write_cube,
@@ -95,6 +95,7 @@ __all__ = [
     "read_study_toml",
     "refuse_unheeded",
     "require_aligned",
+    "require_equal_bands",
     "study_of_file",
     "write_capture_files",
     "write_cube",

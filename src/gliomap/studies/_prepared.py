@@ -17,7 +17,7 @@ from gliomap.studies._layout import CHAIN_VARIABLE
 from gliomap.studies._mat import read_mat
 from gliomap.studies._settings import CaptureSettings
 
-__all__ = ["chain_of", "read_chain", "read_prepared"]
+__all__ = ["chain_of", "read_chain", "read_prepared", "require_bands"]
 
 OTHER_UNITS = "spectra of another normalisation"
 """Units of a cube whose normalisation is not the stated one."""
@@ -86,14 +86,8 @@ def read_prepared(path: Path, sensor: MosaicSensor | None, config: Preprocessing
     data, reasons = read_cube_file(path)
     wavelengths = None
     if sensor is not None:
-        bands = chain_sensor(sensor, config)
-        wavelengths = bands.wavelengths_nm
-        if data.shape[2] != bands.n_bands:
-            raise StudyError(
-                path,
-                f"has {data.shape[2]} bands, and sensor {sensor.name!r} has {bands.n_bands}",
-                "Specify the sensor with which it was taken.",
-            )
+        require_bands(path, data.shape[2], sensor, config)
+        wavelengths = chain_sensor(sensor, config).wavelengths_nm
     reasons = np.zeros(data.shape[:2], np.uint8) if reasons is None else reasons.copy()
     reasons[(reasons == 0) & ~data.any(axis=2)] = Reason.ZERO_BRIGHTNESS
     mask = reasons == 0
@@ -101,3 +95,20 @@ def read_prepared(path: Path, sensor: MosaicSensor | None, config: Preprocessing
     spectra = data[mask]
     as_said = is_normalised(spectra[:: -(-len(spectra) // _JUDGED) or 1], config.normalisation)
     return HyperCube(data, wavelengths, config.units if as_said else OTHER_UNITS, mask, reasons)
+
+
+def require_bands(path: Path, bands: int, sensor: MosaicSensor, config: PreprocessingConfig) -> None:
+    """Refuse a prepared cube whose number of bands is not the sensor's.
+
+    Raises
+    ------
+    StudyError
+        The numbers differ.
+    """
+    wanted = chain_sensor(sensor, config).n_bands
+    if bands != wanted:
+        raise StudyError(
+            path,
+            f"has {bands} bands, and sensor {sensor.name!r} has {wanted}",
+            "Specify the sensor with which it was taken.",
+        )

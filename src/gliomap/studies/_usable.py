@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 from gliomap.errors import StudyError
 from gliomap.preprocessing import PreprocessingConfig
+from gliomap.sensors import MosaicSensor
 from gliomap.studies._align import placed
 from gliomap.studies._arrays import cube_shape
+from gliomap.studies._prepared import require_bands
 from gliomap.studies._study import SensorLike, Study
 
-__all__ = ["require_aligned", "require_labelled", "told_lacking"]
+__all__ = ["require_aligned", "require_equal_bands", "require_labelled", "told_lacking"]
 
 _NAMED = 5
 """Maximum number of captures that a message names."""
@@ -38,6 +43,37 @@ def require_aligned(
     else:
         raise study.no_cube(capture_id, sensor, config)
     placed(have, study.crop(capture_id), files.map, capture_id, name)
+
+
+def require_equal_bands(study: Study, captures: Iterable[str], sensor: MosaicSensor | None = None) -> None:
+    """Reject captures that cannot train and test together, because their cubes differ in the number of bands.
+
+    Only the headers of prepared cubes are read; those made from frames have the bands of the sensor.
+
+    Parameters
+    ----------
+    sensor
+        The camera; None if unknown.
+
+    Raises
+    ------
+    StudyError
+        A prepared cube has another number of bands than the sensor or, without one, than most others.
+    """
+    prepared = [capture for capture in sorted(captures) if study.is_prepared(capture, sensor)]
+    bands = {capture: cube_shape(study.files(capture).cube)[2] for capture in prepared}
+    usual = Counter(bands.values()).most_common(1)
+    for capture, count in bands.items():
+        path = study.files(capture).cube
+        if sensor is not None:
+            require_bands(path, count, sensor, study.preprocessing)
+        elif count != usual[0][0]:
+            other = next(one for one in bands if bands[one] != count)
+            raise StudyError(
+                path,
+                f"has {count} bands, but the cube of {other} has {bands[other]}",
+                "Train and test on captures of one camera and preprocessing; move the others to a study of their own.",
+            )
 
 
 def require_labelled(study: Study) -> None:

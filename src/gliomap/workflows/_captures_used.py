@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from gliomap._text import counted
 from gliomap.sensors import MosaicSensor
-from gliomap.studies import Study, require_aligned
+from gliomap.studies import Study, require_aligned, require_equal_bands
 
 __all__ = ["made_anew", "require_usable", "told_anew"]
 
@@ -23,15 +23,17 @@ def made_anew(study: Study, captures: Iterable[str], sensor: MosaicSensor | None
 
 
 def require_usable(study: Study, captures: Iterable[str], sensor: MosaicSensor | None) -> None:
-    """Refuse captures whose size training or test would refuse; only headers are read.
+    """Refuse captures whose size or number of bands training or test would refuse; only headers are read.
 
     Raises
     ------
     StudyError
-        For the first such capture, as of `require_aligned`.
+        For the first such capture, as of `require_aligned` and `require_equal_bands`.
     """
-    for capture in sorted(captures):
+    captures = sorted(captures)
+    for capture in captures:
         require_aligned(study, capture, sensor)
+    require_equal_bands(study, captures, sensor)
 
 
 def told_anew(captures: Collection[str]) -> list[str]:
