@@ -56,6 +56,16 @@ def test_formula_frames_give_the_golden_spectra(installed: Run, tmp_path: Path) 
     np.testing.assert_allclose(cube.data[golden["rows"], golden["cols"]], golden["spectra"], atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["cube.mat", "CUBE.MAT", "cube.npz"])
+def test_a_cube_instead_of_a_frame_is_recognised_by_name(gliomap: Run, files: Files, name: str) -> None:
+    cube = files.raw.rename(files.folder / name)
+    flags = [cube if flag == str(files.raw) else flag for flag in files.flags]
+    result = gliomap("preprocess", *flags, "--sensor", files.sensor, "-o", files.folder / "c.npz")
+    assert result.code == 2
+    assert f"{cube}: is a cube file, not a frame. Give the camera's TIFF file." in result.err
+    assert "gliomap classify BUNDLE --cube FILE" in result.err
+
+
 def test_json_counts_invalid_pixels_by_reason(gliomap: Run, files: Files) -> None:
     raw = read_frame(files.raw).data.copy()
     raw[2, 3] = files.camera.saturation

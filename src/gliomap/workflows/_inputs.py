@@ -43,6 +43,14 @@ class FrameFiles:
 
     def read(self, sensor: MosaicSensor) -> Capture:
         """Read and check the files; parameters and errors as of `gliomap.captures.read_capture`."""
+        for path in (self.raw, self.white, self.dark, self.white_dark):
+            if path is not None and Path(path).suffix.lower() in _OF_CUBES:
+                raise CaptureError(
+                    path,
+                    "is a cube file, not a frame",
+                    "Give the camera's TIFF file. A preprocessed cube needs no preprocessing: `gliomap classify BUNDLE --cube"
+                    " FILE` takes it as it is.",
+                )
         return read_capture(
             self.raw,
             self.white,
@@ -132,9 +140,6 @@ def load_input(source: Source, engine: Engine) -> Loaded:
 
 def _load_frames(source: FrameFiles, engine: Engine) -> Loaded:
     paths = {"raw": source.raw, "white": source.white, "dark": source.dark, "white_dark": source.white_dark}
-    for path in paths.values():
-        if path is not None and Path(path).suffix.lower() in _OF_CUBES:
-            raise CaptureError(path, "is a cube file, not a frame", "Give a cube with --cube, without other inputs.")
     files = {role: str(path) for role, path in paths.items() if path is not None}
     return _with_capture(source.read(engine.sensor), InputRecord(kind="frame", files=files))
 
