@@ -201,5 +201,12 @@ def test_a_run_whose_figures_overstate_is_marked(tmp_path: Path, words: list[str
     runs = {"honest": evaluation(), "mixed": evaluation(protocol="pooled")}
     runs_figure(runs, tmp_path / "runs.png")
     assert {"honest", "mixed\n(overstates)"} <= set(words)
-    assert any("4 in all" in word for word in words)
     assert any(word.endswith("\nn = 4") for word in words)
+
+
+def test_patients_are_counted_for_each_run_alone_because_equal_names_may_mean_others(
+    tmp_path: Path, words: list[str]
+) -> None:
+    runs_figure({"here": evaluation(), "elsewhere": evaluation(("ID0001", "ID0002"))}, tmp_path / "runs.png")
+    assert {word.rpartition("\n")[2] for word in words if "n = " in word} == {"n = 4", "n = 2"}
+    assert not any("in all" in word for word in words)

@@ -45,11 +45,8 @@ def runs_figure(runs: Mapping[str, EvaluationRecord], path: Path) -> None:
         raise UsageError(
             "comparison", "there is no evaluated run to draw", "Evaluate runs first: gliomap evaluate RUN."
         )
-    patients = sorted({patient for one in runs.values() for patient in one.patients})
-    subtitle = (
-        f"dots: test patients, {len(patients)} in all; bar: mean over n patients; line: its 95 % interval, for"
-        f" {LEAST_INTERVAL} patients or more"
-    )
+    # Without a count over all runs: equal names in two studies need not mean the same patients.
+    subtitle = f"dots: test patients; bar: mean over n patients; line: its 95 % interval, for {LEAST_INTERVAL} patients or more"
     figure = new_figure(11.5, 1.55 + 0.42 * len(runs), "Runs compared", subtitle)
     panels = figure.subplots(1, len(_PANELS), sharey=True, squeeze=False)[0]
     for axes, (title, figure_of) in zip(panels, _PANELS.items(), strict=True):
