@@ -15,7 +15,7 @@ from bundles.makers import linear_network, small_sensor, window_network
 from gliomap._progress import silent
 from gliomap.bundles import Measured, open_bundle
 from gliomap.engine import BACKENDS, BackendName, Engine
-from gliomap.errors import ExportMismatchError, ModelError, OutputExistsError
+from gliomap.errors import ExportMismatchError, ModelError, OutputExistsError, SensorError
 from gliomap.learning import Conv, DenseNetwork, LinearDiscriminant, MaxPool, Relu, build_model, predict_map
 from gliomap.learning._graph_check import (
     MOST_STEPS,
@@ -221,6 +221,24 @@ def test_bands_and_classes_must_fit() -> None:
         checked_bundle(linear_network(4), BundleInfo("test", sensor=get_sensor("nemesis")))
     with pytest.raises(ModelError, match="5 are named"):
         checked_bundle(linear_network(4, n_classes=3), BundleInfo("test"))
+
+
+def test_a_camera_whose_uncorrected_channels_a_bundle_cannot_describe_is_refused() -> None:
+    camera = small_sensor()
+    correction = replace(camera.correction, matrix=camera.correction.matrix[:3])
+    peaks = np.array([655.0, 745.0, 855.0, 945.0])
+    fewer = replace(
+        camera,
+        wavelengths_nm=camera.wavelengths_nm[:3],
+        band_of_position=(0, 1, 2, 2),
+        correction=correction,
+        peaks_nm=peaks,
+    )
+    plain = PreprocessingConfig(spectral_correction=False)
+    with pytest.raises(SensorError, match="has 3 bands and 4 mosaic positions, which a bundle cannot describe"):
+        checked_bundle(linear_network(4), BundleInfo("test", preprocessing=plain, sensor=fewer))
+    checked_bundle(linear_network(3), BundleInfo("test", sensor=fewer))
+    checked_bundle(linear_network(4), BundleInfo("test", preprocessing=plain, sensor=camera))
 
 
 def test_the_card_contains_metrics_and_notes(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from gliomap.errors import OutputExistsError, RunError, SensorError, StudyError
 from gliomap.evaluation import read_evaluation, record_tables
 from gliomap.phantom import make_phantom
-from gliomap.sensors import get_sensor, import_sensor, resized
+from gliomap.sensors import get_sensor, import_sensor, resized, write_sensor_toml
 from gliomap.studies import Study, open_study, write_cube, write_map
 from gliomap.workflows import _test_pictures as test_pictures
 from gliomap.workflows import evaluate, make_bundle, open_run, plan_protocol, train
@@ -236,6 +236,26 @@ class TestRefusals:
         with pytest.raises(StudyError, match=f"has 20 bands, {other}") as caught:
             plan_protocol(study, {"protocol": protocol})
         assert caught.value.thing == str(open_study(study).files(TESTED).cube)
+
+    @pytest.mark.parametrize("protocol", ["holdout", "lopo"])
+    def test_a_camera_that_no_bundle_can_describe_is_refused_early(
+        self, copied: tuple[Path, Path], protocol: str
+    ) -> None:
+        study, camera = copied[0], open_study(copied[0]).sensor()
+        fewer = replace(
+            camera,
+            wavelengths_nm=camera.wavelengths_nm[:20],
+            band_of_position=tuple(min(band, 19) for band in camera.band_of_position),
+            correction=replace(camera.correction, matrix=camera.correction.matrix[:20]),
+        )
+        write_sensor_toml(fewer, study / "sensor.toml")
+        plan_protocol(study, {"model": "lda", "protocol": protocol})
+        settings = study / "study.toml"
+        text = settings.read_text()
+        settings.write_text(text.replace("spectral_correction = true", "spectral_correction = false"))
+        with pytest.raises(SensorError, match="has 20 bands and 25 mosaic positions") as caught:
+            plan_protocol(study, {"model": "lda", "protocol": protocol})
+        assert "describe the camera without correction" in caught.value.remedy
 
     def test_a_folder_that_is_not_a_run_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(RunError):

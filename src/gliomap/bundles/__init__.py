@@ -20,6 +20,7 @@ from gliomap.bundles._manifest import (
     Training,
     cube_graph_record,
     frame_graph_record,
+    require_portable,
 )
 
 __all__ = [
@@ -46,5 +47,6 @@ __all__ = [
     "cube_graph_record",
     "frame_graph_record",
     "open_bundle",
+    "require_portable",
     "write_bundle",
 ]

@@ -16,7 +16,7 @@ from pydantic import Field, FiniteFloat, JsonValue, ValidationError, model_valid
 
 from gliomap._fields import Fields, field_faults
 from gliomap.bundles._container import FRESH
-from gliomap.errors import BundleError, GlioMapError
+from gliomap.errors import BundleError, GlioMapError, SensorError
 from gliomap.preprocessing import PreprocessingConfig, chain_sensor
 from gliomap.sensors import ActiveArea, MosaicSensor, SpectralCorrection
 from gliomap.taxonomy import ClassSet
@@ -38,6 +38,7 @@ __all__ = [
     "cube_graph_record",
     "frame_graph_record",
     "parse_manifest",
+    "require_portable",
 ]
 
 FORMAT_VERSION = 3
@@ -274,6 +275,24 @@ class Manifest(Fields):
         content = self.model_dump(mode="json")
         text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
         return (text + "\n").encode("utf-8")
+
+
+def require_portable(sensor: MosaicSensor, preprocessing: PreprocessingConfig) -> None:
+    """Refuse a camera whose channels a bundle cannot describe, because it carries no peaks of single filters.
+
+    Raises
+    ------
+    SensorError
+        Without spectral correction, channels are mosaic positions, but the camera's bands are others.
+    """
+    if not preprocessing.spectral_correction and sensor.n_bands != sensor.n_positions:
+        raise SensorError(
+            f"sensor {sensor.name!r}",
+            f"has {sensor.n_bands} bands and {sensor.n_positions} mosaic positions, which a bundle cannot describe without"
+            " spectral correction",
+            "Set spectral_correction = true in study.toml, or describe the camera without correction, so that its bands are"
+            " its positions.",
+        )
 
 
 def cube_graph_record(n_bands: int, n_classes: int) -> GraphRecord:

@@ -20,6 +20,7 @@ from gliomap.bundles import (
     ModelInfo,
     SensorInfo,
     Training,
+    require_portable,
     write_bundle,
 )
 from gliomap.errors import ModelError
@@ -123,6 +124,8 @@ def export_bundle(
         A graph does not compute what the model computes; nothing was written.
     ModelError
         Bands or classes of model, sensor and `info` differ.
+    SensorError
+        A bundle cannot describe the channels of the sensor.
     """
     path = Path(path)
     refuse_existing(path, overwrite=overwrite)
@@ -150,7 +153,7 @@ def checked_bundle(
 
     Raises
     ------
-    ExportMismatchError, ModelError
+    ExportMismatchError, ModelError, SensorError
         As for `export_bundle`.
     """
     network = model if isinstance(model, DenseNetwork) else model.dense()
@@ -160,6 +163,8 @@ def checked_bundle(
             f"distinguishes {network.n_classes} classes, but {len(info.classes)} are named",
             "Name the classes that it was trained on.",
         )
+    if info.sensor is not None:
+        require_portable(info.sensor, info.preprocessing)
     graphs = build_graphs(network, info.sensor, info.preprocessing)
     manifest = _manifest(model, network, graphs, info)
     bundle = Bundle(path or Path(info.name), manifest, "", graphs.cube, graphs.frame, "")

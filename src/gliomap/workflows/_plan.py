@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gliomap._progress import Track, silent
+from gliomap.bundles import require_portable
 from gliomap.errors import UsageError
 from gliomap.learning import ModelKind, TrainingConfig, model_kind
 from gliomap.learning import preset as preset_named
@@ -182,7 +183,7 @@ def lay_ground(study_path: str | Path, asked: TrainingOptions, track: Track = si
     ModelError
         The model is unknown.
     StudyError, SensorError, TaxonomyError
-        The study cannot be used.
+        The study cannot be used, or no bundle can be made of its sensor and preprocessing.
     """
     require_known(asked)
     kind = model_kind(asked.get("model", "conv2d"))
@@ -193,6 +194,8 @@ def lay_ground(study_path: str | Path, asked: TrainingOptions, track: Track = si
     classes = asked.get("classes", THESIS_CLASSES)
     override = asked.get("sensor")
     sensor = study.sensor(override) if override is not None or study.settings.sensor is not None else None
+    if sensor is not None:
+        require_portable(sensor, study.preprocessing)
     labelled: dict[str, npt.NDArray[np.int64]] = {}
     ignored: dict[str, Mapping[int, int]] = {}
     for capture in track(study.labelled, "reading labels"):
