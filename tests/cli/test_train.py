@@ -66,6 +66,14 @@ def test_the_last_epoch_is_not_called_best_unless_it_was_selected(gliomap: Run, 
     assert "the best" not in gliomap("runs", "show", out).out
 
 
+def test_the_next_command_names_a_camera_that_has_a_file_of_its_own(gliomap: Run, study: Path, tmp_path: Path) -> None:
+    camera = study / "sensor.toml"
+    words = ["train", study, "--model", "lda", "--test-patient", "ID0003", "-o"]
+    told = gliomap(*words, tmp_path / "run", "--sensor", camera).out
+    assert f"Next: gliomap evaluate {tmp_path / 'run'} --sensor {camera}\n" in told
+    assert f"Next: gliomap evaluate {tmp_path / 'again'}\n" in gliomap(*words, tmp_path / "again").out
+
+
 def test_the_list_of_runs_warns_of_protocols_that_mix_patients(gliomap: Run, study: Path) -> None:
     assert set(MIXING) == {name for name, one in PROTOCOLS.items() if one.warning is not None}
     run = study / "runs" / "mixed"

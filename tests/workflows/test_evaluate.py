@@ -192,6 +192,22 @@ class TestRefusals:
             with pytest.raises(SensorError, match=re.escape(f"is not the 'mine' that run {run} was trained for")):
                 uses(run, overwrite=True)
 
+    def test_a_camera_that_is_described_only_in_its_own_file_must_be_named_again(
+        self, copied: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        study, camera = copied[0], tmp_path / "camera.toml"
+        write_sensor_toml(replace(open_study(study).sensor(), name="own"), camera)
+        settings = study / "study.toml"
+        settings.write_text(re.sub("^sensor = .*$", "", settings.read_text(), flags=re.MULTILINE))
+        run = train(study, model="lda", test_patients=[TESTED[:6]], sensor=camera, out=tmp_path / "run")
+        for uses in (evaluate, make_bundle):
+            with pytest.raises(
+                SensorError, match=f"of run {re.escape(str(run))} is neither in its study nor"
+            ) as caught:
+                uses(run)
+            assert caught.value.remedy == "Give its description with --sensor FILE."
+            uses(run, sensor=camera)
+
     @pytest.mark.parametrize("protocol", ["holdout", "lopo"])
     def test_cubes_that_are_made_again_cause_one_warning(
         self, made: tuple[Path, Path], caplog: pytest.LogCaptureFixture, protocol: str

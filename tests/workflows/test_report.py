@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-from importlib import resources
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from evaluation.report.test_pdf import pdf_or_skip
 from gliomap.cli import run as command
 from gliomap.errors import RunError
 from gliomap.evaluation.report import ReportedRun
+from gliomap.sensors import get_sensor, write_sensor_toml
 from gliomap.studies import StudySettings, write_study_toml
 from gliomap.workflows import draw_folds, evaluate, open_run, report, reported_run, train
 from workflows.conftest import write_study
@@ -44,15 +45,13 @@ def test_the_commands_of_a_report_reproduce_its_run(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     if options.get("sensor") == "camera.toml":
-        shutil.copy(
-            str(resources.files("gliomap.sensors") / "registry/generic-nir-5x5.toml"), elsewhere / "camera.toml"
-        )
+        write_sensor_toml(replace(get_sensor("generic-nir-5x5"), name="own"), elsewhere / "camera.toml")
         options = {**options, "sensor": elsewhere / "camera.toml"}
     if divided_by is not None:
         options = {**options, "split": elsewhere / "splits.json"}
         draw_folds(study, divided_by).save(options["split"])
     run = open_run(train(study, model="svm-linear", out=tmp_path / "first", **options))
-    evaluate(run.path)
+    evaluate(run.path, sensor=options.get("sensor"))
     shutil.copytree(study, elsewhere / "study")
     monkeypatch.chdir(elsewhere)
     lines = reported_run(run.path).commands

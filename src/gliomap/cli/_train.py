@@ -90,7 +90,10 @@ def train(
         tracking=Tracking.of(training.tracking, plan.study.root),
     )
     run = open_run(made)
-    tell_folds_run(ui, plan, run) if isinstance(plan, FoldsPlan) else tell_run(ui, plan, run)
+    if isinstance(plan, FoldsPlan):
+        tell_folds_run(ui, plan, run, training.sensor)
+    else:
+        tell_run(ui, plan, run, training.sensor)
 
 
 def _only(plan: TrainingPlan | FoldsPlan, fold: str) -> TrainingPlan:

@@ -77,8 +77,8 @@ def _table_of_roles(ui: Ui, plan: TrainingPlan, title: str = "labelled pixels", 
     ui.table(columns, rows, title=f"{plan.study.name}: {title}", numbers="  " + "r" * (len(columns) - 2))
 
 
-def tell_run(ui: Ui, plan: TrainingPlan, run: Run) -> None:
-    """Print a finished run of one fold."""
+def tell_run(ui: Ui, plan: TrainingPlan, run: Run, sensor: str | None = None) -> None:
+    """Print a finished run of one fold; `sensor` is the camera that the command named."""
     record = run.record
     if ui.as_json:
         ui.result(
@@ -101,7 +101,7 @@ def tell_run(ui: Ui, plan: TrainingPlan, run: Run) -> None:
     ui.text(
         f"Trained {record.model.name}:{how} {record.seconds:.0f} s",
         f"Run: {run.path}",
-        f"Next: {command_line('evaluate', run.path)}",
+        f"Next: {_evaluation(run, sensor)}",
     )
 
 
@@ -128,8 +128,8 @@ def tell_folds_plan(ui: Ui, plan: FoldsPlan) -> None:
     ui.text(f"Would train {plan.any.kind.name} {times} ({plan.folds.protocol}){more}.")
 
 
-def tell_folds_run(ui: Ui, plan: FoldsPlan, run: Run) -> None:
-    """Print a finished run of several folds."""
+def tell_folds_run(ui: Ui, plan: FoldsPlan, run: Run, sensor: str | None = None) -> None:
+    """Print a finished run of several folds; `sensor` is the camera that the command named."""
     record = run.record
     if ui.as_json:
         ui.result(
@@ -153,8 +153,16 @@ def tell_folds_run(ui: Ui, plan: FoldsPlan, run: Run) -> None:
         f"Trained {record.model.name}: {counted(many, 'fold')}, {record.seconds:.0f} s; {kept}",
         *record.notes,
         f"Run: {run.path}",
-        f"Next: {command_line('evaluate', run.path)}",
+        f"Next: {_evaluation(run, sensor)}",
     )
+
+
+def _evaluation(run: Run, sensor: str | None) -> str:
+    """The command that evaluates a run; a camera that is described in a file of its own must be named again."""
+    from gliomap.sensors import sensor_file
+
+    again = [] if sensor is None or sensor_file(sensor) is None else ["--sensor", sensor]
+    return command_line("evaluate", run.path, *again)
 
 
 def describe_folds(folds: Folds) -> dict[str, Any]:

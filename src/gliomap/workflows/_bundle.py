@@ -7,7 +7,7 @@ from pathlib import Path
 from gliomap._files import refuse_existing
 from gliomap._progress import Track, silent
 from gliomap.bundles import GROUP, MANIFEST, Bundle, Measured, Training
-from gliomap.errors import GlioMapError, ModelError, SensorError
+from gliomap.errors import GlioMapError, ModelError
 from gliomap.evaluation import EvaluationRecord, Interval, Metrics, read_evaluation, tumour_indices
 from gliomap.learning import load_model
 from gliomap.learning.export import BundleInfo, export_bundle
@@ -19,7 +19,7 @@ from gliomap.tracking import BUNDLE, EVALUATION, METRICS, Run, Store, mirrored, 
 from gliomap.workflows._evaluation_record import patient_intervals
 from gliomap.workflows._folds_plan import FINAL
 from gliomap.workflows._report_facts import told_aside
-from gliomap.workflows._trained_sensor import in_registry, same_calibration
+from gliomap.workflows._trained_sensor import in_registry, named_sensor, same_calibration
 
 __all__ = ["bundle_from_weights", "make_bundle"]
 
@@ -172,13 +172,7 @@ def _sensor_of(run: Run, asked: SensorLike | None) -> MosaicSensor | None:
     trained, given = run.record.sensor, _described(asked)
     if trained is None:
         return given
-    found = given or in_registry(trained) or _from_study(run) or _from_registry(trained.name)
-    if found is None:
-        raise SensorError(
-            f"sensor {trained.name!r}",
-            f"of run {run.path} is neither in its study nor in the registry",
-            "Give its description with --sensor FILE.",
-        )
+    found = given or in_registry(trained) or _from_study(run) or named_sensor(trained, run.path)
     return same_calibration(found, trained, run.path)
 
 
@@ -187,13 +181,6 @@ def _from_study(run: Run) -> MosaicSensor | None:
         study = run.study()
         return study.sensor() if study.settings.sensor is not None else None
     except GlioMapError:
-        return None
-
-
-def _from_registry(name: str) -> MosaicSensor | None:
-    try:
-        return get_sensor(name)
-    except SensorError:
         return None
 
 

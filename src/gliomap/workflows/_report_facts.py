@@ -16,6 +16,7 @@ from gliomap.errors import GlioMapError
 from gliomap.evaluation import EvaluationRecord
 from gliomap.evaluation.report import Fact
 from gliomap.learning import MODELS, PRESETS, TrainingConfig
+from gliomap.sensors import sensor_file
 from gliomap.studies import ROLES, Folds, Split
 from gliomap.tracking import BUNDLE, SPLITS, Run
 from gliomap.workflows._folds_plan import FINAL
@@ -150,8 +151,11 @@ def commands(run: Run) -> tuple[str, ...]:
     if record.model.hidden is not None:
         words += ["--hidden", str(record.model.hidden)]
     words += ["--seed", str(record.training.seed), "-o", record.name]
-    name = shlex.quote(record.name)
-    return (*_lines(words), f"  && gliomap evaluate {name} && gliomap report {name}")
+    evaluate = ["gliomap", "evaluate", record.name]
+    if record.sensor is not None and record.sensor.given is not None and sensor_file(record.sensor.given) is not None:
+        # Neither the study nor the registry need have a camera that is described in a file of its own.
+        evaluate += ["--sensor", record.sensor.given]
+    return (*_lines(words), f"  && {shlex.join(evaluate)} && gliomap report {shlex.quote(record.name)}")
 
 
 def _lines(words: Sequence[str]) -> list[str]:

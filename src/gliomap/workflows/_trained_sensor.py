@@ -10,7 +10,7 @@ from gliomap.sensors import MosaicSensor, get_sensor, list_sensors
 from gliomap.studies import SensorLike, Study
 from gliomap.tracking import Run, SensorRecord
 
-__all__ = ["in_registry", "same_calibration", "trained_sensor"]
+__all__ = ["in_registry", "named_sensor", "same_calibration", "trained_sensor"]
 
 
 def trained_sensor(run: Run, study: Study, asked: SensorLike | None) -> MosaicSensor | None:
@@ -22,7 +22,7 @@ def trained_sensor(run: Run, study: Study, asked: SensorLike | None) -> MosaicSe
     Raises
     ------
     SensorError
-        The sensor that was found is another.
+        No sensor is found, or it is another.
     """
     trained = run.record.sensor
     if trained is None:
@@ -30,8 +30,30 @@ def trained_sensor(run: Run, study: Study, asked: SensorLike | None) -> MosaicSe
     registered = in_registry(trained) if asked is None else None
     if registered is not None:
         return registered
-    found = study.sensor(asked) if asked is not None or study.settings.sensor is not None else get_sensor(trained.name)
+    found = (
+        study.sensor(asked)
+        if asked is not None or study.settings.sensor is not None
+        else named_sensor(trained, run.path)
+    )
     return same_calibration(found, trained, run.path)
+
+
+def named_sensor(trained: SensorRecord, run: Path) -> MosaicSensor:
+    """The registry's sensor under the name that the run records.
+
+    Raises
+    ------
+    SensorError
+        The registry has none of this name.
+    """
+    try:
+        return get_sensor(trained.name)
+    except SensorError as error:
+        raise SensorError(
+            f"sensor {trained.name!r}",
+            f"of run {run} is neither in its study nor in the registry",
+            "Give its description with --sensor FILE.",
+        ) from error
 
 
 def same_calibration(found: MosaicSensor, trained: SensorRecord, run: Path) -> MosaicSensor:
