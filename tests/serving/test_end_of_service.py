@@ -136,6 +136,40 @@ _server.run(ServiceSettings(Path(sys.argv[1]), port=0))
     assert exit_code(program, bundle) == 0
 
 
+@pytest.mark.parametrize(
+    ("verb", "sign", "code", "told"),
+    [
+        ("serve", signal.SIGTERM, 0, False),
+        ("serve", signal.SIGHUP, 0, True),
+        ("sensor", signal.SIGTERM, -signal.SIGTERM, False),
+    ],
+    ids=["SIGTERM ends a service", "SIGHUP waits for it", "other verbs are left alone"],
+)
+def test_a_service_heeds_signals_while_its_command_is_imported(
+    verb: str, sign: signal.Signals, code: int, told: bool
+) -> None:
+    program = """
+import signal, sys
+from gliomap.__main__ import main
+
+
+class Signalling:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            try:
+                signal.raise_signal(int(sys.argv[3]))
+            except BaseException:
+                pass  # as some imports do
+
+
+sys.meta_path.insert(0, Signalling())
+main()
+"""
+    words = [sys.executable, "-c", program, verb, "--help", str(int(sign))]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, "Examples:" in done.stdout, done.stderr) == (code, told, "")
+
+
 def test_sighup_during_shutdown_is_ignored(bundle: Path) -> None:
     program = """
 import asyncio, os, signal, sys

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -22,7 +21,7 @@ from gliomap.serving._renewal import renew
 from gliomap.serving._service import Service
 from gliomap.serving._tracing import trace
 
-__all__ = ["create_app", "hold_back_reload"]
+__all__ = ["create_app"]
 
 logger = logging.getLogger(__name__)
 
@@ -86,9 +85,3 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         if handled:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         await asyncio.to_thread(service.close)
-
-
-def hold_back_reload() -> None:
-    """Block SIGHUP until the application is up: before that, it would end the process."""
-    if sys.platform != "win32":
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})

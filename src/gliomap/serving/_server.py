@@ -7,15 +7,14 @@ import logging
 import signal
 import socket
 import ssl
-import sys
-import threading
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
+from gliomap._signals import heed_while_loading
 from gliomap.errors import MachineError, UsageError
-from gliomap.serving._app import create_app, hold_back_reload
+from gliomap.serving._app import create_app
 from gliomap.serving._memory import keep_large_apart
 from gliomap.serving._observe import set_up_logging
 from gliomap.serving._protocol import ServedProtocol, ServedSocket, abort_stalled
@@ -44,8 +43,7 @@ def run(settings: ServiceSettings) -> None:
     """
     set_up_logging(settings.log_format)
     keep_large_apart()
-    hold_back_reload()
-    _end_while_loading()
+    heed_while_loading()
     listening = _listen(settings)
     try:
         service = Service(settings)
@@ -58,15 +56,6 @@ def run(settings: ServiceSettings) -> None:
         server.run(sockets=[listening])
     finally:
         listening.close()
-
-
-def _end_while_loading() -> None:
-    """Exit cleanly on SIGTERM until uvicorn handles it.
-
-    The first process of a container does not receive a signal that it does not handle: it would go on loading and be killed.
-    """
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 class _Server(uvicorn.Server):
