@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import signal
 import ssl
 import subprocess
@@ -17,12 +18,13 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from gliomap.errors import GlioMapError, MachineError, RequestError, UsageError
 from gliomap.serving import Client, ServiceSettings, TlsSettings, keys_as_variable, read_keys
 from gliomap.serving._keys import find_client
+from gliomap.serving._reply import unpack_reply
 from serving.servers import ADMIN, COMMAND, KEY, RunningServer, Scene, answer_of
 
 KEYS = f"# who may ask\ncamera {KEY}\n\nchief {ADMIN} admin\n"
@@ -171,6 +173,29 @@ def test_sighup_rereads_the_keys(serve: Callable[..., RunningServer], keys: Path
     assert server.logged_line("keys read again").endswith(": microscope")
     assert (status(KEY), status(new)) == (401, 200)
     assert new not in server.logged()
+
+
+def test_a_stream_ends_with_its_key(serve: Callable[..., RunningServer], keys: Path, scene: Scene) -> None:
+    """A new key under the same name replaces the old one; streams with other keys go on."""
+    server = serve("--keys", str(keys))
+    with server.client(ADMIN) as chief:
+        chief.put_references("or-1", scene.white, scene.dark)
+    url = f"{server.url.replace('http', 'ws')}/v1/stream?references=or-1"
+    with connect(url, additional_headers={"X-API-Key": ADMIN}) as kept, server.client(KEY) as camera:
+        idle = connect(url, additional_headers={"X-API-Key": KEY})
+        replies = camera.stream(itertools.repeat(scene.raw), references="or-1")
+        next(replies)
+        keys.write_text(f"camera another-key-0123456789\nchief {ADMIN} admin\n")
+        server.process.send_signal(signal.SIGHUP)
+        with idle, pytest.raises(ConnectionClosed) as caught:
+            idle.recv(timeout=60)
+        assert caught.value.rcvd is not None
+        assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1008, "its key was withdrawn")
+        with pytest.raises(RequestError, match=r"closed the stream \(its key was withdrawn\)"):
+            list(replies)
+        kept.send(scene.files["raw"])
+        assert unpack_reply(kept.recv(timeout=60))[0].problem is None
+    assert " error " not in server.logged()
 
 
 class TestTls:

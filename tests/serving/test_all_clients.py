@@ -27,7 +27,7 @@ from gliomap.serving import AsyncClient, Client
 from gliomap.serving._metrics import Metrics
 from gliomap.serving._reply import pack_reply, unpack_reply
 from gliomap.serving._schemas import StreamReply
-from gliomap.serving._stream import _Stream
+from gliomap.serving._stream import Stream
 from gliomap.serving._thesis import thesis_picture
 from serving.servers import COMMAND, RunningServer, Scene, answer_of
 
@@ -170,9 +170,8 @@ def test_a_frame_that_exhausts_memory_does_not_end_its_stream() -> None:
     def classify(_: object) -> None:
         raise MemoryError
 
-    stream = _Stream(
-        SimpleNamespace(classify=classify, metrics=Metrics()), "camera", "id", "or-1", "labels", "classic", None
-    )
+    service = SimpleNamespace(classify=classify, metrics=Metrics())
+    stream = Stream(SimpleNamespace(), service, "camera", "id", "or-1", "labels", "classic", None)
     reply, body = unpack_reply(stream.reply({"sequence": 1, "dropped": 0, "dropped_total": 0}, b"", 0.0))
     assert (reply.sequence, reply.problem["status"], body) == (1, 503, b"")
 

@@ -106,6 +106,39 @@ def test_a_map_being_made_is_sent_before_the_stream_closes(
                 stream.recv(timeout=20)
 
 
+@pytest.mark.parametrize("twice", [False, True], ids=["grace time over", "Ctrl-C twice"])
+def test_a_stream_whose_map_is_given_up_is_closed_with_the_reason(
+    bundle: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch, twice: bool
+) -> None:
+    """Two streams and one worker: after a second Ctrl-C, the map being made is sent, and the one that waits is given up."""
+    if not twice:
+        monkeypatch.setattr("gliomap.serving._server.GRACE_S", 0.01)
+    service = Service(ServiceSettings(bundle, port=0))
+    gate, classify = threading.Event(), service.classify
+
+    def held(*asked: object) -> object:
+        assert gate.wait(60)
+        return classify(*asked)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(service, "classify", held)
+    with in_this_process(service) as (server, host, port):
+        with httpx.Client(base_url=f"http://{host}:{port}") as client:
+            files = {role: scene.files[role] for role in ("white", "dark")}
+            assert client.put("/v1/references/or-1", files=files).status_code < 300
+        url = f"ws://{host}:{port}/v1/stream?references=or-1"
+        with connect(url) as first, connect(url) as second:
+            for stream in (first, second):
+                stream.send(scene.files["raw"])
+            wait_until(lambda: service.workers.waiting == 2)
+            for _ in range(2 if twice else 1):
+                server.handle_exit(signal.SIGINT, None)
+            wait_until(lambda: service.workers.waiting == 1)
+            gate.set()
+            for stream in (first, second):
+                with pytest.raises(ConnectionClosed, match="the service is shutting down"):
+                    list(stream)
+
+
 def test_a_stream_being_opened_during_shutdown_is_refused_with_503(bundle: Path) -> None:
     """The shutdown begins after the request for the stream has arrived and before it is handled."""
     service = Service(ServiceSettings(bundle))

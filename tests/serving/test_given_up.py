@@ -18,7 +18,7 @@ from gliomap.serving import ArchiveSettings, Service, ServiceSettings, create_ap
 from gliomap.serving._bodies import FrameBytes
 from gliomap.serving._reply import unpack_reply
 from gliomap.serving._service import Ask, Mapped
-from gliomap.serving._stream import _answer, _Newest, _Stream
+from gliomap.serving._stream import Stream, _answer
 from gliomap.serving._work import GivenUpError, Workers, require_awaited
 from gliomap.serving.archive import ArchiveReader
 from serving.servers import Scene
@@ -116,10 +116,11 @@ class Listening:
 
 def test_a_map_in_a_stream_after_the_deadline_leaves_no_case(held: Held, scene: Scene) -> None:
     async def ask() -> list[bytes]:
-        socket, newest = Listening(), _Newest()
-        newest.put(scene.raw.tobytes())
-        newest.close()
-        await _answer(socket, newest, _Stream(held.service, "camera", "1", "or-1", "labels", "classic", None))  # type: ignore[arg-type]
+        socket = Listening()
+        stream = Stream(socket, held.service, "camera", "1", "or-1", "labels", "classic", None)  # type: ignore[arg-type]
+        stream.newest.put(scene.raw.tobytes())
+        stream.newest.close()
+        await _answer(stream)
         await asyncio.to_thread(held.end)
         return socket.replies
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from time import perf_counter
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from gliomap.serving._bodies import FrameBytes, frames_of
 from gliomap.serving._references import ReferencePair, ReferenceStore, check_id, pair_of_frames
 from gliomap.serving._reply import unpack_reply
 from gliomap.serving._service import Ask
-from gliomap.serving._stream import _Stream
+from gliomap.serving._stream import Stream
 from serving.servers import Scene
 
 EARLIER, LATER = datetime(2026, 11, 23, 9, 0), datetime(2026, 11, 23, 9, 5)
@@ -210,7 +211,7 @@ class TestBitDepth:
     def test_a_stream_refuses_frames_of_another_bit_depth(self, service: Service, scene: Scene) -> None:
         """Plain numbers have 16 bits."""
         counts = {"sequence": 1, "dropped": 0, "dropped_total": 0}
-        stream = _Stream(service, "camera", "1", "coarse", "labels", "classic", None)
+        stream = Stream(SimpleNamespace(), service, "camera", "1", "coarse", "labels", "classic", None)
         for frame, refused in ((scene.raw.tobytes(), True), (tiff_bytes(coarse(scene.raw)), False)):
             reply, _ = unpack_reply(stream.reply(counts, frame, perf_counter()))
             assert ("differ in bit depth" in str(reply.problem)) == refused

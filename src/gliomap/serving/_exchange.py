@@ -290,7 +290,10 @@ def stream_faults(url: str) -> Iterator[None]:
         told = error.rcvd
         if told is not None and told.code == CloseCode.POLICY_VIOLATION:
             raise RequestError(
-                url, f"closed the stream ({told.reason})", "Send what the service accepts.", status=400
+                url,
+                f"closed the stream ({told.reason})",
+                "Send what the service accepts, with a key that it knows.",
+                status=400,
             ) from error
         raise MachineError(
             url,

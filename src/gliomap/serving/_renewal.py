@@ -36,6 +36,8 @@ def _read_keys(service: Service) -> None:
     if settings.keys_file is None:
         return
     service.settings = replace(settings, keys=read_keys(settings.keys_file, os.environ))
+    for stream in service.open_streams:
+        stream.check_key()
     logger.info("keys read again: %s", ", ".join(key.client.name for key in service.settings.keys))
 
 

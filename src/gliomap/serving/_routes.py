@@ -98,7 +98,7 @@ async def metrics(service: Serving) -> Response:
     service.metrics.queue.set(service.workers.waiting)
     service.metrics.admitted.set(service.workers.admitted)
     service.metrics.references.set(len(service.references))
-    service.metrics.streams.set(service.open_streams)
+    service.metrics.streams.set(len(service.open_streams))
     return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
 

@@ -34,6 +34,7 @@ from gliomap.serving._settings import ServiceSettings
 from gliomap.serving._work import Workers, require_awaited
 
 if TYPE_CHECKING:
+    from gliomap.serving._stream import Stream
     from gliomap.serving.archive import Archive
 
 __all__ = ["Ask", "Mapped", "Service"]
@@ -132,7 +133,7 @@ class Service:
         self.metrics.serves(self.model)
         self.references = ReferenceStore(settings.max_references)
         self.workers = Workers(settings.workers, settings.queue, settings.deadline)
-        self.open_streams = 0
+        self.open_streams: set[Stream] = set()
         self.exchanging = asyncio.Lock()
         self.archive = _open_archive(settings)
         self.draining = False

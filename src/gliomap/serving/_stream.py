@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from gliomap.serving._reply import pack_reply
 from gliomap.serving._schemas import StreamReply
 from gliomap.serving._service import Ask, Service
 
-__all__ = ["router"]
+__all__ = ["Stream", "router"]
 
 router = APIRouter()
 
@@ -72,9 +73,10 @@ class _Newest:
 
 
 @dataclass(eq=False)
-class _Stream:
-    """One open stream: what its client asked for and, if its last frame has no map, the kind of the fault."""
+class Stream:
+    """One open stream: what its client asked for, its waiting frame and, if its last frame has no map, the kind of the fault."""
 
+    socket: WebSocket
     service: Service
     client: str
     request_id: str
@@ -83,6 +85,22 @@ class _Stream:
     palette: str
     patient: str | None
     fault: str = ""
+    withdrawn: bool = False
+    newest: _Newest = field(default_factory=_Newest)
+
+    def check_key(self) -> None:
+        """End the stream, after the map being made, if its key is no longer one of the service's."""
+        try:
+            socket_access(self.socket)
+        except RequestError:
+            self.withdrawn = True
+            self.newest.close()
+
+    def ending(self) -> tuple[int, str] | None:
+        """Code and reason with which the service ends the stream now; None if it does not."""
+        if self.service.draining:
+            return SERVICE_RESTART, "the service is shutting down"
+        return (POLICY_VIOLATION, "its key was withdrawn") if self.withdrawn else None
 
     def reply(self, counts: dict[str, Any], frame: bytes, arrived: float) -> bytes:
         """Classify one frame on a worker thread. A fault of one frame does not end the stream."""
@@ -152,30 +170,41 @@ async def stream(
         await socket.send_denial_response(problem_response(error, request_id(socket)))
         return
     # Counted before anything is awaited, so that streams opening at the same time cannot exceed the limit.
-    opened.service.open_streams += 1
+    opened.service.open_streams.add(opened)
     try:
         await socket.accept()
-        await _serve(socket, opened)
+        await _serve(opened)
     finally:
-        opened.service.open_streams -= 1
+        opened.service.open_streams.discard(opened)
 
 
-async def _serve(socket: WebSocket, opened: _Stream) -> None:
-    newest = _Newest()
-    reader = asyncio.create_task(_read(socket, newest, opened.service.settings.max_body))
+async def _serve(opened: Stream) -> None:
+    reader = asyncio.create_task(_read(opened))
     try:
-        await _answer(socket, newest, opened)
-        await reader
+        await _answer(opened)
+        if opened.ending() is None:
+            await reader
     except WebSocketDisconnect:
         pass  # the client disconnected: nobody waits for the rest
     finally:
         reader.cancel()
-        opened.service.metrics.dropped.inc(newest.dropped)
-        if socket.client_state == WebSocketState.CONNECTED and socket.application_state == WebSocketState.CONNECTED:
-            await socket.close()
+        opened.service.metrics.dropped.inc(opened.newest.dropped)
+        await _close(opened)
 
 
-def _open(socket: WebSocket, references: str, encoding: str, palette: str, patient: str | None) -> _Stream:
+async def _close(opened: Stream) -> None:
+    """Close a stream that is still open; one whose map is given up during the shutdown gets the reason too."""
+    socket, ending = opened.socket, opened.ending()
+    if socket.application_state != WebSocketState.CONNECTED:
+        return
+    if ending is not None:
+        with suppress(WebSocketDisconnect):
+            await socket.close(*ending)
+    elif socket.client_state == WebSocketState.CONNECTED:
+        await socket.close()
+
+
+def _open(socket: WebSocket, references: str, encoding: str, palette: str, patient: str | None) -> Stream:
     service, client = socket_access(socket)
     if service.draining:
         raise going_down()
@@ -184,7 +213,7 @@ def _open(socket: WebSocket, references: str, encoding: str, palette: str, patie
         raise RequestError("encoding", f"is {encoding[:40]!r}", "Choose 'labels' or 'png'.", status=400)
     check_palette(palette)
     patient = short_text("patient", patient)
-    if service.open_streams >= service.settings.max_streams:
+    if len(service.open_streams) >= service.settings.max_streams:
         raise RequestError(
             "streams",
             f"the maximum of {service.settings.max_streams} open at once is reached",
@@ -193,10 +222,11 @@ def _open(socket: WebSocket, references: str, encoding: str, palette: str, patie
             headers={"Retry-After": "5"},
         )
     kind: Encoding = "png" if encoding == "png" else "labels"
-    return _Stream(service, client.name, request_id(socket), references, kind, palette, patient)
+    return Stream(socket, service, client.name, request_id(socket), references, kind, palette, patient)
 
 
-async def _read(socket: WebSocket, newest: _Newest, limit: int) -> None:
+async def _read(opened: Stream) -> None:
+    socket, limit = opened.socket, opened.service.settings.max_body
     try:
         while True:
             message = await socket.receive()
@@ -206,13 +236,14 @@ async def _read(socket: WebSocket, newest: _Newest, limit: int) -> None:
             if frame is None or len(frame) > limit:
                 await socket.close(POLICY_VIOLATION, "send frames as binary messages")
                 return
-            newest.put(frame)
+            opened.newest.put(frame)
     finally:
-        newest.close()
+        opened.newest.close()
 
 
-async def _answer(socket: WebSocket, newest: _Newest, opened: _Stream) -> None:
-    while (taken := await newest.take()) is not None:
+async def _answer(opened: Stream) -> None:
+    socket, newest = opened.socket, opened.newest
+    while (taken := await newest.take()) is not None and not opened.withdrawn:
         sequence, dropped, frame = taken
         opened.service.metrics.dropped.inc(dropped)
         counts = {"sequence": sequence, "dropped": dropped, "dropped_total": newest.dropped_total}
@@ -224,7 +255,5 @@ async def _answer(socket: WebSocket, newest: _Newest, opened: _Stream) -> None:
         if socket.application_state != WebSocketState.CONNECTED:
             return
         await socket.send_bytes(message)
-        if opened.service.draining:
-            break
-    if opened.service.draining and socket.application_state == WebSocketState.CONNECTED:
-        await socket.close(SERVICE_RESTART, "the service is shutting down")
+        if opened.ending() is not None:
+            return
