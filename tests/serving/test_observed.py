@@ -6,6 +6,7 @@ import asyncio
 import http.server
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -177,3 +178,19 @@ def test_traces_reach_a_named_collector_and_contain_no_patient(
     assert b"POST /v1/classify" in sent
     assert b"/health/ready" not in sent
     assert b"ID0018" not in sent, "traces are sent to other systems"
+
+
+def test_a_collector_that_does_not_answer_does_not_hold_up_the_end(
+    serve: Callable[..., RunningServer], scene: Scene
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        # The exporter itself would wait for ten minutes.
+        server = serve(env={"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_EXPORTER_OTLP_TIMEOUT": "600"})
+        assert answer_of("POST", f"{server.url}/v1/classify", files=scene.files).status_code == 200
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(120) == 0
+        assert "the last ones are lost" in server.logged()
+        connection, _ = silent.accept()
+        with connection:
+            assert connection.recv(32).startswith(b"POST /v1/traces"), "it was asked to take the traces"

@@ -52,7 +52,7 @@ def create_app(service: Service) -> FastAPI:
     for module in (_routes, _stream, _thesis, _inference_protocol, _examples):
         app.include_router(module.router)
     app.add_middleware(Observer, service=service)
-    trace(app)
+    app.state.end_traces = trace(app)
     return app
 
 
@@ -85,3 +85,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         if handled:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         await asyncio.to_thread(service.close)
+        await asyncio.to_thread(app.state.end_traces)
