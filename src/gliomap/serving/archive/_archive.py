@@ -15,16 +15,16 @@ from pathlib import Path
 from gliomap._files import write_json
 from gliomap.errors import ArchiveError, ArchiveFullError, MachineError
 from gliomap.serving.archive._audit import AuditLog
-from gliomap.serving.archive._case import CASES, SUFFIX, Case, case_path, new_case_id, pack_case, read_case
+from gliomap.serving.archive._case import CASES, MARK, SUFFIX, Case, case_path, new_case_id, pack_case, read_case
 from gliomap.serving.archive._index import CaseRow, Index
 from gliomap.serving.archive._indexer import Indexer
 from gliomap.serving.archive._pseudonym import Pseudonyms
 
-__all__ = ["AUDIT", "MARK", "Archive", "case_files"]
+__all__ = ["AUDIT", "Archive", "case_files"]
 
 logger = logging.getLogger(__name__)
 
-AUDIT, MARK, LOCK = "audit.jsonl", "archive.json", "lock"
+AUDIT, LOCK = "audit.jsonl", "lock"
 _NEW = ".new-"
 
 
@@ -68,7 +68,8 @@ class Archive:
         Raises
         ------
         ArchiveError
-            The folder holds something else, another process writes it, its log was changed, or the database cannot be used.
+            The folder holds something else, another process writes it, its log was changed, or the database cannot be used or
+            belongs to another archive.
         """
         folder = Path(folder)
         _begin(folder)
@@ -182,7 +183,9 @@ def _begin(folder: Path) -> None:
             folder, "is neither an archive nor empty", "Name an empty folder, or one that does not exist."
         )
     (folder / CASES).mkdir(parents=True, exist_ok=True)
-    write_json(folder / MARK, {"format": 1, "created_at": datetime.now(UTC).isoformat(timespec="seconds")})
+    # Written once: an index elsewhere knows the archive by its hash, wherever the folder is moved to or restored.
+    begun = {"format": 1, "id": secrets.token_hex(16), "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    write_json(folder / MARK, begun)
     _sync_folder(folder.absolute().parent)
     logger.info("archive %s is new", folder.absolute())
 

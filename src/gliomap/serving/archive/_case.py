@@ -26,6 +26,8 @@ __all__ = ["Case", "CaseRecord", "KeptCase", "case_path", "check_case_id", "new_
 RECORD, LABELS, RAW = "case.json", "labels.png", "raw.tif"
 CASES = "cases"
 """The folder of the cases in an archive."""
+MARK = "archive.json"
+"""The file that makes a folder an archive."""
 SUFFIX = ".case.zip"
 _ID = re.compile(r"[0-9]{8}T[0-9]{12}-[0-9a-f]{8}")
 _MOST_BYTES = 1 << 30

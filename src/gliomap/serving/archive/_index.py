@@ -11,8 +11,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gliomap._files import sha256_of
 from gliomap.errors import ArchiveError
-from gliomap.serving.archive._case import RAW, CaseRecord
+from gliomap.serving.archive._case import MARK, RAW, CaseRecord
 
 __all__ = ["AT_ONCE", "CaseRow", "Index"]
 
@@ -37,6 +38,12 @@ _cases = sa.Table(
     sa.Column("answer", sa.String, nullable=False),
     sa.Column("record", sa.String, nullable=False),
     sa.Column("has_raw", sa.Boolean, nullable=False),
+)
+_archive = sa.Table(
+    "gliomap_archive",
+    _metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),  # always 1: a database has one archive
+    sa.Column("mark", sa.String, nullable=False),
 )
 
 
@@ -91,14 +98,14 @@ class Index:
     folder
         Folder of the archive; its SQLite file is used if no database is named.
     database
-        SQLAlchemy URL, such as postgresql+psycopg://user@host/name.
+        SQLAlchemy URL, such as postgresql+psycopg://user@host/name. It belongs to the first archive that writes to it.
     reading
         Open for reading only, which also works for a SQLite file in a folder that is not writable.
 
     Raises
     ------
     ArchiveError
-        The database cannot be reached, or its driver is not installed.
+        The database cannot be reached or belongs to another archive, or its driver is not installed.
     """
 
     def __init__(self, folder: Path, database: str | None = None, *, reading: bool = False) -> None:
@@ -111,9 +118,27 @@ class Index:
             self._engine = sa.create_engine(url, pool_pre_ping=database is not None, connect_args=_limits(url))
             if self._engine.dialect.name == "sqlite":
                 sa.event.listen(self._engine, "connect", _set_pragmas)
-            _metadata.create_all(self._engine)
+            _metadata.create_all(self._engine, [_cases] if reading else None)
+            if database is not None:
+                self._require_own(folder, reading=reading)
         except (sa.exc.SQLAlchemyError, ImportError, ValueError) as error:
             raise unreachable(url, error) from error
+
+    def _require_own(self, folder: Path, *, reading: bool) -> None:
+        """Refuse the database of another archive; mark one that has no mark yet."""
+        own = sha256_of(folder / MARK)
+        with self._engine.begin() as connection:
+            marked = sa.inspect(connection).has_table(_archive.name)
+            found = connection.scalar(sa.select(_archive.c.mark)) if marked else None
+            if found is None and not reading:
+                connection.execute(sa.insert(_archive).values(number=1, mark=own))
+        if found not in (None, own):
+            self.close()
+            raise ArchiveError(
+                f"index {self._engine.url.render_as_string(hide_password=True)}",
+                f"belongs to another archive than {folder}",
+                f"Give each archive a database of its own. One that is moved or restored keeps its {MARK}.",
+            )
 
     def add(self, rows: Iterable[CaseRow]) -> None:
         """Add rows; existing ones stay as they are.

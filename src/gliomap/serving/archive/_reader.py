@@ -12,9 +12,9 @@ from gliomap._files import atomic_folder
 from gliomap._progress import Track, silent
 from gliomap._text import counted
 from gliomap.errors import ArchiveError
-from gliomap.serving.archive._archive import AUDIT, MARK, case_files
+from gliomap.serving.archive._archive import AUDIT, case_files
 from gliomap.serving.archive._audit import AuditEntry, read_audit
-from gliomap.serving.archive._case import RECORD, SUFFIX, KeptCase, case_path, check_case_id, read_case
+from gliomap.serving.archive._case import MARK, RECORD, SUFFIX, KeptCase, case_path, check_case_id, read_case
 from gliomap.serving.archive._index import AT_ONCE, CaseRow, Index
 from gliomap.serving.archive._pseudonym import KEY_FILE, Pseudonyms, is_pseudonym
 
@@ -85,7 +85,7 @@ class ArchiveReader:
         Raises
         ------
         ArchiveError
-            The index cannot be read.
+            The index cannot be read, or belongs to another archive.
         """
         index = Index(self.folder, self._database, reading=True)
         try:
@@ -148,7 +148,7 @@ class ArchiveReader:
         Raises
         ------
         ArchiveError
-            The index cannot be read.
+            The index cannot be read, or belongs to another archive.
         """
         index = Index(self.folder, self._database, reading=True)
         try:
@@ -201,10 +201,9 @@ class ArchiveReader:
     ) -> Iterator[str]:
         """Faults of cases in log or index whose file or line is gone."""
         yield from (f"case {name}: is in the audit log, but its file is gone" for name in logged if name not in there)
-        shared = "" if self._database is None else " (or another archive uses this database: give each archive its own)"
         for name in sorted(indexed - logged.keys()):
             if name not in there:
-                yield f"case {name}: is in the index, but its file is gone{shared}"
+                yield f"case {name}: is in the index, but its file is gone"
             elif not broken:  # a changed log is only read up to the change
                 yield f"case {name}: is in the index, but its line in the audit log is gone"
 
