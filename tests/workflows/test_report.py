@@ -56,6 +56,8 @@ def test_the_commands_of_a_report_reproduce_its_run(
     monkeypatch.chdir(elsewhere)
     lines = reported_run(run.path).commands
     assert max(map(len, lines)) < 90, "the page would break a longer line, perhaps within an option"
+    values = ("--model", "--protocol", "--seed", "--sensor", "--split", "-o")
+    assert not [line for line in lines if line.removesuffix(" \\").endswith(values)], "an option without its value"
     written = " ".join(line.removesuffix("\\") for line in lines)
     assert str(study) not in written
     for line in written.split("&&"):

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _LINE = 80
-"""Longest line of a command in the report, in characters, unless a single word is longer."""
+"""Longest line of a command in the report, in characters, unless a single option is longer."""
 
 _FLAGS = {"epochs": "--epochs", "batch_size": "--batch-size", "learning_rate": "--learning-rate"}
 """Settings of a preset that the command line can override."""
@@ -159,12 +159,18 @@ def commands(run: Run) -> tuple[str, ...]:
 
 
 def _lines(words: Sequence[str]) -> list[str]:
-    """A command with continued lines, so that no page has to break it within an option."""
-    lines = [""]
+    """A command with continued lines, so that no page has to break it; an option and its value share a line."""
+    parts: list[str] = []
     for word in map(shlex.quote, words):
-        if len(lines[-1]) + len(word) > _LINE:
+        if parts and parts[-1].startswith("-") and not word.startswith("-"):
+            parts[-1] += f" {word}"
+        else:
+            parts.append(word)
+    lines = [""]
+    for part in parts:
+        if len(lines[-1]) + len(part) > _LINE:
             lines.append("   ")
-        lines[-1] += f" {word}" if lines[-1] else word
+        lines[-1] += f" {part}" if lines[-1] else part
     return [f"{line} \\" for line in lines]
 
 
