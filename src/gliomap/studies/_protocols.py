@@ -67,11 +67,7 @@ def make_folds(
     makers = {"lopo": _lopo, "kfold-patient": _kfold, "double-cv": _double, "pooled": _pooled}
     if protocol not in makers:
         raise UsageError(f"protocol {protocol!r}", "has no folds", f"Choose one of: {', '.join(makers)}.")
-    if protocol != "lopo" and folds < 2:
-        raise UsageError("folds", f"{folds} divide nothing", "Use at least 2.")
-    if protocol == "kfold-patient" and folds < 3:
-        raise UsageError("folds", f"{folds} leave none to train on", "One tests and one validates: use 3 or more.")
-    _require_patients(study, groups, protocol, folds)
+    _require_enough(study, groups, protocol, folds)
     counts = {
         patient: np.sum([classes_of[capture] for capture in members], axis=0) for patient, members in groups.items()
     }
@@ -193,8 +189,12 @@ def _members(groups: _Groups, patients: Iterable[str]) -> list[str]:
     return [capture for patient in patients for capture in groups[patient]]
 
 
-def _require_patients(study: Study, groups: _Groups, protocol: str, folds: int) -> None:
-    """Refuse a protocol that needs more patients than are usable, and name what the others lack."""
+def _require_enough(study: Study, groups: _Groups, protocol: str, folds: int) -> None:
+    """Refuse too few folds, or fewer usable patients than a protocol needs; name what the others lack."""
+    if protocol != "lopo" and folds < 2:
+        raise UsageError("folds", f"{folds} divide nothing", "Use at least 2.")
+    if protocol == "kfold-patient" and folds < 3:
+        raise UsageError("folds", f"{folds} leave none to train on", "One tests and one validates: use 3 or more.")
     least = {"lopo": 2, "kfold-patient": folds}.get(protocol, 1)
     if len(groups) >= least:
         return
