@@ -78,10 +78,8 @@ def test_an_idle_stream_is_closed_with_the_reason(serve: Callable[..., RunningSe
     assert server.process.wait(20) == 0
 
 
-def test_a_map_being_made_is_sent_before_the_stream_closes(
-    bundle: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    service = Service(ServiceSettings(bundle, port=0))
+def hold_maps(service: Service, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Let no map be made before the second event is set; the first tells that one has begun."""
     begun, gate, classify = threading.Event(), threading.Event(), service.classify
 
     def held(*asked: object) -> object:
@@ -90,10 +88,21 @@ def test_a_map_being_made_is_sent_before_the_stream_closes(
         return classify(*asked)  # type: ignore[arg-type]
 
     monkeypatch.setattr(service, "classify", held)
+    return begun, gate
+
+
+def put_references(address: str, scene: Scene) -> None:
+    files = {role: scene.files[role] for role in ("white", "dark")}
+    assert httpx.put(f"{address}/v1/references/or-1", files=files).status_code < 300
+
+
+def test_a_map_being_made_is_sent_before_the_stream_closes(
+    bundle: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service(ServiceSettings(bundle, port=0))
+    begun, gate = hold_maps(service, monkeypatch)
     with in_this_process(service) as (server, host, port):
-        with httpx.Client(base_url=f"http://{host}:{port}") as client:
-            files = {role: scene.files[role] for role in ("white", "dark")}
-            assert client.put("/v1/references/or-1", files=files).status_code < 300
+        put_references(f"http://{host}:{port}", scene)
         with connect(f"ws://{host}:{port}/v1/stream?references=or-1") as stream:
             stream.send(scene.files["raw"])
             assert begun.wait(60)
@@ -114,17 +123,9 @@ def test_a_stream_whose_map_is_given_up_is_closed_with_the_reason(
     if not twice:
         monkeypatch.setattr("gliomap.serving._server.GRACE_S", 0.01)
     service = Service(ServiceSettings(bundle, port=0))
-    gate, classify = threading.Event(), service.classify
-
-    def held(*asked: object) -> object:
-        assert gate.wait(60)
-        return classify(*asked)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(service, "classify", held)
+    _, gate = hold_maps(service, monkeypatch)
     with in_this_process(service) as (server, host, port):
-        with httpx.Client(base_url=f"http://{host}:{port}") as client:
-            files = {role: scene.files[role] for role in ("white", "dark")}
-            assert client.put("/v1/references/or-1", files=files).status_code < 300
+        put_references(f"http://{host}:{port}", scene)
         url = f"ws://{host}:{port}/v1/stream?references=or-1"
         with connect(url) as first, connect(url) as second:
             for stream in (first, second):
